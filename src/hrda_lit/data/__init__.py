@@ -1,0 +1,1 @@
+"""Images and labels: classes, readers, transforms, sampling, the data module, the demo."""

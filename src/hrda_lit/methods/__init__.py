@@ -1,0 +1,1 @@
+"""With which labels the student learns: supervised and self-training methods."""

@@ -1,0 +1,1 @@
+"""What is supervised: backbones, heads and segmentors."""
