@@ -1,0 +1,115 @@
+"""The heads: DAFormer's semantic decoder f^S and HRDA's scale attention f^A."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hrda_lit.ops.resize import resize
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution, BatchNorm, ReLU; initialised as the official heads are (Kaiming, fan out)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1, groups: int = 1) -> None:
+        padding = dilation * (kernel // 2)
+        conv = nn.Conv2d(inputs, outputs, kernel, 1, padding, dilation, groups, bias=False)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class SeparableConv(nn.Sequential):
+    """A dilated depthwise 3 x 3 and a pointwise convolution, each with BatchNorm and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
+        depthwise = ConvNormAct(inputs, inputs, 3, dilation, groups=inputs)
+        super().__init__(depthwise, ConvNormAct(inputs, outputs))
+
+
+class ASPP(nn.Module):
+    """Look at several dilations side by side (DAFormer figure 3), then fuse by a 3 x 3 convolution."""
+
+    def __init__(self, inputs: int, outputs: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            ConvNormAct(inputs, outputs) if d == 1 else SeparableConv(inputs, outputs, d) for d in dilations
+        )
+        self.bottleneck = ConvNormAct(len(dilations) * outputs, outputs, 3)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D h w"]:
+        """Fuse all branches."""
+        out: Tensor = self.bottleneck(torch.cat([branch(x) for branch in self.branches], dim=1))
+        return out
+
+
+class _PyramidHead(nn.Module):
+    """Embed every level, bring all to the finest one, fuse, classify."""
+
+    def __init__(
+        self, in_channels: Sequence[int], num_classes: int, channels: int, dropout: float, fuse: nn.Module
+    ) -> None:
+        super().__init__()
+        self.embed = nn.ModuleList(nn.Linear(inputs, channels) for inputs in in_channels)
+        self.fuse = fuse
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.zeros_(self.classify.bias)
+
+    def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K H W"]:
+        """Decode a feature pyramid, finest level first, into logits at the finest level's stride."""
+        size = (features[0].shape[-2], features[0].shape[-1])
+        embedded = [_embed(layer, x) for layer, x in zip(self.embed, features, strict=True)]
+        fused = self.fuse(torch.cat([resize(x, size) for x in embedded], dim=1))
+        logits: Tensor = self.classify(self.dropout(fused))
+        return logits
+
+
+def _embed(layer: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = layer(x.flatten(2).transpose(1, 2))
+    return out.transpose(1, 2).unflatten(2, x.shape[-2:])
+
+
+class DAFormerHead(_PyramidHead):
+    """The context-aware fusion head of DAFormer: semantic decoder f^S.
+
+    Args:
+        in_channels: channels of the backbone's levels, finest first.
+        num_classes: C, >= 2.
+        channels: width of the head; 256 in the paper.
+        dilations: of the ASPP branches; 1 means a plain 1 x 1 convolution.
+        dropout: probability to drop a channel before classification.
+
+    DAFormer section 3.1; user's document, f^S.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        channels: int = 256,
+        dilations: Sequence[int] = (1, 6, 12, 18),
+        dropout: float = 0.1,
+    ) -> None:
+        aspp = ASPP(len(in_channels) * channels, channels, dilations)
+        super().__init__(in_channels, num_classes, channels, dropout, aspp)
+
+
+class ScaleAttentionHead(_PyramidHead):
+    """A light SegFormer head that scores, per class and cell, how far to trust the detail: f^A.
+
+    Args:
+        in_channels: channels of the backbone's levels, finest first.
+        num_classes: C for class-wise attention, 1 for one map shared by all classes.
+        channels: width of the head; 256 in the paper.
+        dropout: probability to drop a channel before classification.
+
+    HRDA section 3.2; user's document, f^A.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], num_classes: int, channels: int = 256, dropout: float = 0.1
+    ) -> None:
+        fuse = ConvNormAct(len(in_channels) * channels, channels)
+        super().__init__(in_channels, num_classes, channels, dropout, fuse)

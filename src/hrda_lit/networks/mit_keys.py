@@ -1,0 +1,68 @@
+"""Names of MiT's parameters in timm, in the official release and on the Hugging Face hub."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+_OFFICIAL_TO_TIMM = (
+    (r"^patch_embed1\.", lambda _: "patch_embed."),
+    (r"^patch_embed([234])\.", lambda m: f"stages.{int(m[1]) - 1}.downsample."),
+    (r"^block(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.blocks."),
+    (r"^norm(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.norm."),
+    (r"\.dwconv\.dwconv\.", lambda _: ".dwconv."),
+)
+_HUB_TO_OFFICIAL = (
+    (r"^segformer\.", lambda _: ""),
+    (r"^encoder\.patch_embeddings\.(\d)\.proj\.", lambda m: f"patch_embed{int(m[1]) + 1}.proj."),
+    (r"^encoder\.patch_embeddings\.(\d)\.layer_norm\.", lambda m: f"patch_embed{int(m[1]) + 1}.norm."),
+    (r"^encoder\.block\.(\d)\.", lambda m: f"block{int(m[1]) + 1}."),
+    (r"^encoder\.layer_norm\.(\d)\.", lambda m: f"norm{int(m[1]) + 1}."),
+    (r"\.layer_norm_([12])\.", lambda m: f".norm{m[1]}."),
+    (r"\.attention\.self\.query\.", lambda _: ".attn.q."),
+    (r"\.attention\.self\.(key|value)\.", lambda m: f".attn.{m[1]}."),
+    (r"\.attention\.self\.sr\.", lambda _: ".attn.sr."),
+    (r"\.attention\.self\.layer_norm\.", lambda _: ".attn.norm."),
+    (r"\.attention\.output\.dense\.", lambda _: ".attn.proj."),
+    (r"\.mlp\.dense([12])\.", lambda m: f".mlp.fc{m[1]}."),
+)
+
+
+def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename MiT weights from the official or the Hugging Face layout to timm's; timm's stay as they are.
+
+    Args:
+        state: the encoder's state dict, in any of the three layouts.
+
+    Returns:
+        The same tensors under timm's names (keys and values of the hub joined to `kv`).
+
+    hrda-facts, section 4.
+    """
+    if any("encoder.patch_embeddings." in key for key in state):
+        state = _join_key_value(_renamed(state, _HUB_TO_OFFICIAL))
+    if any(key.startswith("patch_embed1.") for key in state):
+        state = _renamed(state, _OFFICIAL_TO_TIMM)
+    return dict(state)
+
+
+def _renamed(state: Mapping[str, Tensor], rules: tuple) -> dict[str, Tensor]:  # type: ignore[type-arg]
+    renamed = {}
+    for key, value in state.items():
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    return renamed
+
+
+def _join_key_value(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    joined = {}
+    for key, tensor in state.items():
+        if ".attn.key." in key:
+            values = state.get(key.replace(".attn.key.", ".attn.value."))
+            # A missing half stays visible under its own name, for the check of missing keys to report.
+            joined[key.replace(".attn.key.", ".attn.kv.")] = tensor if values is None else torch.cat([tensor, values])
+        elif ".attn.value." not in key:
+            joined[key] = tensor
+    return joined

@@ -1,0 +1,145 @@
+"""The multi-resolution segmentor of HRDA: context crop, detail crop, fusion."""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
+from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch, whole
+from hrda_lit.ops.resize import downscale, low_resolution_size
+
+
+class Context(NamedTuple):
+    """What the low-resolution context crop gives: logits y_c, attention a_c and bottleneck features."""
+
+    logits: Float[Tensor, "B C h w"]
+    attention: Float[Tensor, "B K h w"]
+    features: Float[Tensor, "B D hf wf"]
+
+
+class MultiResSegmentor(Segmentor):
+    """See a large low-resolution context and a small high-resolution detail, and fuse them.
+
+    Args:
+        backbone: f^E, shared by both crops.
+        head: f^S, shared by both crops.
+        fusion: scale attention f^A and the weighted sum.
+        num_classes: C.
+        detail: (height, width) of the detail crop in high-resolution pixels; h_c = h_d means crop / s_T.
+        lambda_d: weight of the detail loss in [0, 1]; the fused one weighs 1 - lambda_d.
+        s_T: high resolution / low resolution, >= 1.
+        overlap: whether detail windows overlap by half at inference.
+
+    Raises:
+        ValueError: if lambda_d or s_T is out of range, or the detail crop does not lie on the grid.
+
+    HRDA section 3.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        fusion: MultiResFusion,
+        num_classes: int,
+        detail: tuple[int, int],
+        lambda_d: float = 0.1,
+        s_T: float = 2,
+        overlap: bool = True,
+    ) -> None:
+        super().__init__()
+        if not 0 <= lambda_d <= 1:
+            raise ValueError(f"lambda_d must lie in [0, 1], got {lambda_d}: it weighs the detail loss.")
+        if s_T < 1:
+            raise ValueError(f"s_T must be at least 1, got {s_T:g}: low resolution is high resolution / s_T.")
+        self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
+        self.detail, self.lambda_d, self.s_T, self.overlap = tuple(detail), lambda_d, s_T, overlap
+        self.stride = backbone.strides[0]
+        self.multiple = alignment(self.stride, s_T)
+        _check_multiple("the detail crop", tuple(detail), self.multiple)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
+        """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d."""
+        size = (image.shape[-2], image.shape[-1])
+        box = random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, generator)
+        context = self._context(image)
+        detail = self.head(self.backbone(crop(image, box)))
+        fused = self._fuse(context, detail, box)
+        outputs = [Output(fused, whole(size), 1 - self.lambda_d), Output(detail, box, self.lambda_d)]
+        return Supervised(outputs, context.features)
+
+    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Predict with detail windows over the whole image.
+
+        Returns:
+            "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times coarser.
+
+        HRDA section 3.4.
+        """
+        context = self._context(image)
+        detail = self._slide_detail(image)
+        fused = self._fuse(context, detail, whole((image.shape[-2], image.shape[-1])))
+        return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
+
+    def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
+        """Return x_LR = zeta(x_HR, 1 / s_T)."""
+        return downscale(image, self.s_T)
+
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Check that a context crop holds a detail crop and lies on the fusion's grid.
+
+        Raises:
+            ValueError: if it does not, or is not divisible by s_T.
+        """
+        low_resolution_size(size, self.s_T)
+        _check_multiple("data.crop", size, self.multiple)
+        random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, torch.Generator())
+
+    def _context(self, image: Tensor) -> Context:
+        features = self.backbone(self.context(image))
+        return Context(self.head(features), self.fusion.attend(features), features[-1])
+
+    def _fuse(self, context: Context, detail: Tensor, box: Box) -> Tensor:
+        fused: Tensor = self.fusion(
+            context.logits, context.attention, detail, box.divided(self.stride), self.s_T
+        )
+        return fused
+
+    def _slide_detail(self, image: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        height, width = self.detail
+        step = 2 if self.overlap else 1
+        boxes = sliding_boxes(size, (height, width), (height // step, width // step))
+        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (hrda-facts 2.19).
+        windows = torch.cat([crop(image, box) for box in boxes])
+        logits = self.head(self.backbone(windows)).chunk(len(boxes))
+        cells = (size[0] // self.stride, size[1] // self.stride)
+        return stitch(logits, [box.divided(self.stride) for box in boxes], cells)
+
+
+def alignment(stride: int, s_T: float) -> int:
+    """Return the pixels on whose multiples context cells and detail cells both begin.
+
+    Args:
+        stride: output stride o.
+        s_T: high resolution / low resolution.
+
+    Returns:
+        The least common multiple of o and s_T o: 8 for o = 4, s_T = 2.
+
+    HRDA section 3.2.
+    """
+    return stride * Fraction(s_T).limit_denominator(64).numerator
+
+
+def _check_multiple(what: str, size: tuple[int, ...], multiple: int) -> None:
+    if any(extent % multiple for extent in size):
+        raise ValueError(
+            f"{what} of {tuple(size)} is not a multiple of {multiple}, the grid on which context and detail cells "
+            f"meet; choose a multiple of {multiple}."
+        )

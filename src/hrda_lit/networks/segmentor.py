@@ -1,0 +1,106 @@
+"""What is supervised: the interface of all networks, and the single-scale one."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.ops.boxes import Box, whole
+from hrda_lit.ops.resize import resize
+
+
+class Output(NamedTuple):
+    """Logits, where they lie in the input image, and how much their loss counts."""
+
+    logits: Float[Tensor, "B C h w"]
+    box: Box
+    weight: float
+
+
+class Supervised(NamedTuple):
+    """What a training forward returns: outputs to supervise and bottleneck features F_theta."""
+
+    outputs: list[Output]
+    features: Float[Tensor, "B D h w"]
+
+
+class Segmentor(nn.Module, ABC):
+    """A segmentation network.
+
+    Attributes:
+        backbone: the encoder f^E.
+        num_classes: C.
+        shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
+    """
+
+    backbone: Backbone
+    num_classes: int
+    shrink: float = 1
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
+        """Return what the losses supervise; `generator` draws what the network leaves to chance."""
+
+    @abstractmethod
+    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Predict a whole image: "fused" logits at output stride, and what they were made of."""
+
+    @abstractmethod
+    def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
+        """Return the image as the encoder of the bottleneck features sees it."""
+
+    @abstractmethod
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
+
+    def predict(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
+        """Predict class logits for every pixel of an image."""
+        height, width = image.shape[-2:]
+        return resize(self.views(image)["fused"], (height, width))
+
+
+class SingleScaleSegmentor(Segmentor):
+    """Encoder and decoder on one resolution: g_theta of DAFormer.
+
+    Args:
+        backbone: f^E.
+        head: f^S.
+        num_classes: C.
+        shrink: see `Segmentor`; > 1 makes it DAFormer's low-resolution network.
+
+    DAFormer section 3.1.
+    """
+
+    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: float = 1) -> None:
+        super().__init__()
+        self.backbone, self.head, self.num_classes, self.shrink = backbone, head, num_classes, shrink
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
+        """Return one output that covers the image."""
+        features = self.backbone(image)
+        height, width = image.shape[-2:]
+        return Supervised([Output(self.head(features), whole((height, width)), 1.0)], features[-1])
+
+    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return the logits as "fused"."""
+        return {"fused": self.head(self.backbone(image))}
+
+    def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
+        """Return the image itself."""
+        return image
+
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Accept any size of at least two cells of the coarsest level.
+
+        Raises:
+            ValueError: if the crop is smaller, which BatchNorm could not train on.
+        """
+        least = 2 * max(self.backbone.strides)
+        if min(size) < least:
+            raise ValueError(
+                f"a training crop of {tuple(size)} at low resolution is smaller than ({least}, {least}), two cells of "
+                "the encoder's coarsest level; raise data.crop or lower s_T."
+            )

@@ -1,0 +1,100 @@
+"""The losses: pixel-weighted cross entropy and the feature distance."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrda_lit.ops.resize import resize
+
+
+def pixel_weighted_cross_entropy(
+    logits: Float[Tensor, "B C h w"],
+    label: Int[Tensor, "B H W"],
+    weight: Float[Tensor, "B H W"] | None = None,
+    ignore: int = 255,
+) -> Float[Tensor, ""]:
+    """Compute L_ce(y_hat, y, q): logits are upsampled to the label, each pixel counts q.
+
+    The mean runs over all pixels, ignored and zero-weight ones included (hrda-facts 2.1), so that an image
+    with few known pixels moves the student little.
+
+    Args:
+        logits: unnormalised class scores at the network's output stride.
+        label: class ids; `ignore` where unknown.
+        weight: q, >= 0; None means 1 everywhere.
+        ignore: the id that adds nothing.
+
+    Returns:
+        The loss in nats.
+
+    User's document, "Loss", L_ce.
+    """
+    height, width = label.shape[-2:]
+    loss = F.cross_entropy(
+        resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none"
+    )
+    return (loss if weight is None else loss * weight).mean()
+
+
+def downscale_label(
+    label: Int[Tensor, "B H W"], factor: int, min_ratio: float, num_classes: int, ignore: int = 255
+) -> Int[Tensor, "B h w"]:
+    """Shrink a label by majority: y_S,small.
+
+    A cell takes its commonest class if that class covers at least `min_ratio` of the whole cell, ignored
+    pixels included in the count, and `ignore` otherwise.
+
+    Args:
+        label: class ids in [0, num_classes) or `ignore`.
+        factor: side of a cell in pixels.
+        min_ratio: in (0, 1]; 0.75 in DAFormer.
+        num_classes: number of classes.
+        ignore: the id of unknown pixels.
+
+    Returns:
+        The label on the grid of cells.
+
+    DAFormer section 3.3; user's document, "M_things".
+    """
+    known = torch.where(label == ignore, num_classes, label)
+    one_hot = F.one_hot(known.long(), num_classes + 1).permute(0, 3, 1, 2).float()
+    share, small = F.avg_pool2d(one_hot, factor).max(dim=1)
+    small = torch.where(small == num_classes, ignore, small)
+    return torch.where(share < min_ratio, ignore, small)
+
+
+def thing_mask(small_label: Int[Tensor, "B h w"], things: frozenset[int]) -> Bool[Tensor, "B h w"]:
+    """Mark the cells of thing classes: M_things (equation 10 in the user's document).
+
+    Args:
+        small_label: class ids per cell.
+        things: ids of classes with a well-defined shape.
+
+    Returns:
+        True where the cell shows a thing.
+    """
+    return torch.isin(small_label, torch.tensor(sorted(things), device=small_label.device))
+
+
+def feature_distance(
+    features: Float[Tensor, "B C h w"],
+    imagenet_features: Float[Tensor, "B C h w"],
+    mask: Bool[Tensor, "B h w"] | None = None,
+) -> Float[Tensor, ""]:
+    """Compute L_FD: the mean Euclidean distance to the ImageNet features over the thing mask.
+
+    Args:
+        features: bottleneck features F_theta of the student.
+        imagenet_features: F_ImageNet of the frozen network on the same image.
+        mask: M_things; None means everywhere.
+
+    Returns:
+        The distance, >= 0; exactly 0 on an empty mask (official: NaN with zero gradient).
+
+    DAFormer section 3.3; user's document, "L_FD".
+    """
+    distance = torch.linalg.vector_norm(features - imagenet_features, dim=1)
+    if mask is None:
+        return distance.mean()
+    return (distance * mask).sum() / mask.sum().clamp(min=1)

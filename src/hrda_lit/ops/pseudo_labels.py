@@ -1,0 +1,50 @@
+"""Pseudo-labels of the teacher and how much they are trusted."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class PseudoLabels(NamedTuple):
+    """Labels p^T, the per-pixel maximum softmax probability, and the share q of confident pixels."""
+
+    label: Int[Tensor, "B H W"]
+    confidence: Float[Tensor, "B H W"]
+    q: Float[Tensor, ""]
+
+
+def pseudo_labels(logits: Float[Tensor, "B C H W"], tau: float) -> PseudoLabels:
+    """Label each pixel with its most probable class and measure the confidence of the batch.
+
+    official: q is one share over the whole batch, and `>=` (hrda-facts, pseudo label); paper: one share per
+    image, and `>`; here: the official rule, because published numbers were made with it.
+
+    Args:
+        logits: the teacher's class scores at full resolution.
+        tau: confidence threshold.
+
+    Returns:
+        p^T, the confidence in [0, 1], and q^T in [0, 1].
+
+    User's document, "Preliminary", p^T, and equation 3, q^T.
+    """
+    confidence, label = logits.softmax(dim=1).max(dim=1)
+    return PseudoLabels(label, confidence, (confidence >= tau).float().mean())
+
+
+def weight_map(q: Float[Tensor, ""], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
+    """Spread q over the pixels whose pseudo-labels may be trusted at all.
+
+    q itself was counted with the margins included (hrda-facts 2.2).
+
+    Args:
+        q: share of confident pixels in [0, 1].
+        valid: 1 where trusted, 0 in the margins (ego car, rectification border) and in padding.
+
+    Returns:
+        The pixel weight q^T.
+
+    DAFormer section 3.2; user's document, L^T_HRDA.
+    """
+    return q * valid
