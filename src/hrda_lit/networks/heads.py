@@ -101,15 +101,21 @@ class ScaleAttentionHead(_PyramidHead):
 
     Args:
         in_channels: channels of the backbone's levels, finest first.
-        num_classes: C for class-wise attention, 1 for one map shared by all classes.
+        num_classes: C, >= 2.
         channels: width of the head; 256 in the paper.
         dropout: probability to drop a channel before classification.
+        class_wise: one attention map per class (the paper), or one for all.
 
     HRDA section 3.2; user's document, f^A.
     """
 
     def __init__(
-        self, in_channels: Sequence[int], num_classes: int, channels: int = 256, dropout: float = 0.1
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        channels: int = 256,
+        dropout: float = 0.1,
+        class_wise: bool = True,
     ) -> None:
         fuse = ConvNormAct(len(in_channels) * channels, channels)
-        super().__init__(in_channels, num_classes, channels, dropout, fuse)
+        super().__init__(in_channels, num_classes if class_wise else 1, channels, dropout, fuse)

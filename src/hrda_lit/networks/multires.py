@@ -11,6 +11,7 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch, whole
+from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import downscale, low_resolution_size
 
 
@@ -53,10 +54,8 @@ class MultiResSegmentor(Segmentor):
         overlap: bool = True,
     ) -> None:
         super().__init__()
-        if not 0 <= lambda_d <= 1:
-            raise ValueError(f"lambda_d must lie in [0, 1], got {lambda_d}: it weighs the detail loss.")
-        if s_T < 1:
-            raise ValueError(f"s_T must be at least 1, got {s_T:g}: low resolution is high resolution / s_T.")
+        require_share("lambda_d", lambda_d)
+        require_at_least("s_T", s_T, 1)
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = tuple(detail), lambda_d, s_T, overlap
         self.stride = backbone.strides[0]

@@ -34,11 +34,13 @@ class Segmentor(nn.Module, ABC):
         backbone: the encoder f^E.
         num_classes: C.
         shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
+        multiple: pixels of which the sides of an image must be multiples.
     """
 
     backbone: Backbone
     num_classes: int
     shrink: float = 1
+    multiple: int = 1
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:

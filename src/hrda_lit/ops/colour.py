@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.ops.checks import require_share
 from hrda_lit.ops.normalise import denormalise, renormalise
 
 
@@ -133,9 +134,8 @@ class StrongAugmentation:
     sigma: Sequence[float] = (0.15, 1.15)
 
     def __post_init__(self) -> None:
-        for name in ("jitter_probability", "blur_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        require_share("jitter_probability", self.jitter_probability)
+        require_share("blur_probability", self.blur_probability)
         if not 0 <= self.strength <= 0.5:
             raise ValueError(f"strength of the colour jitter must lie in [0, 0.5], got {self.strength}.")
         if not 0 < self.sigma[0] <= self.sigma[1] or math.isinf(self.sigma[1]):

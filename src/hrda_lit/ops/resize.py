@@ -4,6 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.ops.checks import require_at_least
+
 
 def resize(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Resample `x` bilinearly to `size` (height, width), align_corners=False; zeta of the paper."""
@@ -46,8 +48,7 @@ def low_resolution_size(size: tuple[int, int], s_T: float) -> tuple[int, int]:
 
     User's document, "High Resolution vs. Low Resolution".
     """
-    if s_T < 1:
-        raise ValueError(f"s_T must be at least 1, got {s_T:g}: low resolution is high resolution / s_T.")
+    require_at_least("s_T", s_T, 1)
     height, width = (extent / s_T for extent in size)
     if abs(height - round(height)) > 1e-6 or abs(width - round(width)) > 1e-6:
         raise ValueError(

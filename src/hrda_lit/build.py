@@ -1,0 +1,227 @@
+"""From a config to objects: the only file that knows both the keys of the YAML files and the classes."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from hrda_lit.callbacks.ema_teacher import EMATeacher
+from hrda_lit.data.classes import Classes
+from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.folder import FolderDataset
+from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.rare_class import RareClass
+from hrda_lit.methods.base import Method
+from hrda_lit.module import UDAModule
+from hrda_lit.networks.backbone import check_backbone
+from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.inference import Inference
+from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.checks import require_at_least, require_share
+from hrda_lit.ops.resize import low_resolution_size
+
+KEYS = frozenset(
+    "name lambda_d tau s_T alpha lambda_fd seed data_root cache_dir run_dir ckpt_path evaluate data loading splits "
+    "network method source target val optim inference trainer callbacks logger prepare".split()
+)
+
+
+class ConfigError(ValueError):
+    """Say in one sentence what is wrong with a config and what to do."""
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse unknown keys and numbers out of range, before anything is read.
+
+    Args:
+        config: the composed tree.
+
+    Raises:
+        ConfigError: if a top-level key is unknown.
+        ValueError: if one of the paper's numbers is out of range.
+    """
+    # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
+    if unknown := sorted(set(map(str, config)) - KEYS):
+        raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
+    for name in ("lambda_d", "tau", "alpha"):
+        require_share(name, config[name])
+    require_at_least("s_T", config.s_T, 1)
+    require_at_least("lambda_fd", config.lambda_fd, 0)
+
+
+def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
+    """Build the readers and the data module; nothing is read yet.
+
+    Args:
+        config: the composed tree.
+        needs_target: whether the method learns from target images.
+
+    Returns:
+        The data module.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if a value is out of range.
+    """
+    pipeline = dict(_plain(config.data))
+    rare = pipeline.pop("rare_class")
+    pipeline["rare_class"] = None if rare is None else _construct(RareClass, "data.rare_class", rare)
+    return UDADataModule(
+        build_dataset(config.source, "source"),
+        build_dataset(config.target, "target") if needs_target else None,
+        build_dataset(config.val, "val"),
+        _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
+        _construct(
+            Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}
+        ),
+        _plain(config.splits),
+    )
+
+
+def build_dataset(config: DictConfig, role: str) -> FolderDataset:
+    """Build one reader; `role` (source, target or val) names it in errors."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{role} lacks {missing}; set them, e.g. {role}.{missing[0]}=... .")
+    dataset: FolderDataset = _instantiate(config, role)
+    return dataset
+
+
+def build_method(config: DictConfig, classes: Classes) -> Method:
+    """Build the method for these classes."""
+    method: Method = _instantiate(config.method, "method")(classes=classes)
+    return method
+
+
+def check_geometry(config: DictConfig, classes: Classes) -> None:
+    """Refuse crops that the network cannot process; builds it without memory or weights.
+
+    Args:
+        config: the composed tree.
+        classes: of the labels.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if the crop or the detail crop does not fit the network.
+    """
+    dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
+    assert isinstance(dry, DictConfig)
+    with torch.device("meta"):
+        network = build_network(dry, classes)
+    network.check_crop(_crop(config))
+
+
+def build_network(config: DictConfig, classes: Classes) -> Segmentor:
+    """Build the student.
+
+    Args:
+        config: the composed tree.
+        classes: of the labels.
+
+    Returns:
+        The network.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if a value is out of range or weights do not fit.
+        FileNotFoundError: if a weight file is missing.
+    """
+    keys = config.network
+    check_backbone(keys.backbone.name, keys.backbone.weights)
+    backbone = _instantiate(keys.backbone, "network.backbone")
+    shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
+    parts: dict[str, Any] = {"head": _instantiate(keys.head, "network.head")(**shapes)}
+    if "attention" in keys:
+        attention = keys.attention
+        if isinstance(attention, DictConfig):
+            attention = _instantiate(attention, "network.attention")(**shapes)
+        parts["fusion"] = MultiResFusion(attention)
+        parts["detail"] = tuple(keys.detail or low_resolution_size(_crop(config), config.s_T))
+    segmentor: Segmentor = _instantiate(keys.segmentor, "network.segmentor")(
+        backbone=backbone, num_classes=len(classes), **parts
+    )
+    return segmentor
+
+
+def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
+    """Build the LightningModule with its student.
+
+    Args:
+        config: the composed tree.
+        method: from `build_method`.
+        classes: of the labels.
+
+    Returns:
+        The module.
+
+    Raises:
+        ConfigError: if a key does not fit, or the feature distance has no pretrained features to stay near.
+        ValueError: if a value is out of range.
+        FileNotFoundError: if a weight file is missing.
+    """
+    if method.needs_imagenet and config.network.backbone.weights is None:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
+            "network.backbone.weights is null; give weights, or set lambda_fd=0."
+        )
+    L.seed_everything(config.seed, verbose=False)
+    return UDAModule(
+        build_network(config, classes),
+        method,
+        classes,
+        _instantiate(config.optim, "optim"),
+        build_inference(config),
+        EMATeacher(config.alpha, config.evaluate),
+        config.seed,
+        _plain(config),
+    )
+
+
+def build_inference(config: DictConfig) -> Inference:
+    """Build how whole images are predicted; windows are as large as training crops."""
+    inference = _instantiate(config.inference, "inference")
+    if isinstance(inference, Inference):
+        return inference
+    window = low_resolution_size(_crop(config), config.network.shrink)
+    slide: Inference = inference(window=window)
+    return slide
+
+
+def build_trainer(config: DictConfig) -> L.Trainer:
+    """Build the Trainer with its callbacks and loggers.
+
+    Raises:
+        ConfigError: if a key does not fit.
+    """
+    callbacks = [_instantiate(item, f"callbacks.{name}") for name, item in config.callbacks.items() if item]
+    loggers = [_instantiate(item, f"logger.{name}") for name, item in (config.logger or {}).items() if item]
+    trainer: L.Trainer = _instantiate(config.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
+    return trainer
+
+
+def _crop(config: DictConfig) -> tuple[int, int]:
+    return config.data.crop[0], config.data.crop[1]
+
+
+def _plain(node: DictConfig | ListConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
+    try:
+        return instantiate(node, _convert_="all", **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, (ValueError, OSError)):
+            raise cause from None
+        raise ConfigError(f"{where} does not fit: {cause or error}; correct {where}.") from error
+
+
+def _construct(cls: Any, where: str, keys: dict[str, Any]) -> Any:
+    try:
+        return cls(**keys)
+    except TypeError as error:
+        raise ConfigError(f"{where} does not fit: {error}; correct {where}.") from error

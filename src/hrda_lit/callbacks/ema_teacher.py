@@ -1,0 +1,40 @@
+"""The mean teacher: a moving average of the student."""
+
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+
+from hrda_lit.ops.checks import require_share
+from hrda_lit.ops.ema import ema_update_
+
+if TYPE_CHECKING:
+    from hrda_lit.module import UDAModule
+
+
+class EMATeacher(L.Callback):
+    """Move the teacher towards the student at the start of every step.
+
+    The teacher lives in the LightningModule, so it is saved and resumed with everything else.
+
+    Args:
+        alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
+        evaluate: whether validation scores the "student" (official, official code) or the "teacher".
+
+    Raises:
+        ValueError: if alpha is out of range or evaluate is neither of the two.
+
+    DAFormer section 3.2; user's document, g_phi.
+    """
+
+    def __init__(self, alpha: float = 0.999, evaluate: str = "student") -> None:
+        require_share("alpha", alpha)
+        if evaluate not in ("student", "teacher"):
+            raise ValueError(f"evaluate must be student or teacher, got {evaluate!r}; correct evaluate.")
+        self.alpha, self.evaluate = alpha, evaluate
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: "UDAModule", batch: Any, batch_idx: int  # type: ignore[override]
+    ) -> None:
+        """Update the teacher before it labels the batch."""
+        if pl_module.teacher is not None:
+            ema_update_(pl_module.teacher, pl_module.student, trainer.global_step, self.alpha)

@@ -1,0 +1,106 @@
+"""Pixels per class and file, counted once and kept in a cache folder, never among the data."""
+
+import hashlib
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from rich.progress import track
+from torch import Tensor
+
+from hrda_lit.data.folder import FolderDataset, Sample
+
+
+def class_counts(
+    dataset: FolderDataset, samples: list[Sample], cache_dir: Path
+) -> Int64[Tensor, "files classes"]:
+    """Count the pixels of each class in each label file, at original resolution.
+
+    Args:
+        dataset: reads the labels.
+        samples: labelled, from `dataset.files`.
+        cache_dir: folder of the cache, made if missing; files, their sizes or times, or the id map changing
+            makes a new entry.
+
+    Returns:
+        Pixel counts; ignored pixels count for no class.
+
+    Raises:
+        ValueError: if a label file is broken or holds strange ids.
+
+    DAFormer section 3.3, rare class sampling.
+    """
+    path = cache_dir / f"class_counts_{dataset.name}_{_key(dataset, samples)}.npy"
+    if not path.is_file():
+        _save(path, _count(dataset, samples).numpy())
+    return torch.from_numpy(np.load(path))
+
+
+def class_probabilities(
+    counts: Int64[Tensor, "files classes"],
+    temperature: float,
+    among: Bool[Tensor, " classes"] | None = None,
+) -> Float[Tensor, " classes"]:
+    """Compute how often rare class sampling picks each class.
+
+    Args:
+        counts: pixels per file and class.
+        temperature: > 0; the smaller, the more the rarest classes prevail.
+        among: which classes may be picked; None for all.
+
+    Returns:
+        P(c) = softmax((1 - f_c) / T) over those classes that occur, in float64; 0 for the others.
+
+    Raises:
+        ValueError: if no class occurs or the temperature is not positive.
+
+    DAFormer equations 8 and 9.
+    """
+    if temperature <= 0:
+        raise ValueError(
+            f"temperature {temperature} of rare class sampling must be above 0; the paper has 0.01."
+        )
+    pixels = counts.sum(0).double()
+    if not pixels.any():
+        raise ValueError("no label file holds a pixel of any class; check the source's id_map.")
+    scores = (1 - pixels / pixels.sum()) / temperature
+    eligible = pixels > 0 if among is None else among & (pixels > 0)
+    return scores.where(eligible, -torch.inf).softmax(0)
+
+
+def _count(dataset: FolderDataset, samples: list[Sample]) -> Int64[Tensor, "files classes"]:
+    def count(sample: Sample) -> Tensor:
+        assert sample.label is not None, "statistics need labelled samples"
+        label = dataset.read_label(sample.label)
+        return torch.bincount(label.flatten(), minlength=256)[: len(dataset.classes)]
+
+    # Threads suffice: decoding and counting release the interpreter's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        counted = pool.map(count, samples)
+        text = f"counting classes of {dataset.name}"
+        return torch.stack(list(track(counted, text, total=len(samples), transient=True)))
+
+
+def _key(dataset: FolderDataset, samples: list[Sample]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(
+        repr((dataset.table.tolist(), dataset.classes.names, dataset.layout.label_channel)).encode()
+    )
+    for sample in samples:
+        assert sample.label is not None, "statistics need labelled samples"
+        status = sample.label.stat()
+        relative = sample.label.relative_to(dataset.root).as_posix()
+        digest.update(repr((relative, status.st_size, status.st_mtime_ns)).encode())
+    return digest.hexdigest()
+
+
+def _save(path: Path, counts: np.ndarray) -> None:
+    # Written aside and renamed, so that a run that is killed, or beside this one, never leaves half a file.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        np.save(file, counts)
+    os.replace(file.name, path)

@@ -1,0 +1,197 @@
+"""Classes of a label space: names, colours, thing classes, and tables from raw ids to train ids."""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+Colour = tuple[int, int, int]
+
+# fmt: off
+# Raw ids of each train id, i.e. of each name in CITYSCAPES.names in turn; every id not listed is ignored.
+_RAW_IDS: dict[str, list[list[int]]] = {
+    # Cityscapes "labelIds" and the palette PNGs of GTA5 share one numbering.
+    "cityscapes": [
+        [7], [8], [11], [12], [13], [17], [19], [20], [21], [22], [23], [24],
+        [25], [26], [27], [28], [31], [32], [33],
+    ],
+    "synthia": [
+        [3], [4], [2], [21], [5], [7], [15], [9], [6], [16], [1], [10], [17], [8], [18], [19],
+        [20], [12], [11],
+    ],
+    "mapillary": [  # v1.2
+        [13, 24, 41], [2, 15], [17], [6], [3], [45, 47], [48], [50], [30], [29], [27], [19], [20, 21, 22],
+        [55], [61], [54], [58], [57], [52],
+    ],
+}
+# fmt: on
+ID_MAPS: dict[str, dict[int, int]] = {
+    name: {raw: train for train, raws in enumerate(table) for raw in raws} for name, table in _RAW_IDS.items()
+}
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Describe a label space; a train id is an index into `names`.
+
+    Args:
+        names: class names, at least two.
+        colours: one RGB triple in [0, 255] per class, for pictures.
+        things: train ids of countable objects, where the feature distance acts.
+        ignore: label of pixels that no loss and no metric counts, in [0, 255] and not a train id.
+
+    Raises:
+        ValueError: if the fields contradict each other.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    things: frozenset[int] = frozenset()
+    ignore: int = 255
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if count < 2:
+            raise ValueError(f"got {count} class names, need at least 2; list them under `names`.")
+        if len(set(self.names)) != count:
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise ValueError(f"class names {twice} occur twice, need unique names; rename one of each.")
+        if not 0 <= self.ignore <= 255 or self.ignore < count:
+            raise ValueError(
+                f"ignore={self.ignore} with {count} classes: need a uint8 that is no train id "
+                f"(0 to {count - 1}); set it to 255 and have at most 255 classes."
+            )
+        self._check_colours_and_things(count)
+
+    def _check_colours_and_things(self, count: int) -> None:
+        if len(self.colours) != count:
+            raise ValueError(
+                f"got {len(self.colours)} colours for {count} classes, need one each; "
+                "add the missing or leave `colours` out."
+            )
+        bad = [c for c in self.colours if len(c) != 3 or not all(0 <= value <= 255 for value in c)]
+        if bad:
+            raise ValueError(f"colours {bad} are not RGB triples in [0, 255]; correct them.")
+        strangers = sorted(thing for thing in self.things if not 0 <= thing < count)
+        if strangers:
+            raise ValueError(f"thing ids {strangers} are no train ids (0 to {count - 1}); correct `things`.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+# fmt: off
+CITYSCAPES = Classes(
+    names=(
+        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+        "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train",
+        "motorcycle", "bicycle",
+    ),
+    colours=(
+        (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
+        (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
+        (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
+    ),
+    things=frozenset({6, 7, *range(11, 19)}),  # HRDA, official: the classes of the feature distance
+)
+# fmt: on
+
+KNOWN_CLASSES: dict[str, Classes] = {"cityscapes": CITYSCAPES}
+
+
+def classes_from(spec: str | Mapping[str, Any]) -> Classes:
+    """Make the classes that a config describes.
+
+    Args:
+        spec: a name of `KNOWN_CLASSES`, or a mapping with `names` and optionally `colours` (RGB triples; a
+            palette is made up if left out), `things` (names of thing classes) and `ignore` (default 255).
+
+    Returns:
+        The validated classes.
+
+    Raises:
+        ValueError: if the name is unknown, a key is unknown or missing, or the values contradict each other.
+    """
+    if isinstance(spec, str):
+        if spec not in KNOWN_CLASSES:
+            raise ValueError(
+                f"classes '{spec}' are unknown; choose one of {sorted(KNOWN_CLASSES)} or give a mapping "
+                "with `names`."
+            )
+        return KNOWN_CLASSES[spec]
+    unknown = sorted(set(spec) - {"names", "colours", "things", "ignore"})
+    if unknown or "names" not in spec:
+        raise ValueError(
+            f"classes have the keys {sorted(spec)}; need `names`, may have `colours`, `things`, `ignore`, "
+            "nothing else."
+        )
+    names = tuple(str(name) for name in spec["names"])
+    colours = tuple(_colour(c) for c in spec.get("colours") or palette(len(names)))
+    return Classes(names, colours, _thing_ids(spec.get("things") or (), names), int(spec.get("ignore", 255)))
+
+
+def _colour(values: Sequence[int]) -> Colour:
+    if len(values) != 3:
+        raise ValueError(f"colour {list(values)} has {len(values)} values, need [red, green, blue].")
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
+def _thing_ids(things: Sequence[str], names: tuple[str, ...]) -> frozenset[int]:
+    strangers = [thing for thing in things if thing not in names]
+    if strangers:
+        raise ValueError(f"things {strangers} are no class names; choose from {list(names)}.")
+    return frozenset(names.index(thing) for thing in things)
+
+
+def palette(count: int) -> tuple[Colour, ...]:
+    """Make up distinct colours, always the same for the same count.
+
+    Args:
+        count: how many, at most 255.
+
+    Returns:
+        RGB triples in [0, 255].
+    """
+    # Golden-ratio steps keep neighbouring ids far apart in hue; three brightnesses tell close hues apart.
+    hsv = ((i * 0.61803398875 % 1.0, 0.75, (0.95, 0.7, 0.5)[i % 3]) for i in range(count))
+    rgb = (colorsys.hsv_to_rgb(*colour) for colour in hsv)
+    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in rgb)
+
+
+def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Tensor, "256"]:
+    """Make the lookup table from raw id to train id.
+
+    Args:
+        spec: a name of `ID_MAPS`; a mapping of raw id in [0, 255] to train id, where all others are
+            ignored; or None, where labels already hold train ids.
+        classes: what the train ids index.
+
+    Returns:
+        The train id, or `classes.ignore`, of each raw id.
+
+    Raises:
+        ValueError: if the name is unknown or an id is out of range.
+    """
+    if isinstance(spec, str) and spec not in ID_MAPS:
+        raise ValueError(f"id_map '{spec}' is unknown; choose one of {sorted(ID_MAPS)} or give a mapping.")
+    ids = (
+        {i: i for i in range(len(classes))}
+        if spec is None
+        else ID_MAPS[spec]
+        if isinstance(spec, str)
+        else spec
+    )
+    table = torch.full((256,), classes.ignore, dtype=torch.uint8)
+    for raw, train in ids.items():
+        if not 0 <= raw <= 255 or not (0 <= train < len(classes) or train == classes.ignore):
+            raise ValueError(
+                f"id_map has {raw} -> {train}; need raw ids in [0, 255] and train ids in "
+                f"[0, {len(classes) - 1}] or {classes.ignore}; correct it."
+            )
+        table[raw] = train
+    return table

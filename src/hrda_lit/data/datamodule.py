@@ -1,0 +1,198 @@
+"""Source, target and validation loaders for Lightning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hrda_lit.data.class_stats import class_counts
+from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.rare_class import RareClassSampler
+from hrda_lit.data.step_batches import StepBatches, StepLoader
+from hrda_lit.ops import rng
+
+SPLITS = {"source": "train", "target": "train", "val": "val"}
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Set up how batches are loaded.
+
+    Args:
+        batch_size: source images and target images per step and process, >= 1.
+        num_workers: loader processes per domain; 0 loads in the training process.
+        seed: of all draws.
+        cache_dir: folder for class statistics; `~` is the home.
+        val_workers: loader processes for validation.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    batch_size: int = 2
+    num_workers: int = 2
+    seed: int = 0
+    cache_dir: str = "~/.cache/hrda_lit"
+    val_workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or min(self.num_workers, self.val_workers) < 0:
+            raise ValueError(f"{self} needs batch_size >= 1 and workers >= 0; correct data.")
+
+
+class UDADataModule(L.LightningDataModule):
+    """Load labelled source crops, unlabelled target crops and whole validation images.
+
+    Batches are a function of (seed, step, rank), whatever the number of workers; the Trainer needs
+    `use_distributed_sampler=False`, or it would replace the samplers that make them so.
+
+    Args:
+        source: labelled data to train on.
+        target: data to adapt to; None for supervised training.
+        val: labelled data to validate on; None for none.
+        pipeline: how crops are made.
+        loading: how batches are loaded.
+        splits: which split of each, by the keys "source", "target" and "val".
+
+    Raises:
+        ValueError: if the data sets' classes differ, sizes do not come out whole or splits has a strange key.
+    """
+
+    def __init__(
+        self,
+        source: FolderDataset,
+        target: FolderDataset | None,
+        val: FolderDataset | None,
+        pipeline: Pipeline,
+        loading: Loading,
+        splits: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.source, self.target, self.val = source, target, val
+        self.pipeline, self.loading = pipeline, loading
+        self.splits = {**SPLITS, **(splits or {})}
+        if strange := sorted(set(self.splits) - set(SPLITS)):
+            raise ValueError(f"splits has the keys {strange}; it may have {sorted(SPLITS)}.")
+        for other in (source, target, val):
+            if other is not None:
+                _check_same_classes(source, other)
+                pipeline.check(other)
+        self._source_draws: SourceDraws | None = None
+        self._target_draws: TargetDraws | None = None
+        self._val_images: ValImages | None = None
+
+    @property
+    def class_probabilities(self) -> dict[str, float] | None:
+        """Return how often rare class sampling picks each class, by name; None without it or before setup."""
+        rare = self._source_draws.rare if self._source_draws else None
+        if rare is None:
+            return None
+        return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
+
+    def prepare_data(self) -> None:
+        """Count the source's classes, on one process only, where rare class sampling needs them."""
+        if self.pipeline.rare_class is not None:
+            self._counts(self._source_samples())
+
+    def setup(self, stage: str) -> None:
+        """List the files; no image is read.
+
+        Args:
+            stage: Lightning's: "fit", "validate", "test" or "predict"; all but "fit" need `val` only.
+        """
+        if stage == "fit":
+            self._setup_training()
+        if self.val is not None:
+            samples = self.val.files(self.splits["val"], labelled=True)
+            self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
+
+    def _setup_training(self) -> None:
+        seed, samples, rare = self.loading.seed, self._source_samples(), None
+        if self.pipeline.rare_class is not None:
+            names = self.source.classes.names
+            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names)
+        self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare)
+        if self.target is not None:
+            targets = self.target.files(self.splits["target"], labelled=False)
+            self._target_draws = TargetDraws(self.target, targets, self.pipeline, seed)
+
+    def train_dataloader(self) -> dict[str, StepLoader]:
+        """Make the loaders of the steps that the trainer has still to do.
+
+        Returns:
+            "source", and "target" where there is one.
+
+        Raises:
+            ValueError: if the trainer has no max_steps.
+        """
+        trainer = self._trainer()
+        if trainer.max_steps < 1:
+            raise ValueError(
+                f"trainer.max_steps={trainer.max_steps}, need a number of steps; set it, because draws with "
+                "replacement have no epochs."
+            )
+        assert self._source_draws is not None, "setup('fit') comes first"
+        domains: dict[str, Dataset[Any]] = {"source": self._source_draws}
+        if self._target_draws is not None:
+            domains["target"] = self._target_draws
+        steps = (trainer.global_step, trainer.max_steps, self.loading.batch_size)
+        return {
+            name: StepLoader(
+                draws,
+                batch_sampler=StepBatches(*steps, trainer.global_rank, trainer.world_size),
+                **self._options(self.loading.num_workers),
+            )
+            for name, draws in domains.items()
+        }
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Make the loader of this process's share of the validation images, one at a time, none twice.
+
+        Returns:
+            The loader; an empty list where there is no validation data.
+        """
+        images = self._val_images
+        if images is None:
+            return []
+        trainer = self._trainer()
+        share = range(trainer.global_rank, len(images), trainer.world_size)
+        return DataLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
+
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Make the same loader as for validation."""
+        return self.val_dataloader()
+
+    def _trainer(self) -> L.Trainer:
+        assert self.trainer is not None, "loaders are made by a Trainer"
+        return self.trainer
+
+    def _options(self, workers: int) -> dict[str, Any]:
+        return {
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            # Else a loader draws from the global generator, which would tell on the training.
+            "generator": rng.generator(self.loading.seed, "loader"),
+        }
+
+    def _source_samples(self) -> list[Sample]:
+        return self.source.files(self.splits["source"], labelled=True)
+
+    def _counts(self, samples: list[Sample]) -> Tensor:
+        return class_counts(self.source, samples, Path(self.loading.cache_dir).expanduser())
+
+
+def _check_same_classes(one: FolderDataset, other: FolderDataset) -> None:
+    a, b = one.classes, other.classes
+    if (a.names, a.ignore) != (b.names, b.ignore):
+        raise ValueError(
+            f"{one.name} has the classes {list(a.names)} (ignore {a.ignore}) and {other.name} "
+            f"{list(b.names)} (ignore {b.ignore}), need the same; correct one of them and its id_map."
+        )

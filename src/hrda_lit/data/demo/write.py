@@ -1,0 +1,114 @@
+"""Write the two drawn domains as GTA and Cityscapes lie on disk."""
+
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from rich.progress import track
+
+from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
+from hrda_lit.data.demo.appearance import expose
+from hrda_lit.data.demo.scene import draw_scene
+from hrda_lit.data.demo.style import SOURCE, TARGET
+from hrda_lit.ops.rng import fold
+
+VERSION = 1  # raise it whenever the same seed gives other pictures
+CITIES = {"train": "demoville", "val": "demostadt"}
+
+
+def render_demo(root: str | Path, seed: int = 0, source: int = 200, target: int = 200, val: int = 40) -> None:
+    """Render a game-like source domain and a camera-like target domain with labels.
+
+    A finished folder with the same parameters is left as it is. A scene depends on the seed and its place
+    only, not on the number of scenes. The folder appears when all is done: a killed run leaves no half of it.
+
+    Args:
+        root: the folder to make; gets `gta/`, `cityscapes/` and `demo.json`.
+        seed: of all draws.
+        source: number of source scenes, at least 1.
+        target: number of training scenes of the target, at least 1.
+        val: number of validation scenes of the target, at least 1.
+
+    Raises:
+        ValueError: if a number is below 1.
+        FileExistsError: if the folder holds something else.
+
+    Source: none; folders and encodings are those of GTA and Cityscapes.
+    """
+    root = Path(root).absolute()
+    counts = {"source": source, "train": target, "val": val}
+    if min(counts.values()) < 1:
+        raise ValueError(
+            f"render_demo got source={source}, target={target}, val={val}; give each at least 1."
+        )
+    wanted = {"version": VERSION, "seed": seed, **counts}
+    if _finished(root, wanted):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+        fresh = Path(scratch, "demo")
+        _render_all(fresh, seed, counts)
+        (fresh / "demo.json").write_text(json.dumps(wanted, indent=2) + "\n")
+        try:
+            os.rename(fresh, root)
+        except OSError:  # another process was faster; its pictures are the same if its parameters are
+            if not _finished(root, wanted):
+                raise
+
+
+def _finished(root: Path, wanted: dict[str, int]) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    record = root / "demo.json"
+    found = json.loads(record.read_text()) if record.is_file() else None
+    if found != wanted:
+        raise FileExistsError(
+            f"{root} holds {found or 'other files'}, not {wanted}; delete it or choose another folder."
+        )
+    return True
+
+
+def _render_all(root: Path, seed: int, counts: dict[str, int]) -> None:
+    jobs = [(split, index) for split, count in counts.items() for index in range(count)]
+    for split in counts:
+        for path in _paths(root, split, 0):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done = pool.map(lambda job: _render_one(root, seed, *job), jobs)
+        for _ in track(done, description="Rendering the demo domains", total=len(jobs)):
+            pass
+
+
+def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
+    if split == "source":
+        name = f"{index + 1:05d}.png"
+        return root / "gta" / "images" / name, root / "gta" / "labels" / name
+    city = CITIES[split]
+    stem = f"{city}_{index:06d}_000019"
+    base = root / "cityscapes"
+    image = base / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
+    return image, base / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png"
+
+
+def _render_one(root: Path, seed: int, split: str, index: int) -> None:
+    style = SOURCE if split == "source" else TARGET
+    rng = np.random.default_rng(fold(seed, "demo", split, index))
+    image, label = expose(draw_scene(rng, style), rng, style)
+    image_path, label_path = _paths(root, split, index)
+    Image.fromarray(image).save(image_path, compress_level=2)
+    _encode(label, palette=split == "source").save(label_path)
+
+
+def _encode(label: UInt8[np.ndarray, "H W"], palette: bool) -> Image.Image:
+    picture = Image.fromarray(label)
+    if palette:
+        colours = np.zeros((256, 3), np.uint8)
+        for raw, train in ID_MAPS["cityscapes"].items():
+            colours[raw] = CITYSCAPES.colours[train]
+        picture.putpalette(colours.tobytes())
+    return picture

@@ -1,0 +1,178 @@
+"""One reader for every data set that is a folder of images and labels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes, classes_from, id_table
+from hrda_lit.data.images import read_image, read_label
+from hrda_lit.data.layout import Layout
+
+
+class DataNotFoundError(FileNotFoundError):
+    """Say where data were looked for, what was expected there and how to get them."""
+
+
+class Sample(NamedTuple):
+    """An image file and the file of its label, if it was asked for."""
+
+    image: Path
+    label: Path | None
+
+
+class FolderDataset:
+    """Read the images and labels of a folder tree by rules that fit into a YAML file.
+
+    Args:
+        name: for messages.
+        root: the folder; `~` is the home.
+        images: glob relative to root, with `{split}` where paths tell the split, e.g.
+            "leftImg8bit/{split}/*/*_leftImg8bit.png".
+        label_rule: replacements that turn the path of an image (relative, with `/`) into that of its label,
+            applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}.
+        classes: the label space, see `classes_from`.
+        id_map: raw id to train id, see `id_table`; None where label files hold train ids.
+        size: (height, width) of the box into which images are fitted, in high-resolution pixels, aspect ratio
+            kept; None keeps each image's own size.
+        layout: the rest.
+
+    Raises:
+        ValueError: if an argument does not make sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        images: str,
+        label_rule: Mapping[str, str],
+        classes: Classes | str | Mapping[str, Any],
+        id_map: str | Mapping[int, int] | None = None,
+        size: Sequence[int] | None = None,
+        layout: Layout | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name, self.root, self.images, self.label_rule = name, Path(root).expanduser(), images, label_rule
+        self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
+        self.layout = Layout.of(layout)
+        self.table = id_table(id_map, self.classes)
+        self._holds_train_ids = id_map is None
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"size {list(size)} of {name} is no box; give [height, width] in pixels, >= 1.")
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+
+    def files(self, split: str, labelled: bool) -> list[Sample]:
+        """List the files of a split, sorted by path.
+
+        Args:
+            split: e.g. "train".
+            labelled: whether label files are needed; if not, none is looked for.
+
+        Returns:
+            At least one sample.
+
+        Raises:
+            DataNotFoundError: if the root, the images, the split file or label files are missing.
+            ValueError: if the data set has no such split or the label rule does not fit.
+        """
+        if not self.root.is_dir():
+            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
+        images = self._of_split(split)
+        if not labelled:
+            return [Sample(image, None) for image in images]
+        samples = [Sample(image, self._label_path(image)) for image in images]
+        absent = [sample.label for sample in samples if not sample.label.is_file()]  # type: ignore[union-attr]
+        if absent:
+            raise self._missing(
+                f"{absent[0]} does not exist, need a label file for each of the {len(samples)} images of "
+                f"{self.name} ({split}), {len(absent)} missing"
+            )
+        return samples
+
+    def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
+        """Read an image and its label, if the sample has one.
+
+        Args:
+            sample: from `files`.
+
+        Returns:
+            RGB in [0, 255] and train ids.
+
+        Raises:
+            ValueError: if a file is broken, the sizes differ or an id is out of range.
+        """
+        image = read_image(sample.image)
+        if sample.label is None:
+            return image, None
+        label = self.read_label(sample.label)
+        if label.shape != image.shape[1:]:
+            raise ValueError(
+                f"label {sample.label} has {tuple(label.shape)} pixels, its image {tuple(image.shape[1:])}; "
+                "correct the files or leave the image out with layout.exclude."
+            )
+        return image, label
+
+    def read_label(self, path: Path) -> UInt8[Tensor, "H W"]:
+        """Read a label and translate its raw ids into train ids.
+
+        Args:
+            path: of the label.
+
+        Returns:
+            Train ids and `classes.ignore`.
+
+        Raises:
+            ValueError: if the file is broken or holds train ids that do not exist.
+        """
+        raw = read_label(path, self.layout.label_channel).int()
+        label = self.table[raw]
+        if self._holds_train_ids and bool((strange := label != raw).any()):
+            raise ValueError(
+                f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
+                f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."
+            )
+        return label
+
+    def _of_split(self, split: str) -> list[Path]:
+        if self.layout.splits and split not in self.layout.splits:
+            raise ValueError(
+                f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}."
+            )
+        word = self.layout.splits.get(split, split)
+        pattern = self.images.replace("{split}", word)
+        images = [path for path in sorted(self.root.glob(pattern)) if path.stem not in self.layout.exclude]
+        if not images:
+            raise self._missing(
+                f"no file fits {self.root / pattern}, need the images of {self.name} ({split})"
+            )
+        if self.layout.split_file is None:
+            return images
+        return self._listed(images, self.root / self.layout.split_file.replace("{split}", word))
+
+    def _listed(self, images: list[Path], listing: Path) -> list[Path]:
+        if not listing.is_file():
+            raise self._missing(f"{listing} does not exist, need the file stems of {self.name}, one a line")
+        stems = {Path(line.strip()).name for line in listing.read_text().splitlines() if line.strip()}
+        absent = sorted(stems - {image.stem for image in images} - set(self.layout.exclude))
+        if absent or not stems:
+            raise self._missing(
+                f"{listing} lists {len(stems)} file stems, need at least one and an image for each, but "
+                f"{len(absent)} have none ({', '.join(absent[:3])})"
+            )
+        return [image for image in images if image.stem in stems]
+
+    def _label_path(self, image: Path) -> Path:
+        relative = image.relative_to(self.root).as_posix()
+        for old, new in self.label_rule.items():
+            if old not in relative:
+                raise ValueError(
+                    f"label_rule of {self.name} replaces '{old}', which '{relative}' does not contain; "
+                    "correct the rule or `images`."
+                )
+            relative = relative.replace(old, new)
+        return self.root / relative
+
+    def _missing(self, what: str) -> DataNotFoundError:
+        return DataNotFoundError(f"{what}; {self.layout.help}.")

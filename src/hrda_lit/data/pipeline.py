@@ -1,0 +1,73 @@
+"""The settings of the training pipeline, checked before any file is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hrda_lit.data.folder import FolderDataset
+from hrda_lit.data.rare_class import RareClass
+from hrda_lit.data.transforms import Size
+from hrda_lit.ops.resize import low_resolution_size
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Set up how crops are made.
+
+    Args:
+        crop: (height, width) of the training crops in high-resolution pixels.
+        shrink: divides every size at loading: s_T for a single-scale network at low resolution, 1 for the
+            multi-resolution one, which needs the full resolution; >= 1.
+        cat_max_ratio: a source crop is drawn again, up to `crop_tries` times, if one class fills at least
+            this share of its labelled pixels; in (0, 1].
+        crop_tries: how many source crops are judged before one is taken as it comes.
+        margins_of: whether the target's margins are those of the whole "image" (HRDA) or of every "crop"
+            (DAFormer; top and bottom only).
+        rare_class: rare class sampling of the source; None draws files uniformly.
+
+    Raises:
+        ValueError: if a number is out of range or a size does not come out whole after `shrink`.
+    """
+
+    crop: Sequence[int] = (1024, 1024)
+    shrink: float = 1
+    cat_max_ratio: float = 0.75
+    crop_tries: int = 10
+    margins_of: Literal["image", "crop"] = "image"
+    rare_class: RareClass | None = field(default_factory=RareClass)
+
+    def __post_init__(self) -> None:
+        if len(self.crop) != 2 or min(self.crop) < 1:
+            raise ValueError(f"crop {list(self.crop)} is no size; give [height, width] in pixels, >= 1.")
+        if not 0 < self.cat_max_ratio <= 1 or self.crop_tries < 0:
+            raise ValueError(
+                f"cat_max_ratio={self.cat_max_ratio} and crop_tries={self.crop_tries}: need a share in "
+                "(0, 1] and a number >= 0; the official values are 0.75 and 10."
+            )
+        if self.margins_of not in ("image", "crop"):
+            raise ValueError(f"margins_of '{self.margins_of}' is unknown; choose image or crop.")
+        _ = self.crop_size
+
+    @property
+    def crop_size(self) -> Size:
+        """Return (height, width) of the crops in pixels as the network sees them."""
+        return low_resolution_size((self.crop[0], self.crop[1]), self.shrink)
+
+    def check(self, dataset: FolderDataset) -> None:
+        """Refuse a data set whose resize box does not come out whole after `shrink`.
+
+        Args:
+            dataset: to check.
+
+        Raises:
+            ValueError: if its size is no multiple of `shrink`.
+        """
+        if dataset.size is None:
+            return
+        try:
+            low_resolution_size(dataset.size, self.shrink)
+        except ValueError as error:
+            raise ValueError(
+                f"size {list(dataset.size)} of {dataset.name} is not whole when shrunk by {self.shrink:g}; "
+                "choose multiples of it."
+            ) from error

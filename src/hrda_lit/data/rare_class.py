@@ -1,0 +1,99 @@
+"""Rare class sampling: images of rare classes come up more often."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from hrda_lit.data.class_stats import class_probabilities
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RareClass:
+    """Set up rare class sampling.
+
+    Args:
+        temperature: T of the paper, > 0.
+        min_pixels: a file serves a class if it has more pixels of it than this, at original resolution.
+        accept_ratio: a high-resolution crop is accepted if it has more than accept_ratio * min_pixels
+            pixels of the class; at low resolution divided by s_T^2.
+        max_tries: how many crops of one file are judged before one is taken as it comes.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    DAFormer section 3.3; official: 3000 * 2.0 at high and 3000 * 0.5 at half resolution, 10 tries.
+    """
+
+    temperature: float = 0.01
+    min_pixels: int = 3000
+    accept_ratio: float = 2.0
+    max_tries: int = 10
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or min(self.min_pixels, self.accept_ratio, self.max_tries) < 0:
+            raise ValueError(f"{self} needs temperature > 0 and all others >= 0; correct data.rare_class.")
+
+    def accept_pixels(self, shrink: float) -> float:
+        """Compute how many pixels of its class a crop must exceed, for images shrunk by `shrink` (>= 1)."""
+        return self.min_pixels * self.accept_ratio / shrink**2
+
+
+class RareClassSampler:
+    """Pick a class by its rarity, then one of the files that have enough of it.
+
+    Args:
+        counts: pixels per file and class at original resolution.
+        options: temperature and least pixels.
+        names: of the classes, for messages.
+
+    Raises:
+        ValueError: if no file has enough pixels of any class.
+
+    DAFormer section 3.3.
+    """
+
+    def __init__(
+        self, counts: Int64[Tensor, "files classes"], options: RareClass, names: Sequence[str]
+    ) -> None:
+        self.candidates = [
+            (column > options.min_pixels).nonzero().flatten().tolist() for column in counts.unbind(1)
+        ]
+        served = torch.tensor([bool(files) for files in self.candidates])
+        if not served.any():
+            raise ValueError(
+                f"no file has more than min_pixels={options.min_pixels} pixels of any class; lower "
+                "data.rare_class.min_pixels."
+            )
+        # official: stops with an assertion where a class has no file; here: the class is left out, because a
+        # small data set should train too.
+        dropped = [
+            name
+            for name, pixels, is_served in zip(names, counts.sum(0), served, strict=True)
+            if pixels > 0 and not is_served
+        ]
+        if dropped:
+            log.warning(
+                "rare class sampling leaves out %s: no file has more than min_pixels=%d pixels of it",
+                ", ".join(dropped),
+                options.min_pixels,
+            )
+        self.probabilities = class_probabilities(counts, options.temperature, among=served)
+
+    def pick(self, generator: torch.Generator) -> tuple[int, int]:
+        """Pick a class and a file.
+
+        Args:
+            generator: source of randomness.
+
+        Returns:
+            The class and the index of the file.
+        """
+        chosen = int(torch.multinomial(self.probabilities, 1, generator=generator))
+        files = self.candidates[chosen]
+        return chosen, files[int(torch.randint(len(files), (), generator=generator))]

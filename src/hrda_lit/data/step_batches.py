@@ -1,0 +1,47 @@
+"""Which draws make up the batch of a step."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader, Sampler
+
+
+class StepBatches(Sampler[list[int]]):
+    """Yield the draw indices of each step's batch, a function of (step, rank) alone.
+
+    A run that is resumed at step k gets the batches that an uninterrupted run gets from step k on.
+
+    Args:
+        first_step: where to start, >= 0.
+        last_step: where to stop, exclusive.
+        batch_size: per rank, >= 1.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self, first_step: int, last_step: int, batch_size: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.first_step, self.last_step = first_step, last_step
+        self.batch_size, self.rank, self.world = batch_size, rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.first_step, self.last_step):
+            start = (step * self.world + self.rank) * self.batch_size
+            yield list(range(start, start + self.batch_size))
+
+    def __len__(self) -> int:
+        # Not last_step - first_step: a resumed Lightning loop goes on counting batches at first_step and ends
+        # the epoch where its count reaches this length.
+        return self.last_step
+
+
+class StepLoader(DataLoader[Any]):
+    """Load `StepBatches`; tells Lightning that it can be resumed, for which it needs no state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the batches follow from the step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Ignore `state`, which is empty."""

@@ -1,0 +1,102 @@
+"""What a method is: a generator of forward/backward passes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.ops.boxes import crop
+from hrda_lit.ops.losses import pixel_weighted_cross_entropy
+
+Batch = Mapping[str, Mapping[str, Tensor]]
+
+
+class Labelled(NamedTuple):
+    """Images with labels and the weight of each pixel's loss."""
+
+    image: Float[Tensor, "B 3 H W"]
+    label: Int[Tensor, "B H W"]
+    weight: Float[Tensor, "B H W"]
+
+
+class Networks(NamedTuple):
+    """The student, its moving average, and the frozen encoder of the feature distance."""
+
+    student: Segmentor
+    teacher: Segmentor | None = None
+    imagenet: Backbone | None = None
+
+
+class Pass(NamedTuple):
+    """One forward pass that waits for its backward: the loss and detached numbers to log."""
+
+    name: str
+    loss: Float[Tensor, ""]
+    logs: dict[str, Tensor]
+
+
+class Method(ABC):
+    """With which labels the student learns.
+
+    Attributes:
+        needs_target: whether batches must hold target images.
+        needs_teacher: whether a moving average of the student is kept.
+        needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
+        names: the passes of one step, in order.
+    """
+
+    needs_target: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False
+    needs_imagenet: bool = False
+    names: tuple[str, ...] = ()
+
+    @abstractmethod
+    def passes(self, batch: Batch, networks: Networks, generator: torch.Generator) -> Iterator[Pass]:
+        """Yield one pass at a time; the caller runs its backward before it asks for the next.
+
+        Args:
+            batch: {"source": {"image", "label"}, "target": {"image", "valid"}}.
+            networks: what `needs_*` asked for.
+            generator: source of every random draw of the step (CPU).
+
+        Returns:
+            The passes named by `names`.
+        """
+
+
+def supervise(
+    supervised: Supervised,
+    label: Int[Tensor, "B H W"],
+    classes: Classes,
+    weight: Float[Tensor, "B H W"] | None = None,
+) -> Float[Tensor, ""]:
+    """Sum the cross entropies of all outputs: (1 - lambda_d) L_ce(fused) + lambda_d L_ce(detail) for HRDA.
+
+    Args:
+        supervised: what the student returned.
+        label: class ids of the whole input.
+        classes: says which id is ignored.
+        weight: q per pixel, or None for 1.
+
+    Returns:
+        The loss.
+
+    User's document, L^S_HRDA and L^T_HRDA.
+    """
+    losses = [
+        output.weight
+        * pixel_weighted_cross_entropy(
+            output.logits,
+            crop(label, output.box),
+            None if weight is None else crop(weight, output.box),
+            classes.ignore,
+        )
+        for output in supervised.outputs
+    ]
+    return torch.stack(losses).sum()

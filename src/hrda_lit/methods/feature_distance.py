@@ -1,0 +1,52 @@
+"""Keeping the encoder near its ImageNet features on things."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Networks
+from hrda_lit.ops.losses import downscale_label, feature_distance, thing_mask
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """L_FD between the student and the frozen ImageNet encoder, on the source image.
+
+    Args:
+        classes: says which classes are things.
+        min_ratio: share of a feature cell that one class must cover, in (0, 1].
+
+    Raises:
+        ValueError: if min_ratio is out of range.
+
+    DAFormer section 3.3; user's document, L_FD.
+    """
+
+    classes: Classes
+    min_ratio: float = 0.75
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_ratio <= 1:
+            raise ValueError(f"min_ratio of the feature distance must lie in (0, 1], got {self.min_ratio}.")
+
+    def __call__(
+        self,
+        networks: Networks,
+        features: Float[Tensor, "B D h w"],
+        image: Float[Tensor, "B 3 H W"],
+        label: Int[Tensor, "B H W"],
+    ) -> Float[Tensor, ""]:
+        """Return the distance; HRDA measures it on the context crop alone (hrda-facts 2.17)."""
+        assert networks.imagenet is not None
+        with torch.no_grad():
+            reference = networks.imagenet(networks.student.context(image))[-1]
+        cell = label.shape[-1] // features.shape[-1]
+        small = downscale_label(label, cell, self.min_ratio, len(self.classes), self.classes.ignore)
+        # A crop that is no multiple of the cell leaves one cell more in the features than in the label.
+        rows, columns = small.shape[-2:]
+        rows, columns = min(rows, features.shape[-2]), min(columns, features.shape[-1])
+        mask = thing_mask(small[:, :rows, :columns], self.classes.things)
+        return feature_distance(features[..., :rows, :columns], reference[..., :rows, :columns], mask)

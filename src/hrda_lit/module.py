@@ -1,0 +1,155 @@
+"""The LightningModule: student, teacher, fusion, method."""
+
+import contextlib
+import copy
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from hrda_lit.callbacks.ema_teacher import EMATeacher
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Batch, Method, Networks
+from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.inference import Inference
+from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.resize import resize
+from hrda_lit.ops.rng import fold, generator
+from hrda_lit.optim import AdamWPoly
+
+CONFIG_KEY = "hrda_lit_config"
+
+
+class UDAModule(L.LightningModule):
+    """Train a student by a method, one pass at a time, and validate it.
+
+    Args:
+        student: the network to train.
+        method: with which labels.
+        classes: of the labels.
+        optim: optimiser and schedule.
+        inference: how whole images are predicted.
+        ema: moves the teacher.
+        seed: of every draw in a training step.
+        config: plain containers, stored in every checkpoint so that it can be used alone.
+
+    Attributes:
+        teacher: the moving average of the student, or None.
+        fusion: the student's multi-resolution fusion, or None.
+        iou: IoU per class of the last validation, or None.
+    """
+
+    def __init__(
+        self,
+        student: Segmentor,
+        method: Method,
+        classes: Classes,
+        optim: AdamWPoly,
+        inference: Inference,
+        ema: EMATeacher,
+        seed: int = 0,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        # Several backward calls per step: Lightning's automatic loop knows one.
+        self.automatic_optimization = False
+        # The frozen ImageNet encoder is rebuilt from its file and never stored, see `_imagenet`.
+        self.student, self.method, self.classes = student, method, classes
+        self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
+        self.ema = ema
+        self.fusion = getattr(student, "fusion", None)
+        self.teacher = _frozen(student) if method.needs_teacher else None
+        # In a list, so that it is neither a parameter nor part of the checkpoint.
+        self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
+        self.confusion = MulticlassConfusionMatrix(
+            len(classes), ignore_index=classes.ignore, validate_args=False
+        )
+        self.iou: Float[Tensor, " C"] | None = None
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """Bring the EMA teacher's callback along."""
+        return [self.ema] if self.teacher is not None else []
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser for the student alone."""
+        optimizer, scheduler = self.optim.build(self.student, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_fit_start(self) -> None:
+        """Bring the frozen encoder to the student's device."""
+        for network in self._imagenet:
+            network.to(self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Back-propagate every pass of the method as it comes, then step once."""
+        where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
+        torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        networks = Networks(self.student, self.teacher, *self._imagenet[:1])
+        for done in self.method.passes(batch, networks, generator(*where)):
+            with self._gradient_sync(done.name == self.method.names[-1]):
+                self.manual_backward(done.loss)
+            for name, value in done.logs.items():
+                self.log(f"train/{name}", value, prog_bar=True)
+            self._refuse_nan(done.name, done.loss)
+        optimizer.step()  # type: ignore[union-attr]
+        scheduler.step()  # type: ignore[union-attr,call-arg]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip and log; here gradients are unscaled in 16-bit training too."""
+        if self.optim.clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
+        if self._logs_now():
+            norms = [p.grad.norm() for p in self.student.parameters() if p.grad is not None]
+            self.log("train/grad_norm", torch.stack(norms).norm())
+            for group in optimizer.param_groups:
+                self.log(f"train/lr/{group['name']}", group["lr"])
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Count a full image in the confusion matrix, at the size of its label."""
+        label = batch["label"]
+        logits = self.inference(self.evaluated, batch["image"])
+        prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).argmax(dim=1)
+        self.confusion.update(prediction, label)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log mIoU and the IoU of each class that occurs."""
+        self.iou = class_iou(self.confusion.compute())
+        self.confusion.reset()
+        self.log("val/miou", mean_iou(self.iou), prog_bar=True)
+        for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
+            if value == value:  # absent classes have no IoU
+                self.log(f"val/iou/{name}", value)
+
+    @property
+    def evaluated(self) -> Segmentor:
+        """Return the network that validation scores."""
+        return self.teacher if self.ema.evaluate == "teacher" and self.teacher is not None else self.student
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the config beside the weights."""
+        checkpoint[CONFIG_KEY] = self.config
+
+    def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:
+        # With several devices, gradients are exchanged once, by the last backward of a step.
+        block = getattr(self.trainer.strategy, "block_backward_sync", contextlib.nullcontext)
+        return contextlib.nullcontext() if last else block()
+
+    def _logs_now(self) -> bool:
+        return self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+
+    def _refuse_nan(self, name: str, loss: Tensor) -> None:
+        if self._logs_now() and not bool(torch.isfinite(loss)):
+            raise FloatingPointError(
+                f"the {name} loss is {float(loss)} at step {self.trainer.global_step}; lower optim.lr, set optim.clip, "
+                "or use trainer.precision=32-true."
+            )
+
+
+def _frozen(network: Any) -> Any:
+    return copy.deepcopy(network).requires_grad_(False)

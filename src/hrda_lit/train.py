@@ -1,0 +1,96 @@
+"""Train: `python -m hrda_lit.train experiment=hrda_demo`; every key of conf/ can be set on the command line."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hrda_lit.module import UDAModule
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> float:
+    """Run one experiment: check, read, build, fit, report.
+
+    Args:
+        config: the composed tree.
+
+    Returns:
+        The final mIoU on the validation set, a fraction; NaN without one.
+
+    Raises:
+        ValueError: if a key or value does not fit, or a file is broken.
+        FileNotFoundError: if data, weights or the checkpoint are missing.
+    """
+    # Imported here, so that --help and shell completion need not wait for torch.
+    from pathlib import Path
+
+    import torch
+    from hydra.utils import instantiate
+
+    from hrda_lit import build
+
+    build.check_numbers(config)
+    source = build.build_dataset(config.source, "source")
+    method = build.build_method(config, source.classes)
+    build.check_geometry(config, source.classes)
+    datamodule = build.build_datamodule(config, method.needs_target)
+    if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {config.ckpt_path}; set ckpt_path to an existing file or to null.")
+    if config.prepare:
+        instantiate(config.prepare)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    module = build.build_module(config, method, source.classes)
+    trainer = build.build_trainer(config)
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
+    trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+    if trainer.global_step % config.trainer.val_check_interval:
+        trainer.validate(module, datamodule, verbose=False)
+    return _report(module, config)
+
+
+def _report(module: "UDAModule", config: DictConfig) -> float:
+    from pathlib import Path
+
+    from hrda_lit.metrics import mean_iou
+    from hrda_lit.results import print_iou, write_metrics
+
+    if module.iou is None or not module.trainer.is_global_zero:
+        return float("nan")
+    steps = module.trainer.global_step
+    print_iou(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps")
+    folder = Path(config.run_dir)
+    write_metrics(folder / "metrics.json", module.iou, module.classes, {"name": config.name, "step": steps})
+    log.info("pictures, checkpoints and metrics are in %s", folder)
+    return mean_iou(module.iou)
+
+
+@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
+def main(config: DictConfig) -> float:
+    """Run `train` and turn what a user can mend into one sentence and exit code 1."""
+    try:
+        return train(config)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # the sweep marks this job as failed and goes on
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        _finish_wandb()
+
+
+def _finish_wandb() -> None:
+    # Without it, the next job of a sweep would go on in this job's run.
+    if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
+        wandb.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hrda_lit.data.class_stats import class_counts
+from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.folder import FolderDataset
+from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.rare_class import RareClass, RareClassSampler
+
+Make = Callable[..., Any]
+MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+
+
+def pixels(image: torch.Tensor) -> np.ndarray:
+    """Undo the normalisation."""
+    return np.rint(image.permute(1, 2, 0).numpy() * STD + MEAN)
+
+
+def places(whole: np.ndarray, part: np.ndarray) -> list[tuple[int, int, bool]]:
+    """Search a crop, or its mirror image, in an image by brute force."""
+    (height, width), (h, w) = whole.shape[:2], part.shape[:2]
+    return [
+        (top, left, flipped)
+        for flipped, wanted in ((False, part), (True, part[:, ::-1]))
+        for top in range(height - h + 1)
+        for left in range(width - w + 1)
+        if (whole[top : top + h, left : left + w] == wanted).all()
+    ]
+
+
+def source_draws(dataset: FolderDataset, seed: int = 0, **options: Any) -> SourceDraws:
+    return SourceDraws(
+        dataset,
+        dataset.files("train", True),
+        Pipeline(**{"crop": (32, 32), "rare_class": None} | options),
+        seed,
+    )
+
+
+def test_source_crop_is_a_piece_of_one_file(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    files = [dataset.read(sample) for sample in dataset.files("train", True)]
+    draws, seen = source_draws(dataset), set()
+    for draw in range(20):
+        item = draws[draw]
+        assert item["image"].dtype == torch.float32
+        assert item["label"].dtype == torch.int64
+        both = np.concatenate([pixels(item["image"]), item["label"].numpy()[..., None]], -1)
+        found = [
+            (index, *place)
+            for index, (image, label) in enumerate(files)
+            for place in places(
+                np.concatenate([image.permute(1, 2, 0).numpy(), label.numpy()[..., None]], -1), both
+            )
+        ]
+        assert len(found) == 1  # image and label were cut at the same place and flipped together
+        seen.add(found[0])
+    assert len({index for index, *_ in seen}) > 3
+    assert {flipped for *_, flipped in seen} == {False, True}
+
+
+def test_target_valid_moves_with_the_image(make_dataset: Make) -> None:
+    dataset = make_dataset(labelled=False, layout={"margins": {"top": 3, "bottom": 9, "left": 5, "right": 2}})
+    files = [dataset.read(sample)[0].permute(1, 2, 0).numpy() for sample in dataset.files("train", False)]
+    mask = np.zeros((48, 64))
+    mask[3:-9, 5:-2] = 1
+    draws = TargetDraws(dataset, dataset.files("train", False), Pipeline((40, 40)), seed=0)
+    for draw in range(12):
+        item = draws[draw]
+        ((top, left, flipped),) = [place for image in files for place in places(image, pixels(item["image"]))]
+        valid = mask[top : top + 40, left : left + 40]
+        assert (item["valid"].numpy() == (valid[:, ::-1] if flipped else valid)).all()
+
+
+@pytest.mark.parametrize("kind", ["source", "target"])
+def test_small_images_are_padded(make_dataset: Make, kind: str) -> None:
+    dataset = make_dataset()
+    pipeline = Pipeline((50, 70), rare_class=None)
+    if kind == "source":
+        item = SourceDraws(dataset, dataset.files("train", True), pipeline, 0)[0]
+        assert item["label"][:48, :64].ne(255).any()
+        assert item["label"][48:].eq(255).all()
+        assert item["label"][:, 64:].eq(255).all()
+    else:
+        item = TargetDraws(dataset, dataset.files("train", False), pipeline, 0)[0]
+        assert item["valid"].sum() == 48 * 64
+        assert item["valid"][:48, :64].all()
+    assert item["image"].shape == (3, 50, 70)
+    assert not item["image"][:, 48:].any()
+    assert not item["image"][:, :, 64:].any()
+
+
+def test_draws_depend_on_seed_domain_and_index_alone(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    target = TargetDraws(dataset, dataset.files("train", False), Pipeline((32, 32)), 0)
+    one, again, other = source_draws(dataset), source_draws(dataset), source_draws(dataset, seed=1)
+    torch.manual_seed(1)
+    forwards = [one[i]["image"] for i in range(4)]
+    torch.manual_seed(2)
+    backwards = [again[i]["image"] for i in reversed(range(4))][::-1]
+    assert all(a.equal(b) for a, b in zip(forwards, backwards, strict=True))
+    assert not forwards[0].equal(forwards[1])
+    assert not forwards[0].equal(other[0]["image"])
+    assert not forwards[0].equal(target[0]["image"])
+
+
+def test_shrink_halves_everything(make_dataset: Make) -> None:
+    dataset = make_dataset(size=(96, 128), layout={"margins": {"bottom": 20}})
+    pipeline = Pipeline((64, 64), shrink=2, margins_of="crop")
+    item = TargetDraws(dataset, dataset.files("train", False), pipeline, 0)[0]
+    assert item["image"].shape == (3, 32, 32)
+    assert item["valid"].sum(1).tolist() == [32] * 22 + [0] * 10
+    sizes = {pixels(ValImages(dataset, dataset.files("val", True), s)[0]["image"]).shape for s in (1, 2)}
+    assert sizes == {(96, 128, 3), (48, 64, 3)}
+
+
+def test_dominated_crops_are_drawn_again(make_dataset: Make) -> None:
+    dataset = make_dataset()
+
+    def dominated(ratio: float, tries: int) -> int:
+        draws = source_draws(dataset, crop=(24, 24), cat_max_ratio=ratio, crop_tries=tries)
+        shares = []
+        for draw in range(60):
+            counts = torch.bincount(draws[draw]["label"].flatten(), minlength=256)[:4]
+            shares.append(float(counts.max() / counts.sum()))
+        return sum(share >= 0.75 for share in shares)
+
+    assert dominated(0.75, 10) == 0
+    assert dominated(0.75, 0) > 5
+
+
+def test_rare_class_fills_the_crop(make_dataset: Make, tmp_path: Any) -> None:
+    dataset = make_dataset()
+    samples = dataset.files("train", True)
+    counts = class_counts(dataset, samples, tmp_path / "cache")
+
+    def persons(tries: int) -> list[int]:
+        options = RareClass(temperature=0.001, min_pixels=40, accept_ratio=1.5, max_tries=tries)
+        rare = RareClassSampler(counts, options, dataset.classes.names)
+        draws = SourceDraws(
+            dataset, samples, Pipeline((24, 24), cat_max_ratio=0.95, rare_class=options), 0, rare
+        )
+        return [int((draws[draw]["label"] == 3).sum()) for draw in range(40)]
+
+    assert class_counts(dataset, samples, tmp_path / "cache")[:, 3].tolist() == [80, 0, 0, 80, 0, 0]
+    patient, hasty = persons(60), persons(0)
+    assert min(patient) > 60
+    assert sum(count > 60 for count in hasty) < 25
+
+
+def test_validation_keeps_the_label_s_size(make_dataset: Make) -> None:
+    dataset = make_dataset(size=(24, 40))
+    samples = dataset.files("val", True)
+    images = ValImages(dataset, samples, 1)
+    assert len(images) == 6
+    item = images[4]
+    assert (item["index"], item["image"].shape) == (4, (3, 24, 32))
+    assert (item["label"].numpy() == np.asarray(Image.open(samples[4].label))).all()
+    assert item["label"].dtype == torch.int64

@@ -1,0 +1,188 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.data.folder import DataNotFoundError, FolderDataset, Sample
+
+Make = Callable[..., Any]
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array.astype(np.uint8)).save(path)
+
+
+# Layouts of published data sets: image path, label path, the reader's arguments.
+LAYOUTS = {
+    "gta": (
+        "images/00001.png",
+        "labels/00001.png",
+        {"images": "images/*.png", "label_rule": {"images/": "labels/"}},
+    ),
+    "synthia": (
+        "RGB/0000001.png",
+        "GT/LABELS/0000001.png",
+        {"images": "RGB/*.png", "label_rule": {"RGB/": "GT/LABELS/"}},
+    ),
+    "cityscapes": (
+        "leftImg8bit/train/ulm/ulm_000001_000019_leftImg8bit.png",
+        "gtFine/train/ulm/ulm_000001_000019_gtFine_labelIds.png",
+        {
+            "images": "leftImg8bit/{split}/*/*_leftImg8bit.png",
+            "label_rule": {"leftImg8bit/": "gtFine/", "_leftImg8bit.png": "_gtFine_labelIds.png"},
+        },
+    ),
+    "acdc": (
+        "rgb_anon/fog/train/GOPR0475/GOPR0475_frame_000041_rgb_anon.png",
+        "gt/fog/train/GOPR0475/GOPR0475_frame_000041_gt_labelTrainIds.png",
+        {
+            "images": "rgb_anon/*/{split}/*/*_rgb_anon.png",
+            "label_rule": {"rgb_anon/": "gt/", "_rgb_anon.png": "_gt_labelTrainIds.png"},
+        },
+    ),
+    "dark_zurich": (
+        "rgb_anon/train/night/GOPR0345/GOPR0345_frame_000001_rgb_anon.png",
+        "gt/train/night/GOPR0345/GOPR0345_frame_000001_gt_labelTrainIds.png",
+        {
+            "images": "rgb_anon/{split}/night/*/*_rgb_anon.png",
+            "label_rule": {"rgb_anon/": "gt/", "_rgb_anon.png": "_gt_labelTrainIds.png"},
+        },
+    ),
+    "bdd100k": (
+        "images/10k/train/a-b.jpg",
+        "labels/sem_seg/masks/train/a-b.png",
+        {
+            "images": "images/10k/{split}/*.jpg",
+            "label_rule": {"images/10k/": "labels/sem_seg/masks/", ".jpg": ".png"},
+        },
+    ),
+    "mapillary": (
+        "training/images/a-b.jpg",
+        "training/labels/a-b.png",
+        {
+            "images": "{split}/images/*.jpg",
+            "label_rule": {"images/": "labels/", ".jpg": ".png"},
+            "layout": {"splits": {"train": "training", "val": "validation"}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_published_layouts(tmp_path: Path, name: str) -> None:
+    image, label, arguments = LAYOUTS[name]
+    save(tmp_path / image, np.zeros((3, 4, 3)))
+    save(tmp_path / label, np.full((3, 4), 5))
+    dataset = FolderDataset(name, str(tmp_path), classes="cityscapes", **arguments)  # type: ignore[arg-type]
+    assert dataset.files("train", labelled=True) == [Sample(tmp_path / image, tmp_path / label)]
+    assert (dataset.read(dataset.files("train", labelled=True)[0])[1] == 5).all()
+
+
+def test_files_are_sorted_and_split(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    for split in ("train", "val"):
+        names = [sample.image.relative_to(dataset.root).as_posix() for sample in dataset.files(split, False)]
+        assert names == [f"images/{split}/{i:03d}.jpg" for i in range(6)]
+
+
+def test_labels_are_looked_for_only_if_wanted(make_dataset: Make) -> None:
+    dataset = make_dataset(labelled=False)
+    samples = dataset.files("train", labelled=False)
+    assert all(sample.label is None for sample in samples)
+    assert dataset.read(samples[0])[1] is None
+    with pytest.raises(
+        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; try"
+    ):
+        dataset.files("train", labelled=True)
+
+
+def test_split_file_and_exclude(make_dataset: Make) -> None:
+    dataset = make_dataset(layout={"split_file": "{split}.txt", "exclude": ["004"]})
+    (dataset.root / "train.txt").write_text("004\n002\nsome/folder/001\n\n")
+    assert [sample.image.stem for sample in dataset.files("train", True)] == ["001", "002"]
+    (dataset.root / "val.txt").write_text("002\n777\n")
+    with pytest.raises(DataNotFoundError, match=r"val\.txt lists 2 file stems.* 1 have none \(777\)"):
+        dataset.files("val", True)
+
+
+def test_missing_split_file(make_dataset: Make) -> None:
+    dataset = make_dataset(layout={"split_file": "{split}.txt", "help": "ask the authors"})
+    with pytest.raises(DataNotFoundError, match=r"train\.txt does not exist.*; ask the authors\.$"):
+        dataset.files("train", False)
+
+
+def test_missing_root_and_images(make_dataset: Make, tmp_path: Path) -> None:
+    absent = FolderDataset("mine", str(tmp_path / "absent"), "*.png", {}, "cityscapes")
+    with pytest.raises(
+        DataNotFoundError, match=r"absent is no folder.* mine there; try experiment=hrda_demo"
+    ):
+        absent.files("train", False)
+    with pytest.raises(DataNotFoundError, match=r"no file fits .*images/test/\*\.jpg"):
+        make_dataset().files("test", False)
+
+
+def test_unknown_split_is_refused(make_dataset: Make) -> None:
+    with pytest.raises(ValueError, match=r"no split 'val'; choose one of \['train'\]"):
+        make_dataset(layout={"splits": {"train": "train"}}).files("val", False)
+
+
+def test_rule_that_does_not_fit_is_refused(make_dataset: Make) -> None:
+    with pytest.raises(ValueError, match=r"replaces '\.png', which 'images/train/000\.jpg' does not contain"):
+        make_dataset(label_rule={".png": ".gif"}).files("train", True)
+
+
+def test_id_map_ignores_the_rest(make_dataset: Make) -> None:
+    dataset = make_dataset(id_map={3: 0, 1: 2})
+    sample = dataset.files("train", True)[0]
+    raw, label = np.asarray(Image.open(sample.label)), dataset.read(sample)[1]
+    assert (label.numpy() == np.select([raw == 3, raw == 1], [0, 2], 255)).all()
+    assert set(label.unique().tolist()) == {0, 2, 255}
+
+
+def test_strange_train_ids_are_refused(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    sample = dataset.files("train", True)[0]
+    save(sample.label, np.full((48, 64), 4))
+    with pytest.raises(ValueError, match=r"000\.png holds the id 4, need train ids 0 to 3 or 255"):
+        dataset.read(sample)
+
+
+def test_sizes_must_agree(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    sample = dataset.files("train", True)[0]
+    save(sample.label, np.zeros((48, 63)))
+    with pytest.raises(ValueError, match=r"000\.png has \(48, 63\) pixels, its image \(48, 64\)"):
+        dataset.read(sample)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"size": [10]}, "size [10] of data is no box"),
+        ({"size": [0, 10]}, "size [0, 10] of data is no box"),
+        ({"layout": {"split": {}}}, "layout has the unknown keys ['split']"),
+        ({"layout": {"margins": {"up": 3}}}, "layout.margins has the unknown keys ['up']"),
+        ({"layout": {"margins": {"top": -3}}}, "negative border"),
+        ({"layout": {"label_channel": "red"}}, "label_channel 'red' is unknown"),
+        ({"layout": {"exclude": [123]}}, "exclude has the numbers [123]"),
+        ({"id_map": {1: 4}}, "1 -> 4"),
+    ],
+)
+def test_wrong_arguments_are_refused(options: dict[str, Any], sentence: str) -> None:
+    arguments = {"classes": {"names": ["a", "b"]}} | options
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        FolderDataset("data", "anywhere", "*.png", {}, **arguments)
+
+
+def test_layout_from_mapping() -> None:
+    layout = {"margins": {"top": 30, "bottom": 240}, "exclude": ["x"], "label_channel": "red16"}
+    dataset = FolderDataset("data", "~/x", "*.png", {}, CITYSCAPES, layout=layout)
+    assert (dataset.layout.margins.bottom, dataset.layout.margins.left) == (240, 0)
+    assert dataset.layout.label_channel == "red16"
+    assert dataset.root == Path.home() / "x"

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import torch
+
+from hrda_lit.data.margins import Margins, crop_mask, image_mask, target_mask
+from hrda_lit.ops.boxes import Box
+
+CITYSCAPES_MARGINS = Margins(top=30, bottom=240, left=30, right=30)
+
+
+@pytest.mark.parametrize("shrink", [1, 2])
+def test_image_mask(shrink: int) -> None:
+    height, width = 1024 // shrink, 2048 // shrink
+    expected = np.zeros((height, width), np.uint8)
+    expected[30 // shrink : -240 // shrink, 30 // shrink : -30 // shrink] = 1
+    assert (image_mask((height, width), CITYSCAPES_MARGINS, shrink).numpy() == expected).all()
+
+
+def test_crop_mask_is_rows_only() -> None:
+    expected = np.ones((512, 512), np.uint8)
+    expected[:15] = expected[-120:] = 0
+    assert (crop_mask((512, 512), CITYSCAPES_MARGINS, 2).numpy() == expected).all()
+
+
+def test_image_mask_moves_with_the_crop() -> None:
+    margins, box = Margins(1, 2, 3, 4), Box(0, 6, 2, 9)
+    whole = np.zeros((8, 16))
+    whole[1:6, 3:12] = 1
+    assert (target_mask((8, 16), box, margins, 1, "image").numpy() == whole[0:6, 2:9]).all()
+    rows = np.zeros((6, 7))
+    rows[1:4] = 1
+    assert (target_mask((8, 16), box, margins, 1, "crop").numpy() == rows).all()
+
+
+def test_margins_may_cover_everything_or_nothing() -> None:
+    assert not image_mask((8, 8), Margins(top=5, bottom=5), 1).any()
+    assert not image_mask((8, 8), Margins(top=9), 1).any()
+    assert image_mask((8, 8), Margins(), 1).equal(torch.ones(8, 8, dtype=torch.uint8))
+
+
+def test_broken_pixels_are_not_trusted() -> None:
+    assert image_mask((8, 8), Margins(top=3), 2).sum(1).tolist() == [0, 0, 8, 8, 8, 8, 8, 8]

@@ -1,0 +1,24 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrda_lit.data.step_batches import StepBatches
+
+SMALL = st.integers(1, 5)
+
+
+@given(st.integers(0, 20), SMALL, SMALL, SMALL)
+def test_resumed_batches_are_the_rest(first: int, more: int, size: int, world: int) -> None:
+    for rank in range(world):
+        full = list(StepBatches(0, first + more, size, rank, world))
+        assert list(StepBatches(first, first + more, size, rank, world)) == full[first:]
+
+
+@given(SMALL, SMALL, SMALL)
+def test_ranks_share_the_draws(steps: int, size: int, world: int) -> None:
+    shares = [list(StepBatches(0, steps, size, rank, world)) for rank in range(world)]
+    together = [draw for step in zip(*shares, strict=True) for batch in step for draw in batch]
+    assert together == list(range(steps * size * world))
+
+
+def test_length_counts_from_the_run_s_beginning() -> None:
+    assert len(StepBatches(7, 10, 2)) == 10

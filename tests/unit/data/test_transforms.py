@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrda_lit.data.transforms import finish, fitted_size, resize_image, resize_label
+
+SIDES = st.integers(2, 400)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "shrink", "expected"),
+    [  # published sizes, as (height, width)
+        ((1052, 1914), (1440, 2560), 1, (1407, 2560)),
+        ((1052, 1914), (1440, 2560), 2, (704, 1280)),
+        ((760, 1280), (1520, 2560), 1, (1520, 2560)),
+        ((1024, 2048), (1024, 2048), 2, (512, 1024)),
+        ((1080, 1920), (1080, 1920), 2, (540, 960)),
+        ((720, 1280), (1024, 2048), 1, (1024, 1820)),
+        ((1914, 1052), (1440, 2560), 1, (2560, 1407)),  # upright: the longer side decides
+        ((480, 640), None, 1, (480, 640)),
+        ((481, 640), None, 2, (241, 320)),
+    ],
+)
+def test_fitted_size(
+    size: tuple[int, int], box: tuple[int, int] | None, shrink: float, expected: tuple[int, int]
+) -> None:
+    assert fitted_size(size, box, shrink) == expected
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_fitted_size_touches_the_box(height: int, width: int, box_height: int, box_width: int) -> None:
+    fitted = fitted_size((height, width), (box_height, box_width))
+    long, short = max(box_height, box_width), min(box_height, box_width)
+    assert max(fitted) <= long
+    assert min(fitted) <= short
+    assert max(fitted) == long or min(fitted) == short
+
+
+def bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Interpolate between the four neighbours of each sampling point, in loops' place by index arithmetic."""
+
+    def taps(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
+        low = np.floor(at).astype(int)
+        return low, np.minimum(low + 1, length - 1), at - low
+
+    (top, bottom, v), (left, right, h) = taps(image.shape[0], height), taps(image.shape[1], width)
+    v, h = v[:, None, None], h[None, :, None]
+    above = image[top][:, left] * (1 - h) + image[top][:, right] * h
+    below = image[bottom][:, left] * (1 - h) + image[bottom][:, right] * h
+    return above * (1 - v) + below * v
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+def test_image_is_resized_without_antialiasing(h: int, w: int, height: int, width: int, seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
+    resized = resize_image(torch.from_numpy(image).permute(2, 0, 1), (height, width)).permute(1, 2, 0).numpy()
+    assert np.abs(resized - bilinear(image.astype(float), height, width)).max() < 1.001  # rounded twice
+
+
+@given(st.integers(1, 200), st.integers(1, 300))
+def test_label_takes_the_pixel_at_floor(length: int, wanted: int) -> None:
+    ids = torch.arange(length, dtype=torch.uint8)
+    resized = resize_label(ids[:, None].expand(length, 2), (wanted, 2))[:, 0].tolist()
+    for i, found in enumerate(resized):
+        exact, rest = divmod(i * length, wanted)
+        # float32 arithmetic, as in cv2, may fall just short of a whole number
+        assert found == exact or (rest == 0 and found == exact - 1)
+
+
+def test_finish_flips_before_padding() -> None:
+    x = torch.arange(6).view(1, 2, 3)
+    assert finish(x, (3, 4), flip=True, fill=-1).tolist() == [[[2, 1, 0, -1], [5, 4, 3, -1], [-1] * 4]]
+    assert finish(x[0], (2, 3), flip=False, fill=-1).equal(x[0])
