@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import hydra
@@ -36,6 +37,7 @@ def train(config: DictConfig) -> float:
 
     from hrda_lit import build
 
+    _quieten()
     build.check_numbers(config)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
@@ -54,6 +56,18 @@ def train(config: DictConfig) -> float:
     if trainer.global_step % config.trainer.val_check_interval:
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
+
+
+def _quieten() -> None:
+    # Hydra's root logger would print each of Lightning's notices a second time.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
+        ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
+        ".*LeafSpec.*",  # Lightning's own
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 def _report(module: "UDAModule", config: DictConfig) -> float:

@@ -55,9 +55,6 @@ def _decode(path: Path, kind: Literal["RGB"] | Channel) -> UInt8[Tensor, "..."]:
             f"{path} does not exist, need an image file; check the data set's root and rules."
         )
     try:
-        # The checksums, which decoding does not look at; the file must be opened anew after that.
-        with Image.open(path) as file:
-            file.verify()
         with Image.open(path) as file:
             right_kind = _prepare(file, kind)
             pixels = np.array(file.convert("RGB") if kind == "RGB" else file)

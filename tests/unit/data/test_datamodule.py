@@ -90,9 +90,8 @@ def test_prolonged_run_gets_the_same_batches_whatever_the_workers(make_data: Mak
 @pytest.mark.filterwarnings("error:You're resuming")
 def test_killed_run_goes_on_with_the_same_batches(make_data: Make, tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=3, save_top_k=-1)
-    options = {"enable_checkpointing": True, "val_check_interval": 2}
-    _, whole = fit(make_data(), 7, callbacks=[keep], **options)
-    resumed, rest = fit(make_data(), 7, tmp_path / "step=3.ckpt", **options)
+    _, whole = fit(make_data(), 7, callbacks=[keep], enable_checkpointing=True)
+    resumed, rest = fit(make_data(), 7, tmp_path / "step=3.ckpt", val_check_interval=2)
     assert resumed.global_step == 7
     assert same(rest.batches, whole.batches[3:])
     assert rest.validated == list(range(6)) * 2  # after steps 4 and 6

@@ -10,7 +10,7 @@ from PIL import Image
 from hrda_lit.data.demo import render_demo, write
 from hrda_lit.data.demo.appearance import expose
 from hrda_lit.data.demo.canvas import SCALE, Camera
-from hrda_lit.data.demo.scene import draw_scene
+from hrda_lit.data.demo.scene import draw_scene, rare_things
 from hrda_lit.data.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
 
@@ -30,7 +30,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def labels() -> list[np.ndarray]:
     rngs = [np.random.default_rng(fold("scene", i)) for i in range(40)]
-    canvases = [draw_scene(rng, (SOURCE, TARGET)[i % 2]) for i, rng in enumerate(rngs)]
+    canvases = [
+        draw_scene(rng, (SOURCE, TARGET)[i % 2], rare_things(0, "val", i)) for i, rng in enumerate(rngs)
+    ]
     return [np.asarray(canvas.label)[1::SCALE, 1::SCALE] for canvas in canvases]
 
 
@@ -161,7 +163,9 @@ def test_the_domains_differ_as_described() -> None:
     means = []
     for style in (SOURCE, TARGET):
         rngs = [np.random.default_rng(fold("look", i)) for i in range(6)]
-        images = np.stack([expose(draw_scene(rng, style), rng, style)[0] for rng in rngs]).astype(float)
+        images = np.stack(
+            [expose(draw_scene(rng, style, frozenset()), rng, style)[0] for rng in rngs]
+        ).astype(float)
         colourful = (images.max(-1) - images.min(-1)).mean()
         grain = np.abs(np.diff(images, axis=2)).mean() / images.std()
         means.append((colourful, grain))

@@ -27,7 +27,7 @@ def draw_post(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float],
     Source: none.
     """
     x, z = at
-    steel, tall, wide = pick(rng, STEEL, 8.0), rng.uniform(4.5, 9.0), rng.uniform(0.09, 0.16)
+    steel, tall, wide = pick(rng, STEEL, 8.0), rng.uniform(4.5, 9.0), rng.uniform(0.1, 0.18)
     canvas.bar(((x, 0.0, z), (x, tall, z)), wide, steel, Raw.POLE)
     if rng.random() < 0.6:
         tip = (x - side * rng.uniform(1.0, 2.2), tall + 0.3, z)
@@ -49,8 +49,8 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float])
     """
     x, z = at
     rim, face = SIGNS[int(rng.integers(len(SIGNS)))]
-    y, r = rng.uniform(2.2, 3.0), rng.uniform(0.32, 0.46)
-    canvas.bar(((x, 0.0, z), (x, y, z)), 0.08, pick(rng, STEEL, 8.0), Raw.POLE)
+    y, r = rng.uniform(2.2, 3.0), rng.uniform(0.34, 0.48)
+    canvas.bar(((x, 0.0, z), (x, y, z)), 0.09, pick(rng, STEEL, 8.0), Raw.POLE)
     kind = rng.integers(3)
     for colour, reach, label in ((rim, r, Raw.SIGN), (face, r * 0.62, None)):
         box = (x - reach, y - reach, x + reach, y + reach)

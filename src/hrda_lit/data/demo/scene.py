@@ -9,18 +9,47 @@ from PIL import ImageDraw
 from hrda_lit.data.demo import furniture, people, rows, street, traffic
 from hrda_lit.data.demo.canvas import HEIGHT, SCALE, WIDTH, Canvas, Raw
 from hrda_lit.data.demo.style import Style, place_camera
+from hrda_lit.ops.rng import fold
 
 Thing = tuple[float, Callable[[], None]]  # (depth it is sorted by, what draws it)
-# shares of the scenes that have a thing; the rare classes of GTA and Cityscapes are rare here too
-RARE = {"wall": 0.22, "fence": 0.25, "light": 0.25, "bicycle": 0.3, "truck": 0.1, "bus": 0.1, "crowd": 0.3}
+# name -> (share of the scenes that have it, step of its Weyl sequence); rare in the real sets, rare here
+RARE = {
+    "wall": (0.22, 2**0.5),
+    "fence": (0.25, 3**0.5),
+    "light": (0.25, 5**0.5),
+    "bicycle": (0.28, 7**0.5),
+    "truck": (0.12, 11**0.5),
+    "bus": (0.12, 13**0.5),
+    "crowd": (0.3, 17**0.5),
+}
 
 
-def draw_scene(rng: np.random.Generator, style: Style) -> Canvas:
+def rare_things(seed: int, split: str, index: int) -> frozenset[str]:
+    """Say which rare things a scene has; they are spread evenly, so that 40 scenes have some of each.
+
+    Args:
+        seed: of the domains.
+        split: source, train or val.
+        index: of the scene, from 0.
+
+    Returns:
+        Names out of `RARE`.
+
+    Source: H. Weyl, multiples of an irrational number fill [0, 1) evenly.
+    """
+    starts = {name: fold(seed, "demo", split, name) / 2**63 for name in RARE}
+    return frozenset(
+        name for name, (share, step) in RARE.items() if (starts[name] + index * step) % 1 < share
+    )
+
+
+def draw_scene(rng: np.random.Generator, style: Style, rare: frozenset[str]) -> Canvas:
     """Draw one street scene.
 
     Args:
         rng: where the draws come from.
         style: the domain.
+        rare: which of `RARE` it has.
 
     Returns:
         The canvas with colours without air and sensor, labels and depths.
@@ -32,7 +61,6 @@ def draw_scene(rng: np.random.Generator, style: Style) -> Canvas:
     street.paint_sky(canvas, rng, style)
     street.paint_ground(canvas, rng, style, profile)
     street.draw_backdrop(canvas, rng, style)
-    rare = {name for name, share in RARE.items() if rng.random() < share}
     things = _rows(canvas, rng, style, profile, rare)
     things += _furniture(canvas, rng, profile, rare) + _traffic(canvas, rng, style, profile, rare)
     for _, paint in sorted(things, key=lambda thing: -thing[0]):
@@ -52,7 +80,7 @@ def _profile(rng: np.random.Generator) -> street.Profile:
 
 
 def _rows(
-    canvas: Canvas, rng: np.random.Generator, style: Style, profile: street.Profile, rare: set[str]
+    canvas: Canvas, rng: np.random.Generator, style: Style, profile: street.Profile, rare: frozenset[str]
 ) -> list[Thing]:
     things: list[Thing] = []
     for side in (-1, 1):
@@ -80,7 +108,7 @@ def _segment(
     side: int,
     place: tuple[float, float, float],
     built: float,
-    rare: set[str],
+    rare: frozenset[str],
 ) -> list[Thing]:
     x, z0, z1 = place
     things: list[Thing] = []
@@ -104,7 +132,7 @@ def _segment(
 
 
 def _furniture(
-    canvas: Canvas, rng: np.random.Generator, profile: street.Profile, rare: set[str]
+    canvas: Canvas, rng: np.random.Generator, profile: street.Profile, rare: frozenset[str]
 ) -> list[Thing]:
     things: list[Thing] = []
     for side in (-1, 1):
@@ -123,7 +151,7 @@ def _furniture(
 
 
 def _traffic(
-    canvas: Canvas, rng: np.random.Generator, style: Style, profile: street.Profile, rare: set[str]
+    canvas: Canvas, rng: np.random.Generator, style: Style, profile: street.Profile, rare: frozenset[str]
 ) -> list[Thing]:
     things = _cars(canvas, rng, style, profile)
     for name, paint in (("truck", traffic.draw_truck), ("bus", traffic.draw_bus)):

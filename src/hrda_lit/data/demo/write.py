@@ -13,7 +13,7 @@ from rich.progress import track
 
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.data.demo.appearance import expose
-from hrda_lit.data.demo.scene import draw_scene
+from hrda_lit.data.demo.scene import draw_scene, rare_things
 from hrda_lit.data.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
 
@@ -98,7 +98,7 @@ def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
 def _render_one(root: Path, seed: int, split: str, index: int) -> None:
     style = SOURCE if split == "source" else TARGET
     rng = np.random.default_rng(fold(seed, "demo", split, index))
-    image, label = expose(draw_scene(rng, style), rng, style)
+    image, label = expose(draw_scene(rng, style, rare_things(seed, split, index)), rng, style)
     image_path, label_path = _paths(root, split, index)
     Image.fromarray(image).save(image_path, compress_level=2)
     _encode(label, palette=split == "source").save(label_path)
