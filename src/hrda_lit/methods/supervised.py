@@ -26,4 +26,5 @@ class Supervised(Method):
         """Yield the source pass."""
         source = batch["source"]
         outputs = networks.student(source["image"], generator)
-        yield Pass("source", supervise(outputs, source["label"], self.classes), {})
+        loss = supervise(outputs, source["label"], self.classes)
+        yield Pass("source", loss, {"loss/source": loss.detach()})

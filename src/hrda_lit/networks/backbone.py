@@ -1,6 +1,6 @@
 """The feature encoder f^E: any timm model as a checked NCHW pyramid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ IMAGENET = "imagenet"
 
 
 class Backbone(nn.Module):
-    """A timm model that returns its last `levels` feature maps, finest first.
+    """A timm model that returns some of its feature maps, finest first.
 
     Args:
         name: a timm model name, e.g. "mit_b5" or "resnet50".
         weights: a file of encoder weights, "imagenet" for timm's own download, or None for random ones.
-        levels: how many feature maps, >= 1.
+        levels: which of the model's feature maps, finest first; the last four mostly have strides 4 to 32.
         options: further arguments of the timm model, e.g. drop_path_rate.
 
     Attributes:
@@ -38,7 +38,11 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, weights: str | None = None, levels: int = 4, options: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        weights: str | None = None,
+        levels: Sequence[int] = (-4, -3, -2, -1),
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         options = dict(options or {})
@@ -48,10 +52,10 @@ class Backbone(nn.Module):
             name,
             pretrained=weights == IMAGENET,
             features_only=True,
-            out_indices=tuple(range(-levels, 0)),
+            out_indices=tuple(levels),
             **options,
         )
-        info = self.model.feature_info
+        info: Any = self.model.feature_info
         self.channels: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
         if weights is not None and weights != IMAGENET:
@@ -60,16 +64,16 @@ class Backbone(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
         """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first."""
-        maps = zip(self.model(image), self.channels, strict=True)
-        return [x if x.shape[1] == channels else x.permute(0, 3, 1, 2) for x, channels in maps]
+        maps: list[Tensor] = self.model(image)
+        return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
 
     def _load(self, path: str, options: dict[str, Any]) -> None:
         state = to_timm(read_state_dict(path))
         with torch.device("meta"):
             full = timm.create_model(self.name, **options)
         own = self.model.state_dict()
-        # features_only flattens "stages.0." to "stages_0."; a classifier's keys exist in the full model alone.
-        names = {key: key if key in own else key.replace("stages.", "stages_", 1) for key in full.state_dict()}
+        # features_only flattens "stages.0." to "stages_0."; a classifier's keys exist in the full model.
+        names = {k: k if k in own else k.replace("stages.", "stages_", 1) for k in full.state_dict()}
         unused = {new for new in names.values() if new not in own}
         renamed = {names.get(key, key): value for key, value in state.items() if not _is_head(key)}
         load_checked(self.model, renamed, str(path), unused)
@@ -78,15 +82,31 @@ class Backbone(nn.Module):
     def _check(self) -> None:
         # Two cells of the coarsest level, so that a wrong axis order cannot look right by accident.
         side = 2 * max(self.strides)
-        training = self.training
-        shapes = [tuple(x.shape[1:]) for x in self.eval()(torch.zeros(1, 3, side, side))]
-        self.train(training)
+        maps = self._try(torch.zeros(1, 3, side, side))
+        # Asked once, of the level with the fewest cells: of larger images, rows can equal channels by chance.
+        self.channels_last = maps[-1].shape[1] != self.channels[-1]
+        order = (3, 1, 2) if self.channels_last else (1, 2, 3)
+        shapes = [tuple(x.shape[axis] for axis in order if axis < x.dim()) for x in maps]
         wanted = [(c, side // s, side // s) for c, s in zip(self.channels, self.strides, strict=True)]
         if shapes != wanted or self.strides != sorted(set(self.strides)):
             raise ValueError(
-                f"{self.name} gives feature maps {shapes} for an image of {side} x {side}, where a pyramid would give "
-                f"{wanted}; choose a backbone whose strides double, e.g. mit_b5 or resnet50."
+                f"{self.name} gives feature maps {shapes} of strides {self.strides} for an image of {side} "
+                f"x {side}, where a pyramid from fine to coarse is needed; choose a backbone whose strides "
+                "double, e.g. mit_b5 or resnet50, or other levels."
             )
+
+    def _try(self, image: Tensor) -> list[Tensor]:
+        training = self.training
+        try:
+            maps: list[Tensor] = self.eval().model(image)
+        except Exception as error:
+            raise ValueError(
+                f"{self.name} cannot encode an image of {image.shape[-2]} x {image.shape[-1]} ({error}); "
+                "give it the options to take any size, e.g. strict_img_size: false for swin, or choose a "
+                "backbone whose strides double, e.g. mit_b5."
+            ) from error
+        self.train(training)
+        return maps
 
 
 def check_backbone(name: str, weights: str | None) -> None:
@@ -105,8 +125,8 @@ def check_backbone(name: str, weights: str | None) -> None:
         raise ValueError(f"timm knows no model named {name}; choose one of its names, e.g. {close}.")
     if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
         raise FileNotFoundError(
-            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to another file, "
-            f"or to null (with lambda_fd=0) to train from random weights."
+            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
+            f"file, or to null (with lambda_fd=0) to train from random weights."
         )
 
 

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -26,7 +27,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; give an existing file, or null to start from random weights.")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except Exception as error:
         raise ValueError(
             f"{path} cannot be read as weights ({_first_line(error)}); it may be truncated, download it again."

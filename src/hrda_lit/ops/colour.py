@@ -50,17 +50,22 @@ def jitter(image: Float[Tensor, "3 H W"], factors: JitterFactors) -> Float[Tenso
     changes = (
         lambda x: (x + factors.brightness - 1).clamp(0, 1),
         lambda x: (x * factors.contrast).clamp(0, 1),
-        lambda x: _change_hsv(x, saturation=factors.saturation),
-        lambda x: _change_hsv(x, hue=factors.hue),
+        lambda x: _saturate(x, factors.saturation),
+        lambda x: _shift_hue(x, factors.hue),
     )
     for index in factors.order:
         image = changes[index](image)
     return image
 
 
-def _change_hsv(image: Tensor, saturation: float = 1.0, hue: float = 0.0) -> Tensor:
-    h, s, v = _rgb_to_hsv(image)
-    return _hsv_to_rgb((h + hue) % 1.0, (s * saturation).clamp(0, 1), v)
+def _saturate(image: Tensor, factor: float) -> Tensor:
+    hue, saturation, value = _rgb_to_hsv(image)
+    return _hsv_to_rgb(hue, (saturation * factor).clamp(0, 1), value)
+
+
+def _shift_hue(image: Tensor, turns: float) -> Tensor:
+    hue, saturation, value = _rgb_to_hsv(image)
+    return _hsv_to_rgb((hue + turns) % 1.0, saturation, value)
 
 
 def _rgb_to_hsv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,8 +91,8 @@ def gaussian_blur(
 ) -> Float[Tensor, "3 H W"]:
     """Blur one image with a separable Gaussian, reflecting at the border.
 
-    official: 103 x 103 taps for a crop of 1024; here: 11, because 11 taps hold more than 99.99 % of the weight
-    at the largest sigma, 1.15 (hrda-facts 2.7).
+    official: 103 x 103 taps for a crop of 1024; here: 11, because 11 taps hold more than 99.99 % of the
+    weight at the largest sigma, 1.15 (hrda-facts 2.7).
 
     Args:
         image: any range.

@@ -10,9 +10,9 @@ from hrda_lit.data.demo.style import Style, draw
 # strength of the surface texture as a share of the brightness; what is missing has 0.04
 TEXTURE = {
     Raw.SKY: 0.0,
-    Raw.VEGETATION: 0.34,
-    Raw.BUILDING: 0.12,
-    Raw.WALL: 0.12,
+    Raw.VEGETATION: 0.24,
+    Raw.BUILDING: 0.08,
+    Raw.WALL: 0.08,
     Raw.FENCE: 0.1,
     Raw.EGO: 0.01,
 }
@@ -69,7 +69,7 @@ def _texture(
         strength[raw] = value
     z = _ground_depth(camera, label.shape)
     x = ((np.arange(wide, dtype=np.float32) + 0.5) * SCALE - camera.centre) * z / camera.focal
-    ground = tile[(z * 9).astype(np.int32) % TILE, (x * 18).astype(np.int32) % TILE] * (0.16 / (1 + z / 25))
+    ground = tile[(z * 9).astype(np.int32) % TILE, (x * 18).astype(np.int32) % TILE] * (0.10 / (1 + z / 25))
     return np.asarray(np.where(np.isin(label, GROUND), ground, flat * strength[label]))
 
 

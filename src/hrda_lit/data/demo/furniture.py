@@ -5,7 +5,7 @@ import numpy as np
 from hrda_lit.data.demo.canvas import Canvas, Colour, Raw
 from hrda_lit.data.demo.style import pick, shade
 
-STEEL: tuple[Colour, ...] = ((96, 100, 102), (140, 142, 140), (60, 66, 64), (120, 112, 100))
+STEEL: tuple[Colour, ...] = ((158, 168, 178), (174, 180, 184), (146, 160, 172))
 SIGNS: tuple[tuple[Colour, Colour], ...] = (
     ((196, 36, 40), (236, 236, 232)),
     ((36, 84, 170), (232, 234, 238)),
@@ -27,7 +27,7 @@ def draw_post(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float],
     Source: none.
     """
     x, z = at
-    steel, tall, wide = pick(rng, STEEL, 8.0), rng.uniform(4.5, 9.0), rng.uniform(0.1, 0.18)
+    steel, tall, wide = pick(rng, STEEL, 5.0), rng.uniform(4.5, 9.0), rng.uniform(0.15, 0.25)
     canvas.bar(((x, 0.0, z), (x, tall, z)), wide, steel, Raw.POLE)
     if rng.random() < 0.6:
         tip = (x - side * rng.uniform(1.0, 2.2), tall + 0.3, z)
@@ -49,8 +49,8 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float])
     """
     x, z = at
     rim, face = SIGNS[int(rng.integers(len(SIGNS)))]
-    y, r = rng.uniform(2.2, 3.0), rng.uniform(0.34, 0.48)
-    canvas.bar(((x, 0.0, z), (x, y, z)), 0.09, pick(rng, STEEL, 8.0), Raw.POLE)
+    y, r = rng.uniform(2.3, 3.1), rng.uniform(0.42, 0.6)
+    canvas.bar(((x, 0.0, z), (x, y, z)), 0.13, pick(rng, STEEL, 5.0), Raw.POLE)
     kind = rng.integers(3)
     for colour, reach, label in ((rim, r, Raw.SIGN), (face, r * 0.62, None)):
         box = (x - reach, y - reach, x + reach, y + reach)
@@ -78,19 +78,19 @@ def draw_light(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float]
     Source: none.
     """
     x, z = at
-    steel, lit = pick(rng, STEEL, 8.0), int(rng.integers(3))
+    steel, lit = pick(rng, STEEL, 5.0), int(rng.integers(3))
     places = [(x, 2.4)]
     if rng.random() < 0.4:
         places.append((x - side * 3.2, 4.8))
-        canvas.bar(((x, 2.4, z), (x, 5.4, z)), 0.13, steel, Raw.POLE)
-        canvas.bar(((x, 5.4, z), (x - side * 3.3, 5.6, z)), 0.1, steel, Raw.POLE)
-    canvas.bar(((x, 0.0, z), (x, 2.6, z)), 0.13, steel, Raw.POLE)
+        canvas.bar(((x, 2.4, z), (x, 5.4, z)), 0.17, steel, Raw.POLE)
+        canvas.bar(((x, 5.4, z), (x - side * 3.3, 5.6, z)), 0.14, steel, Raw.POLE)
+    canvas.bar(((x, 0.0, z), (x, 2.6, z)), 0.17, steel, Raw.POLE)
     for left, low in places:
-        canvas.plate((left - 0.2, low, left + 0.2, low + 1.0), z, (30, 32, 30), Raw.LIGHT)
+        canvas.plate((left - 0.27, low, left + 0.27, low + 1.25), z, (30, 32, 30), Raw.LIGHT)
         for lamp in range(3):
             colour = LAMPS[lamp] if lamp == lit else shade(LAMPS[lamp], 0.3)
-            y = low + 0.84 - 0.33 * lamp
-            canvas.disc((left - 0.14, y - 0.14, left + 0.14, y + 0.14), z, colour)
+            y = low + 1.05 - 0.42 * lamp
+            canvas.disc((left - 0.18, y - 0.18, left + 0.18, y + 0.18), z, colour)
 
 
 def draw_bin(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float]) -> None:

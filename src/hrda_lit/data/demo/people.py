@@ -7,12 +7,12 @@ from hrda_lit.data.demo.street import strip
 from hrda_lit.data.demo.style import pick, shade
 
 CLOTHES: tuple[Colour, ...] = (
-    (40, 44, 56),
-    (90, 60, 50),
-    (170, 60, 54),
-    (60, 84, 130),
-    (200, 196, 186),
-    (84, 96, 74),
+    (44, 50, 92),
+    (176, 64, 50),
+    (190, 52, 74),
+    (52, 84, 156),
+    (206, 150, 58),
+    (150, 62, 120),
 )
 SKIN: tuple[Colour, ...] = ((214, 168, 140), (150, 108, 84), (96, 68, 54))
 RUBBER: Colour = (24, 24, 27)

@@ -99,8 +99,8 @@ def paint_ground(canvas: Canvas, rng: np.random.Generator, style: Style, profile
     Source: none.
     """
     base = pick(rng, style.grounds, 10.0)
-    grass, drift = rng.uniform(0.1, 1.4), rng.normal(0.0, 5.0, 3).tolist()
-    walk = shade(tint(base, (6 + drift[0], 3 + drift[1], drift[2])), rng.uniform(0.96, 1.14))
+    grass, drift = rng.uniform(0.8, 1.7), rng.normal(0.0, 3.0, 3).tolist()
+    walk = shade(tint(base, (12 + drift[0], 3 + drift[1], drift[2])), rng.uniform(1.02, 1.2))
     field = shade(tint(base, (-8 * grass, 8 * grass, -22 * grass)), rng.uniform(0.8, 1.05))
     plain = [(-1e4, 0.0, NEAR), (1e4, 0.0, NEAR), (1e5, 0.0, 5e3), (-1e5, 0.0, 5e3)]
     canvas.polygon(plain, field, Raw.TERRAIN)

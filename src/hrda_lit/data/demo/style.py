@@ -107,12 +107,12 @@ TARGET = Style(
         ),
         *(((104, 150, 214), (210, 222, 234)),),
     ),
-    haze=(0.003, 0.0075),
+    haze=(0.002, 0.0055),
     texture=(1.0, 1.6),
-    saturation=(0.7, 0.95),
+    saturation=(0.72, 0.95),
     contrast=(0.84, 1.0),
     cast=(0.02, 0.07),
-    noise=(3.0, 6.0),
+    noise=(2.5, 5.0),
     blur=(0.3, 0.65),
     squat=1.08,
 )
@@ -133,7 +133,7 @@ def draw(rng: np.random.Generator, limits: Range) -> float:
     return float(rng.uniform(*limits))
 
 
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 14.0) -> Colour:
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 9.0) -> Colour:
     """Pick one of some colours and vary it a little.
 
     Args:

@@ -1,0 +1,33 @@
+# `make demo` and `make test` work on a fresh machine: Python 3.11 or newer and pip are all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check test-fast test-all setup clean
+
+demo: setup ## train HRDA on two drawn domains and show a table
+	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
+
+test: check test-all ## lint, types and all tests
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-fast: setup ## the tests that take less than a minute together
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: setup
+	$(BIN)/python -m pytest -n 2
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed; try make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist src/*.egg-info

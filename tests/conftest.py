@@ -1,0 +1,20 @@
+"""What every test shares: one thread per process, and tiny demo domains on disk."""
+
+import os
+
+# Before torch is imported: with several test processes, several threads each are many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+
+from hrda_lit.data.demo import render_demo
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render 6 source, 4 target and 2 validation scenes in the layout of GTA5 and Cityscapes."""
+    root = tmp_path_factory.mktemp("data") / "demo"
+    render_demo(root, seed=0, source=6, target=4, val=2)
+    return root

@@ -1,0 +1,76 @@
+"""Every experiment composes, trains two steps and leaves what it promises."""
+
+import csv
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from hrda_lit.module import CONFIG_KEY
+from hrda_lit.train import train
+
+from .compose import smoke
+
+EXPERIMENTS = sorted(
+    path.name.removesuffix(".yaml") for path in files("hrda_lit.conf").joinpath("experiment").iterdir()
+)
+
+
+def test_the_named_experiments_exist() -> None:
+    domains = {"demo": ["oracle_demo"], "gta": ["oracle_cityscapes"]}
+    for domain, oracle in domains.items():
+        wanted = {f"{method}_{domain}" for method in ("hrda", "mic", "daformer", "source_only")} | set(oracle)
+        assert wanted <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_trains(experiment: str, tmp_path: Path, demo_root: Path) -> None:
+    score = train(smoke(tmp_path, demo_root, experiment))
+
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert 0 <= result["val/miou"] == score <= 1
+    assert len(result["val/iou"]) == 19
+    with open(tmp_path / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    passes = {"hrda": ["source", "mixed"], "daformer": ["source", "mixed"], "mic": ["source", "mixed", "masked"]}
+    for name in passes.get(experiment.split("_")[0], ["source"]):
+        losses = [float(row[f"train/loss/{name}"]) for row in rows if row[f"train/loss/{name}"]]
+        assert len(losses) == 2
+        assert all(math.isfinite(loss) and loss >= 0 for loss in losses)
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2
+    assert checkpoint[CONFIG_KEY]["name"] == experiment
+    assert any(key.startswith("teacher.") for key in checkpoint["state_dict"]) == (
+        not experiment.startswith(("source_only", "oracle"))
+    )
+    sheets = list((tmp_path / "pictures").glob("step=2/*.png"))
+    assert len(sheets) == 2
+    with Image.open(sheets[0]) as sheet:
+        assert sheet.width == 4 * 512
+
+
+def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) -> None:
+    from hrda_lit import build
+    from hrda_lit.callbacks.pictures import draw
+
+    config = smoke(tmp_path, demo_root, "hrda_demo")
+    datamodule = build.build_datamodule(config, needs_target=True)
+    datamodule.setup("validate")
+    classes = datamodule.source.classes
+    module = build.build_module(config, build.build_method(config, classes), classes).eval()
+    item = datamodule._val_images[0]  # type: ignore[index]
+    pictures = draw(module, item["image"][None], item["label"][None])
+    assert list(pictures) == [
+        "image",
+        "label",
+        "context prediction",
+        "detail prediction",
+        "scale attention (white: detail)",
+        "fused prediction",
+        "error",
+    ]
+    assert {tuple(picture.shape) for picture in pictures.values()} == {(3, 256, 512)}

@@ -1,0 +1,96 @@
+"""What a user can get wrong fails in one sentence, before data is read or a model is built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+
+from hrda_lit import build
+from hrda_lit.train import train
+
+from .compose import compose, smoke
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("lambda_d=1.5", r"lambda_d must lie in \[0, 1\], got 1.5"),
+        ("lambda_d=-0.1", r"lambda_d must lie in \[0, 1\], got -0.1"),
+        ("tau=2", r"tau must lie in \[0, 1\], got 2"),
+        ("alpha=-1", r"alpha must lie in \[0, 1\], got -1"),
+        ("s_T=0.5", "s_T must be at least 1, got 0.5"),
+        ("lambda_fd=-1", "lambda_fd must be at least 0, got -1"),
+        ("data.crop=[130,128]", r"\(65, 64\) is not a multiple of|\(130, 128\) is not a multiple of"),
+        ("s_T=3", r"divided by s_T = 3 gives \(42.6667, 42.6667\)"),
+        ("network.detail=[256,256]", "does not fit into a context crop"),
+        ("data.cat_max_ratio=0", "need a share in"),
+        ("optim.lr=0", "lr and head_factor must be above 0"),
+        ("evaluate=both", "evaluate must be student or teacher"),
+        ("inference.batch=0", "inference.batch must be at least 1"),
+        ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
+        ("network.backbone.name=vit_tiny_patch16_224", "choose a backbone whose strides double"),
+        ("+temperture=1", r"unknown keys \['temperture'\]"),
+        ("+method.taus=1", "method does not fit.*taus"),
+        ("+optim.learning_rate=1", "optim does not fit.*learning_rate"),
+        ("+data.crops=1", "data does not fit.*crops"),
+        ("+loading.batchsize=1", "loading does not fit.*batchsize"),
+        ("+network.segmentor.scale=1", "network.segmentor does not fit.*scale"),
+        ("+source.layout.exclud=[a]", r"layout has the unknown keys \['exclud'\]"),
+        ("+callbacks.pictures.number=1", "callbacks.pictures does not fit.*number"),
+        ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+    ],
+)
+def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:
+    config = smoke(tmp_path, demo_root, "hrda_demo", override)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
+        train(config)
+    assert "\n" not in str(caught.value).strip()
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_numbers_are_refused_before_data_is_looked_at(tmp_path: Path) -> None:
+    config = smoke(tmp_path, tmp_path / "nothing", "hrda_gta", "tau=2")
+    with pytest.raises(ValueError, match="tau must lie"):
+        train(config)
+
+
+def test_unknown_key_on_the_command_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HydraException, match="lamda_d"):
+        compose(tmp_path, tmp_path, "experiment=hrda_gta", "lamda_d=0.5")
+
+
+def test_missing_data_are_named_before_a_model_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "build_module", lambda *_: pytest.fail("built a model"))
+    with pytest.raises(FileNotFoundError, match=r"nothing/gta .*experiment=hrda_demo"):
+        train(compose(tmp_path, tmp_path / "nothing", "experiment=hrda_gta"))
+
+
+def test_missing_weights_are_named(tmp_path: Path, demo_root: Path) -> None:
+    config = compose(
+        tmp_path, demo_root, "experiment=hrda_gta", "network.backbone.name=mit_b0", "data.rare_class=null"
+    )
+    with pytest.raises(FileNotFoundError, match=r"no weights of mit_b0 at .*weights/mit_b5.pth; download"):
+        train(config)
+
+
+def test_feature_distance_needs_pretrained_features(tmp_path: Path, demo_root: Path) -> None:
+    with pytest.raises(ValueError, match=r"lambda_fd=0.005 .* weights is null"):
+        train(smoke(tmp_path, demo_root, "hrda_demo", "lambda_fd=0.005"))
+
+
+def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hrda_lit.train", "experiment=hrda_gta", f"data_root={tmp_path}/nothing"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith(f"error: {tmp_path}/nothing/gta is no folder")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,134 @@
+"""The masked pass of MIC and the feature distance."""
+
+import pytest
+import torch
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Batch, Labelled, Networks
+from hrda_lit.methods.feature_distance import FeatureDistance
+from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.self_training import SelfTraining
+from hrda_lit.ops.colour import StrongAugmentation
+from hrda_lit.ops.rng import generator
+
+
+def crops(value: float, label: int, weight: float) -> Labelled:
+    image = value + torch.arange(2.0).view(2, 1, 1, 1) * torch.ones(2, 3, 32, 48)
+    return Labelled(image, torch.full((2, 32, 48), label), torch.full((2, 32, 48), weight))
+
+
+SOURCE, TARGET = crops(10, 1, 1.0), crops(20, 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "values", "labels", "weights"),
+    [
+        ("target", [20, 21], [2, 2], [0.5, 0.5]),
+        ("source", [10, 11], [1, 1], [1, 1]),
+        ("both", [10, 20], [1, 2], [1, 0.5]),
+    ],
+)
+def test_which_images(images: str, values: list[int], labels: list[int], weights: list[float]) -> None:
+    made = MaskedConsistency(ratio=0, images=images).prepare(SOURCE, TARGET, None, generator(0))
+    assert made.image.amax((1, 2, 3)).tolist() == values
+    assert made.image.amin((1, 2, 3)).tolist() == values
+    assert made.label[:, 0, 0].tolist() == labels
+    assert made.weight[:, 0, 0].tolist() == weights
+
+
+def test_halves_of_a_larger_batch() -> None:
+    source, target = (Labelled(*(torch.cat([x, x]) for x in crops)) for crops in (SOURCE, TARGET))
+    made = MaskedConsistency(ratio=0, images="both").prepare(source, target, None, generator(0))
+    assert made.label[:, 0, 0].tolist() == [1, 1, 2, 2]
+
+
+def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
+    made = MaskedConsistency(ratio=0.5, block=8).prepare(SOURCE, TARGET, None, generator(0))
+    blocks = made.image.unflatten(2, (4, 8)).unflatten(4, (6, 8))
+    assert torch.equal(blocks.amax((3, 5)), blocks.amin((3, 5))), "blocks are hidden whole"
+    hidden = made.image[:, 0] == 0
+    assert 0.2 < hidden.float().mean() < 0.8
+    assert (made.image[:, 0][~hidden] >= 20).all()
+    assert torch.equal(made.label, TARGET.label)
+    assert torch.equal(made.weight, TARGET.weight)
+
+
+def test_block_shrinks_with_the_images() -> None:
+    made = MaskedConsistency(ratio=0.5, block=32, shrink=4).prepare(SOURCE, TARGET, None, generator(0))
+    same = MaskedConsistency(ratio=0.5, block=8).prepare(SOURCE, TARGET, None, generator(0))
+    assert torch.equal(made.image, same.image)
+
+
+def test_everything_hidden() -> None:
+    assert not MaskedConsistency(ratio=1).prepare(SOURCE, TARGET, None, generator(0)).image.any()
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_own_augmentation(augment: bool) -> None:
+    target = TARGET._replace(image=torch.randn(2, 3, 32, 48, generator=generator("image")))
+    strong = StrongAugmentation(1, 0.2, 1)
+    made = MaskedConsistency(ratio=0, augment=augment).prepare(SOURCE, target, strong, generator(0))
+    assert torch.equal(made.image, target.image) != augment
+
+
+def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, networks: Networks) -> None:
+    made = []
+    for weight in (1.0, 0.25, 0.0):
+        torch.manual_seed(0)
+        method = SelfTraining(classes, tau=0.3, masked=MaskedConsistency(block=16, weight=weight))
+        made.append(list(method.passes(batch, networks, generator(0)))[-1])
+    assert made[0].loss.item() > 0
+    torch.testing.assert_close(made[1].loss, 0.25 * made[0].loss)
+    assert made[2].loss.item() == 0
+    assert len({done.logs["loss/masked"].item() for done in made}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"ratio": -0.1}, r"masked\.ratio must lie in \[0, 1\], got -0.1; correct masked\.ratio"),
+        ({"ratio": 1.1}, r"masked\.ratio must lie in"),
+        ({"block": 0}, r"masked\.block must be at least 1, got 0"),
+        ({"block": 1, "shrink": 2}, r"masked\.block must be at least 1, got 0.5"),
+        ({"weight": -1}, r"masked\.weight must be at least 0, got -1"),
+        ({"images": "all"}, r"must be target, source or both, got 'all'"),
+    ],
+)
+def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        MaskedConsistency(**options)
+
+
+def test_feature_distance_acts_on_things_alone(classes: Classes, networks: Networks) -> None:
+    image = torch.randn(1, 3, 128, 128, generator=generator("image"))
+    label = torch.zeros(1, 128, 128, dtype=torch.long)
+    label[:, :64, 64:] = 2  # one cell of the context's features shows a car
+    features = networks.student.backbone(networks.student.context(image))[-1].detach().requires_grad_()
+    distance = FeatureDistance(classes)(networks, features, image, label)
+    distance.backward()
+    reference = networks.imagenet(networks.student.context(image))[-1]
+    assert distance.item() == pytest.approx((features - reference)[0, :, 0, 1].norm().item(), rel=1e-5)
+    moved = features.grad.abs().sum(1)[0]
+    assert moved[0, 1] > 0
+    assert moved.count_nonzero() == 1
+
+
+def test_feature_distance_of_a_crop_that_is_no_multiple_of_the_cell(
+    classes: Classes, networks: Networks
+) -> None:
+    # 160 / 2 / 32 = 2.5: the encoder has 3 cells, the label 2.
+    image = torch.randn(1, 3, 160, 160, generator=generator("image"))
+    features = networks.student.backbone(networks.student.context(image))[-1]
+    distance = FeatureDistance(classes)(networks, features, image, torch.full((1, 160, 160), 2))
+    assert features.shape[-2:] == (3, 3)
+    assert torch.isfinite(distance)
+    assert distance > 0
+
+
+def test_feature_distance_without_things_is_zero(classes: Classes, networks: Networks) -> None:
+    image, label = torch.randn(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.long)
+    features = networks.student.backbone(networks.student.context(image))[-1]
+    distance = FeatureDistance(classes)(networks, features, image, label)
+    distance.backward()
+    assert distance.item() == 0
+    assert not any(p.grad.any() for p in networks.student.backbone.parameters() if p.grad is not None)

@@ -1,0 +1,192 @@
+"""The passes of self-training: their names, losses and labels."""
+
+import pytest
+import torch
+from torch import nn
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Batch, Labelled, Method, Networks, supervise
+from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.self_training import SelfTraining, batch_statistics_mode
+from hrda_lit.methods.supervised import Supervised
+from hrda_lit.ops.boxes import crop
+from hrda_lit.ops.colour import StrongAugmentation
+from hrda_lit.ops.losses import pixel_weighted_cross_entropy
+from hrda_lit.ops.rng import generator
+
+MASKED = MaskedConsistency(block=16)
+
+
+def mic(classes: Classes, **options: object) -> SelfTraining:
+    return SelfTraining(classes, tau=0.3, masked=MASKED, **options)
+
+
+def methods(classes: Classes) -> list[Method]:
+    return [Supervised(classes), SelfTraining(classes), mic(classes)]
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_names_are_those_of_the_passes(
+    classes: Classes, batch: Batch, networks: Networks, index: int
+) -> None:
+    method = methods(classes)[index]
+    made = list(method.passes(batch, networks, generator(0)))
+    assert tuple(done.name for done in made) == method.names
+    assert method.names == ("source", "mixed", "masked")[: index + 1]
+    for done in made:
+        assert done.loss.requires_grad
+        assert f"loss/{done.name}" in done.logs
+        assert not any(value.requires_grad for value in done.logs.values())
+
+
+def test_needs(classes: Classes) -> None:
+    needs = [(m.needs_target, m.needs_teacher, m.needs_imagenet) for m in methods(classes)]
+    assert needs == [(False, False, False), (True, True, True), (True, True, True)]
+    assert not SelfTraining(classes, lambda_fd=0).needs_imagenet
+
+
+def test_supervised_needs_the_source_alone(classes: Classes, batch: Batch, networks: Networks) -> None:
+    [done] = Supervised(classes).passes({"source": batch["source"]}, Networks(networks.student), generator(0))
+    outputs, _ = networks.student(batch["source"]["image"], generator(0))
+    assert done.loss.item() == pytest.approx(
+        sum(
+            output.weight
+            * pixel_weighted_cross_entropy(output.logits, crop(batch["source"]["label"], output.box)).item()
+            for output in outputs
+        ),
+        rel=1e-2,  # drop-out differs between the two passes
+    )
+
+
+def test_loss_is_the_weighted_sum_of_the_outputs(classes: Classes, batch: Batch, networks: Networks) -> None:
+    outputs = networks.student.eval()(batch["source"]["image"], generator(0))
+    label, weight = batch["source"]["label"], torch.rand(2, 64, 64, generator=generator("weight"))
+    fused, detail = outputs.outputs
+    box = detail.box
+    expected = 0.9 * pixel_weighted_cross_entropy(fused.logits, label, weight)
+    cut = (
+        label[:, box.top : box.bottom, box.left : box.right],
+        weight[:, box.top : box.bottom, box.left : box.right],
+    )
+    expected = expected + 0.1 * pixel_weighted_cross_entropy(detail.logits, *cut)
+    torch.testing.assert_close(supervise(outputs, label, classes, weight), expected)
+
+
+def test_pseudo_labels_carry_no_gradient(classes: Classes, batch: Batch, networks: Networks) -> None:
+    networks.teacher.requires_grad_(True)
+    target = batch["target"]
+    labelled, q = SelfTraining(classes, tau=0.3).label_target(
+        networks.teacher, target["image"], target["valid"]
+    )
+    assert not labelled.weight.requires_grad
+    assert not q.requires_grad
+    assert 0 < q.item() <= 1
+    assert labelled.label.shape == (2, 64, 64)
+    assert torch.equal(labelled.weight, q * target["valid"])
+
+
+def test_teacher_labels_as_it_would_predict(classes: Classes, batch: Batch, networks: Networks) -> None:
+    image, valid = batch["target"]["image"], batch["target"]["valid"]
+    labelled, q = SelfTraining(classes, tau=0.34).label_target(networks.teacher, image, valid)
+    probability = batch_statistics_mode(networks.teacher).predict(image).softmax(1)
+    assert torch.equal(labelled.label, probability.argmax(1))
+    assert q.item() == pytest.approx((probability.amax(1) >= 0.34).float().mean().item())
+
+
+def test_mode_of_the_teacher(networks: Networks) -> None:
+    teacher = batch_statistics_mode(networks.teacher.eval())
+    kinds = {type(m).__name__: m.training for m in teacher.modules()}
+    assert kinds["BatchNorm2d"]
+    assert not kinds["Dropout2d"]
+    assert not kinds["Dropout"]
+    image = torch.randn(2, 3, 64, 64, generator=generator("image"))
+    assert torch.equal(teacher.predict(image), teacher.predict(image)), "no chance is left"
+
+
+def test_drop_path_of_the_teacher_is_off() -> None:
+    from timm.layers import DropPath
+
+    network = nn.Sequential(
+        DropPath(0.9), nn.Dropout(0.9), nn.Dropout2d(0.9), nn.AlphaDropout(0.9), nn.BatchNorm2d(4)
+    )
+    batch_statistics_mode(network)  # type: ignore[arg-type]
+    assert [module.training for module in network] == [False, False, False, False, True]
+
+
+def test_mixed_crops(classes: Classes, batch: Batch) -> None:
+    image, label = batch["source"]["image"], batch["source"]["label"]
+    source = Labelled(image, label, torch.ones(2, 64, 64))
+    target = Labelled(batch["target"]["image"], torch.full((2, 64, 64), 7), torch.full((2, 64, 64), 0.25))
+    mixed = SelfTraining(classes).mix(source, target, generator(2))
+    pasted = mixed.weight == 1
+    assert 0 < pasted.float().mean() < 1
+    assert torch.equal(mixed.label[pasted], label[pasted])
+    assert (mixed.label[~pasted] == 7).all()
+    assert (mixed.weight[~pasted] == 0.25).all()
+    assert torch.equal(mixed.image, torch.where(pasted.unsqueeze(1), image, target.image))
+    for one in range(2):  # classes are pasted whole: 2 of the batch's 4
+        kept = set(label[one][pasted[one]].tolist())
+        assert kept.isdisjoint(label[one][~pasted[one]].tolist())
+        assert len(kept) <= 2
+
+
+def test_mixed_labels_are_not_augmented(classes: Classes, batch: Batch) -> None:
+    source = Labelled(batch["source"]["image"], batch["source"]["label"], torch.ones(2, 64, 64))
+    target = Labelled(
+        batch["target"]["image"], torch.zeros(2, 64, 64, dtype=torch.long), torch.zeros(2, 64, 64)
+    )
+    strong = StrongAugmentation(jitter_probability=1, blur_probability=1)
+    plain, augmented = (
+        SelfTraining(classes, augmentation=choice).mix(source, target, generator(2))
+        for choice in (None, strong)
+    )
+    assert torch.equal(plain.label, augmented.label)
+    assert torch.equal(plain.weight, augmented.weight)
+    assert not torch.allclose(plain.image, augmented.image, atol=0.01)
+
+
+def test_feature_distance_is_part_of_the_source_loss(
+    classes: Classes, batch: Batch, networks: Networks
+) -> None:
+    passes = (SelfTraining(classes, lambda_fd=fd).passes(batch, networks, generator(0)) for fd in (0.0, 2.0))
+    losses = []
+    for step in passes:
+        torch.manual_seed(0)
+        losses.append(next(step))
+    without, with_distance = losses
+    distance = with_distance.logs["loss/feature_distance"]
+    assert distance > 0.1
+    assert "loss/feature_distance" not in without.logs
+    assert torch.equal(without.logs["loss/source"], with_distance.logs["loss/source"])
+    torch.testing.assert_close(with_distance.loss, without.loss + distance)
+
+
+def test_step_repeats_from_its_seeds(classes: Classes, batch: Batch, networks: Networks) -> None:
+    runs = []
+    for seed in (0, 0, 2):
+        torch.manual_seed(0)
+        strong = StrongAugmentation()
+        runs.append(
+            [
+                done.loss.item()
+                for done in mic(classes, augmentation=strong).passes(batch, networks, generator(seed))
+            ]
+        )
+    assert runs[0] == runs[1]
+    assert all(a != b for a, b in zip(runs[0], runs[2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"tau": -0.1}, r"tau must lie in \[0, 1\], got -0.1; correct tau"),
+        ({"tau": 2}, r"tau must lie in \[0, 1\], got 2"),
+        ({"tau": float("nan")}, "tau must lie in"),
+        ({"lambda_fd": -1}, "lambda_fd must be at least 0, got -1; correct lambda_fd"),
+        ({"min_ratio": 0}, "min_ratio of the feature distance must lie in"),
+        ({"min_ratio": 1.1}, "min_ratio of the feature distance must lie in"),
+    ],
+)
+def test_out_of_range_arguments(classes: Classes, options: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        SelfTraining(classes, **options)

@@ -1,0 +1,38 @@
+"""Networks small enough to run in milliseconds."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
+from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
+
+OPTIONS = {"embed_dims": (8, 16, 20, 32), "depths": (1, 1, 1, 1)}
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    return Backbone("mit_b0", options=OPTIONS)
+
+
+@pytest.fixture
+def multires(backbone: Backbone) -> Callable[..., MultiResSegmentor]:
+    """Return a builder of multi-resolution networks."""
+
+    def build(detail: tuple[int, int] = (32, 32), **options: object) -> MultiResSegmentor:
+        fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8))
+        return MultiResSegmentor(
+            backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, detail, **options
+        )
+
+    return build
+
+
+@pytest.fixture
+def single(backbone: Backbone) -> SingleScaleSegmentor:
+    return SingleScaleSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), 3)

@@ -1,0 +1,130 @@
+"""What the networks supervise and predict."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from hrda_lit.networks.multires import MultiResSegmentor, alignment
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
+from hrda_lit.ops.boxes import Box, crop, whole
+from hrda_lit.ops.resize import downscale, resize
+from hrda_lit.ops.rng import generator
+
+Builder = Callable[..., MultiResSegmentor]
+
+
+def test_single_scale_gives_one_output(single: SingleScaleSegmentor) -> None:
+    image = torch.rand(2, 3, 64, 96)
+    outputs, features = single(image, generator(0))
+    assert [(tuple(o.logits.shape), o.box, o.weight) for o in outputs] == [
+        ((2, 3, 16, 24), whole((64, 96)), 1)
+    ]
+    assert features.shape == (2, 32, 2, 3)
+    assert single.context(image) is image
+
+
+def test_single_scale_predicts_every_pixel(single: SingleScaleSegmentor) -> None:
+    image = torch.rand(1, 3, 50, 70)
+    logits = single.eval().predict(image)
+    expected = resize(single.head(single.backbone(image)), (50, 70))
+    assert torch.equal(logits, expected)
+
+
+def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> None:
+    network = multires(lambda_d=0.3)
+    image = torch.rand(2, 3, 64, 96)
+    (fused, detail), features = network(image, generator(0))
+    assert fused.logits.shape == (2, 3, 16, 24)
+    assert detail.logits.shape == (2, 3, 8, 8)
+    assert fused.box == whole((64, 96))
+    assert detail.box.size == (32, 32)
+    assert all(edge % 8 == 0 for edge in detail.box)
+    assert (fused.weight, detail.weight) == (0.7, 0.3)
+    assert features.shape == (2, 32, 1, 2)  # of the context, at half resolution
+
+
+def test_box_comes_from_the_generator(multires: Builder) -> None:
+    network, image = multires(), torch.rand(1, 3, 96, 96)
+    boxes = [[network(image, generator(seed)).outputs[1].box for seed in range(6)] for _ in range(2)]
+    assert boxes[0] == boxes[1]
+    assert len(set(boxes[0])) > 1
+
+
+def test_detail_sees_the_crop_of_the_full_resolution(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 64)
+    outputs, features = network(image, generator(1))
+    expected = network.head(network.backbone(crop(image, outputs[1].box)))
+    assert torch.equal(outputs[1].logits, expected)
+    assert torch.equal(features, network.backbone(downscale(image, 2))[-1])
+
+
+def test_prediction_of_a_crop_that_is_the_detail(multires: Builder) -> None:
+    network, image = multires(detail=(64, 64)).eval(), torch.rand(1, 3, 64, 64)
+    fused = network(image, generator(0)).outputs[0].logits
+    torch.testing.assert_close(network.views(image)["fused"], fused)
+
+
+def test_views(multires: Builder) -> None:
+    views = multires().eval().views(torch.rand(1, 3, 64, 96))
+    shapes = {name: tuple(view.shape[1:]) for name, view in views.items()}
+    assert shapes == {
+        "fused": (3, 16, 24), "detail": (3, 16, 24), "context": (3, 8, 12), "attention": (3, 8, 12)
+    }  # fmt: skip
+
+
+def test_detail_windows_average(multires: Builder) -> None:
+    network, image = multires(detail=(64, 64)).eval(), torch.rand(1, 3, 64, 96)
+    left, right = (network.head(network.backbone(crop(image, Box(0, 64, x, x + 64)))) for x in (0, 32))
+    detail = network.views(image)["detail"]
+    torch.testing.assert_close(detail[..., :8], left[..., :8])
+    torch.testing.assert_close(detail[..., 8:16], (left[..., 8:] + right[..., :8]) / 2)
+    torch.testing.assert_close(detail[..., 16:], right[..., 8:])
+
+
+@pytest.mark.parametrize(
+    ("stride", "s_T", "expected"), [(4, 2, 8), (4, 1, 4), (4, 1.5, 12), (8, 2, 16), (4, 4, 16)]
+)
+def test_alignment(stride: int, s_T: float, expected: int) -> None:
+    assert alignment(stride, s_T) == expected
+
+
+@pytest.mark.parametrize(("s_T", "size", "detail"), [(1, 64, 32), (1.5, 96, 48), (4, 128, 64)])
+def test_other_scales(multires: Builder, s_T: float, size: int, detail: int) -> None:
+    network, image = multires(detail=(detail, detail), s_T=s_T).eval(), torch.rand(1, 3, size, size)
+    network.check_crop((size, size))
+    assert network(image, generator(0)).outputs[0].logits.shape == (1, 3, size // 4, size // 4)
+    assert network.predict(image).shape == (1, 3, size, size)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lambda_d": -0.1}, r"lambda_d must lie in \[0, 1\], got -0.1; correct lambda_d"),
+        ({"lambda_d": 1.1}, r"lambda_d must lie in \[0, 1\], got 1.1"),
+        ({"s_T": 0.5}, r"s_T must be at least 1, got 0.5; correct s_T"),
+        ({"detail": (32, 36)}, r"detail crop of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
+    ],
+)
+def test_out_of_range_arguments(multires: Builder, options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        multires(**options)
+
+
+@pytest.mark.parametrize(
+    ("size", "sentence"),
+    [
+        ((64, 65), "must be whole"),
+        ((64, 68), r"data\.crop of \(64, 68\) is not a multiple of 8"),
+        ((24, 64), r"detail crop of \(32, 32\) does not fit"),
+    ],
+)
+def test_crop_that_does_not_suit_the_network(multires: Builder, size: tuple[int, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        multires().check_crop(size)
+
+
+def test_crop_too_small_for_batch_norm(single: SingleScaleSegmentor) -> None:
+    single.check_crop((64, 64))
+    with pytest.raises(ValueError, match=r"crop of \(64, 63\) .* smaller than \(64, 64\).*raise data\.crop"):
+        single.check_crop((64, 63))

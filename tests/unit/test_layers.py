@@ -1,0 +1,141 @@
+"""Imports go strictly down or to a sibling, and each framework has its place."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import hrda_lit
+
+ROOT = Path(hrda_lit.__file__).parent
+# The first part of a module's path below hrda_lit -> its floor.
+FLOORS = {
+    "ops": 0,
+    "networks": 1, "data": 1, "optim": 1, "metrics": 1, "files": 1,
+    "methods": 2, "callbacks": 2, "pictures": 2,
+    "module": 3,
+    "build": 4,
+    "checkpoints": 5,
+    "train": 6, "evaluate": 6, "predict": 6, "results": 6,
+}  # fmt: skip
+COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
+PLACES = {
+    "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
+    "hydra": {"build", "checkpoints", *COMMANDS},
+    "omegaconf": {"build", "checkpoints", *COMMANDS},
+    "timm": {"networks/backbone", "networks/mit"},
+    "wandb": {"callbacks/pictures"},
+}
+
+
+class Import(NamedTuple):
+    """One import statement: what, where, and whether it runs when its module is imported."""
+
+    module: str
+    line: int
+    at_import_time: bool
+
+
+def imports(source: str) -> Iterator[Import]:
+    """List the imports of a file, leaving out what only type checkers read."""
+
+    def walk(node: ast.AST, top: bool) -> Iterator[Import]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, top) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write absolute imports, which this test can follow."
+            # `from hrda_lit import ops` imports hrda_lit.ops.
+            names = (
+                [f"hrda_lit.{a.name}" for a in node.names]
+                if node.module == "hrda_lit"
+                else [node.module or ""]
+            )
+            yield from (Import(name, node.lineno, top) for name in names)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, top and not inside)
+
+    yield from walk(ast.parse(source), True)
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def complaints(where: str, source: str) -> list[str]:
+    """Say in sentences what a module imports that it must not."""
+    found = []
+    own = FLOORS.get(where.split("/")[0])
+    if own is None:
+        return [f"{where} has no floor; add it to FLOORS in tests/unit/test_layers.py."]
+    for made in imports(source):
+        package, _, rest = made.module.partition(".")
+        here = f"{where}.py line {made.line}"
+        if package == "hrda_lit" and rest.split(".")[0] in FLOORS:
+            floor = FLOORS[rest.split(".")[0]]
+            if floor > own:
+                found.append(
+                    f"{here}: floor {own} imports {made.module} of floor {floor}; move what is shared down."
+                )
+        elif package in PLACES and not {where, where.split("/")[0]} & PLACES[package]:
+            found.append(f"{here}: {package} belongs to {sorted(PLACES[package])}; keep it there.")
+        if package == "wandb" and made.at_import_time:
+            found.append(f"{here}: wandb is optional; import it inside the function that needs it.")
+        if own == 0 and package not in {"torch", "jaxtyping", "hrda_lit"} | STANDARD:
+            found.append(f"{here}: ops know torch and the standard library alone, not {package}.")
+    return found
+
+
+STANDARD = {"math", "typing", "collections", "dataclasses", "hashlib", "functools", "itertools", "enum"}
+FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports(path: Path) -> None:
+    assert complaints(place(path), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "source", "sentence"),
+    [
+        (
+            "ops/x",
+            "from hrda_lit.networks.heads import ASPP",
+            "ops/x.py line 1: floor 0 imports hrda_lit.networks.heads",
+        ),
+        ("ops/x", "import numpy", "not numpy"),
+        (
+            "networks/x",
+            "def f():\n    from hrda_lit import methods",
+            "floor 1 imports hrda_lit.methods of floor 2",
+        ),
+        ("networks/x", "import timm.layers", "timm belongs to"),
+        ("data/folder", "import lightning as L", "lightning belongs to"),
+        ("module", "from omegaconf import OmegaConf", "omegaconf belongs to"),
+        ("callbacks/pictures", "import wandb", "wandb is optional"),
+        ("surprise", "import math", "has no floor"),
+    ],
+)
+def test_what_is_refused(where: str, source: str, sentence: str) -> None:
+    [found] = complaints(where, source)
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("where", "source"),
+    [
+        (
+            "callbacks/x",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hrda_lit.module import UDAModule",
+        ),
+        ("callbacks/pictures", "def f():\n    import wandb"),
+        ("methods/x", "from hrda_lit.methods.base import Pass\nfrom hrda_lit.ops import boxes"),
+        ("data/datamodule", "import lightning as L"),
+    ],
+)
+def test_what_is_allowed(where: str, source: str) -> None:
+    assert complaints(where, source) == []

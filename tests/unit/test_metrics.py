@@ -1,0 +1,46 @@
+"""IoU against set operations."""
+
+import math
+
+import pytest
+import torch
+
+from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.ops.rng import generator
+
+
+def test_iou_by_sets() -> None:
+    source = generator("iou")
+    label, prediction = torch.randint(0, 4, (2, 300), generator=source)
+    confusion = torch.zeros(5, 5, dtype=torch.long)
+    for row, column in zip(label.tolist(), prediction.tolist(), strict=True):
+        confusion[row, column] += 1
+    iou = class_iou(confusion)
+    for c in range(4):
+        both = ((label == c) & (prediction == c)).sum()
+        either = ((label == c) | (prediction == c)).sum()
+        assert iou[c].item() == pytest.approx((both / either).item(), rel=1e-6)
+    assert math.isnan(iou[4])
+    assert mean_iou(iou) == pytest.approx(iou[:4].mean().item())
+
+
+def test_rows_are_labels_and_columns_predictions_alike() -> None:
+    confusion = torch.tensor([[3, 1], [2, 4]])
+    assert class_iou(confusion).tolist() == pytest.approx([3 / 6, 4 / 7])
+    assert torch.equal(class_iou(confusion), class_iou(confusion.T))
+
+
+def test_class_that_is_predicted_but_absent_scores_zero() -> None:
+    iou = class_iou(torch.tensor([[5, 1], [0, 0]]))
+    assert iou.tolist() == pytest.approx([5 / 6, 0])
+    assert mean_iou(iou) == pytest.approx(5 / 12), "a class of IoU 0 counts in the mean"
+
+
+def test_large_counts_are_exact() -> None:
+    # Float32 would lose single pixels of a whole Cityscapes validation set.
+    count = 2**30 + 1
+    assert class_iou(torch.tensor([[count, 0], [1, 7]]))[0].item() == count / (count + 1)
+
+
+def test_no_class_at_all() -> None:
+    assert math.isnan(mean_iou(class_iou(torch.zeros(3, 3, dtype=torch.long))))
