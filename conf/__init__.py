@@ -1,0 +1,1 @@
+"""The configuration tree: what Hydra composes experiments from."""

@@ -23,10 +23,11 @@ from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size
 
-KEYS = frozenset(
-    "name lambda_d tau s_T alpha lambda_fd seed data_root cache_dir run_dir ckpt_path evaluate data loading splits "
-    "network method source target val optim inference trainer callbacks logger prepare".split()
-)
+NUMBERS = ("lambda_d", "tau", "s_T", "alpha", "lambda_fd")
+RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "ckpt_path", "evaluate", "prepare")
+DATA = ("data", "loading", "splits", "source", "target", "val")
+PARTS = ("network", "method", "optim", "inference", "trainer", "callbacks", "logger")
+KEYS = frozenset((*NUMBERS, *RUN, *DATA, *PARTS))
 
 
 class ConfigError(ValueError):
@@ -74,9 +75,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         build_dataset(config.target, "target") if needs_target else None,
         build_dataset(config.val, "val"),
         _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
-        _construct(
-            Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}
-        ),
+        _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         _plain(config.splits),
     )
 
@@ -92,7 +91,7 @@ def build_dataset(config: DictConfig, role: str) -> FolderDataset:
 
 def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes."""
-    method: Method = _instantiate(config.method, "method")(classes=classes)
+    method: Method = _construct(_instantiate(config.method, "method"), "method", {"classes": classes})
     return method
 
 
@@ -133,16 +132,15 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     check_backbone(keys.backbone.name, keys.backbone.weights)
     backbone = _instantiate(keys.backbone, "network.backbone")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
-    parts: dict[str, Any] = {"head": _instantiate(keys.head, "network.head")(**shapes)}
+    parts: dict[str, Any] = {"head": _construct(_instantiate(keys.head, "network.head"), "network.head", shapes)}
     if "attention" in keys:
         attention = keys.attention
         if isinstance(attention, DictConfig):
-            attention = _instantiate(attention, "network.attention")(**shapes)
+            attention = _construct(_instantiate(attention, "network.attention"), "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
         parts["detail"] = tuple(keys.detail or low_resolution_size(_crop(config), config.s_T))
-    segmentor: Segmentor = _instantiate(keys.segmentor, "network.segmentor")(
-        backbone=backbone, num_classes=len(classes), **parts
-    )
+    parts |= {"backbone": backbone, "num_classes": len(classes)}
+    segmentor: Segmentor = _construct(_instantiate(keys.segmentor, "network.segmentor"), "network.segmentor", parts)
     return segmentor
 
 
@@ -186,7 +184,7 @@ def build_inference(config: DictConfig) -> Inference:
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(_crop(config), config.network.shrink)
-    slide: Inference = inference(window=window)
+    slide: Inference = _construct(inference, "inference", {"window": window})
     return slide
 
 
@@ -220,8 +218,8 @@ def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
         raise ConfigError(f"{where} does not fit: {cause or error}; correct {where}.") from error
 
 
-def _construct(cls: Any, where: str, keys: dict[str, Any]) -> Any:
+def _construct(make: Any, where: str, keys: dict[str, Any]) -> Any:
     try:
-        return cls(**keys)
+        return make(**keys)
     except TypeError as error:
         raise ConfigError(f"{where} does not fit: {error}; correct {where}.") from error

@@ -65,9 +65,7 @@ class UDAModule(L.LightningModule):
         self.teacher = _frozen(student) if method.needs_teacher else None
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
-        self.confusion = MulticlassConfusionMatrix(
-            len(classes), ignore_index=classes.ignore, validate_args=False
-        )
+        self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
         self.iou: Float[Tensor, " C"] | None = None
 
     def configure_callbacks(self) -> list[L.Callback]:
@@ -98,7 +96,7 @@ class UDAModule(L.LightningModule):
                 self.log(f"train/{name}", value, prog_bar=True)
             self._refuse_nan(done.name, done.loss)
         optimizer.step()  # type: ignore[union-attr]
-        scheduler.step()  # type: ignore[union-attr,call-arg]
+        scheduler.step()  # type: ignore[union-attr]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip and log; here gradients are unscaled in 16-bit training too."""
@@ -141,7 +139,7 @@ class UDAModule(L.LightningModule):
         return contextlib.nullcontext() if last else block()
 
     def _logs_now(self) -> bool:
-        return self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        return bool(self.trainer.global_step % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
 
     def _refuse_nan(self, name: str, loss: Tensor) -> None:
         if self._logs_now() and not bool(torch.isfinite(loss)):

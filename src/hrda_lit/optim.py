@@ -57,7 +57,7 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
 
     DAFormer section 4.1.
     """
-    decay = max(0.0, 1 - step / total) ** power
+    decay: float = max(0.0, 1 - step / total) ** power
     if step >= warmup:
         return decay
     return decay * (1 - (1 - step / warmup) * (1 - warmup_ratio))

@@ -49,6 +49,7 @@ def train(config: DictConfig) -> float:
         instantiate(config.prepare)
     datamodule.prepare_data()
     datamodule.setup("fit")
+    _write_config(config)
     module = build.build_module(config, method, source.classes)
     trainer = build.build_trainer(config)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
@@ -56,6 +57,16 @@ def train(config: DictConfig) -> float:
     if trainer.global_step % config.trainer.val_check_interval:
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
+
+
+def _write_config(config: DictConfig) -> None:
+    from pathlib import Path
+
+    from omegaconf import OmegaConf
+
+    from hrda_lit.files import write_atomically
+
+    write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
 
 
 def _quieten() -> None:

@@ -17,6 +17,4 @@ def compose(run_dir: Path, data_root: Path, *overrides: str) -> DictConfig:
 
 def smoke(run_dir: Path, demo_root: Path, experiment: str, *overrides: str) -> DictConfig:
     """Any experiment on the tiny demo domains, in seconds."""
-    return compose(
-        run_dir, demo_root, f"experiment={experiment}", "debug=smoke", "prepare=null", *overrides
-    )
+    return compose(run_dir, demo_root, f"experiment={experiment}", "debug=smoke", "prepare=null", *overrides)

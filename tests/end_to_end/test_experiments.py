@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from hrda_lit.module import CONFIG_KEY
@@ -32,6 +33,9 @@ def test_experiment_trains(experiment: str, tmp_path: Path, demo_root: Path) -> 
     score = train(smoke(tmp_path, demo_root, experiment))
 
     result = json.loads((tmp_path / "metrics.json").read_text())
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["data"]["crop"] == [128, 128]
+    assert "${" not in (tmp_path / "config.yaml").read_text()
     assert 0 <= result["val/miou"] == score <= 1
     assert len(result["val/iou"]) == 19
     with open(tmp_path / "metrics.csv") as file:
@@ -51,6 +55,15 @@ def test_experiment_trains(experiment: str, tmp_path: Path, demo_root: Path) -> 
     assert len(sheets) == 2
     with Image.open(sheets[0]) as sheet:
         assert sheet.width == 4 * 512
+
+
+@pytest.mark.parametrize("experiment", ["hrda_gta", "mic_gta", "daformer_gta", "source_only_gta", "oracle_cityscapes"])
+@pytest.mark.parametrize("s_T", [1, 2])  # 1.5 would need another crop
+def test_the_papers_numbers_apply_to_every_experiment(
+    experiment: str, s_T: int, tmp_path: Path, demo_root: Path
+) -> None:
+    numbers = ("lambda_d=0", "tau=0.9", f"s_T={s_T}", "trainer.max_steps=1", "callbacks.pictures.count=0")
+    assert train(smoke(tmp_path, demo_root, experiment, *numbers, "trainer.limit_val_batches=1")) >= 0
 
 
 def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) -> None:

@@ -40,7 +40,7 @@ network:
   attention: {channels: 8}
 loading: {num_workers: 0, val_workers: 0}
 optim: {warmup: 1}
-trainer: {max_steps: 2, val_check_interval: 2, accelerator: cpu}
+trainer: {max_steps: 2, val_check_interval: 2, log_every_n_steps: 1, accelerator: cpu}
 """
 
 

@@ -22,7 +22,15 @@ def test_resumed_run_is_equal(experiment: str, tmp_path: Path, demo_root: Path) 
     # The schedule depends on max_steps, so the interrupted run is stopped by an exception, as a kill would.
     train(smoke(tmp_path / "whole", demo_root, experiment, *steps))
     with pytest.raises(RuntimeError, match="killed"):
-        train(smoke(tmp_path / "killed", demo_root, experiment, *steps, "+callbacks.kill._target_=tests.end_to_end.kill.Kill"))
+        train(
+            smoke(
+                tmp_path / "killed",
+                demo_root,
+                experiment,
+                *steps,
+                "+callbacks.kill._target_=tests.end_to_end.kill.Kill",
+            )
+        )
     checkpoint = tmp_path / "killed" / "checkpoints" / "last.ckpt"
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2
     resumed = smoke(

@@ -55,9 +55,7 @@ class Golden:
 
 def build_backbone(config: Mapping[str, Any], **options: Any) -> Backbone:
     numbers = config["backbone"]
-    sizes = {
-        key: tuple(numbers[key]) for key in ("embed_dims", "num_heads", "depths", "mlp_ratios", "sr_ratios")
-    }
+    sizes = {key: tuple(numbers[key]) for key in ("embed_dims", "num_heads", "depths", "mlp_ratios", "sr_ratios")}
     return Backbone("mit_b0", options={**sizes, **options})
 
 

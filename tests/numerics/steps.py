@@ -97,6 +97,4 @@ def inject(monkeypatch: pytest.MonkeyPatch, boxes: list[list[int]], choices: lis
     given: Iterator[Box] = iter([Box(*box) for box in boxes])
     chosen = iter(choices)
     monkeypatch.setattr("hrda_lit.networks.multires.random_aligned_box", lambda *_: next(given))
-    monkeypatch.setattr(
-        "hrda_lit.methods.self_training.draw_classes", lambda present, _: present[next(chosen)]
-    )
+    monkeypatch.setattr("hrda_lit.methods.self_training.draw_classes", lambda present, _: present[next(chosen)])

@@ -131,9 +131,7 @@ def test_jitter_stays_in_range(seed: int, drawn: JitterFactors) -> None:
 def test_hue_turns_back(seed: int, turns: float) -> None:
     image = torch.rand(3, 5, 6, generator=generator(seed))
     there = jitter(image, JitterFactors(1, 1, 1, turns, (3,)))
-    torch.testing.assert_close(
-        jitter(there, JitterFactors(1, 1, 1, -turns, (3,))), image, rtol=1e-3, atol=1e-4
-    )
+    torch.testing.assert_close(jitter(there, JitterFactors(1, 1, 1, -turns, (3,))), image, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(there.amax(0), image.amax(0))
 
 
@@ -163,9 +161,7 @@ def test_cross_entropy_is_linear_in_the_weight(seed: int, factor: float) -> None
 
 @given(seeds, st.integers(1, 4), st.floats(0.01, 1))
 def test_downscaled_label_knows_no_new_class(seed: int, factor: int, ratio: float) -> None:
-    label = torch.tensor([0, 2, 255])[
-        torch.randint(0, 3, (1, 4 * factor, 3 * factor), generator=generator(seed))
-    ]
+    label = torch.tensor([0, 2, 255])[torch.randint(0, 3, (1, 4 * factor, 3 * factor), generator=generator(seed))]
     small = downscale_label(label, factor, ratio, 5)
     assert small.shape == (1, 4, 3)
     assert set(small.unique().tolist()) <= {*label.unique().tolist(), 255}

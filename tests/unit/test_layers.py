@@ -49,11 +49,7 @@ def imports(source: str) -> Iterator[Import]:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write absolute imports, which this test can follow."
             # `from hrda_lit import ops` imports hrda_lit.ops.
-            names = (
-                [f"hrda_lit.{a.name}" for a in node.names]
-                if node.module == "hrda_lit"
-                else [node.module or ""]
-            )
+            names = [f"hrda_lit.{a.name}" for a in node.names] if node.module == "hrda_lit" else [node.module or ""]
             yield from (Import(name, node.lineno, top) for name in names)
         inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
@@ -78,9 +74,7 @@ def complaints(where: str, source: str) -> list[str]:
         if package == "hrda_lit" and rest.split(".")[0] in FLOORS:
             floor = FLOORS[rest.split(".")[0]]
             if floor > own:
-                found.append(
-                    f"{here}: floor {own} imports {made.module} of floor {floor}; move what is shared down."
-                )
+                found.append(f"{here}: floor {own} imports {made.module} of floor {floor}; move what is shared down.")
         elif package in PLACES and not {where, where.split("/")[0]} & PLACES[package]:
             found.append(f"{here}: {package} belongs to {sorted(PLACES[package])}; keep it there.")
         if package == "wandb" and made.at_import_time:

@@ -1,6 +1,6 @@
 """The mean teacher: a moving average of the student."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 
@@ -33,8 +33,9 @@ class EMATeacher(L.Callback):
         self.alpha, self.evaluate = alpha, evaluate
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: "UDAModule", batch: Any, batch_idx: int  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Update the teacher before it labels the batch."""
-        if pl_module.teacher is not None:
-            ema_update_(pl_module.teacher, pl_module.student, trainer.global_step, self.alpha)
+        module = cast("UDAModule", pl_module)
+        if module.teacher is not None:
+            ema_update_(module.teacher, module.student, trainer.global_step, self.alpha)

@@ -1,7 +1,7 @@
 """Pictures of validation images: what the network sees, predicts and gets wrong."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 import torch
@@ -29,14 +29,19 @@ class Pictures(L.Callback):
         self.folder, self.count = Path(folder), count
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: "UDAModule", outputs: Any, batch: Any, *_: Any  # type: ignore[override]
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Draw the image if it is one of the chosen."""
-        index = int(batch["index"])
-        total = len(trainer.val_dataloaders.dataset)  # type: ignore[union-attr]
-        if self.count < 1 or index not in {total * k // self.count for k in range(self.count)}:
+        index, total = int(batch["index"]), len(cast(Any, trainer.val_dataloaders).dataset)
+        if index not in {total * k // self.count for k in range(self.count)}:
             return
-        sheet = panels(draw(pl_module, batch["image"], batch["label"]))
+        sheet = panels(draw(cast("UDAModule", pl_module), batch["image"], batch["label"]))
         write_atomically(self.folder / f"step={trainer.global_step}" / f"{index:04d}.png", sheet)
 
 
@@ -64,9 +69,7 @@ def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]
             pictures[titles[name]] = colourise(labels[name], module.classes)
     if attention is not None:
         pictures["scale attention (white: detail)"] = grey(_attention_of(attention, labels["fused"]))
-    pictures[titles["fused"] if attention is None else "fused prediction"] = colourise(
-        labels["fused"], module.classes
-    )
+    pictures[titles["fused"] if attention is None else "fused prediction"] = colourise(labels["fused"], module.classes)
     pictures["error"] = errors(labels["fused"].cpu(), label[0].cpu(), module.classes.ignore)
     return pictures
 

@@ -15,9 +15,7 @@ from torch import Tensor
 from hrda_lit.data.folder import FolderDataset, Sample
 
 
-def class_counts(
-    dataset: FolderDataset, samples: list[Sample], cache_dir: Path
-) -> Int64[Tensor, "files classes"]:
+def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
     """Count the pixels of each class in each label file, at original resolution.
 
     Args:
@@ -61,9 +59,7 @@ def class_probabilities(
     DAFormer equations 8 and 9.
     """
     if temperature <= 0:
-        raise ValueError(
-            f"temperature {temperature} of rare class sampling must be above 0; the paper has 0.01."
-        )
+        raise ValueError(f"temperature {temperature} of rare class sampling must be above 0; the paper has 0.01.")
     pixels = counts.sum(0).double()
     if not pixels.any():
         raise ValueError("no label file holds a pixel of any class; check the source's id_map.")
@@ -87,9 +83,7 @@ def _count(dataset: FolderDataset, samples: list[Sample]) -> Int64[Tensor, "file
 
 def _key(dataset: FolderDataset, samples: list[Sample]) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(
-        repr((dataset.table.tolist(), dataset.classes.names, dataset.layout.label_channel)).encode()
-    )
+    digest.update(repr((dataset.table.tolist(), dataset.classes.names, dataset.layout.label_channel)).encode())
     for sample in samples:
         assert sample.label is not None, "statistics need labelled samples"
         status = sample.label.stat()

@@ -119,15 +119,13 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
     if isinstance(spec, str):
         if spec not in KNOWN_CLASSES:
             raise ValueError(
-                f"classes '{spec}' are unknown; choose one of {sorted(KNOWN_CLASSES)} or give a mapping "
-                "with `names`."
+                f"classes '{spec}' are unknown; choose one of {sorted(KNOWN_CLASSES)} or give a mapping with `names`."
             )
         return KNOWN_CLASSES[spec]
     unknown = sorted(set(spec) - {"names", "colours", "things", "ignore"})
     if unknown or "names" not in spec:
         raise ValueError(
-            f"classes have the keys {sorted(spec)}; need `names`, may have `colours`, `things`, `ignore`, "
-            "nothing else."
+            f"classes have the keys {sorted(spec)}; need `names`, may have `colours`, `things`, `ignore`, nothing else."
         )
     names = tuple(str(name) for name in spec["names"])
     colours = tuple(_colour(c) for c in spec.get("colours") or palette(len(names)))
@@ -179,13 +177,7 @@ def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Te
     """
     if isinstance(spec, str) and spec not in ID_MAPS:
         raise ValueError(f"id_map '{spec}' is unknown; choose one of {sorted(ID_MAPS)} or give a mapping.")
-    ids = (
-        {i: i for i in range(len(classes))}
-        if spec is None
-        else ID_MAPS[spec]
-        if isinstance(spec, str)
-        else spec
-    )
+    ids = {i: i for i in range(len(classes))} if spec is None else ID_MAPS[spec] if isinstance(spec, str) else spec
     table = torch.full((256,), classes.ignore, dtype=torch.uint8)
     for raw, train in ids.items():
         if not 0 <= raw <= 255 or not (0 <= train < len(classes) or train == classes.ignore):

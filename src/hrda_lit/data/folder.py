@@ -137,16 +137,12 @@ class FolderDataset:
 
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
-            raise ValueError(
-                f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}."
-            )
+            raise ValueError(f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}.")
         word = self.layout.splits.get(split, split)
         pattern = self.images.replace("{split}", word)
         images = [path for path in sorted(self.root.glob(pattern)) if path.stem not in self.layout.exclude]
         if not images:
-            raise self._missing(
-                f"no file fits {self.root / pattern}, need the images of {self.name} ({split})"
-            )
+            raise self._missing(f"no file fits {self.root / pattern}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images
         return self._listed(images, self.root / self.layout.split_file.replace("{split}", word))

@@ -51,17 +51,14 @@ def read_label(path: Path, channel: Channel = "index") -> UInt8[Tensor, "H W"]:
 
 def _decode(path: Path, kind: Literal["RGB"] | Channel) -> UInt8[Tensor, "..."]:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist, need an image file; check the data set's root and rules."
-        )
+        raise FileNotFoundError(f"{path} does not exist, need an image file; check the data set's root and rules.")
     try:
         with Image.open(path) as file:
             right_kind = _prepare(file, kind)
             pixels = np.array(file.convert("RGB") if kind == "RGB" else file)
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"{path} is broken or no PNG or JPEG image ({error}); copy it again or leave it out with "
-            "layout.exclude."
+            f"{path} is broken or no PNG or JPEG image ({error}); copy it again or leave it out with layout.exclude."
         ) from error
     if not right_kind:
         wanted = "one channel or a palette" if kind == "index" else "three channels of 16 bits"

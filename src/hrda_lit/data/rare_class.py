@@ -58,12 +58,8 @@ class RareClassSampler:
     DAFormer section 3.3.
     """
 
-    def __init__(
-        self, counts: Int64[Tensor, "files classes"], options: RareClass, names: Sequence[str]
-    ) -> None:
-        self.candidates = [
-            (column > options.min_pixels).nonzero().flatten().tolist() for column in counts.unbind(1)
-        ]
+    def __init__(self, counts: Int64[Tensor, "files classes"], options: RareClass, names: Sequence[str]) -> None:
+        self.candidates = [(column > options.min_pixels).nonzero().flatten().tolist() for column in counts.unbind(1)]
         served = torch.tensor([bool(files) for files in self.candidates])
         if not served.any():
             raise ValueError(

@@ -19,9 +19,7 @@ class StepBatches(Sampler[list[int]]):
         world: number of processes.
     """
 
-    def __init__(
-        self, first_step: int, last_step: int, batch_size: int, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, first_step: int, last_step: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.first_step, self.last_step = first_step, last_step
         self.batch_size, self.rank, self.world = batch_size, rank, world
 

@@ -26,9 +26,7 @@ def inside_box(attention: Float[Tensor, "B K h w"], box: Box) -> Float[Tensor, "
     return masked
 
 
-def pad_detail(
-    detail: Float[Tensor, "B C h w"], box: Box, size: tuple[int, int]
-) -> Float[Tensor, "B C H W"]:
+def pad_detail(detail: Float[Tensor, "B C h w"], box: Box, size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Surround the detail logits with zeros: y'_d.
 
     Args:

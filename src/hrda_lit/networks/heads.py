@@ -55,7 +55,7 @@ class _PyramidHead(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(channels, num_classes, 1)
         nn.init.normal_(self.classify.weight, std=0.01)
-        nn.init.zeros_(self.classify.bias)
+        nn.init.constant_(self.classify.get_parameter("bias"), 0)
 
     def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K H W"]:
         """Decode a feature pyramid, finest level first, into logits at the finest level's stride."""
@@ -68,7 +68,7 @@ class _PyramidHead(nn.Module):
 
 def _embed(layer: nn.Module, x: Tensor) -> Tensor:
     out: Tensor = layer(x.flatten(2).transpose(1, 2))
-    return out.transpose(1, 2).unflatten(2, x.shape[-2:])
+    return out.transpose(1, 2).reshape(len(x), -1, *x.shape[-2:])
 
 
 class DAFormerHead(_PyramidHead):

@@ -19,9 +19,7 @@ Predict = Callable[[Tensor], Tensor]
 class Inference(ABC):
     """Predict an image of any size."""
 
-    def __call__(
-        self, network: Segmentor, image: Float[Tensor, "B 3 H W"]
-    ) -> Float[Tensor, "B C H W"]:
+    def __call__(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
         """Return the class logits of every pixel."""
         return self._apply(network, network.predict, image)
 
@@ -35,7 +33,7 @@ class Inference(ABC):
             size = (window.shape[-2], window.shape[-1])
             return torch.cat([resize(view, size) for view in views.values()], dim=1)
 
-        parts = self._apply(network, stacked, image).split([*widths.values()] or 1, dim=1)
+        parts = torch.split(self._apply(network, stacked, image), [*widths.values()], dim=1)
         return dict(zip(widths, parts, strict=True))
 
     @abstractmethod

@@ -95,7 +95,8 @@ class MultiResSegmentor(Segmentor):
         Raises:
             ValueError: if it does not, or is not divisible by s_T.
         """
-        low_resolution_size(size, self.s_T)
+        self._check_cells(low_resolution_size(size, self.s_T))
+        self._check_cells((self.detail[0], self.detail[1]))
         _check_multiple("data.crop", size, self.multiple)
         random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, torch.Generator())
 
@@ -104,9 +105,7 @@ class MultiResSegmentor(Segmentor):
         return Context(self.head(features), self.fusion.attend(features), features[-1])
 
     def _fuse(self, context: Context, detail: Tensor, box: Box) -> Tensor:
-        fused: Tensor = self.fusion(
-            context.logits, context.attention, detail, box.divided(self.stride), self.s_T
-        )
+        fused: Tensor = self.fusion(context.logits, context.attention, detail, box.divided(self.stride), self.s_T)
         return fused
 
     def _slide_detail(self, image: Tensor) -> Tensor:

@@ -58,6 +58,15 @@ class Segmentor(nn.Module, ABC):
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
 
+    def _check_cells(self, size: tuple[int, int]) -> None:
+        # BatchNorm needs more than one value, and padded kernels more than one cell.
+        least = 2 * max(self.backbone.strides)
+        if min(size) < least:
+            raise ValueError(
+                f"the encoder would see crops of {tuple(size)}, smaller than ({least}, {least}), two cells of its "
+                "coarsest level; raise data.crop or lower s_T."
+            )
+
     def predict(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
         """Predict class logits for every pixel of an image."""
         height, width = image.shape[-2:]
@@ -98,11 +107,6 @@ class SingleScaleSegmentor(Segmentor):
         """Accept any size of at least two cells of the coarsest level.
 
         Raises:
-            ValueError: if the crop is smaller, which BatchNorm could not train on.
+            ValueError: if the crop is smaller.
         """
-        least = 2 * max(self.backbone.strides)
-        if min(size) < least:
-            raise ValueError(
-                f"a training crop of {tuple(size)} at low resolution is smaller than ({least}, {least}), two cells of "
-                "the encoder's coarsest level; raise data.crop or lower s_T."
-            )
+        self._check_cells(size)

@@ -55,9 +55,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
-def load_checked(
-    module: nn.Module, state: Mapping[str, Tensor], origin: str, unused: Iterable[str] = ()
-) -> None:
+def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, unused: Iterable[str] = ()) -> None:
     """Load `state` into `module`, refusing every key that is missing, unexpected or of another shape.
 
     Args:

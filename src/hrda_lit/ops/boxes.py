@@ -124,6 +124,9 @@ def stitch(
     Returns:
         The canvas.
 
+    Raises:
+        ValueError: if there is no piece.
+
     HRDA section 3.4.
     """
     canvas: Tensor | None = None
@@ -133,7 +136,8 @@ def stitch(
             canvas, counts = piece.new_zeros(*piece.shape[:2], *size), piece.new_zeros(size)
         crop(canvas, box).add_(piece)
         crop(counts, box).add_(1)
-    assert canvas is not None and counts is not None, "no boxes to stitch"
+    if canvas is None or counts is None:
+        raise ValueError("there is nothing to stitch; give at least one piece and its box.")
     return canvas / counts
 
 

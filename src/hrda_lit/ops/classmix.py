@@ -11,7 +11,8 @@ def batch_classes(label: Int[Tensor, "B H W"]) -> Int[Tensor, " n"]:
     official: classes are those of the batch, not of the sample, and 255 is one of them (hrda-facts 2.4,
     DAFormer issue 19); here: the same, so a sample may get fewer than half of its own classes.
     """
-    return label.unique()
+    classes: Tensor = torch.unique(label)
+    return classes
 
 
 def draw_classes(classes: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " k"]:
@@ -40,9 +41,7 @@ def class_mask(label: Int[Tensor, "B H W"], chosen: list[Int[Tensor, " k"]]) -> 
     Returns:
         True where the source is pasted.
     """
-    return torch.stack(
-        [torch.isin(one, classes) for one, classes in zip(label, chosen, strict=True)]
-    )
+    return torch.stack([torch.isin(one, classes) for one, classes in zip(label, chosen, strict=True)])
 
 
 def paste(

@@ -146,9 +146,7 @@ class StrongAugmentation:
         if not 0 < self.sigma[0] <= self.sigma[1] or math.isinf(self.sigma[1]):
             raise ValueError(f"sigma of the blur must be 0 < smallest <= largest, got {list(self.sigma)}.")
 
-    def __call__(
-        self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator
-    ) -> Float[Tensor, "B 3 H W"]:
+    def __call__(self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Float[Tensor, "B 3 H W"]:
         """Augment normalised images.
 
         Args:

@@ -31,9 +31,7 @@ def pixel_weighted_cross_entropy(
     User's document, "Loss", L_ce.
     """
     height, width = label.shape[-2:]
-    loss = F.cross_entropy(
-        resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none"
-    )
+    loss = F.cross_entropy(resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none")
     return (loss if weight is None else loss * weight).mean()
 
 
@@ -94,7 +92,7 @@ def feature_distance(
 
     DAFormer section 3.3; user's document, "L_FD".
     """
-    distance = torch.linalg.vector_norm(features - imagenet_features, dim=1)
+    distance: Tensor = torch.linalg.vector_norm(features - imagenet_features, dim=1)
     if mask is None:
         return distance.mean()
     return (distance * mask).sum() / mask.sum().clamp(min=1)

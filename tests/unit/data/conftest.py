@@ -40,18 +40,14 @@ def blocks(rng: np.random.Generator, size: tuple[int, int], person: bool) -> np.
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a data set and returns its root."""
 
-    def make(
-        name: str = "data", count: int = 6, size: tuple[int, int] = (48, 64), labelled: bool = True
-    ) -> Path:
+    def make(name: str = "data", count: int = 6, size: tuple[int, int] = (48, 64), labelled: bool = True) -> Path:
         rng = np.random.default_rng(len(name) + count)
         root = tmp_path / name
         for index in range(count):
             for split in ("train", "val"):
                 write_image(root / f"images/{split}/{index:03d}.jpg", rng, size)
                 if labelled:
-                    write_label(
-                        root / f"labels/{split}/{index:03d}.png", blocks(rng, size, person=index % 3 == 0)
-                    )
+                    write_label(root / f"labels/{split}/{index:03d}.png", blocks(rng, size, person=index % 3 == 0))
         return root
 
     return make

@@ -28,9 +28,7 @@ def test_counts(make_dataset: Make, tmp_path: Path) -> None:
     assert 0 < counts[0].sum() < 48 * 64  # ignored pixels are left out
 
 
-def test_second_time_comes_from_the_cache(
-    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_time_comes_from_the_cache(make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make_dataset()
     samples = dataset.files("train", True)
     first = class_counts(dataset, samples, tmp_path / "cache")

@@ -90,8 +90,7 @@ def test_named_id_maps(name: str, raw: dict[str, int]) -> None:
 
 def test_mapillary_merges_classes() -> None:
     found = {
-        name: {i for i, t in ID_MAPS["mapillary"].items() if CITYSCAPES.names[t] == name}
-        for name in MAPILLARY_RAW
+        name: {i for i, t in ID_MAPS["mapillary"].items() if CITYSCAPES.names[t] == name} for name in MAPILLARY_RAW
     }
     assert found == MAPILLARY_RAW
 

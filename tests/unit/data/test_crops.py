@@ -25,9 +25,7 @@ def test_every_offset_is_drawn_equally_often() -> None:
     assert np.abs(counts - 200).max() < 4 * np.sqrt(200)  # 18 cells of 200 each
 
 
-@pytest.mark.parametrize(
-    ("good", "expected", "judged"), [(0, 0, 1), (2, 2, 3), (9, 9, 10), (10, 10, 10), (99, 10, 10)]
-)
+@pytest.mark.parametrize(("good", "expected", "judged"), [(0, 0, 1), (2, 2, 3), (9, 9, 10), (10, 10, 10), (99, 10, 10)])
 def test_retry_takes_the_last_box_unchecked(good: int, expected: int, judged: int) -> None:
     drawn = iter(range(100))
     seen = []
@@ -53,9 +51,7 @@ def test_retry_takes_the_last_box_unchecked(good: int, expected: int, judged: in
     ],
 )
 def test_is_varied(counts: dict[int, int], varied: bool) -> None:
-    label = torch.tensor([i for i, count in counts.items() for _ in range(count)], dtype=torch.uint8).view(
-        10, 10
-    )
+    label = torch.tensor([i for i, count in counts.items() for _ in range(count)], dtype=torch.uint8).view(10, 10)
     assert is_varied(label, 255, 0.75) is varied
 
 

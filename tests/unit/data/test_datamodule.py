@@ -36,12 +36,8 @@ class Recorder(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def fit(
-    data: UDADataModule, steps: int, ckpt_path: Path | None = None, **options: Any
-) -> tuple[L.Trainer, Recorder]:
-    quiet = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-    )
+def fit(data: UDADataModule, steps: int, ckpt_path: Path | None = None, **options: Any) -> tuple[L.Trainer, Recorder]:
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     options = {
         **quiet,
         "accelerator": "cpu",
@@ -69,10 +65,7 @@ def make_data(make_dataset: Make, tmp_path: Path) -> Make:
 
 def same(a: list[Any], b: list[Any]) -> bool:
     return len(a) == len(b) and all(
-        x[domain][key].equal(y[domain][key])
-        for x, y in zip(a, b, strict=True)
-        for domain in x
-        for key in x[domain]
+        x[domain][key].equal(y[domain][key]) for x, y in zip(a, b, strict=True) for domain in x for key in x[domain]
     )
 
 

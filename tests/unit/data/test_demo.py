@@ -30,9 +30,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def labels() -> list[np.ndarray]:
     rngs = [np.random.default_rng(fold("scene", i)) for i in range(40)]
-    canvases = [
-        draw_scene(rng, (SOURCE, TARGET)[i % 2], rare_things(0, "val", i)) for i, rng in enumerate(rngs)
-    ]
+    canvases = [draw_scene(rng, (SOURCE, TARGET)[i % 2], rare_things(0, "val", i)) for i, rng in enumerate(rngs)]
     return [np.asarray(canvas.label)[1::SCALE, 1::SCALE] for canvas in canvases]
 
 
@@ -163,9 +161,7 @@ def test_the_domains_differ_as_described() -> None:
     means = []
     for style in (SOURCE, TARGET):
         rngs = [np.random.default_rng(fold("look", i)) for i in range(6)]
-        images = np.stack(
-            [expose(draw_scene(rng, style, frozenset()), rng, style)[0] for rng in rngs]
-        ).astype(float)
+        images = np.stack([expose(draw_scene(rng, style, frozenset()), rng, style)[0] for rng in rngs]).astype(float)
         colourful = (images.max(-1) - images.min(-1)).mean()
         grain = np.abs(np.diff(images, axis=2)).mean() / images.std()
         means.append((colourful, grain))

@@ -54,9 +54,7 @@ def test_source_crop_is_a_piece_of_one_file(make_dataset: Make) -> None:
         found = [
             (index, *place)
             for index, (image, label) in enumerate(files)
-            for place in places(
-                np.concatenate([image.permute(1, 2, 0).numpy(), label.numpy()[..., None]], -1), both
-            )
+            for place in places(np.concatenate([image.permute(1, 2, 0).numpy(), label.numpy()[..., None]], -1), both)
         ]
         assert len(found) == 1  # image and label were cut at the same place and flipped together
         seen.add(found[0])
@@ -142,9 +140,7 @@ def test_rare_class_fills_the_crop(make_dataset: Make, tmp_path: Any) -> None:
     def persons(tries: int) -> list[int]:
         options = RareClass(temperature=0.001, min_pixels=40, accept_ratio=1.5, max_tries=tries)
         rare = RareClassSampler(counts, options, dataset.classes.names)
-        draws = SourceDraws(
-            dataset, samples, Pipeline((24, 24), cat_max_ratio=0.95, rare_class=options), 0, rare
-        )
+        draws = SourceDraws(dataset, samples, Pipeline((24, 24), cat_max_ratio=0.95, rare_class=options), 0, rare)
         return [int((draws[draw]["label"] == 3).sum()) for draw in range(40)]
 
     assert class_counts(dataset, samples, tmp_path / "cache")[:, 3].tolist() == [80, 0, 0, 80, 0, 0]

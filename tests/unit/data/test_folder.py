@@ -96,9 +96,7 @@ def test_labels_are_looked_for_only_if_wanted(make_dataset: Make) -> None:
     samples = dataset.files("train", labelled=False)
     assert all(sample.label is None for sample in samples)
     assert dataset.read(samples[0])[1] is None
-    with pytest.raises(
-        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; try"
-    ):
+    with pytest.raises(DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; try"):
         dataset.files("train", labelled=True)
 
 
@@ -119,9 +117,7 @@ def test_missing_split_file(make_dataset: Make) -> None:
 
 def test_missing_root_and_images(make_dataset: Make, tmp_path: Path) -> None:
     absent = FolderDataset("mine", str(tmp_path / "absent"), "*.png", {}, "cityscapes")
-    with pytest.raises(
-        DataNotFoundError, match=r"absent is no folder.* mine there; try experiment=hrda_demo"
-    ):
+    with pytest.raises(DataNotFoundError, match=r"absent is no folder.* mine there; try experiment=hrda_demo"):
         absent.files("train", False)
     with pytest.raises(DataNotFoundError, match=r"no file fits .*images/test/\*\.jpg"):
         make_dataset().files("test", False)

@@ -6,9 +6,7 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 
 
-@pytest.mark.parametrize(
-    ("crop", "shrink", "size"), [((1024, 1024), 1, (1024, 1024)), ([1024, 512], 2, (512, 256))]
-)
+@pytest.mark.parametrize(("crop", "shrink", "size"), [((1024, 1024), 1, (1024, 1024)), ([1024, 512], 2, (512, 256))])
 def test_crop_size(crop: tuple[int, int], shrink: int, size: tuple[int, int]) -> None:
     assert Pipeline(crop, shrink).crop_size == size
 

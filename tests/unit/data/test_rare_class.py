@@ -55,9 +55,7 @@ def test_official_acceptance(shrink: int, pixels: int) -> None:
     assert RareClass().accept_pixels(shrink) == pixels
 
 
-@pytest.mark.parametrize(
-    "options", [{"temperature": 0}, {"min_pixels": -1}, {"accept_ratio": -1}, {"max_tries": -1}]
-)
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"min_pixels": -1}, {"accept_ratio": -1}, {"max_tries": -1}])
 def test_nonsense_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needs temperature > 0"):
         RareClass(**options)  # type: ignore[arg-type]

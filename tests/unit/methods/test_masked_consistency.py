@@ -113,9 +113,7 @@ def test_feature_distance_acts_on_things_alone(classes: Classes, networks: Netwo
     assert moved.count_nonzero() == 1
 
 
-def test_feature_distance_of_a_crop_that_is_no_multiple_of_the_cell(
-    classes: Classes, networks: Networks
-) -> None:
+def test_feature_distance_of_a_crop_that_is_no_multiple_of_the_cell(classes: Classes, networks: Networks) -> None:
     # 160 / 2 / 32 = 2.5: the encoder has 3 cells, the label 2.
     image = torch.randn(1, 3, 160, 160, generator=generator("image"))
     features = networks.student.backbone(networks.student.context(image))[-1]

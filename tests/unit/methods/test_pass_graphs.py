@@ -101,8 +101,6 @@ def test_only_the_student_learns(classes: Classes, batch: Batch, networks: Netwo
     networks.teacher.requires_grad_(True)  # even if somebody forgot to freeze it
     for done in mic(classes).passes(batch, networks, generator(0)):
         done.loss.backward()
-    assert all(
-        p.grad is None for network in (networks.teacher, networks.imagenet) for p in network.parameters()
-    )
+    assert all(p.grad is None for network in (networks.teacher, networks.imagenet) for p in network.parameters())
     silent = {name for name, p in networks.student.named_parameters() if p.grad is None}
     assert not silent

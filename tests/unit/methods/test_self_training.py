@@ -26,9 +26,7 @@ def methods(classes: Classes) -> list[Method]:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_names_are_those_of_the_passes(
-    classes: Classes, batch: Batch, networks: Networks, index: int
-) -> None:
+def test_names_are_those_of_the_passes(classes: Classes, batch: Batch, networks: Networks, index: int) -> None:
     method = methods(classes)[index]
     made = list(method.passes(batch, networks, generator(0)))
     assert tuple(done.name for done in made) == method.names
@@ -75,9 +73,7 @@ def test_loss_is_the_weighted_sum_of_the_outputs(classes: Classes, batch: Batch,
 def test_pseudo_labels_carry_no_gradient(classes: Classes, batch: Batch, networks: Networks) -> None:
     networks.teacher.requires_grad_(True)
     target = batch["target"]
-    labelled, q = SelfTraining(classes, tau=0.3).label_target(
-        networks.teacher, target["image"], target["valid"]
-    )
+    labelled, q = SelfTraining(classes, tau=0.3).label_target(networks.teacher, target["image"], target["valid"])
     assert not labelled.weight.requires_grad
     assert not q.requires_grad
     assert 0 < q.item() <= 1
@@ -106,9 +102,7 @@ def test_mode_of_the_teacher(networks: Networks) -> None:
 def test_drop_path_of_the_teacher_is_off() -> None:
     from timm.layers import DropPath
 
-    network = nn.Sequential(
-        DropPath(0.9), nn.Dropout(0.9), nn.Dropout2d(0.9), nn.AlphaDropout(0.9), nn.BatchNorm2d(4)
-    )
+    network = nn.Sequential(DropPath(0.9), nn.Dropout(0.9), nn.Dropout2d(0.9), nn.AlphaDropout(0.9), nn.BatchNorm2d(4))
     batch_statistics_mode(network)  # type: ignore[arg-type]
     assert [module.training for module in network] == [False, False, False, False, True]
 
@@ -132,22 +126,17 @@ def test_mixed_crops(classes: Classes, batch: Batch) -> None:
 
 def test_mixed_labels_are_not_augmented(classes: Classes, batch: Batch) -> None:
     source = Labelled(batch["source"]["image"], batch["source"]["label"], torch.ones(2, 64, 64))
-    target = Labelled(
-        batch["target"]["image"], torch.zeros(2, 64, 64, dtype=torch.long), torch.zeros(2, 64, 64)
-    )
+    target = Labelled(batch["target"]["image"], torch.zeros(2, 64, 64, dtype=torch.long), torch.zeros(2, 64, 64))
     strong = StrongAugmentation(jitter_probability=1, blur_probability=1)
     plain, augmented = (
-        SelfTraining(classes, augmentation=choice).mix(source, target, generator(2))
-        for choice in (None, strong)
+        SelfTraining(classes, augmentation=choice).mix(source, target, generator(2)) for choice in (None, strong)
     )
     assert torch.equal(plain.label, augmented.label)
     assert torch.equal(plain.weight, augmented.weight)
     assert not torch.allclose(plain.image, augmented.image, atol=0.01)
 
 
-def test_feature_distance_is_part_of_the_source_loss(
-    classes: Classes, batch: Batch, networks: Networks
-) -> None:
+def test_feature_distance_is_part_of_the_source_loss(classes: Classes, batch: Batch, networks: Networks) -> None:
     passes = (SelfTraining(classes, lambda_fd=fd).passes(batch, networks, generator(0)) for fd in (0.0, 2.0))
     losses = []
     for step in passes:
@@ -167,10 +156,7 @@ def test_step_repeats_from_its_seeds(classes: Classes, batch: Batch, networks: N
         torch.manual_seed(0)
         strong = StrongAugmentation()
         runs.append(
-            [
-                done.loss.item()
-                for done in mic(classes, augmentation=strong).passes(batch, networks, generator(seed))
-            ]
+            [done.loss.item() for done in mic(classes, augmentation=strong).passes(batch, networks, generator(seed))]
         )
     assert runs[0] == runs[1]
     assert all(a != b for a, b in zip(runs[0], runs[2], strict=True))

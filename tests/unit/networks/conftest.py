@@ -26,9 +26,7 @@ def multires(backbone: Backbone) -> Callable[..., MultiResSegmentor]:
 
     def build(detail: tuple[int, int] = (32, 32), **options: object) -> MultiResSegmentor:
         fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8))
-        return MultiResSegmentor(
-            backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, detail, **options
-        )
+        return MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, detail, **options)
 
     return build
 

@@ -128,8 +128,6 @@ def test_heads_begin_undecided() -> None:
 
 def test_dilations_keep_the_size() -> None:
     head = DAFormerHead([4, 8, 12, 16], 3, 8)
-    dilations = [
-        branch[0][0].dilation[0] if hasattr(branch[0], "__len__") else 1 for branch in head.fuse.branches
-    ]
+    dilations = [branch[0][0].dilation[0] if hasattr(branch[0], "__len__") else 1 for branch in head.fuse.branches]
     assert dilations == [1, 6, 12, 18]
     assert all(branch[0][0].groups == 32 for branch in head.fuse.branches[1:])

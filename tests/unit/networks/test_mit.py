@@ -68,9 +68,7 @@ def official(state: dict[str, Tensor]) -> dict[str, Tensor]:
         stage = re.match(r"stages_(\d)\.(downsample|blocks|norm)\.(.*)", key)
         if stage:
             number = int(stage[1]) + 1
-            key = {"downsample": "patch_embed", "blocks": "block", "norm": "norm"}[
-                stage[2]
-            ] + f"{number}.{stage[3]}"
+            key = {"downsample": "patch_embed", "blocks": "block", "norm": "norm"}[stage[2]] + f"{number}.{stage[3]}"
         out[key.replace("mlp.dwconv.", "mlp.dwconv.dwconv.")] = value
     return out
 
@@ -242,7 +240,5 @@ def test_file_without_tensors(tmp_path: Path, content: dict[str, object]) -> Non
 
 def test_file_that_is_no_dict(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "w.pth")
-    with pytest.raises(
-        ValueError, match=r"w\.pth cannot be read as weights \(it holds a list, not a state dict\)"
-    ):
+    with pytest.raises(ValueError, match=r"w\.pth cannot be read as weights \(it holds a list, not a state dict\)"):
         read_state_dict(tmp_path / "w.pth")

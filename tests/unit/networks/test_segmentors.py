@@ -17,9 +17,7 @@ Builder = Callable[..., MultiResSegmentor]
 def test_single_scale_gives_one_output(single: SingleScaleSegmentor) -> None:
     image = torch.rand(2, 3, 64, 96)
     outputs, features = single(image, generator(0))
-    assert [(tuple(o.logits.shape), o.box, o.weight) for o in outputs] == [
-        ((2, 3, 16, 24), whole((64, 96)), 1)
-    ]
+    assert [(tuple(o.logits.shape), o.box, o.weight) for o in outputs] == [((2, 3, 16, 24), whole((64, 96)), 1)]
     assert features.shape == (2, 32, 2, 3)
     assert single.context(image) is image
 
@@ -82,9 +80,7 @@ def test_detail_windows_average(multires: Builder) -> None:
     torch.testing.assert_close(detail[..., 16:], right[..., 8:])
 
 
-@pytest.mark.parametrize(
-    ("stride", "s_T", "expected"), [(4, 2, 8), (4, 1, 4), (4, 1.5, 12), (8, 2, 16), (4, 4, 16)]
-)
+@pytest.mark.parametrize(("stride", "s_T", "expected"), [(4, 2, 8), (4, 1, 4), (4, 1.5, 12), (8, 2, 16), (4, 4, 16)])
 def test_alignment(stride: int, s_T: float, expected: int) -> None:
     assert alignment(stride, s_T) == expected
 

@@ -23,9 +23,7 @@ def by_pixel(image: Tensor, change: object) -> Tensor:
     """Apply `change` to (h, s, v) of each pixel, through Python's colorsys."""
     out = torch.empty_like(image)
     for i, j in np.ndindex(*image.shape[1:]):
-        out[:, i, j] = torch.tensor(
-            colorsys.hsv_to_rgb(*change(*colorsys.rgb_to_hsv(*image[:, i, j].tolist())))
-        )
+        out[:, i, j] = torch.tensor(colorsys.hsv_to_rgb(*change(*colorsys.rgb_to_hsv(*image[:, i, j].tolist()))))
     return out
 
 
@@ -132,9 +130,7 @@ def test_factors_fill_their_ranges() -> None:
 
 def test_sigma_fills_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr(
-        "hrda_lit.ops.colour.gaussian_blur", lambda image, sigma: drawn.append(sigma) or image
-    )
+    monkeypatch.setattr("hrda_lit.ops.colour.gaussian_blur", lambda image, sigma: drawn.append(sigma) or image)
     strong = StrongAugmentation(jitter_probability=0, blur_probability=1)
     strong(torch.zeros(300, 3, 1, 1), generator("sigma"))
     assert 0.15 <= min(drawn) < 0.17

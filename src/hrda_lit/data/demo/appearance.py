@@ -58,9 +58,7 @@ def _ground_depth(camera: Camera, shape: tuple[int, ...]) -> Float[np.ndarray, "
     return np.broadcast_to((camera.focal * camera.height / np.maximum(rows, 2.0))[:, None], shape)
 
 
-def _texture(
-    camera: Camera, label: UInt8[np.ndarray, "H W"], rng: np.random.Generator
-) -> Float[np.ndarray, "H W"]:
+def _texture(camera: Camera, label: UInt8[np.ndarray, "H W"], rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
     tile = _noise(rng)
     high, wide = label.shape
     flat = np.tile(tile, (-(-high // TILE), -(-wide // TILE)))[:high, :wide]
@@ -82,9 +80,7 @@ def _through_air(
     return np.asarray(image * kept[..., None] + air * (1 - kept[..., None]))
 
 
-def _sense(
-    image: Float[np.ndarray, "H W 3"], rng: np.random.Generator, style: Style
-) -> UInt8[np.ndarray, "H W 3"]:
+def _sense(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator, style: Style) -> UInt8[np.ndarray, "H W 3"]:
     grey = image.mean(-1, keepdims=True)
     warm = draw(rng, style.cast) * rng.choice((-1.0, 1.0))
     gains = np.asarray((1 + warm, 1.0, 1 - warm), np.float32) * np.float32(rng.uniform(0.85, 1.12))

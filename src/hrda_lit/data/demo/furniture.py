@@ -32,9 +32,7 @@ def draw_post(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float],
     if rng.random() < 0.6:
         tip = (x - side * rng.uniform(1.0, 2.2), tall + 0.3, z)
         canvas.bar(((x, tall, z), tip), wide * 0.7, steel, Raw.POLE)
-        canvas.plate(
-            (tip[0] - 0.35, tip[1] - 0.08, tip[0] + 0.35, tip[1] + 0.08), z, shade(steel, 1.3), Raw.POLE
-        )
+        canvas.plate((tip[0] - 0.35, tip[1] - 0.08, tip[0] + 0.35, tip[1] + 0.08), z, shade(steel, 1.3), Raw.POLE)
 
 
 def draw_sign(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float]) -> None:

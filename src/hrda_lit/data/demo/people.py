@@ -18,9 +18,7 @@ SKIN: tuple[Colour, ...] = ((214, 168, 140), (150, 108, 84), (96, 68, 54))
 RUBBER: Colour = (24, 24, 27)
 
 
-def _figure(
-    canvas: Canvas, rng: np.random.Generator, at: tuple[float, float, float], tall: float, label: Raw
-) -> None:
+def _figure(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float, float], tall: float, label: Raw) -> None:
     x, foot, z = at
     top, legs = pick(rng, CLOTHES), pick(rng, CLOTHES[:4])
     wide, stride, head = tall * rng.uniform(0.11, 0.15), tall * rng.uniform(0.02, 0.13), tall * 0.07

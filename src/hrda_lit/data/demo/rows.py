@@ -35,9 +35,7 @@ def draw_facade(
     for y in np.arange(shop + 0.8, height - 1.6, storey).tolist():
         for z in np.arange(max(z0, 3.0) + 0.6, min(z1, 75.0) - bay * share, bay).tolist():
             y1, zz = y + 1.5, z + bay * share
-            canvas.polygon(
-                [(x, y, z), (x, y1, z), (x, y1, zz), (x, y, zz)], shade(glass, rng.uniform(0.8, 1.2))
-            )
+            canvas.polygon([(x, y, z), (x, y1, z), (x, y1, zz), (x, y, zz)], shade(glass, rng.uniform(0.8, 1.2)))
     eave = shade(colour, rng.uniform(0.5, 1.2))
     canvas.polygon([(x, height - 0.5, z0), (x, height, z0), (x, height, z1), (x, height - 0.5, z1)], eave)
     if rng.random() < 0.5:
@@ -50,9 +48,7 @@ def _draw_roof(canvas: Canvas, tiles: Colour, side: int, box: tuple[float, float
     gable = [(x, height, z0), (ridge, top, z0), (x + side * 10.0, height, z0)]
     canvas.polygon(gable, shade(tiles, 1.2), Raw.BUILDING)
     for z, zz in pairwise(np.linspace(z0, z1, 3).tolist()):
-        canvas.polygon(
-            [(x, height, z), (ridge, top, z), (ridge, top, zz), (x, height, zz)], tiles, Raw.BUILDING
-        )
+        canvas.polygon([(x, height, z), (ridge, top, z), (ridge, top, zz), (x, height, zz)], tiles, Raw.BUILDING)
 
 
 def slab(
@@ -128,9 +124,7 @@ def draw_fence(
         canvas.polygon([(x, y - 0.06, z0), (x, y, z0), (x, y, z1), (x, y - 0.06, z1)], iron)
 
 
-def draw_tree(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float
-) -> None:
+def draw_tree(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float) -> None:
     """Draw a tree or a bush.
 
     Args:

@@ -38,9 +38,7 @@ def rare_things(seed: int, split: str, index: int) -> frozenset[str]:
     Source: H. Weyl, multiples of an irrational number fill [0, 1) evenly.
     """
     starts = {name: fold(seed, "demo", split, name) / 2**63 for name in RARE}
-    return frozenset(
-        name for name, (share, step) in RARE.items() if (starts[name] + index * step) % 1 < share
-    )
+    return frozenset(name for name, (share, step) in RARE.items() if (starts[name] + index * step) % 1 < share)
 
 
 def draw_scene(rng: np.random.Generator, style: Style, rare: frozenset[str]) -> Canvas:
@@ -74,9 +72,7 @@ def _profile(rng: np.random.Generator) -> street.Profile:
     lane = rng.uniform(3.0, 3.6)
     verge = [rng.uniform(1.0, 3.5) * (rng.random() < 0.4) for _ in range(2)]
     walk = rng.uniform(1.8, 4.0, 2).tolist()
-    return street.Profile(
-        lane * (1 if rng.random() < 0.6 else 2), (verge[0], verge[1]), (walk[0], walk[1]), lane
-    )
+    return street.Profile(lane * (1 if rng.random() < 0.6 else 2), (verge[0], verge[1]), (walk[0], walk[1]), lane)
 
 
 def _rows(
@@ -131,9 +127,7 @@ def _segment(
     return things
 
 
-def _furniture(
-    canvas: Canvas, rng: np.random.Generator, profile: street.Profile, rare: frozenset[str]
-) -> list[Thing]:
+def _furniture(canvas: Canvas, rng: np.random.Generator, profile: street.Profile, rare: frozenset[str]) -> list[Thing]:
     things: list[Thing] = []
     for side in (-1, 1):
         x = side * (profile.road + profile.verge[side > 0] + 0.5)

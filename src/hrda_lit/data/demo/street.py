@@ -79,9 +79,7 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, style: Style) -> None:
     size = (WIDTH * SCALE, HEIGHT * SCALE)
     ramp = Image.linear_gradient("L").resize((size[0], int(canvas.camera.horizon)))
     sky = Image.composite(Image.new("RGB", ramp.size, low), Image.new("RGB", ramp.size, zenith), ramp)
-    clouds = Image.fromarray((rng.random((6, 8)) * 255).astype(np.uint8)).resize(
-        sky.size, Image.Resampling.BICUBIC
-    )
+    clouds = Image.fromarray((rng.random((6, 8)) * 255).astype(np.uint8)).resize(sky.size, Image.Resampling.BICUBIC)
     white = Image.new("RGB", sky.size, (244, 245, 247))
     canvas.colour.paste(low, (0, 0, *size))
     canvas.colour.paste(Image.composite(white, sky, clouds.point(lambda value: max(0, value - 128))))

@@ -66,9 +66,7 @@ def _lamps(canvas: Canvas, box: Box, oncoming: bool) -> None:
     canvas.plate((middle - 0.26, y0 + 0.1, middle + 0.26, y0 + 0.22), z0, (216, 216, 206))
 
 
-def draw_car(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool
-) -> None:
+def draw_car(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool) -> None:
     """Draw a car.
 
     Args:
@@ -97,9 +95,7 @@ def draw_car(
     _lamps(canvas, body, oncoming)
 
 
-def draw_truck(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool
-) -> None:
+def draw_truck(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool) -> None:
     """Draw a truck: a cab and a cargo box on a dark frame.
 
     Args:
@@ -147,9 +143,7 @@ def draw_truck(
     _lamps(canvas, (x - half, x + half, 0.5, 1.0, z, z), oncoming)
 
 
-def draw_bus(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool
-) -> None:
+def draw_bus(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], oncoming: bool) -> None:
     """Draw a bus: one long box with a row of windows.
 
     Args:

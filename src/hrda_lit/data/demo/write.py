@@ -43,9 +43,7 @@ def render_demo(root: str | Path, seed: int = 0, source: int = 200, target: int 
     root = Path(root).absolute()
     counts = {"source": source, "train": target, "val": val}
     if min(counts.values()) < 1:
-        raise ValueError(
-            f"render_demo got source={source}, target={target}, val={val}; give each at least 1."
-        )
+        raise ValueError(f"render_demo got source={source}, target={target}, val={val}; give each at least 1.")
     wanted = {"version": VERSION, "seed": seed, **counts}
     if _finished(root, wanted):
         return
