@@ -71,7 +71,7 @@ def print_markdown(runs: Runs) -> None:
     print("| experiment | runs | mIoU | " + " | ".join(classes) + " |")
     print("|" + "---|" * (3 + len(classes)))
     for name, some in runs.items():
-        cells = [f"{100 * mean(values):.0f}" if (values := class_values(some, c)) else "–" for c in classes]
+        cells = [f"{100 * mean(values):.0f}" if (values := class_values(some, c)) else "-" for c in classes]
         print(f"| {name} | {len(some)} | {summary([r['val/miou'] for r in some])} | " + " | ".join(cells) + " |")
 
 

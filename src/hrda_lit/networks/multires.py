@@ -95,10 +95,11 @@ class MultiResSegmentor(Segmentor):
         Raises:
             ValueError: if it does not, or is not divisible by s_T.
         """
-        self._check_cells(low_resolution_size(size, self.s_T))
-        self._check_cells((self.detail[0], self.detail[1]))
+        low_resolution_size(size, self.s_T)
         _check_multiple("data.crop", size, self.multiple)
         random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, torch.Generator())
+        for seen in (low_resolution_size(size, self.s_T), (self.detail[0], self.detail[1])):
+            self._check_cells(seen, 1)
 
     def _context(self, image: Tensor) -> Context:
         features = self.backbone(self.context(image))

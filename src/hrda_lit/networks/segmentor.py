@@ -58,12 +58,11 @@ class Segmentor(nn.Module, ABC):
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
 
-    def _check_cells(self, size: tuple[int, int]) -> None:
-        # BatchNorm needs more than one value, and padded kernels more than one cell.
-        least = 2 * max(self.backbone.strides)
+    def _check_cells(self, size: tuple[int, int], cells: int) -> None:
+        least = cells * max(self.backbone.strides)
         if min(size) < least:
             raise ValueError(
-                f"the encoder would see crops of {tuple(size)}, smaller than ({least}, {least}), two cells of its "
+                f"the encoder would see a crop of {tuple(size)}, smaller than ({least}, {least}), {cells} cells of its "
                 "coarsest level; raise data.crop or lower s_T."
             )
 
@@ -109,4 +108,4 @@ class SingleScaleSegmentor(Segmentor):
         Raises:
             ValueError: if the crop is smaller.
         """
-        self._check_cells(size)
+        self._check_cells(size, 2)  # of a single value BatchNorm has no variance
