@@ -1,0 +1,34 @@
+"""The table over several runs: mean and spread by experiment."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "results_table.py"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+def write(folder: Path, name: str, road: float, train: float | None) -> None:
+    folder.mkdir(parents=True)
+    result = {"name": name, "val/miou": road, "val/iou": {"road": road, "train": train}}
+    (folder / "metrics.json").write_text(json.dumps(result))
+
+
+def test_runs_of_one_name_are_averaged_and_sorted(tmp_path: Path) -> None:
+    for seed, score in enumerate((0.5, 0.6, 0.7)):
+        write(tmp_path / "sweep" / str(seed), "hrda", score, None)
+    write(tmp_path / "single", "source_only", 0.3, None)
+    rows = run(str(tmp_path), "--markdown").stdout.strip().splitlines()
+    assert rows[0] == "| experiment | runs | mIoU | road |"  # a class that never occurs has no column
+    assert rows[2:] == ["| source_only | 1 | 30.0 | 30 |", "| hrda | 3 | 60.0 ± 10.0 | 60 |"]
+    assert "60.0 ± 10.0" in run(str(tmp_path)).stdout
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    done = run(str(tmp_path))
+    assert done.returncode == 2
+    assert "no metrics.json below" in done.stderr
