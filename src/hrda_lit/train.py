@@ -102,13 +102,21 @@ def main(config: DictConfig) -> float:
     """Run `train` and turn what a user can mend into one sentence and exit code 1."""
     try:
         return train(config)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweep marks this job as failed and goes on
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
     finally:
         _finish_wandb()
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip()
+    if not text.startswith("Caught "):
+        return text
+    # A loader process sends its whole traceback as the message; the last line is the error itself.
+    return text.splitlines()[-1].split(": ", 1)[-1]
 
 
 def _finish_wandb() -> None:

@@ -1,5 +1,6 @@
 """What a user can get wrong fails in one sentence, before data is read or a model is built."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,10 @@ from .compose import compose, smoke
         ("evaluate=both", "evaluate must be student or teacher"),
         ("inference.batch=0", "inference.batch must be at least 1"),
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
-        ("network.backbone.name=vit_tiny_patch16_224", "vit_tiny_patch16_224"),
+        (
+            "network.backbone.name=vit_tiny_patch16_224 ~network.backbone.options",
+            "choose a backbone whose strides double",
+        ),
         ("+temperture=1", r"unknown keys \['temperture'\]"),
         ("+method.taus=1", "method does not fit.*taus"),
         ("+optim.learning_rate=1", "optim does not fit.*learning_rate"),
@@ -43,7 +47,7 @@ from .compose import compose, smoke
     ],
 )
 def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:
-    config = smoke(tmp_path, demo_root, "hrda_demo", override)
+    config = smoke(tmp_path, demo_root, "hrda_demo", *override.split(" "))
     with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
         train(config)
     assert "\n" not in str(caught.value).strip()
@@ -76,6 +80,23 @@ def test_missing_weights_are_named(tmp_path: Path, demo_root: Path) -> None:
 def test_feature_distance_needs_pretrained_features(tmp_path: Path, demo_root: Path) -> None:
     with pytest.raises(ValueError, match=r"lambda_fd=0.005 .*weights is null"):
         train(smoke(tmp_path, demo_root, "hrda_demo", "lambda_fd=0.005"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_is_named(workers: int, tmp_path: Path, demo_root: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(demo_root, root)
+    for image in (root / "gta" / "images").iterdir():
+        image.write_bytes(image.read_bytes()[:2000])
+    overrides = ["experiment=hrda_gta", "debug=smoke", f"data_root={root}", f"loading.num_workers={workers}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hrda_lit.train", *overrides], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {root}/gta/images/0000")
+    assert "is broken" in last
+    assert "Traceback" not in done.stderr
 
 
 def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path: Path) -> None:
