@@ -16,7 +16,7 @@ def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_d
     """Sort the student's parameters into backbone, backbone norms and heads.
 
     official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm" in
-    their names have no weight decay; biases and the heads' BatchNorm keep theirs (hrda-facts 1.1); here: the same.
+    their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15); here: the same.
 
     Args:
         student: the network.
@@ -43,7 +43,7 @@ def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_d
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
     """Return the learning rate of a step as a share of the base rate.
 
-    The decay also runs during the warm-up (hrda-facts 2.32).
+    The decay also runs during the warm-up (docs/official.md 16).
 
     Args:
         step: t >= 0.

@@ -38,7 +38,7 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
     Returns:
         The first accepted box; after `tries` refusals the next one, unchecked.
     """
-    # official: the box after the last refusal is used without a look; here: the same (hrda-facts 1.1).
+    # official: the box after the last refusal is used without a look; here: the same (docs/official.md 17).
     box = draw()
     for _ in range(tries):
         if accept(box):

@@ -119,7 +119,7 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         margins = self.dataset.layout.margins
         valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of).float()
         cut = normalise(crop(resize_image(image, size), box))
-        # official: padding counts 255-fold in the mask; here: it is not trusted (hrda-facts 2.34).
+        # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         return {
             "image": finish(cut, pipeline.crop_size, flip, fill=0),
             "valid": finish(valid, pipeline.crop_size, flip, fill=0),

@@ -39,7 +39,7 @@ class FeatureDistance:
         image: Float[Tensor, "B 3 H W"],
         label: Int[Tensor, "B H W"],
     ) -> Float[Tensor, ""]:
-        """Return the distance; HRDA measures it on the context crop alone (hrda-facts 2.17)."""
+        """Return the distance; HRDA measures it on the context crop alone (docs/official.md 10)."""
         assert networks.imagenet is not None
         with torch.no_grad():
             reference = networks.imagenet(networks.student.context(image))[-1]

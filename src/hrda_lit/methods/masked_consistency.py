@@ -14,7 +14,7 @@ from hrda_lit.ops.masking import block_mask, draw_blocks
 class MaskedConsistency:
     """Which images are masked, and how.
 
-    official: a weight other than 1 scales the fused loss alone (hrda-facts 2.37); here: the whole pass, because a
+    official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass, because a
     method does not know of crops; at the default of 1 there is no difference.
 
     Args:

@@ -72,7 +72,7 @@ class SelfTraining(Method):
         logs = {"loss/source": loss.detach()}
         if self.lambda_fd > 0:
             distance = self.feature_distance(networks, outputs.features, image, label)
-            # One backward for both: the official release retains the source graph for a second (hrda-facts 2.23).
+            # One backward for both: the official release retains the source graph for a second (docs/official.md 13).
             loss = loss + self.lambda_fd * distance
             logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
         return Pass("source", loss, logs)
@@ -143,7 +143,7 @@ class SelfTraining(Method):
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
     """Put a teacher into the mode it labels in: BatchNorm on batch statistics, every kind of dropout off.
 
-    official: the same, though the paper calls it inference (hrda-facts 2.19).
+    official: the same, though the paper calls it inference (docs/official.md 11).
 
     Args:
         teacher: changed in place.

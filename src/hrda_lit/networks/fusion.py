@@ -50,7 +50,7 @@ def fuse(
     """Sum context and detail by attention: y_{c,F} = zeta((1 - a'_c) y_c, s) + zeta(a'_c, s) y'_d.
 
     official: the mask is applied before the upsampling, so a'_c leaks about one pixel over the box, where
-    y'_d is 0 (hrda-facts 2.10); here: the same, it is the document's formula.
+    y'_d is 0 (docs/official.md 8); here: the same, it is the document's formula.
 
     Args:
         context: y_c.

@@ -1,6 +1,6 @@
 """MiT-B0 to B5, registered with timm on its own PyramidVisionTransformerV2.
 
-With MiT's numbers that class is the same function as the encoder of SegFormer (hrda-facts, section 4).
+With MiT's numbers that class is the same function as the encoder of SegFormer (docs/official.md 20).
 """
 
 from collections.abc import Mapping

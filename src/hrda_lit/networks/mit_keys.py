@@ -38,7 +38,7 @@ def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         The same tensors under timm's names (keys and values of the hub joined to `kv`).
 
-    hrda-facts, section 4.
+    docs/official.md 20.
     """
     if any("encoder.patch_embeddings." in key for key in state):
         state = _join_key_value(_renamed(state, _HUB_TO_OFFICIAL))

@@ -114,7 +114,7 @@ class MultiResSegmentor(Segmentor):
         height, width = self.detail
         step = 2 if self.overlap else 1
         boxes = sliding_boxes(size, (height, width), (height // step, width // step))
-        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (hrda-facts 2.19).
+        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = torch.cat([crop(image, box) for box in boxes])
         logits = self.head(self.backbone(windows)).chunk(len(boxes))
         cells = (size[0] // self.stride, size[1] // self.stride)

@@ -39,7 +39,7 @@ class Box(NamedTuple):
                 f"box {tuple(self)} does not lie on a grid of {factor:g} pixels, on which the fusion needs it; "
                 f"choose a box whose edges are multiples of {factor:g}."
             )
-        # official: integer division, which misaligns boxes silently; here: refused (hrda-facts 2.16).
+        # official: integer division, which misaligns boxes silently; here: refused (docs/official.md 9).
         return Box(*(round(edge) for edge in edges))
 
 
@@ -81,7 +81,7 @@ def random_aligned_box(
                 "lower the detail crop or raise data.crop."
             )
         # official: the upper bound is exclusive before the division, so the last offset is never drawn
-        # (hrda-facts 2.8); here: the same, because published numbers were made with it.
+        # (docs/official.md 7); here: the same, because published numbers were made with it.
         choices = max(1, -(-margin // multiple))
         offsets.append(int(torch.randint(choices, (), generator=generator)) * multiple)
     (top, left), (height, width) = offsets, crop_size

@@ -8,8 +8,8 @@ from torch import Tensor
 def batch_classes(label: Int[Tensor, "B H W"]) -> Int[Tensor, " n"]:
     """List the classes of the whole batch, ascending, the ignored id included.
 
-    official: classes are those of the batch, not of the sample, and 255 is one of them (hrda-facts 2.4,
-    DAFormer issue 19); here: the same, so a sample may get fewer than half of its own classes.
+    official: classes are those of the batch, not of the sample, and 255 is one of them (docs/official.md 3,
+    the authors call it unintended); here: the same, so a sample may get fewer than half of its own classes.
     """
     classes: Tensor = torch.unique(label)
     return classes

@@ -36,7 +36,7 @@ def jitter(image: Float[Tensor, "3 H W"], factors: JitterFactors) -> Float[Tenso
     """Change the colours of one image.
 
     official: kornia 0.5.8, whose brightness is additive and whose contrast ignores the mean; newer versions
-    and torchvision differ (hrda-facts 2.6); here: the official definitions.
+    and torchvision differ (docs/official.md 5); here: the official definitions.
 
     Args:
         image: RGB on 0..1.
@@ -92,7 +92,7 @@ def gaussian_blur(
     """Blur one image with a separable Gaussian, reflecting at the border.
 
     official: 103 x 103 taps for a crop of 1024; here: 11, because 11 taps hold more than 99.99 % of the
-    weight at the largest sigma, 1.15 (hrda-facts 2.7).
+    weight at the largest sigma, 1.15 (docs/official.md 6).
 
     Args:
         image: any range.
@@ -121,7 +121,7 @@ class StrongAugmentation:
     """Colour jitter and blur of the mixed images.
 
     official: whether to jitter and to blur is drawn once for the batch, how much for each image
-    (hrda-facts 2.5); here: the same.
+    (docs/official.md 4); here: the same.
 
     Args:
         jitter_probability: in [0, 1].

@@ -25,7 +25,7 @@ def ema_momentum(step: int, alpha: float) -> float:
 def ema_update_(teacher: nn.Module, student: nn.Module, step: int, alpha: float) -> None:
     """Move the teacher's parameters towards the student's: phi <- alpha_t phi + (1 - alpha_t) theta.
 
-    Parameters only: the teacher keeps BatchNorm buffers of its own (hrda-facts 2.20).
+    Parameters only: the teacher keeps BatchNorm buffers of its own (docs/official.md 12).
 
     Args:
         teacher: changed in place.

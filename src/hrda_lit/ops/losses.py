@@ -16,7 +16,7 @@ def pixel_weighted_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Compute L_ce(y_hat, y, q): logits are upsampled to the label, each pixel counts q.
 
-    The mean runs over all pixels, ignored and zero-weight ones included (hrda-facts 2.1), so that an image
+    The mean runs over all pixels, ignored and zero-weight ones included (docs/official.md 1), so that an image
     with few known pixels moves the student little.
 
     Args:

@@ -17,7 +17,7 @@ class PseudoLabels(NamedTuple):
 def pseudo_labels(logits: Float[Tensor, "B C H W"], tau: float) -> PseudoLabels:
     """Label each pixel with its most probable class and measure the confidence of the batch.
 
-    official: q is one share over the whole batch, and `>=` (hrda-facts, pseudo label); paper: one share per
+    official: q is one share over the whole batch, and `>=` (docs/official.md 2); paper: one share per
     image, and `>`; here: the official rule, because published numbers were made with it.
 
     Args:
@@ -36,7 +36,7 @@ def pseudo_labels(logits: Float[Tensor, "B C H W"], tau: float) -> PseudoLabels:
 def weight_map(q: Float[Tensor, ""], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Spread q over the pixels whose pseudo-labels may be trusted at all.
 
-    q itself was counted with the margins included (hrda-facts 2.2).
+    q itself was counted with the margins included (docs/official.md 2).
 
     Args:
         q: share of confident pixels in [0, 1].

@@ -33,7 +33,7 @@ def expose(
     Returns:
         The image and the raw ids.
 
-    Source: none; haze is Koschmieder's law.
+    Haze is Koschmieder's law.
     """
     label = np.asarray(canvas.label)[1::SCALE, 1::SCALE].copy()
     drawn = np.asarray(canvas.colour.reduce(SCALE), np.float32)

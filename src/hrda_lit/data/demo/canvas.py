@@ -117,8 +117,6 @@ class Canvas:
             points: its corners in metres.
             colour: RGB in 0..255, or None to leave the colours as they are (what one sees through a fence).
             label: raw id, or None to leave label and depth as they are (a window is painted on a facade).
-
-        Source: none, a drawing primitive.
         """
         flat = [self.camera.project(point) for point in points]
         paint, mark, measure = self._draws
@@ -142,8 +140,6 @@ class Canvas:
             z: metres ahead, above 0.
             colour: as for `polygon`.
             label: as for `polygon`.
-
-        Source: none, a drawing primitive.
         """
         x0, y0, x1, y1 = box
         self.polygon([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], colour, label)
@@ -162,8 +158,6 @@ class Canvas:
             z: metres ahead, above 0.
             colour: as for `polygon`.
             label: as for `polygon`.
-
-        Source: none, a drawing primitive.
         """
         x0, y0, x1, y1 = box
         left, top = self.camera.project((x0, y1, z))
@@ -183,8 +177,6 @@ class Canvas:
             width: in metres; drawn at least one pixel wide.
             colour: RGB in 0..255.
             label: as for `polygon`.
-
-        Source: none, a drawing primitive.
         """
         flat = [self.camera.project(end) for end in ends]
         z = (ends[0][2] + ends[1][2]) / 2

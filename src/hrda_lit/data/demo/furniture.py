@@ -23,8 +23,6 @@ def draw_post(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float],
         rng: where the draws come from.
         at: (x, z) in metres.
         side: -1 on the left of the road, 1 on the right.
-
-    Source: none.
     """
     x, z = at
     steel, tall, wide = pick(rng, STEEL, 5.0), rng.uniform(4.5, 9.0), rng.uniform(0.15, 0.25)
@@ -42,8 +40,6 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float])
         canvas: where to draw.
         rng: where the draws come from.
         at: (x, z) in metres.
-
-    Source: none.
     """
     x, z = at
     rim, face = SIGNS[int(rng.integers(len(SIGNS)))]
@@ -72,8 +68,6 @@ def draw_light(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float]
         rng: where the draws come from.
         at: (x, z) in metres.
         side: -1 on the left of the road, 1 on the right.
-
-    Source: none.
     """
     x, z = at
     steel, lit = pick(rng, STEEL, 5.0), int(rng.integers(3))
@@ -98,8 +92,6 @@ def draw_bin(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float]) 
         canvas: where to draw.
         rng: where the draws come from.
         at: (x, z) in metres.
-
-    Source: none.
     """
     x, z = at
     wide, tall = rng.uniform(0.25, 0.5), rng.uniform(0.7, 1.3)

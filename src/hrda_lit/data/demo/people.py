@@ -45,8 +45,6 @@ def draw_person(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float
         canvas: where to draw.
         rng: where the draws come from.
         at: (x, z) in metres.
-
-    Source: none.
     """
     x, z = at
     strip(canvas, (x - 0.3, x + 0.3), (z - 0.1, z + 0.4), (58, 58, 60), None)
@@ -62,7 +60,7 @@ def draw_bicycle(canvas: Canvas, rng: np.random.Generator, at: tuple[float, floa
         at: (x, z) in metres.
         ridden: whether somebody sits on it.
 
-    Source: none; as in Cityscapes the wheels are filled in the label.
+    As in Cityscapes the wheels are filled in the label.
     """
     x, z = at
     turn = rng.uniform(0.2, 1.0)

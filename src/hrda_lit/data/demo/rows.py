@@ -22,8 +22,6 @@ def draw_facade(
         style: the domain.
         side: -1 for the left, 1 for the right.
         box: (x of the facade, first z, last z, height) in metres.
-
-    Source: none.
     """
     x, z0, z1, height = box
     colour, glass = pick(rng, style.facades), pick(rng, GLASS)
@@ -64,8 +62,6 @@ def slab(
         height: in metres.
         colour: RGB in 0..255.
         label: its raw id.
-
-    Source: none.
     """
     deep = 14.0 if label == Raw.BUILDING else 0.25
     canvas.plate((x, 0.0, x + side * deep, height), along[0], shade(colour, 0.82), label)
@@ -85,8 +81,6 @@ def draw_wall(
         style: the domain.
         side: -1 for the left, 1 for the right.
         box: (x, first z, last z, height) in metres.
-
-    Source: none.
     """
     x, z0, z1, height = box
     colour = pick(rng, style.facades)
@@ -107,7 +101,7 @@ def draw_fence(
         side: -1 for the left, 1 for the right.
         box: (x, first z, last z, height) in metres.
 
-    Source: none; as in Cityscapes the gaps belong to the fence.
+    As in Cityscapes the gaps belong to the fence.
     """
     x, z0, z1, height = box
     backed = rng.random() < 0.4
@@ -134,7 +128,7 @@ def draw_tree(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[
         at: (x, z) in metres.
         size: height in metres; below 2.5 it has no trunk.
 
-    Source: none; as in Cityscapes the trunk is vegetation.
+    As in Cityscapes the trunk is vegetation.
     """
     x, z = at
     green = pick(rng, style.foliage, 8.0)

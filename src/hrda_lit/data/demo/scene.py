@@ -51,8 +51,6 @@ def draw_scene(rng: np.random.Generator, style: Style, rare: frozenset[str]) -> 
 
     Returns:
         The canvas with colours without air and sensor, labels and depths.
-
-    Source: none.
     """
     profile = _profile(rng)
     canvas = Canvas(place_camera(rng, style, 0.5 * profile.lanes * (1 if profile.road < 6 else 3)))

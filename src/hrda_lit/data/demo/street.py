@@ -21,8 +21,6 @@ class Profile:
         verge: width of the strip of terrain beside the road, left and right; 0 for none.
         walk: width of the sidewalk, left and right.
         lanes: width of a lane.
-
-    Source: none.
     """
 
     road: float
@@ -38,8 +36,6 @@ class Profile:
 
         Returns:
             Metres from the middle of the road, negative on the left.
-
-        Source: none.
         """
         at = side > 0
         return side * (self.road + self.verge[at] + self.walk[at])
@@ -56,8 +52,6 @@ def strip(
         along: first and last z in metres, above 0.
         colour: RGB in 0..255.
         label: raw id, or None to paint only.
-
-    Source: none.
     """
     steps = np.geomspace(along[0], along[1], 10 if along[1] > 2 * along[0] else 3).tolist()
     left = [(across[0], 0.0, z) for z in steps]
@@ -72,8 +66,6 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, style: Style) -> None:
         canvas: where to draw.
         rng: where the draws come from.
         style: the domain.
-
-    Source: none.
     """
     zenith, low = style.skies[int(rng.integers(len(style.skies)))]
     size = (WIDTH * SCALE, HEIGHT * SCALE)
@@ -93,8 +85,6 @@ def paint_ground(canvas: Canvas, rng: np.random.Generator, style: Style, profile
         rng: where the draws come from.
         style: the domain.
         profile: the cross-section.
-
-    Source: none.
     """
     base = pick(rng, style.grounds, 10.0)
     grass, drift = rng.uniform(0.8, 1.7), rng.normal(0.0, 3.0, 3).tolist()
@@ -138,8 +128,6 @@ def draw_backdrop(canvas: Canvas, rng: np.random.Generator, style: Style) -> Non
         canvas: where to draw.
         rng: where the draws come from.
         style: the domain.
-
-    Source: none.
     """
     for x in np.arange(-190.0, 190.0, 16.0).tolist():
         if rng.random() < 0.5:

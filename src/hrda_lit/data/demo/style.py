@@ -31,7 +31,7 @@ class Style:
         blur: radius of the lens blur in pixels.
         squat: factor on the widths of cars and crowns.
 
-    Source: none; the gap is chosen so that a small network keeps most large classes across it.
+    The gap is chosen so that a small network keeps most large classes across it.
     """
 
     focal: Range
@@ -127,8 +127,6 @@ def draw(rng: np.random.Generator, limits: Range) -> float:
 
     Returns:
         The number.
-
-    Source: none, a helper.
     """
     return float(rng.uniform(*limits))
 
@@ -143,8 +141,6 @@ def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 
 
     Returns:
         RGB in 0..255.
-
-    Source: none, a helper.
     """
     chosen = colours[int(rng.integers(len(colours)))]
     common, own = rng.normal(0.0, spread), rng.normal(0.0, spread / 3, 3).tolist()
@@ -161,8 +157,6 @@ def rgb(red: float, green: float, blue: float) -> Colour:
 
     Returns:
         RGB in 0..255.
-
-    Source: none, a helper.
     """
     return _byte(red), _byte(green), _byte(blue)
 
@@ -180,8 +174,6 @@ def shade(colour: Colour, factor: float) -> Colour:
 
     Returns:
         RGB in 0..255.
-
-    Source: none, a helper.
     """
     red, green, blue = colour
     return rgb(red * factor, green * factor, blue * factor)
@@ -196,8 +188,6 @@ def tint(colour: Colour, change: tuple[float, float, float]) -> Colour:
 
     Returns:
         RGB in 0..255.
-
-    Source: none, a helper.
     """
     return rgb(*(value + extra for value, extra in zip(colour, change, strict=True)))
 
@@ -213,7 +203,7 @@ def place_camera(rng: np.random.Generator, style: Style, lane: float) -> Camera:
     Returns:
         The camera.
 
-    Source: none; heights, fields of view and pitches are like those of GTA and Cityscapes.
+    Heights, fields of view and pitches are like those of GTA and Cityscapes.
     """
     return Camera(
         focal=draw(rng, style.focal) * WIDTH * SCALE,

@@ -26,8 +26,6 @@ def block(canvas: Canvas, box: Box, colour: Colour, label: Raw) -> None:
         box: x0, x1, y0, y1, z0, z1 in metres.
         colour: RGB in 0..255 of the near end; the others are lit differently.
         label: raw id.
-
-    Source: none.
     """
     x0, x1, y0, y1, z0, z1 = box
     for x, seen in ((x0, canvas.camera.lateral(x0, z0) > 0), (x1, canvas.camera.lateral(x1, z0) < 0)):
@@ -75,8 +73,6 @@ def draw_car(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[f
         style: the domain.
         at: (x of its middle, z of its near end) in metres.
         oncoming: whether it shows its front.
-
-    Source: none.
     """
     x, z = at
     half, long = rng.uniform(0.84, 0.95) * style.squat, rng.uniform(3.8, 4.7)
@@ -104,8 +100,6 @@ def draw_truck(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple
         style: the domain.
         at: (x of its middle, z of its near end) in metres.
         oncoming: whether it shows its cab.
-
-    Source: none.
     """
     x, z = at
     half, long, top = rng.uniform(1.1, 1.25), rng.uniform(6.0, 9.0), rng.uniform(2.9, 3.7)
@@ -152,8 +146,6 @@ def draw_bus(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[f
         style: the domain.
         at: (x of its middle, z of its near end) in metres.
         oncoming: whether it shows its front.
-
-    Source: none.
     """
     x, z = at
     half, long, top = 1.27, rng.uniform(9.0, 12.0), rng.uniform(2.9, 3.2)

@@ -38,7 +38,7 @@ def render_demo(root: str | Path, seed: int = 0, source: int = 200, target: int 
         ValueError: if a number is below 1.
         FileExistsError: if the folder holds something else.
 
-    Source: none; folders and encodings are those of GTA and Cityscapes.
+    Folders and encodings are those of GTA and Cityscapes.
     """
     root = Path(root).absolute()
     counts = {"source": source, "train": target, "val": val}
