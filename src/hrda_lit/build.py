@@ -91,7 +91,7 @@ def build_dataset(config: DictConfig, role: str) -> FolderDataset:
 
 def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes."""
-    method: Method = _construct(_instantiate(config.method, "method"), "method", {"classes": classes})
+    method: Method = _make(config.method, "method", {"classes": classes})
     return method
 
 
@@ -132,15 +132,15 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     check_backbone(keys.backbone.name, keys.backbone.weights)
     backbone = _instantiate(keys.backbone, "network.backbone")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
-    parts: dict[str, Any] = {"head": _construct(_instantiate(keys.head, "network.head"), "network.head", shapes)}
+    parts: dict[str, Any] = {"head": _make(keys.head, "network.head", shapes)}
     if "attention" in keys:
         attention = keys.attention
         if isinstance(attention, DictConfig):
-            attention = _construct(_instantiate(attention, "network.attention"), "network.attention", shapes)
+            attention = _make(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
         parts["detail"] = tuple(keys.detail or low_resolution_size(_crop(config), config.s_T))
     parts |= {"backbone": backbone, "num_classes": len(classes)}
-    segmentor: Segmentor = _construct(_instantiate(keys.segmentor, "network.segmentor"), "network.segmentor", parts)
+    segmentor: Segmentor = _make(keys.segmentor, "network.segmentor", parts)
     return segmentor
 
 
@@ -216,6 +216,11 @@ def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
         raise ConfigError(f"{where} does not fit: {cause or error}; correct {where}.") from error
+
+
+def _make(node: DictConfig, where: str, keys: dict[str, Any]) -> Any:
+    # Through a partial: arguments given to instantiate() itself would be turned into configs.
+    return _construct(_instantiate(node, where), where, keys)
 
 
 def _construct(make: Any, where: str, keys: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
@@ -39,7 +39,6 @@ class UDAModule(L.LightningModule):
 
     Attributes:
         teacher: the moving average of the student, or None.
-        fusion: the student's multi-resolution fusion, or None.
         iou: IoU per class of the last validation, or None.
     """
 
@@ -61,7 +60,6 @@ class UDAModule(L.LightningModule):
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
         self.ema = ema
-        self.fusion = getattr(student, "fusion", None)
         self.teacher = _frozen(student) if method.needs_teacher else None
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
@@ -123,6 +121,12 @@ class UDAModule(L.LightningModule):
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
             if value == value:  # absent classes have no IoU
                 self.log(f"val/iou/{name}", value)
+
+    @property
+    def fusion(self) -> nn.Module | None:
+        """Return the student's multi-resolution fusion, or None for a single-scale student."""
+        fusion: nn.Module | None = getattr(self.student, "fusion", None)
+        return fusion
 
     @property
     def evaluated(self) -> Segmentor:

@@ -1,7 +1,7 @@
 """Pictures of predictions: panels of one image side by side, with titles."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -57,30 +57,6 @@ def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
         left, top = index % columns * width, index // columns * (height + _TITLE)
         draw.text((left + 4, top + 2), title, fill="black")
         sheet.paste(Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()), (left, top + _TITLE))
-    return png(sheet)
-
-
-def png(image: Image.Image) -> bytes:
-    """Encode a picture as a PNG file."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    sheet.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def legend(classes: Classes, names: Sequence[str] | None = None) -> bytes:
-    """Draw the classes' colours with their names.
-
-    Args:
-        classes: what to draw.
-        names: the ones to draw, or None for all.
-
-    Returns:
-        A PNG file.
-    """
-    wanted = [item for item in zip(classes.names, classes.colours, strict=True) if not names or item[0] in names]
-    sheet = Image.new("RGB", (140, 18 * len(wanted) + 4), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, (name, colour) in enumerate(wanted):
-        draw.rectangle((4, 18 * row + 4, 24, 18 * row + 18), fill=tuple(colour))
-        draw.text((30, 18 * row + 5), name, fill="black")
-    return png(sheet)

@@ -18,7 +18,7 @@ class EMATeacher(L.Callback):
 
     Args:
         alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
-        evaluate: whether validation scores the "student" (official, official code) or the "teacher".
+        evaluate: whether validation scores the "student" (docs/official.md 12) or the "teacher".
 
     Raises:
         ValueError: if alpha is out of range or evaluate is neither of the two.

@@ -62,14 +62,14 @@ def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]
     logits = {name: resize(view, size)[0] for name, view in views.items()}
     attention = logits.pop("attention", None)
     labels = {name: view.argmax(dim=0) for name, view in logits.items()}
-    titles = {"context": "context prediction", "detail": "detail prediction", "fused": "prediction"}
     pictures = {"image": photograph(resize(image, size)[0]), "label": colourise(label[0], module.classes)}
     for name in ("context", "detail"):
         if name in labels:
-            pictures[titles[name]] = colourise(labels[name], module.classes)
+            pictures[f"{name} prediction"] = colourise(labels[name], module.classes)
     if attention is not None:
         pictures["scale attention (white: detail)"] = grey(_attention_of(attention, labels["fused"]))
-    pictures[titles["fused"] if attention is None else "fused prediction"] = colourise(labels["fused"], module.classes)
+    title = "prediction" if attention is None else "fused prediction"
+    pictures[title] = colourise(labels["fused"], module.classes)
     pictures["error"] = errors(labels["fused"].cpu(), label[0].cpu(), module.classes.ignore)
     return pictures
 

@@ -12,7 +12,7 @@ class Progress(RichProgressBar):
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Shorten "train/loss/source" to "source"; NaN-free and without the logger's version."""
+        """Shorten "train/loss/source" to "source" and leave out the version of the logger."""
         items: dict[str, Any] = super().get_metrics(trainer, pl_module)
         return {name.rsplit("/", 1)[-1]: value for name, value in items.items() if name != "v_num"}
 

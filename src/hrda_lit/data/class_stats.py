@@ -1,8 +1,8 @@
 """Pixels per class and file, counted once and kept in a cache folder, never among the data."""
 
 import hashlib
+import io
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.files import write_atomically
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
@@ -93,8 +94,6 @@ def _key(dataset: FolderDataset, samples: list[Sample]) -> str:
 
 
 def _save(path: Path, counts: np.ndarray) -> None:
-    # Written aside and renamed, so that a run that is killed, or beside this one, never leaves half a file.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.save(file, counts)
-    os.replace(file.name, path)
+    buffer = io.BytesIO()
+    np.save(buffer, counts)
+    write_atomically(path, buffer.getvalue())

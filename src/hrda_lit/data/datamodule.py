@@ -98,18 +98,19 @@ class UDADataModule(L.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""
-        if self.pipeline.rare_class is not None:
+        if self.pipeline.rare_class is not None and self._source_draws is None:
             self._counts(self._source_samples())
 
     def setup(self, stage: str) -> None:
-        """List the files; no image is read.
+        """List the files, once; no image is read.
 
         Args:
             stage: Lightning's: "fit", "validate", "test" or "predict"; all but "fit" need `val` only.
         """
-        if stage == "fit":
+        # The command sets up before it builds a model, Lightning again before it fits.
+        if stage == "fit" and self._source_draws is None:
             self._setup_training()
-        if self.val is not None:
+        if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
             self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -119,12 +120,7 @@ class Canvas:
             label: raw id, or None to leave label and depth as they are (a window is painted on a facade).
         """
         flat = [self.camera.project(point) for point in points]
-        paint, mark, measure = self._draws
-        if colour is not None:
-            paint.polygon(flat, fill=colour)
-        if label is not None:
-            mark.polygon(flat, fill=int(label))
-            measure.polygon(flat, fill=sum(point[2] for point in points) / len(points))
+        self._lay("polygon", flat, (colour, label, sum(point[2] for point in points) / len(points)))
 
     def plate(
         self,
@@ -162,12 +158,7 @@ class Canvas:
         x0, y0, x1, y1 = box
         left, top = self.camera.project((x0, y1, z))
         corners = (left, top, *self.camera.project((x1, y0, z)))
-        paint, mark, measure = self._draws
-        if colour is not None:
-            paint.ellipse(corners, fill=colour)
-        if label is not None:
-            mark.ellipse(corners, fill=int(label))
-            measure.ellipse(corners, fill=z)
+        self._lay("ellipse", corners, (colour, label, z))
 
     def bar(self, ends: tuple[Point, Point], width: float, colour: Colour, label: int | None = None) -> None:
         """Draw a straight bar.
@@ -181,8 +172,13 @@ class Canvas:
         flat = [self.camera.project(end) for end in ends]
         z = (ends[0][2] + ends[1][2]) / 2
         pixels = max(1, round(width * self.camera.focal / z))
-        paint, mark, measure = self._draws
-        paint.line(flat, fill=colour, width=pixels)
-        if label is not None:
-            mark.line(flat, fill=int(label), width=pixels)
-            measure.line(flat, fill=z, width=pixels)
+        self._lay("line", flat, (colour, label, z), width=pixels)
+
+    def _lay(
+        self, shape: str, where: Sequence[Any], look: tuple[Colour | None, int | None, float], **options: int
+    ) -> None:
+        colour, label, depth = look
+        marks: tuple[float | None, float | None] = (None, None) if label is None else (int(label), depth)
+        for layer, fill in zip(self._draws, (colour, *marks), strict=True):
+            if fill is not None:
+                getattr(layer, shape)(where, fill=fill, **options)
