@@ -1,5 +1,6 @@
 """From a config to objects: the only file that knows both the keys of the YAML files and the classes."""
 
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -18,7 +19,7 @@ from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
 from hrda_lit.networks.fusion import MultiResFusion
-from hrda_lit.networks.inference import Inference
+from hrda_lit.networks.inference import Inference, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size
@@ -84,14 +85,20 @@ def build_dataset(config: DictConfig, role: str) -> FolderDataset:
     """Build one reader; `role` (source, target or val) names it in errors."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigError(f"{role} lacks {missing}; set them, e.g. {role}.{missing[0]}=... .")
+        raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
     dataset: FolderDataset = _instantiate(config, role)
     return dataset
 
 
 def build_method(config: DictConfig, classes: Classes) -> Method:
-    """Build the method for these classes."""
+    """Build the method for these classes.
+
+    Raises:
+        ConfigError: if a key does not fit, or a teacher is to be validated that this method does not have.
+    """
     method: Method = _make(config.method, "method", {"classes": classes})
+    if config.evaluate == "teacher" and not method.needs_teacher:
+        raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
     return method
 
 
@@ -179,12 +186,12 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
 
 
 def build_inference(config: DictConfig) -> Inference:
-    """Build how whole images are predicted; windows are as large as training crops."""
+    """Build how whole images are predicted; windows are as large as training crops where no size is set."""
     inference = _instantiate(config.inference, "inference")
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(_crop(config), config.network.shrink)
-    slide: Inference = _construct(inference, "inference", {"window": window})
+    slide: Inference = _construct(partial(windowed, inference), "inference", {"window": window})
     return slide
 
 

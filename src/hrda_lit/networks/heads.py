@@ -68,7 +68,7 @@ class _PyramidHead(nn.Module):
 
 def _embed(layer: nn.Module, x: Tensor) -> Tensor:
     out: Tensor = layer(x.flatten(2).transpose(1, 2))
-    return out.transpose(1, 2).reshape(len(x), -1, *x.shape[-2:])
+    return out.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[-2:])
 
 
 class DAFormerHead(_PyramidHead):

@@ -41,6 +41,16 @@ class Inference(ABC):
         """Apply `predict` to the image as a whole or in windows."""
 
 
+def windowed(make: Callable[..., Inference], window: Sequence[int]) -> Inference:
+    """Make an inference, with windows of this size where its config leaves them open.
+
+    Args:
+        make: takes a window; a partial may have been given one already.
+        window: (height, width) in pixels.
+    """
+    return make(window=getattr(make, "keywords", {}).get("window") or window)
+
+
 class Whole(Inference):
     """Predict the image at once, as DAFormer is evaluated."""
 

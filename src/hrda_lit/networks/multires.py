@@ -116,7 +116,8 @@ class MultiResSegmentor(Segmentor):
         boxes = sliding_boxes(size, (height, width), (height // step, width // step))
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = torch.cat([crop(image, box) for box in boxes])
-        logits = self.head(self.backbone(windows)).chunk(len(boxes))
+        # Not chunk(): ONNX cannot split a batch of unknown size.
+        logits = self.head(self.backbone(windows)).unflatten(0, (len(boxes), -1))
         cells = (size[0] // self.stride, size[1] // self.stride)
         return stitch(logits, [box.divided(self.stride) for box in boxes], cells)
 

@@ -1,0 +1,104 @@
+"""Averages over scales and mirror images, by loops."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrda_lit.networks.augmentation import Augmented
+from hrda_lit.networks.inference import Inference, Slide, Whole
+from hrda_lit.networks.multires import MultiResSegmentor
+
+Builder = Callable[..., MultiResSegmentor]
+WINDOW = (64, 64)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+def slow(base: Inference, network: MultiResSegmentor, image: Tensor, average: str) -> Tensor:
+    """Average over the scales 0.5, 1 and 1.5, each also mirrored."""
+    results = []
+    for height, width in ((64, 96), (128, 192), (192, 288)):
+        scaled = F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+        for flipped in (False, True):
+            logits = base(network, scaled.flip(3) if flipped else scaled)
+            logits = F.interpolate(logits, (128, 192), mode="bilinear", align_corners=False)
+            logits = logits.flip(3) if flipped else logits
+            results.append(logits.softmax(1) if average == "probabilities" else logits)
+    mean = torch.stack(results).mean(0)
+    return mean.log() if average == "probabilities" else mean
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("base", [Whole(), Slide(WINDOW, batch=2)])
+def test_average_by_loops(multires: Builder, base: Inference, average: str) -> None:
+    network, image = multires().eval(), torch.rand(2, 3, 128, 192)
+    made = Augmented(WINDOW, base, (0.5, 1, 1.5), True, average)(network, image)
+    torch.testing.assert_close(made, slow(base, network, image, average), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_come_back_by_softmax(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 64)
+    made = Augmented(WINDOW, Whole())(network, image).softmax(1)
+    straight, mirrored = (Whole()(network, x).softmax(1) for x in (image, image.flip(-1)))
+    torch.testing.assert_close(made, (straight + mirrored.flip(-1)) / 2)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_nothing_to_average_changes_no_label(multires: Builder, average: str) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 61, 75)
+    made = Augmented(WINDOW, Slide(WINDOW), (1,), False, average)(network, image)
+    alone = Slide(WINDOW)(network, image)
+    torch.testing.assert_close(made.softmax(1), alone.softmax(1))
+
+
+def test_the_prediction_of_a_mirror_image_is_the_mirror_image(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 128, 192)
+    augmented = Augmented(WINDOW, Whole(), (0.5, 1))
+    made = augmented(network, image.flip(-1))
+    torch.testing.assert_close(made.flip(-1), augmented(network, image), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(Whole()(network, image.flip(-1)).flip(-1), Whole()(network, image), atol=1e-4)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_views_are_averaged_one_by_one(multires: Builder, average: str) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 72, 96)
+    base, augmented = Slide(WINDOW), Augmented(WINDOW, Slide(WINDOW), (1,), True, average)
+    views = augmented.views(network, image)
+    straight, mirrored = base.views(network, image), base.views(network, image.flip(-1))
+    assert list(views) == list(straight)
+    torch.testing.assert_close(views["fused"], augmented(network, image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(views["attention"], (straight["attention"] + mirrored["attention"].flip(-1)) / 2)
+    for name in ("context", "detail"):
+        pair = (straight[name], mirrored[name].flip(-1))
+        if average == "logits":
+            expected = (pair[0] + pair[1]) / 2
+        else:
+            expected = ((pair[0].softmax(1) + pair[1].softmax(1)) / 2).log()
+        torch.testing.assert_close(views[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_base_gets_the_window_it_lacks() -> None:
+    made = Augmented((48, 64), partial(Slide, batch=3)).base
+    assert isinstance(made, Slide)
+    assert (made.window, made.batch) == ((48, 64), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"scales": ()}, r"inference.scales=\[\] must be numbers above 0"),
+        ({"scales": (1, 0)}, r"inference.scales=\[1, 0\] must be numbers above 0"),
+        ({"average": "votes"}, "inference.average='votes' is none of"),
+    ],
+)
+def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Augmented(WINDOW, Whole(), **options)  # type: ignore[arg-type]
