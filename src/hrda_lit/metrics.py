@@ -1,7 +1,15 @@
 """Intersection over union from one confusion matrix over the whole set."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from hrda_lit.data.classes import CITYSCAPES
+
+_NOT_IN_SYNTHIA = ("terrain", "truck", "train")
+# What work on SYNTHIA -> Cityscapes leaves out of the mean: the classes it lacks, and for 13 also its unreliable ones.
+SUBSETS = {"mIoU 16": _NOT_IN_SYNTHIA, "mIoU 13": (*_NOT_IN_SYNTHIA, "wall", "fence", "pole")}
 
 
 def class_iou(confusion: Int[Tensor, "C C"]) -> Float[Tensor, " C"]:
@@ -20,3 +28,22 @@ def class_iou(confusion: Int[Tensor, "C C"]) -> Float[Tensor, " C"]:
 def mean_iou(iou: Float[Tensor, " C"]) -> float:
     """Average the IoU over the classes that occur; NaN if none does."""
     return float(iou[~iou.isnan()].mean())
+
+
+def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
+    """Average over all classes and, for those of Cityscapes, over the 16 and 13 that work on SYNTHIA reports.
+
+    Args:
+        iou: fractions; NaN for classes that do not occur, which the means leave out.
+        names: of the classes.
+
+    Returns:
+        Fractions by "mIoU", "mIoU 16" and "mIoU 13"; "mIoU" alone for other classes.
+
+    HRDA section 4.1, SYNTHIA.
+    """
+    means = {"mIoU": mean_iou(iou)}
+    if tuple(names) == CITYSCAPES.names:
+        for title, left_out in SUBSETS.items():
+            means[title] = mean_iou(iou[[index for index, name in enumerate(names) if name not in left_out]])
+    return means

@@ -1,5 +1,8 @@
-"""What a run ends with: a table of IoU per class, and metrics.json."""
+"""What a run ends with: a table of IoU per class, metrics.json and metrics.csv."""
 
+import csv
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,57 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from hrda_lit.breakdown import Tally
 from hrda_lit.data.classes import Classes
-from hrda_lit.files import write_json
-from hrda_lit.metrics import mean_iou
+from hrda_lit.files import write_atomically, write_json
+from hrda_lit.metrics import class_iou, mean_iou, mean_ious
+
+Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs
+_ROWS = {"border_miou": "mIoU {} from a border", "size_recall": "recall of objects {}"}
+
+
+def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:
+    """Name the IoU of each class and their means.
+
+    Args:
+        iou: fractions; NaN for classes that do not occur, which the means leave out.
+        classes: names.
+
+    Returns:
+        "iou" by class and "miou" by the set of classes.
+    """
+    return {
+        "iou": dict(zip(classes.names, iou.tolist(), strict=True)),
+        "miou": mean_ious(iou, classes.names),
+    }
+
+
+def tally_measures(tally: Tally, classes: Classes) -> dict[str, dict[str, float]]:
+    """Add mIoU by distance from a class border and recall by object size to `iou_measures`."""
+    measures = iou_measures(class_iou(tally.confusion), classes)
+    return {**measures, "border_miou": tally.border_miou, "size_recall": tally.size_recall}
+
+
+def table(title: str, columns: Mapping[str, Measures]) -> Table:
+    """Lay measures out in percent, one section each.
+
+    Args:
+        title: of the table.
+        columns: measures by heading, with the same names in all of them.
+
+    Returns:
+        What `rich` prints.
+    """
+    made = Table(title=title)
+    made.add_column("class")
+    for heading in columns:
+        made.add_column(heading, justify="right")
+    for measure, values in next(iter(columns.values())).items():
+        for name in values:
+            row = _ROWS.get(measure, "{}").format(name)
+            made.add_row(row, *(_percent(column[measure][name]) for column in columns.values()))
+        made.add_section()
+    return made
 
 
 def print_iou(iou: Float[Tensor, " C"], classes: Classes, title: str) -> None:
@@ -21,18 +72,19 @@ def print_iou(iou: Float[Tensor, " C"], classes: Classes, title: str) -> None:
         classes: names.
         title: of the table.
     """
-    table = Table(title=title)
-    table.add_column("class")
-    table.add_column("IoU %", justify="right")
-    for name, value in zip(classes.names, iou.tolist(), strict=True):
-        table.add_row(name, f"{100 * value:.1f}" if value == value else "absent")
-    table.add_section()
-    table.add_row("mIoU", f"[bold]{100 * mean_iou(iou):.1f}[/bold]")
-    Console().print(table)
+    Console().print(table(title, {"IoU %": iou_measures(iou, classes)}))
+
+
+def print_and_write(path: Path, tables: list[Table]) -> None:
+    """Print tables, and write them as text."""
+    Console().print(*tables, sep="\n")
+    page = io.StringIO()
+    Console(file=page, width=120).print(*tables, sep="\n")
+    write_atomically(path, page.getvalue().encode())
 
 
 def write_metrics(path: Path, iou: Float[Tensor, " C"], classes: Classes, extra: dict[str, Any]) -> None:
-    """Write mIoU and IoU per class as fractions; classes that do not occur are null.
+    """Write mIoU and IoU per class as fractions; what does not occur is null.
 
     Args:
         path: of metrics.json.
@@ -40,7 +92,37 @@ def write_metrics(path: Path, iou: Float[Tensor, " C"], classes: Classes, extra:
         classes: names.
         extra: further entries.
     """
-    per_class = {
-        name: value if value == value else None for name, value in zip(classes.names, iou.tolist(), strict=True)
-    }
-    write_json(path, {"val/miou": mean_iou(iou), "val/iou": per_class, **extra})
+    per_class = dict(zip(classes.names, iou.tolist(), strict=True))
+    write_json(path, _without_nan({"val/miou": mean_iou(iou), "val/iou": per_class, **extra}))
+
+
+def write_csv(path: Path, scores: Mapping[str, Mapping[str, Measures]]) -> None:
+    """Write one line per number, a fraction; empty where nothing occurs.
+
+    Args:
+        path: of metrics.csv.
+        scores: measures by data set and prediction.
+    """
+    page = io.StringIO()
+    writer = csv.writer(page, lineterminator="\n")
+    writer.writerow(("dataset", "prediction", "measure", "name", "value"))
+    writer.writerows(_lines(scores))
+    write_atomically(path, page.getvalue().encode())
+
+
+def _lines(scores: Mapping[str, Mapping[str, Measures]]) -> Iterator[tuple[str | float, ...]]:
+    for dataset, predictions in scores.items():
+        for prediction, measures in predictions.items():
+            for measure, values in measures.items():
+                for name, value in values.items():
+                    yield dataset, prediction, measure, name, value if value == value else ""
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}" if value == value else "absent"
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    return None if isinstance(content, float) and content != content else content

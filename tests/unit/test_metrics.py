@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.metrics import class_iou, mean_iou, mean_ious
 from hrda_lit.ops.rng import generator
 
 
@@ -44,3 +45,14 @@ def test_large_counts_are_exact() -> None:
 
 def test_no_class_at_all() -> None:
     assert math.isnan(mean_iou(class_iou(torch.zeros(3, 3, dtype=torch.long))))
+
+
+def test_means_of_synthia_leave_out_by_id() -> None:
+    # The train ids that do not occur in SYNTHIA are 9, 14 and 16; 13 classes also lack 3, 4 and 5.
+    iou = torch.rand(19, generator=generator("means"), dtype=torch.double)
+    iou[11] = math.nan
+    means = mean_ious(iou, CITYSCAPES.names)
+    for name, left_out in {"mIoU": {11}, "mIoU 16": {9, 11, 14, 16}, "mIoU 13": {3, 4, 5, 9, 11, 14, 16}}.items():
+        kept = [value for index, value in enumerate(iou.tolist()) if index not in left_out]
+        assert means[name] == pytest.approx(sum(kept) / len(kept))
+    assert list(mean_ious(iou[:3], ["a", "b", "c"])) == ["mIoU"]

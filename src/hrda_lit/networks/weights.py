@@ -1,7 +1,8 @@
 """Reading weight files, and loading them so that every key is accounted for."""
 
 import pickle
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is truncated, needs code to load, or holds no tensors.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}; give an existing file, or null to start from random weights.")
-    try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as weights ({_first_line(error)}); it may be truncated, download it again."
-        ) from error
+    content = read_plain(path)
     for wrapper in ("state_dict", "model"):
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -41,11 +34,39 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
+def read_plain(path: str | Path) -> dict[str, Any]:
+    """Read all that a `.safetensors` or torch file holds, without running any code of the file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its entries: tensors, text, numbers and containers of these.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is truncated, needs code to load, or is no dictionary.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}; give an existing file, or null to start from random weights.")
+    try:
+        content: dict[str, Any] = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as weights ({_first_line(error)}); download it again if it may be truncated, or "
+            "save its tensors alone."
+        ) from error
+    return content
+
+
 def _torch_load(path: Path) -> dict:  # type: ignore[type-arg]
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError("it holds more than tensors, which loading would have to run as code") from error
+        what = re.search(r"GLOBAL (\S+)", str(error))
+        name = f" ({what[1]})" if what else ""
+        raise ValueError(f"it holds more than tensors{name}, which loading would have to run as code") from error
     if not isinstance(content, dict):
         raise TypeError(f"it holds a {type(content).__name__}, not a state dict")
     return content
@@ -68,6 +89,24 @@ def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, un
         ValueError: if a key is missing, unexpected or of another shape; the names are listed.
     """
     own = module.state_dict()
+    check_keys(own, state, f"{origin} does not fit {type(module).__name__}", unused)
+    module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+
+
+def check_keys(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], complaint: str, unused: Iterable[str] = ()
+) -> None:
+    """Refuse a state whose keys or shapes are not those of `own`.
+
+    Args:
+        own: what is needed; shapes count, values do not.
+        state: what came.
+        complaint: how the error begins, e.g. "x.pth does not fit Backbone".
+        unused: names that may come without being needed.
+
+    Raises:
+        ValueError: if a key is missing, unexpected or of another shape; the names are listed.
+    """
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys() - set(unused))
     reshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
@@ -76,12 +115,12 @@ def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, un
     problems = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
     if any(problems.values()):
         raise ValueError(
-            f"{origin} does not fit {type(module).__name__}: "
-            + "; ".join(f"{len(keys)} keys {kind} ({_shortened(keys)})" for kind, keys in problems.items() if keys)
+            f"{complaint}: "
+            + "; ".join(f"{len(keys)} keys {kind} ({shortened(keys)})" for kind, keys in problems.items() if keys)
             + "; use weights of this very architecture."
         )
-    module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
 
-def _shortened(keys: list[str], most: int = 20) -> str:
+def shortened(keys: Sequence[str], most: int = 20) -> str:
+    """List names for a sentence, at most `most` of them."""
     return ", ".join(keys[:most]) + (f", and {len(keys) - most} more" if len(keys) > most else "")

@@ -1,0 +1,12 @@
+"""What a user can mend is told in one sentence."""
+
+USER_ERRORS = (ValueError, OSError, FloatingPointError)
+
+
+def sentence(error: Exception) -> str:
+    """Return the message of an error, also of one that a loader process sent."""
+    text = str(error).strip()
+    if not text.startswith("Caught "):
+        return text
+    # A loader process sends its whole traceback as the message; the last line is the error itself.
+    return text.splitlines()[-1].split(": ", 1)[-1]

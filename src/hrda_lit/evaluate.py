@@ -1,0 +1,176 @@
+"""Evaluate: `python -m hrda_lit.evaluate checkpoint=last.ckpt`; every key of conf/evaluate.yaml can be set there."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from hrda_lit.errors import USER_ERRORS, sentence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hrda_lit.breakdown import Tally
+    from hrda_lit.checkpoints import Trained
+    from hrda_lit.data.draws import ValImages
+    from hrda_lit.networks.inference import Inference
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig) -> float:
+    """Score one network on every data set: check, predict, report.
+
+    Args:
+        config: the composed tree.
+
+    Returns:
+        The mIoU on the first data set, a fraction.
+
+    Raises:
+        ValueError: if a key, the checkpoint or a file does not fit.
+        FileNotFoundError: if the checkpoint or data are missing.
+    """
+    # Imported here, so that --help and shell completion need not wait for torch.
+    import torch
+
+    from hrda_lit.checkpoints import choose_device, load_trained
+
+    if OmegaConf.is_missing(config, "checkpoint"):
+        raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
+    device = choose_device(config.device)
+    trained = load_trained(config.checkpoint, config.model, device)
+    inference = _inference(config, trained)
+    sets = _images(config, trained)
+    torch.set_float32_matmul_precision("high")  # as in training
+    tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
+    return _report(config, trained, sets, tallies)
+
+
+def _inference(config: DictConfig, trained: "Trained") -> "Inference":
+    from hrda_lit.build import build_inference
+
+    if config.inference is None:
+        return trained.inference
+    changed = trained.config.copy()
+    changed.inference = config.inference
+    return build_inference(changed)
+
+
+def _images(config: DictConfig, trained: "Trained") -> "dict[str, ValImages]":
+    """List the files of every data set, before the first is predicted."""
+    from hrda_lit.build import build_dataset
+    from hrda_lit.data.draws import ValImages
+
+    sets, default = {}, trained.config.splits.val
+    nodes = _nodes(config, trained)
+    if strange := sorted(set(map(str, config.splits)) - set(nodes)):
+        raise ValueError(f"splits has the keys {strange}, which no data set has; it may have {sorted(nodes)}.")
+    for key, node in nodes.items():
+        dataset = build_dataset(node, key)
+        if dataset.classes.names != trained.classes.names:
+            raise ValueError(
+                f"{config.checkpoint} knows the classes {list(trained.classes.names)} and {dataset.name} has "
+                f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
+            )
+        samples = dataset.files(config.splits.get(key, default), labelled=True)
+        sets[key] = ValImages(dataset, samples, trained.network.shrink)
+    return sets
+
+
+def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
+    before = str(trained.config.data_root)
+    if config.data_root is None:
+        config.data_root = before
+    nodes = {} if config.val is None else {"val": config.val}
+    nodes |= {str(key): node for key, node in config.datasets.items()}
+    if not nodes:
+        nodes["val"] = trained.config.val
+        # Stored with its path in training, which may lie elsewhere by now.
+        root = str(nodes["val"].root)
+        nodes["val"].root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
+    return nodes
+
+
+def _tally(trained: "Trained", inference: "Inference", images: "ValImages", config: DictConfig) -> "dict[str, Tally]":
+    """Count all images, for each prediction that the network makes of one."""
+    import torch
+    from rich.progress import track
+    from torch.utils.data import DataLoader
+
+    from hrda_lit.breakdown import Tally, structure
+
+    tallies: dict[str, Tally] = {}
+    device = next(trained.network.parameters()).device
+    classes = images.dataset.classes
+    loader: DataLoader[Any] = DataLoader(images, batch_size=1, num_workers=config.workers)
+    with torch.inference_mode():
+        for item in track(loader, images.dataset.name, transient=True):
+            label = item["label"][0].to(device)
+            where = structure(label, classes)
+            for name, logits in _views(trained, inference, item["image"].to(device), config.views).items():
+                tallies.setdefault(name, Tally(classes, device)).update(_labels(logits, label), label, where)
+    return tallies
+
+
+def _views(trained: "Trained", inference: "Inference", image: "Tensor", every: bool) -> "dict[str, Tensor]":
+    if not every:
+        return {"fused": inference(trained.network, image)}
+    return {name: view for name, view in inference.views(trained.network, image).items() if name != "attention"}
+
+
+def _labels(logits: "Tensor", label: "Tensor") -> "Tensor":
+    from hrda_lit.ops.resize import resize
+
+    return resize(logits.float(), (label.shape[0], label.shape[1])).argmax(dim=1)[0]
+
+
+def _report(
+    config: DictConfig, trained: "Trained", sets: "dict[str, ValImages]", tallies: "dict[str, dict[str, Tally]]"
+) -> float:
+    from pathlib import Path
+
+    from hrda_lit import results
+    from hrda_lit.metrics import class_iou, mean_iou
+
+    folder, classes = Path(config.run_dir), trained.classes
+    scores = {
+        key: {view: results.tally_measures(tally, classes) for view, tally in views.items()}
+        for key, views in tallies.items()
+    }
+    who = {key: f"{trained.config.name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
+    titles = {key: f"{who[key]}, {len(images)} images, %" for key, images in sets.items()}
+    results.print_and_write(folder / "report.txt", [results.table(titles[key], scores[key]) for key in scores])
+    results.write_csv(folder / "metrics.csv", scores)
+    first = class_iou(next(iter(tallies.values()))["fused"].confusion)
+    extra = {
+        "name": next(iter(who.values())),
+        "checkpoint": str(config.checkpoint),
+        "model": trained.model,
+        "images": {key: len(images) for key, images in sets.items()},
+        "objects": {key: views["fused"].size_objects for key, views in tallies.items()},
+        "datasets": scores,
+    }
+    results.write_metrics(folder / "metrics.json", first, classes, extra)
+    log.info("report.txt, metrics.csv and metrics.json are in %s", folder)
+    return mean_iou(first)
+
+
+@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="evaluate")
+def main(config: DictConfig) -> float:
+    """Run `evaluate` and turn what a user can mend into one sentence and exit code 1."""
+    try:
+        return evaluate(config)
+    except USER_ERRORS as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # the sweep marks this job as failed and goes on
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
