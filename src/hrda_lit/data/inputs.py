@@ -1,0 +1,136 @@
+"""What is to be predicted: one image, a folder, a glob or a video, each picture with the name of its outputs."""
+
+import glob
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from hrda_lit.data.video import VIDEO_SUFFIXES, count_frames, read_frames
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+Pixels = UInt8[np.ndarray, "H W 3"]
+
+
+class Item(NamedTuple):
+    """One picture: the name of its outputs (`/` between folders, no suffix), where it is from, how it is read."""
+
+    name: str
+    source: str
+    read: Callable[[], Pixels]
+
+
+class Inputs(NamedTuple):
+    """Pictures in order, how many (None if a video does not tell), and the folder or video their names start at."""
+
+    items: Iterable[Item]
+    total: int | None
+    base: Path
+
+
+def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
+    """List the pictures that `spec` means.
+
+    Args:
+        spec: an image or video file, a folder, which is searched with all below it, or a glob (`**` for any depth).
+        leave_out: folders whose images are not meant, because predictions are written there.
+
+    Returns:
+        At least one picture; names repeat the tree below the folder, or below the part of a glob without wildcards.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        ValueError: if a single file cannot be read, or two images would have outputs of one name.
+    """
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return _video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _single(path)
+    base, found = (path, path.rglob("*")) if path.is_dir() else _globbed(path)
+    images = sorted(file for file in found if _is_image(file, base) and not _lies_below(file, leave_out))
+    if not images:
+        raise FileNotFoundError(
+            f"no image at input={spec}; give an image, a video, a folder or a glob of files that end in "
+            f"{' '.join(IMAGE_SUFFIXES)}."
+        )
+    return image_inputs({image: image.relative_to(base).with_suffix("").as_posix() for image in images}, base)
+
+
+def image_inputs(names: dict[Path, str], base: Path) -> Inputs:
+    """Make inputs of image files.
+
+    Args:
+        names: of the outputs of each file.
+        base: where the names start.
+
+    Returns:
+        One picture per file, in order.
+
+    Raises:
+        ValueError: if two files have one name.
+    """
+    if twice := [name for name, times in Counter(names.values()).items() if times > 1]:
+        first, second = [path for path, name in names.items() if name == twice[0]][:2]
+        raise ValueError(
+            f"{first} and {second} would have outputs of the same name {twice[0]}; choose one of them, "
+            f"e.g. by a glob like input='{base}/**/*{first.suffix}'."
+        )
+    items = [Item(name, str(path), partial(read_picture, path)) for path, name in names.items()]
+    return Inputs(items, len(items), base)
+
+
+def read_picture(path: Path) -> Pixels:
+    """Read an image of any format Pillow knows as upright RGB.
+
+    Args:
+        path: of the file; grey images get three equal channels, transparency is dropped.
+
+    Returns:
+        Values in [0, 255].
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is broken or no image.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}; give an existing file.")
+    try:
+        with Image.open(path) as file:
+            return pixels(file)
+    # Pillow's readers raise whatever a damaged file leads them to: struct.error, KeyError, ...
+    except Exception as error:
+        raise ValueError(f"{path} is broken or no image ({error}); copy it again or leave it out.") from error
+
+
+def pixels(image: Image.Image) -> Pixels:
+    """Turn a Pillow image into RGB values in [0, 255], upright as cameras tell by EXIF."""
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _single(path: Path) -> Inputs:
+    read_picture(path)  # a single broken image is refused here, before a model is loaded for it
+    return image_inputs({path: path.stem}, path.parent)
+
+
+def _video(path: Path) -> Inputs:
+    frames = (Item(f"{path.stem}/{index:06d}", f"{path} frame {index}", read) for index, read in read_frames(path))
+    return Inputs(frames, count_frames(path), path)
+
+
+def _globbed(pattern: Path) -> tuple[Path, Iterable[Path]]:
+    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
+    return Path(*fixed), (Path(file) for file in glob.iglob(str(pattern), recursive=True))
+
+
+def _is_image(path: Path, base: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(base).parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+
+
+def _lies_below(path: Path, folders: Collection[Path]) -> bool:
+    return any(path.absolute().is_relative_to(folder.absolute()) for folder in folders)

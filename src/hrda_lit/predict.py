@@ -1,0 +1,156 @@
+"""Predict: `python -m hrda_lit.predict checkpoint=model.ckpt input=photos`; see `--help`."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hrda_lit.data.inputs import Inputs
+    from hrda_lit.predictions import PredictionFolder, Tally
+    from hrda_lit.predictor import Predictor
+    from hrda_lit.submission import Rules
+
+__all__ = ["Predictor", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, so that --help need not wait for torch.
+    if name != "Predictor":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from hrda_lit.predictor import Predictor
+
+    return Predictor
+
+
+def predict(config: DictConfig) -> "Tally":
+    """Predict every picture of the input, and pack the archive of a test server if one is asked for.
+
+    Args:
+        config: the composed tree of conf/predict.yaml.
+
+    Returns:
+        What became of the pictures.
+
+    Raises:
+        ValueError: if a key or value does not fit, or a file is broken.
+        FileNotFoundError: if the checkpoint or the input is missing.
+    """
+    # Imported here, so that --help need not wait for torch.
+    from pathlib import Path
+
+    import torch
+
+    from hrda_lit.checkpoints import choose_device
+    from hrda_lit.predictions import VIEWS, PredictionFolder, predict_all
+    from hrda_lit.predictor import Predictor, check_ids
+    from hrda_lit.submission import check_classes
+
+    rules = _rules(config)
+    ids = rules.ids if rules else config.ids
+    check_ids(ids)
+    choose_device(config.device)
+    checkpoint = _checkpoint(config)
+    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else config.save)
+    inputs = _inputs(config, rules, folder)
+    made_by = _made_by(config, checkpoint, ids, inputs)
+    folder.refuse_other(made_by)
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference)
+    if set(folder.kinds) & set(VIEWS):
+        predictor.require_views()
+    if rules:
+        check_classes(predictor.classes, rules)
+    predictor.table(ids)
+    folder.sign(made_by)
+    tally = predict_all(predictor, inputs, folder, ids)
+    print(f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed: {folder.root}")
+    if rules and not tally.failed:
+        _pack(folder, inputs, rules)
+    return tally
+
+
+def _rules(config: DictConfig) -> "Rules | None":
+    from omegaconf import OmegaConf
+
+    from hrda_lit.build import ConfigError
+    from hrda_lit.submission import Rules
+
+    if config.submission is None:
+        return None
+    values = {str(key): value for key, value in config.submission.items() if key != "dataset"}
+    try:
+        return Rules(**OmegaConf.to_object(OmegaConf.create(values)))  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigError(f"submission does not fit: {error}; correct submission.") from error
+
+
+def _checkpoint(config: DictConfig) -> "Path":
+    from pathlib import Path
+
+    if config.checkpoint is None:
+        raise ValueError("there is nothing to predict with; give checkpoint=outputs/.../checkpoints/last.ckpt.")
+    path = Path(config.checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
+    return path
+
+
+def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
+    from hrda_lit.build import build_dataset
+    from hrda_lit.data.inputs import find_inputs
+    from hrda_lit.submission import images_to_submit
+
+    if (config.input is None) == (rules is None):
+        raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
+    if rules:
+        return images_to_submit(build_dataset(config.submission.dataset, "submission.dataset"), rules)
+    return find_inputs(str(config.input), leave_out=folder.folders)
+
+
+def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs") -> dict[str, Any]:
+    """Tell on what predictions depend, so that those of another run are not taken for complete ones of this."""
+    import hashlib
+
+    from omegaconf import OmegaConf
+
+    with checkpoint.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "checkpoint": digest,
+        "model": config.model,
+        "ids": ids,
+        "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
+        "input": str(inputs.base.resolve()),
+    }
+
+
+def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
+    from hrda_lit.submission import pack
+
+    labels = {f"{item.name}.png": folder.path("label", item.name) for item in inputs.items}
+    target = folder.root / f"{rules.name}.zip"
+    pack(labels, target, rules)
+    print(f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them.")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="predict")
+def main(config: DictConfig) -> None:
+    """Run `predict` and turn what a user can mend into one sentence and exit code 1."""
+    try:
+        tally = predict(config)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    if tally.failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

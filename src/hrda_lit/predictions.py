@@ -1,0 +1,171 @@
+"""The folder predictions are written to: one file per picture and kind, none of them ever half written."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.data.inputs import Inputs, Item
+from hrda_lit.files import write_atomically, write_json
+from hrda_lit.pictures import grey
+from hrda_lit.predictor import Predictor, Result
+
+VIEWS = ("attention", "context", "detail")
+RECORD = "predictions.json"
+
+
+class Tally(NamedTuple):
+    """How many pictures were predicted, were complete already, and failed."""
+
+    done: int
+    complete: int
+    failed: int
+
+
+class PredictionFolder:
+    """Write predictions to <root>/<kind>/<name>.png.
+
+    A file that is there is complete, so a run that was stopped goes on where it was.
+
+    Args:
+        root: the folder.
+        kinds: of files, see `KINDS`.
+
+    Raises:
+        ValueError: if a kind is unknown or there is none.
+    """
+
+    def __init__(self, root: Path, kinds: Sequence[str]) -> None:
+        if not kinds or set(kinds) - set(KINDS):
+            raise ValueError(f"save={list(kinds)}: need at least one of {list(KINDS)} and nothing else; correct save.")
+        self.root, self.kinds = root, tuple(kinds)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Return the folders of all kinds, wanted or not."""
+        return [self.root / kind for kind in KINDS]
+
+    def refuse_other(self, made_by: dict[str, Any]) -> None:
+        """Refuse a folder of predictions that were made otherwise: they would pass for this run's.
+
+        Args:
+            made_by: what predictions depend on, as JSON knows it.
+
+        Raises:
+            ValueError: if the folder holds predictions of another checkpoint or of other settings.
+        """
+        record = self.root / RECORD
+        if record.is_file():
+            found = json.loads(record.read_text())
+            if other := sorted(key for key in made_by.keys() | found.keys() if made_by.get(key) != found.get(key)):
+                raise ValueError(f"{self.root} holds predictions of another {' and '.join(other)}; set another output.")
+        elif taken := [folder for folder in self.folders if folder.exists()]:
+            raise ValueError(f"{taken[0]} exists and no {RECORD} says what made it; set another output.")
+
+    def sign(self, made_by: dict[str, Any]) -> None:
+        """Note what the predictions of this folder depend on."""
+        write_json(self.root / RECORD, made_by)
+
+    def missing(self, name: str) -> list[str]:
+        """Return the kinds that are still to be written for a picture."""
+        return [kind for kind in self.kinds if not self.path(kind, name).is_file()]
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return where a kind of prediction of a picture lies."""
+        return self.root / kind / f"{name}.png"
+
+    def write(self, name: str, kinds: Sequence[str], result: Result, table: UInt8[Tensor, "256"]) -> None:
+        """Write the files of one picture.
+
+        Args:
+            name: of the picture.
+            kinds: which files.
+            result: the prediction.
+            table: train id to the id in label files.
+        """
+        for kind in kinds:
+            buffer = io.BytesIO()
+            KINDS[kind](result, table).save(buffer, format="PNG")
+            write_atomically(self.path(kind, name), buffer.getvalue())
+
+
+def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str) -> Tally:
+    """Predict what is not complete yet; a picture that fails is reported and does not stop the others.
+
+    Args:
+        predictor: predicts.
+        inputs: the pictures.
+        folder: where to.
+        ids: in label files, see `Predictor.table`.
+
+    Returns:
+        What became of the pictures.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    table, done, complete, failed = predictor.table(ids), 0, 0, 0
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=inputs.total)
+        for item in inputs.items:
+            if not (kinds := folder.missing(item.name)):
+                complete += 1
+            elif isinstance(result := _predicted(predictor, item, kinds), Result):
+                folder.write(item.name, kinds, result, table)
+                done += 1
+            else:
+                progress.console.print(f"error: {result}", markup=False, highlight=False, soft_wrap=True)
+                failed += 1
+            progress.advance(bar)
+    return Tally(done, complete, failed)
+
+
+def _predicted(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result | str:
+    try:
+        return predictor(item.read(), views=bool(set(kinds) & set(VIEWS)))
+    except torch.OutOfMemoryError:
+        return f"{item.source} does not fit into the memory of the GPU; predict it with device=cpu."
+    except (ValueError, OSError, RuntimeError) as error:
+        sentence = str(error).strip().splitlines()[0]
+        return sentence if item.source in sentence else f"{item.source}: {sentence}"
+
+
+def _label(result: Result, table: Tensor) -> Image.Image:
+    return Image.fromarray(table.numpy()[result.label])
+
+
+def _confidence(result: Result, table: Tensor) -> Image.Image:
+    return _grey(result.confidence)
+
+
+def _grey(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(grey(torch.from_numpy(values))[0].numpy())
+
+
+def _indexed(label: np.ndarray, classes: Classes) -> Image.Image:
+    image = Image.fromarray(label)
+    image.putpalette([value for colour in classes.colours for value in colour])
+    return image
+
+
+# What a user can have written, and how it becomes an image.
+KINDS: dict[str, Callable[[Result, Tensor], Image.Image]] = {
+    "label": _label,
+    "colour": lambda result, _: result.colour(),
+    "overlay": lambda result, _: result.overlay(),
+    "confidence": _confidence,
+    "attention": lambda result, _: _grey(result.views["attention"]),
+    "context": lambda result, _: _indexed(result.views["context"], result.classes),
+    "detail": lambda result, _: _indexed(result.views["detail"], result.classes),
+}

@@ -1,0 +1,187 @@
+"""Predict pictures with a trained network: two lines in a notebook.
+
+from hrda_lit.predict import Predictor
+Predictor("model.ckpt")("street.png").overlay()
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from hrda_lit.build import build_inference
+from hrda_lit.checkpoints import choose_device, load_trained
+from hrda_lit.data.classes import ID_MAPS, Classes
+from hrda_lit.data.inputs import Pixels, pixels, read_picture
+from hrda_lit.data.raw_ids import raw_table
+from hrda_lit.data.transforms import fitted_size, resize_image
+from hrda_lit.networks.inference import Inference
+from hrda_lit.ops.decide import decide, deciding
+from hrda_lit.ops.normalise import normalise
+from hrda_lit.pictures import colourise
+
+IDS = ("train", "raw", *ID_MAPS)
+Picture = str | Path | Image.Image | Pixels
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network sees in a picture; everything has the picture's own size.
+
+    Attributes:
+        image: RGB in [0, 255].
+        label: train ids, indices into `classes.names`.
+        confidence: probability of the predicted class, in [0, 1].
+        classes: what the train ids mean.
+        views: on request, what a multi-resolution prediction was fused from: "context" and "detail" (train ids) and
+            "attention" (the weight of the detail in [0, 1], for the predicted class).
+    """
+
+    image: Pixels
+    label: UInt8[np.ndarray, "H W"]
+    confidence: Float[np.ndarray, "H W"]
+    classes: Classes
+    views: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def colour(self) -> Image.Image:
+        """Paint the label in the colours of its classes."""
+        return Image.fromarray(self._painted())
+
+    def overlay(self, opacity: float = 0.5) -> Image.Image:
+        """Lay the coloured label over the picture.
+
+        Args:
+            opacity: of the label, in [0, 1].
+        """
+        return Image.blend(Image.fromarray(self.image), self.colour(), opacity)
+
+    def _painted(self) -> Pixels:
+        return colourise(torch.from_numpy(self.label), self.classes).permute(1, 2, 0).contiguous().numpy()
+
+
+class Predictor:
+    """Load one network of a checkpoint and predict pictures of any size.
+
+    Pictures are resized as validation images were in training, and predictions brought back to their own size.
+
+    Args:
+        checkpoint: a file that `hrda_lit.train` wrote.
+        model: "student" or "teacher"; None: the one that training validated.
+        device: see `choose_device`.
+        inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
+
+    Attributes:
+        classes: of the predictions.
+        has_views: whether the network has a context, a detail and an attention to show.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if the checkpoint or another argument does not fit.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        model: str | None = None,
+        device: str = "auto",
+        inference: Inference | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device = choose_device(device)
+        trained = load_trained(checkpoint, model, self.device)
+        self.network, self.classes = trained.network, trained.classes
+        self.inference, self.config = trained.inference, trained.config
+        if isinstance(inference, Inference):
+            self.inference = inference
+        elif inference is not None:
+            config = self.config.copy()
+            config.inference = dict(inference)
+            self.inference = build_inference(config)
+        self.has_views = hasattr(self.network, "fusion")
+
+    def __call__(self, picture: Picture, views: bool = False) -> Result:
+        """Predict one picture.
+
+        Args:
+            picture: a path, a Pillow image, or RGB values as an array of uint8.
+            views: whether the result tells what it was fused from.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the picture cannot be used, the network has no views, or it predicts no numbers.
+        """
+        if views:
+            self.require_views()
+        image = _as_pixels(picture)
+        with torch.inference_mode():
+            prepared = self._prepare(image)
+            parts = self._parts(prepared, views)
+            size = (image.shape[0], image.shape[1])
+            label, confidence = decide(parts.pop("fused"), size)
+            shown = {
+                name: deciding(view, label) if name == "attention" else decide(view, size)[0]
+                for name, view in parts.items()
+            }
+        arrays = {name: view.cpu().numpy() for name, view in shown.items()}
+        return Result(image, label.cpu().numpy(), confidence.cpu().numpy(), self.classes, arrays)
+
+    def require_views(self) -> None:
+        """Raise a ValueError if the network has no context, detail and attention."""
+        if not self.has_views:
+            raise ValueError(
+                "this network sees pictures at one scale, it has no context, detail and attention; "
+                "ask for the label, or load a checkpoint of network=hrda."
+            )
+
+    def table(self, ids: str = "train") -> UInt8[Tensor, "256"]:
+        """Return the table from train ids to the numbers of label files.
+
+        Args:
+            ids: "train" for none, "raw" for those of the data set the network was validated on, or a name of
+                `ID_MAPS`.
+
+        Raises:
+            ValueError: if `ids` is unknown or does not fit the classes.
+        """
+        check_ids(ids)
+        spec = {"train": None, "raw": self.config.val.id_map}.get(ids, ids)
+        return raw_table(spec, self.classes)
+
+    def _prepare(self, image: Pixels) -> Tensor:
+        tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+        box = self.config.val.size
+        fitted = fitted_size((image.shape[0], image.shape[1]), box and tuple(box), self.config.network.shrink)
+        return normalise(resize_image(tensor, fitted))[None].to(self.device)
+
+    def _parts(self, image: Tensor, views: bool) -> dict[str, Tensor]:
+        if views:
+            return self.inference.views(self.network, image)
+        return {"fused": self.inference(self.network, image)}
+
+
+def check_ids(ids: str) -> None:
+    """Raise a ValueError if `ids` is unknown."""
+    if ids not in IDS:
+        raise ValueError(f"ids={ids!r} is none of {list(IDS)}; choose one.")
+
+
+def _as_pixels(picture: Picture) -> Pixels:
+    if isinstance(picture, str | Path):
+        return read_picture(Path(picture).expanduser())
+    if isinstance(picture, Image.Image):
+        return pixels(picture)
+    image = np.asarray(picture)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(
+            f"got a picture of {image.dtype} with shape {image.shape}, need RGB as uint8 of shape (height, width, 3); "
+            "convert it."
+        )
+    return np.ascontiguousarray(image)

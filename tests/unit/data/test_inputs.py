@@ -1,0 +1,118 @@
+"""Files, folders and globs: what is found, what it is called, how it is read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hrda_lit.data.inputs import find_inputs, read_picture
+
+
+def write(path: Path, size: tuple[int, int] = (4, 6), **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(len(path.name)).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b.png", "a.jpg", "sub/deep/c.JPG", "sub/d.tiff", ".hidden/e.png", "sub/._f.png"):
+        write(tmp_path / "tree" / name, format="TIFF" if name.endswith("tiff") else None)
+    (tmp_path / "tree" / "notes.txt").write_text("no image")
+    (tmp_path / "tree" / "folder.png").mkdir()
+    return tmp_path / "tree"
+
+
+def names(spec: str, *leave_out: Path) -> list[str]:
+    return [item.name for item in find_inputs(spec, leave_out).items]
+
+
+def test_a_folder_gives_every_image_below_it_with_its_relative_path(tree: Path) -> None:
+    inputs = find_inputs(str(tree))
+    assert inputs.total == 4
+    assert [item.name for item in inputs.items] == ["a", "b", "sub/d", "sub/deep/c"]
+    assert inputs.base == tree
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected", "base"),
+    [
+        ("*.png", ["b"], ""),
+        ("**/*.*", ["a", "b", "sub/d", "sub/deep/c"], ""),
+        ("sub/*/*.JPG", ["deep/c"], "sub"),
+        ("sub/d.t[hi]ff", ["d"], "sub"),
+    ],
+)
+def test_a_glob_names_images_from_where_wildcards_begin(
+    tree: Path, pattern: str, expected: list[str], base: str
+) -> None:
+    assert names(f"{tree}/{pattern}") == expected
+    assert find_inputs(f"{tree}/{pattern}").base == tree / base
+
+
+def test_a_file_is_called_by_its_stem(tree: Path) -> None:
+    assert names(str(tree / "sub" / "d.tiff")) == ["d"]
+
+
+def test_a_name_with_brackets_is_no_glob(tmp_path: Path) -> None:
+    write(tmp_path / "a [1]" / "b [2].png")
+    assert names(str(tmp_path / "a [1]" / "b [2].png")) == ["b [2]"]
+    assert names(str(tmp_path / "a [1]")) == ["b [2]"]
+
+
+def test_what_was_predicted_into_the_folder_is_no_input(tree: Path) -> None:
+    write(tree / "label" / "a.png")
+    assert names(str(tree), tree / "label") == ["a", "b", "sub/d", "sub/deep/c"]
+    assert names(str(tree)) == ["a", "b", "label/a", "sub/d", "sub/deep/c"]
+
+
+@pytest.mark.parametrize("spec", ["nothing", "nothing.png", "tree/*.bmp", "tree/notes.txt/*"])
+def test_nothing_is_refused(tree: Path, spec: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no image at input=.*; give an image, a video, a folder or a glob"):
+        find_inputs(str(tree.parent / spec))
+
+
+def test_two_images_of_one_name_are_refused(tree: Path) -> None:
+    write(tree / "a.png")
+    with pytest.raises(ValueError, match=r"a\.jpg and .*a\.png would have outputs of the same name a; choose one"):
+        find_inputs(str(tree))
+    assert names(f"{tree}/*.jpg") == ["a"]
+
+
+def test_a_single_broken_image_is_refused_at_once_and_one_of_many_when_it_is_read(tree: Path) -> None:
+    (tree / "b.png").write_bytes((tree / "b.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"b\.png is broken or no image"):
+        find_inputs(str(tree / "b.png"))
+    first, second, *_ = find_inputs(str(tree)).items
+    assert first.read().shape == (4, 6, 3)
+    with pytest.raises(ValueError, match=r"b\.png is broken or no image .*copy it again or leave it out"):
+        second.read()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", b"II*\x00\xff\xff"]
+)
+def test_whatever_a_broken_file_holds_becomes_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(ValueError, match="broken or no image"):
+        read_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(path)
+    values = read_picture(path)
+    assert values.shape == (3, 5, 3)
+    assert values.dtype == np.uint8
+    assert (values == 255).all()
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: the file is to be shown turned by 90 degrees clockwise
+    Image.fromarray(values).save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(read_picture(tmp_path / "x.png"), np.rot90(values, -1))

@@ -1,0 +1,149 @@
+"""Files of predictions: what they hold, what is refused, what one broken picture does."""
+
+import io
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.data.inputs import Inputs, Item
+from hrda_lit.predictions import KINDS, PredictionFolder, Tally, predict_all
+from hrda_lit.predictor import Result
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+LABEL = np.random.default_rng(1).integers(0, 19, (5, 7), dtype=np.uint8)
+SHARE = np.linspace(0, 1, 35, dtype=np.float32).reshape(5, 7)
+RESULT = Result(
+    IMAGE, LABEL, SHARE, CITYSCAPES, {"context": LABEL[::-1].copy(), "detail": LABEL.T.copy(), "attention": 1 - SHARE}
+)
+MADE_BY = {"checkpoint": "a", "ids": "train", "inference": None}
+
+
+class Stand:
+    """Predict without a network, and count how often."""
+
+    classes = CITYSCAPES
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def __call__(self, image: np.ndarray, views: bool) -> Result:
+        self.seen.append(views)
+        if not image.any():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\na lot")
+        return RESULT
+
+    def table(self, ids: str) -> torch.Tensor:
+        return torch.arange(256).to(torch.uint8).roll({"train": 0, "raw": -100}[ids])
+
+
+def inputs(count: int = 2) -> Inputs:
+    items = [Item(f"sub/{index}", f"/in/{index}.png", lambda: IMAGE) for index in range(count)]
+    return Inputs(items, count, Path("/in"))
+
+
+def read(path: Path) -> np.ndarray:
+    return np.array(Image.open(path))
+
+
+def test_every_kind_holds_what_it_says(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path, list(KINDS))
+    assert predict_all(Stand(), inputs(1), folder, "raw") == Tally(1, 0, 0)
+    files = {kind: Image.open(tmp_path / kind / "sub" / "0.png") for kind in KINDS}
+    assert {kind: file.mode for kind, file in files.items()} == {
+        "label": "L", "colour": "RGB", "overlay": "RGB", "confidence": "L", "attention": "L",
+        "context": "P", "detail": "P",
+    }  # fmt: skip
+    assert np.array_equal(np.array(files["label"]), LABEL + 100)
+    assert np.array_equal(np.array(files["colour"]), np.array(CITYSCAPES.colours)[LABEL])
+    assert np.array_equal(np.array(files["overlay"]), np.array(RESULT.overlay()))
+    assert np.array_equal(np.array(files["context"]), LABEL[::-1])
+    assert np.array_equal(np.array(files["context"].convert("RGB")), np.array(CITYSCAPES.colours)[LABEL[::-1]])
+    assert np.array_equal(np.array(files["detail"]), LABEL.T)
+    assert np.abs(np.array(files["confidence"]) / 255 - SHARE).max() < 1 / 255
+    assert np.abs(np.array(files["attention"]) / 255 - (1 - SHARE)).max() < 1 / 255
+
+
+def test_what_is_complete_is_skipped_and_only_what_is_missing_is_written(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path, ["label", "colour"])
+    assert predict_all(Stand(), inputs(3), folder, "train") == Tally(3, 0, 0)
+    (tmp_path / "colour" / "sub" / "1.png").unlink()
+    (tmp_path / "label" / "sub" / "1.png").write_bytes(b"not touched")
+    stand = Stand()
+    assert predict_all(stand, inputs(3), folder, "train") == Tally(1, 2, 0)
+    assert len(stand.seen) == 1
+    assert np.array_equal(read(tmp_path / "colour" / "sub" / "1.png"), np.array(CITYSCAPES.colours)[LABEL])
+    assert (tmp_path / "label" / "sub" / "1.png").read_bytes() == b"not touched"
+
+
+def test_views_are_asked_for_only_where_they_are_wanted(tmp_path: Path) -> None:
+    stand = Stand()
+    predict_all(stand, inputs(1), PredictionFolder(tmp_path, ["label"]), "train")
+    predict_all(stand, inputs(1), PredictionFolder(tmp_path, ["label", "attention"]), "train")
+    assert stand.seen == [False, True]
+
+
+def _fail(error: Exception) -> np.ndarray:
+    raise error
+
+
+def test_broken_pictures_are_reported_and_the_others_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = inputs(2).items
+    bad = [
+        Item("b", "/in/b.png", partial(_fail, ValueError("/in/b.png is broken [or] no image"))),
+        Item("c", "/in/c.png", partial(_fail, RuntimeError("odd\nsecond line"))),
+        Item("d", "/in/d.png", lambda: np.zeros_like(IMAGE)),
+    ]
+    folder = PredictionFolder(tmp_path, ["label"])
+    found = predict_all(Stand(), Inputs([good[0], *bad, good[1]], 5, Path("/in")), folder, "train")
+    assert found == Tally(2, 0, 3)
+    said = capsys.readouterr().err
+    assert "error: /in/b.png is broken [or] no image\n" in said
+    assert "error: /in/c.png: odd\n" in said
+    assert "error: /in/d.png does not fit into the memory of the GPU; predict it with device=cpu." in said
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["0.png", "1.png"]
+
+
+def test_a_full_disk_stops_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hrda_lit.predictions.write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict_all(Stand(), inputs(3), PredictionFolder(tmp_path, ["label"]), "train")
+
+
+@pytest.mark.parametrize("kinds", [[], ["labels"], ["label", "Colour"]])
+def test_unknown_kinds_are_refused(tmp_path: Path, kinds: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"need at least one of \['label', 'colour'.*correct save"):
+        PredictionFolder(tmp_path, kinds)
+
+
+def test_predictions_of_another_run_are_not_taken_for_this_one(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path / "out", ["label"])
+    folder.refuse_other(MADE_BY)
+    assert not (tmp_path / "out").exists()
+    folder.sign(MADE_BY)
+    folder.refuse_other(MADE_BY)
+    with pytest.raises(ValueError, match="holds predictions of another checkpoint and ids; set another output"):
+        folder.refuse_other(MADE_BY | {"checkpoint": "b", "ids": "raw"})
+
+
+def test_files_of_unknown_origin_are_not_taken_for_predictions(tmp_path: Path) -> None:
+    (tmp_path / "colour").mkdir()
+    with pytest.raises(ValueError, match=r"colour exists and no predictions.json says what made it"):
+        PredictionFolder(tmp_path, ["label"]).refuse_other(MADE_BY)
+
+
+def test_label_files_are_8_bit_pngs_of_one_channel(tmp_path: Path) -> None:
+    predict_all(Stand(), inputs(1), PredictionFolder(tmp_path, ["label"]), "train")
+    content = (tmp_path / "label" / "sub" / "0.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (content[24], content[25]) == (8, 0)  # bit depth, and colour type "grey", of the header
+    assert np.array_equal(np.array(Image.open(io.BytesIO(content))), LABEL)

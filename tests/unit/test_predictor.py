@@ -1,0 +1,165 @@
+"""The two lines of a notebook, against predictions written out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from hrda_lit.checkpoints import load_trained
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.networks.inference import Whole
+from hrda_lit.predict import Predictor
+from tests.trained import write_checkpoint
+
+MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+
+
+@pytest.fixture(scope="module")
+def hrda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("hrda") / "hrda.ckpt", "hrda_demo")
+
+
+@pytest.fixture(scope="module")
+def daformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("daformer") / "daformer.ckpt", "daformer_demo")
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 256, (-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
+    return coarse.repeat(16, 0).repeat(16, 1)[:height, :width]
+
+
+def reference(path: Path, network: str, image: np.ndarray, seen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Resize to what the network saw in validation, predict, and bring probabilities back to the picture's size."""
+    trained = load_trained(path, network)
+    values = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    # Validation images are rounded to whole values after they are resized.
+    shrunk = F.interpolate(values, seen, mode="bilinear", align_corners=False).round()
+    with torch.no_grad():
+        logits = trained.inference(trained.network, (shrunk - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1))
+    logits = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=False)
+    return logits.argmax(1)[0].numpy(), logits.softmax(1).amax(1)[0].numpy()
+
+
+# The demo's validation images are fitted into 256 x 512; DAFormer's network gets them shrunk by s_T = 2.
+@pytest.mark.parametrize("network", ["student", "teacher"])
+@pytest.mark.parametrize(
+    ("name", "size", "seen"),
+    [
+        ("hrda", (256, 512), (256, 512)),
+        ("hrda", (100, 150), (256, 384)),
+        ("hrda", (300, 200), (384, 256)),
+        ("daformer", (256, 512), (128, 256)),
+        ("daformer", (100, 150), (128, 192)),
+    ],
+)
+def test_a_picture_is_prepared_as_in_validation_and_labelled_at_its_own_size(
+    name: str, size: tuple[int, int], seen: tuple[int, int], network: str, request: pytest.FixtureRequest
+) -> None:
+    path, image = request.getfixturevalue(name), picture(*size)
+    result = Predictor(path, network, device="cpu")(image)
+    label, confidence = reference(path, network, image, seen)
+    assert result.label.shape == size
+    assert result.label.dtype == np.uint8
+    assert len(np.unique(label)) > 1
+    assert (result.label == label).mean() > 0.995  # of nearly equal classes, rounding may choose the other
+    assert np.allclose(result.confidence, confidence, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (37, 53)])
+@pytest.mark.parametrize("name", ["hrda", "daformer"])
+def test_any_size_and_aspect(name: str, size: tuple[int, int], request: pytest.FixtureRequest) -> None:
+    result = Predictor(request.getfixturevalue(name), device="cpu")(picture(*size))
+    assert result.label.shape == result.confidence.shape == size
+    assert result.label.max() < 19
+    assert result.confidence.min() >= 1 / 19 - 1e-6
+    assert result.confidence.max() <= 1 + 1e-6
+
+
+def test_path_image_and_array_give_the_same(hrda: Path, tmp_path: Path) -> None:
+    image = picture(64, 96)
+    Image.fromarray(image).save(tmp_path / "street.png")
+    predictor = Predictor(hrda, device="cpu")
+    of_array = predictor(image)
+    for given in (tmp_path / "street.png", str(tmp_path / "street.png"), Image.fromarray(image)):
+        result = predictor(given)
+        assert np.array_equal(result.label, of_array.label)
+        assert np.array_equal(result.confidence, of_array.confidence)
+
+
+def test_colour_and_overlay_by_pixel(hrda: Path) -> None:
+    image = picture(48, 64)
+    result = Predictor(hrda, device="cpu")(image)
+    colours = np.array(CITYSCAPES.colours)[result.label]
+    assert np.array_equal(np.array(result.colour()), colours)
+    mixed = np.array(result.overlay(0.25)).astype(float)
+    assert np.abs(mixed - (0.75 * image + 0.25 * colours)).max() <= 1
+    assert np.array_equal(np.array(result.overlay(0)), image)
+
+
+def test_views_show_what_the_prediction_was_fused_from(hrda: Path) -> None:
+    image = picture(128, 128)  # fitted into a square of 256, four windows of 128
+    predictor = Predictor(hrda, device="cpu", inference=Whole())
+    result = predictor(image, views=True)
+    assert np.array_equal(result.label, predictor(image).label)
+    assert set(result.views) == {"context", "detail", "attention"}
+    values = F.interpolate(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (256, 256), mode="bilinear").round()
+    with torch.no_grad():
+        parts = predictor.network.views((values - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1))
+    for name in ("context", "detail"):
+        wanted = F.interpolate(F.interpolate(parts[name], (256, 256), mode="bilinear"), (128, 128), mode="bilinear")
+        assert (result.views[name] == wanted.argmax(1)[0].numpy()).mean() > 0.995
+    attention = F.interpolate(parts["attention"], (256, 256), mode="bilinear")
+    wanted = F.interpolate(attention, (128, 128), mode="bilinear")[0]
+    chosen = wanted.gather(0, torch.from_numpy(result.label).long()[None])[0]
+    assert np.allclose(result.views["attention"], chosen.numpy(), atol=1e-2)
+
+
+def test_views_of_a_network_of_one_scale_are_refused(daformer: Path) -> None:
+    predictor = Predictor(daformer, device="cpu")
+    assert predictor(picture(32, 32)).views == {}
+    with pytest.raises(ValueError, match=r"sees pictures at one scale, it has no context, detail and attention"):
+        predictor(picture(32, 32), views=True)
+
+
+def test_an_inference_of_ones_own_replaces_that_of_training(hrda: Path) -> None:
+    target = "hrda_lit.networks.inference.Slide"
+    named = Predictor(hrda, device="cpu", inference={"_target_": target, "_partial_": True, "stride": [16, 16]})
+    assert named.inference.window == (128, 128)  # still that of the training crops
+    assert named.inference.stride == (16, 16)
+    assert Predictor(hrda, device="cpu").inference.stride == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
+)
+def test_an_array_that_is_no_picture_is_refused(hrda: Path, bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="need RGB as uint8 of shape"):
+        Predictor(hrda, device="cpu")(bad)
+
+
+def test_label_ids(hrda: Path) -> None:
+    predictor = Predictor(hrda, device="cpu")
+    assert predictor.table("train")[:19].tolist() == list(range(19))
+    assert predictor.table("raw")[:3].tolist() == [7, 8, 11]  # the demo's validation set numbers like Cityscapes
+    assert predictor.table("mapillary")[:3].tolist() == [13, 2, 17]
+    with pytest.raises(ValueError, match="ids='names' is none of"):
+        predictor.table("names")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"device": "tpu"}, r"device=tpu is not there, this machine has \['auto', 'cpu'"),
+        ({"device": "cuda:99"}, r"device=cuda:99 is not there"),
+        ({"model": "pupil"}, r"'pupil' is none of"),
+        ({"checkpoint": "/nowhere.ckpt"}, "no checkpoint at /nowhere.ckpt"),
+    ],
+)
+def test_wrong_arguments_are_refused(hrda: Path, arguments: dict[str, str], sentence: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        Predictor(**({"checkpoint": hrda} | arguments))
