@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from hrda_lit.networks.weights import shortened
+
 _OFFICIAL_TO_TIMM = (
     (r"^patch_embed1\.", lambda _: "patch_embed."),
     (r"^patch_embed([234])\.", lambda m: f"stages.{int(m[1]) - 1}.downsample."),
@@ -15,6 +17,7 @@ _OFFICIAL_TO_TIMM = (
 )
 _HUB_TO_OFFICIAL = (
     (r"^segformer\.", lambda _: ""),
+    (r"^classifier\.", lambda _: "head."),
     (r"^encoder\.patch_embeddings\.(\d)\.proj\.", lambda m: f"patch_embed{int(m[1]) + 1}.proj."),
     (r"^encoder\.patch_embeddings\.(\d)\.layer_norm\.", lambda m: f"patch_embed{int(m[1]) + 1}.norm."),
     (r"^encoder\.block\.(\d)\.", lambda m: f"block{int(m[1]) + 1}."),
@@ -27,6 +30,15 @@ _HUB_TO_OFFICIAL = (
     (r"\.attention\.output\.dense\.", lambda _: ".attn.proj."),
     (r"\.mlp\.dense([12])\.", lambda m: f".mlp.fc{m[1]}."),
 )
+_TIMM_TO_OFFICIAL = (
+    (r"^patch_embed\.", lambda _: "patch_embed1."),
+    # features_only flattens "stages.0." to "stages_0.".
+    (r"^stages[._](\d)\.downsample\.", lambda m: f"patch_embed{int(m[1]) + 1}."),
+    (r"^stages[._](\d)\.blocks\.", lambda m: f"block{int(m[1]) + 1}."),
+    (r"^stages[._](\d)\.norm\.", lambda m: f"norm{int(m[1]) + 1}."),
+    (r"\.mlp\.dwconv\.", lambda _: ".mlp.dwconv.dwconv."),
+)
+_OFFICIAL = re.compile(r"(patch_embed|block|norm)[1-4]\.|head\.")
 
 
 def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -45,6 +57,27 @@ def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith("patch_embed1.") for key in state):
         state = _renamed(state, _OFFICIAL_TO_TIMM)
     return dict(state)
+
+
+def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename MiT weights from any of the three layouts to the official one; the inverse of `to_timm`.
+
+    Args:
+        state: the encoder's state dict, with or without its ImageNet classifier.
+
+    Returns:
+        The same tensors under the official names, in the same order.
+
+    Raises:
+        ValueError: if a name is none of MiT's; all such names are listed.
+    """
+    renamed = _renamed(to_timm(state), _TIMM_TO_OFFICIAL)
+    if strange := [key for key in renamed if not _OFFICIAL.match(key)]:
+        raise ValueError(
+            f"{len(strange)} of {len(renamed)} parameters are none of MiT's ({shortened(strange)}), and the official "
+            "layout has no name for others; give a MiT encoder."
+        )
+    return renamed
 
 
 def _renamed(state: Mapping[str, Tensor], rules: tuple) -> dict[str, Tensor]:  # type: ignore[type-arg]

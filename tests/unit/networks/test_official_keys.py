@@ -1,8 +1,12 @@
 """Names of the authors' checkpoints."""
 
+import pytest
 import torch
 
-from hrda_lit.networks.official_keys import from_official
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.heads import DAFormerHead
+from hrda_lit.networks.official_keys import from_official, to_official
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import load_checked
 
 
@@ -38,6 +42,34 @@ def test_heads_of_hrda(multires) -> None:
     official = official_head("decode_head.head.")
     official += [f"decode_head.scale_attention.{name}" for name in attention]
     assert renamed(official) == ours
+
+
+def test_back_to_the_names_of_daformer(single) -> None:
+    official = to_official(single.state_dict(), multires=False)
+    assert {key for key in official if not key.startswith("backbone.")} == set(official_head("decode_head."))
+    assert {"backbone.patch_embed1.proj.weight", "backbone.block4.0.mlp.dwconv.dwconv.bias"} < official.keys()
+    back = from_official(official)
+    assert back.keys() == single.state_dict().keys()
+    assert all(torch.equal(value, back[key]) for key, value in single.state_dict().items())
+
+
+def test_back_to_the_names_of_hrda(multires) -> None:
+    state = multires().state_dict()
+    official = to_official(state, multires=True)
+    heads = {key for key in official if key.startswith("decode_head.head.")}
+    assert heads == set(official_head("decode_head.head."))
+    assert "decode_head.scale_attention.fuse_layer.bn.running_mean" in official
+    back = from_official(official)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(value, back[key]) for key, value in state.items())
+
+
+def test_only_mit_has_official_names() -> None:
+    with torch.device("meta"):
+        backbone = Backbone("resnet10t")
+        network = SingleScaleSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), 3)
+    with pytest.raises(ValueError, match=r"84 of 84 parameters are none of MiT's \(conv1\.0\.weight"):
+        to_official(network.state_dict(), multires=False)
 
 
 def test_old_files_may_lack_the_counter_of_batch_norm(single) -> None:

@@ -1,0 +1,55 @@
+"""Convert released checkpoints and weights to ours, and back.
+
+    python scripts/convert_checkpoint.py to-ours gtaHR2csHR_hrda.pth hrda.ckpt experiment=hrda_gta
+    python scripts/convert_checkpoint.py to-official hrda.ckpt official.pth
+    python scripts/convert_checkpoint.py mit model.safetensors mit_b5.pth --layout official
+
+Every key is accounted for, or the command fails and lists what is left. Files are read without running code in them.
+"""
+
+import argparse
+import sys
+
+
+def main() -> None:
+    """Read the command line, convert, and say what was done."""
+    arguments = _parser().parse_args()
+    try:
+        print(_convert(arguments))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _convert(arguments: argparse.Namespace) -> str:
+    # Imported here, so that --help need not wait for torch.
+    from hrda_lit.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
+
+    if arguments.command == "to-ours":
+        return checkpoint_to_ours(arguments.source, arguments.target, arguments.overrides)
+    if arguments.command == "to-official":
+        return checkpoint_to_official(arguments.source, arguments.target)
+    return convert_mit(arguments.source, arguments.target, arguments.layout)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    ours = commands.add_parser("to-ours", help="a released HRDA, DAFormer or MIC checkpoint becomes ours")
+    official = commands.add_parser("to-official", help="a checkpoint of ours with a MiT encoder becomes official")
+    mit = commands.add_parser("mit", help="MiT weights, official, Hugging Face or timm, change their layout")
+    for command in (ours, official, mit):
+        command.add_argument("source", help="the file to read")
+        command.add_argument("target", help="the file to write")
+    ours.add_argument(
+        "overrides",
+        nargs="*",
+        help="by what it was trained, as for hrda_lit.train: experiment=hrda_gta (the default), daformer_gta, mic_gta, "
+        "and any other key",
+    )
+    mit.add_argument("--layout", choices=("official", "timm"), default="official", help="to write (default: official)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Released checkpoints of HRDA, DAFormer and MIC become ours and back; MiT's weights change their layout."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from hrda_lit.build import ConfigError, build_dataset, build_network, check_numbers
+from hrda_lit.checkpoints import network_state, read_checkpoint
+from hrda_lit.files import write_atomically
+from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks import mit_keys
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.official_keys import from_official, to_official
+from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
+
+State = dict[str, Tensor]
+LAYOUTS = ("official", "timm")
+OFFICIAL_KEY = "official"  # where a converted checkpoint keeps what only the way back needs
+_PREFIXES = {"student": "model.", "teacher": "ema_model."}
+# The frozen ImageNet network is a copy of a weight file; no prediction reads an auxiliary head.
+_UNREAD = re.compile(r"imnet_model\.|((ema_)?model\.)?auxiliary_head\.")
+# HRDA's head wraps one that classifies; what it inherits itself is not used.
+_INHERITED = re.compile(r"((ema_)?model\.)?decode_head\.conv_seg\.")
+
+
+def checkpoint_to_ours(source: str | Path, target: str | Path, overrides: Sequence[str] = ()) -> str:
+    """Convert a released checkpoint to one that evaluates, predicts and exports here.
+
+    Args:
+        source: the released file: a state dict, or one under `state_dict`.
+        target: where to write.
+        overrides: by what it was trained, as on the command line of `hrda_lit.train`; see `compose_config`.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        FileNotFoundError: if there is no source.
+        ValueError: if it cannot be read, a key is left over or missing, or the config does not fit.
+    """
+    config = compose_config(overrides)
+    entries = read_plain(source)
+    wrapped = isinstance(entries.get("state_dict"), Mapping)
+    networks, kept = sort_official(entries["state_dict"] if wrapped else entries, str(source))
+    kept["around"] = (
+        {key: entries[key] for key in entries if key not in ("state_dict", "optimizer")} if wrapped else None
+    )
+    expected = _expected(config)
+    ours: State = {}
+    for name, state in networks.items():
+        check_keys(expected, state, f"the {name} of {source} does not fit experiment {config.name}")
+        ours |= {f"{name}.{key}": value for key, value in from_official(state).items()}
+    plain = OmegaConf.to_container(config, resolve=True)
+    _save({"state_dict": ours, CONFIG_KEY: plain, OFFICIAL_KEY: kept}, Path(target))
+    left = ", the optimizer's state left out" if wrapped and "optimizer" in entries else ""
+    return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors kept for the way back{left}"
+
+
+def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
+    """Convert a checkpoint of ours to the official layout, undoing `checkpoint_to_ours` where it came from there.
+
+    Args:
+        source: trained or converted here, with a MiT encoder.
+        target: where to write.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        FileNotFoundError: if there is no source.
+        ValueError: if it is no checkpoint of this library, or a parameter has no official name.
+    """
+    content = read_checkpoint(source)
+    config = OmegaConf.create(content[CONFIG_KEY])
+    kept = content.get(OFFICIAL_KEY) or {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": _meta(config)}}
+    official: State = {}
+    networks = {name: network_state(content["state_dict"], name) for name in kept["prefixes"]}
+    if left := [key for key in content["state_dict"] if key.split(".")[0] not in networks]:
+        raise ValueError(
+            f"{source} has {len(left)} keys of no network ({shortened(left)}); give one as it was written."
+        )
+    for name, state in networks.items():
+        renamed = to_official(state, multires="attention" in config.network)
+        official |= {kept["prefixes"][name] + key: value for key, value in renamed.items()}
+    official |= kept["unread"]
+    _save(official if kept["around"] is None else {**kept["around"], "state_dict": official}, Path(target))
+    return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors put back"
+
+
+def convert_mit(source: str | Path, target: str | Path, layout: str = "official") -> str:
+    """Change the layout of MiT's weights.
+
+    Args:
+        source: in the official, the Hugging Face or timm's layout, `.safetensors` or a torch file.
+        target: where to write: `.safetensors`, or else a torch file.
+        layout: "official" or "timm".
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        FileNotFoundError: if there is no source.
+        ValueError: if it cannot be read, or is not a MiT with no key missing or left over.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout={layout!r} is none of {list(LAYOUTS)}; choose one.")
+    state = mit_keys.to_official(read_state_dict(source))
+    check_keys(_expected_mit(state, source), state, f"{source} is no MiT", ("head.weight", "head.bias"))
+    converted = state if layout == "official" else mit_keys.to_timm(state)
+    if Path(target).suffix == ".safetensors":
+        write_atomically(Path(target), safetensors.torch.save(converted))
+    else:
+        _save(converted, Path(target))
+    return f"{target}: {len(converted)} tensors in the {layout} layout"
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """Compose what `hrda_lit.train` would train; hrda_gta where the overrides name no experiment.
+
+    Raises:
+        ValueError: if an override does not fit.
+    """
+    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
+    usual = ["run_dir=.", *([] if named else ["experiment=hrda_gta"])]
+    try:
+        with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+            config = compose("train", [*usual, *overrides])
+    except HydraException as error:
+        sentence = str(error).split("\nConfig search path")[0]
+        raise ConfigError(" ".join(sentence.split())) from error
+    check_numbers(config)
+    return config
+
+
+def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str, State], dict[str, Any]]:
+    """Split an official state dict into the networks that predict and all else.
+
+    Args:
+        official: keys begin with "model.", "ema_model." and "imnet_model.", or are those of one segmentor.
+        origin: what errors call it.
+
+    Returns:
+        Segmentors as "student" and, where there is one, "teacher"; and how to undo it: the "prefixes" of these and
+        the "unread" rest under its full names.
+
+    Raises:
+        ValueError: if a key has no known role; all such keys are listed.
+    """
+    segmentor = not any(key.startswith("model.") for key in official)
+    prefixes = {"student": ""} if segmentor else _PREFIXES
+    wraps = any("decode_head.head." in key for key in official)
+    networks: dict[str, State] = {name: {} for name in prefixes}
+    unread, left = {}, []
+    for key, value in official.items():
+        name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+        if _UNREAD.match(key) or (wraps and _INHERITED.match(key)):
+            unread[key] = value
+        elif name is None or not isinstance(value, Tensor):
+            left.append(key)
+        else:
+            networks[name][key.removeprefix(prefixes[name])] = value
+    if left:
+        raise ValueError(
+            f"{len(left)} keys of {origin} are of no network of HRDA, DAFormer or MIC ({shortened(left)}); give a "
+            "checkpoint as it was released."
+        )
+    networks = {name: state for name, state in networks.items() if state or name == "student"}
+    return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
+
+
+def _expected(config: DictConfig) -> State:
+    """Return the official names and shapes of the network, without its memory."""
+    dry = config.copy()
+    dry.network.backbone.weights = None
+    with torch.device("meta"):
+        network = build_network(dry, build_dataset(dry.source, "source").classes)
+    return to_official(network.state_dict(), multires="attention" in config.network)
+
+
+def _expected_mit(state: State, origin: str | Path) -> State:
+    widths = [state.get(f"patch_embed{stage}.norm.weight") for stage in range(1, 5)]
+    depths = [len({key.split(".")[1] for key in state if key.startswith(f"block{stage}.")}) for stage in range(1, 5)]
+    if any(width is None for width in widths) or not all(depths):
+        raise ValueError(f"{origin} is no MiT, it lacks some of the four stages; give its weights, whole.")
+    options = {"embed_dims": [len(width) for width in widths if width is not None], "depths": depths}
+    with torch.device("meta"):
+        return mit_keys.to_official(Backbone("mit_b0", options=options).model.state_dict())
+
+
+def _meta(config: DictConfig) -> dict[str, Any]:
+    # What mmsegmentation shows beside predictions.
+    classes = build_dataset(config.source, "source").classes
+    return {"CLASSES": list(classes.names), "PALETTE": [list(colour) for colour in classes.colours]}
+
+
+def _counts(networks: Mapping[str, State]) -> str:
+    return ", ".join(f"{name} of {len(state)} tensors" for name, state in networks.items() if state)
+
+
+def _save(content: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())

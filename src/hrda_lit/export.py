@@ -1,0 +1,204 @@
+"""A trained network as a graph that runs without this library: ONNX or torch.export."""
+
+import contextlib
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hrda_lit.checkpoints import Trained, load_trained
+from hrda_lit.files import write_atomically
+from hrda_lit.networks.inference import Slide, Whole
+from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.networks.traceable import ImageToLogits
+from hrda_lit.ops.normalise import renormalise
+from hrda_lit.ops.resize import low_resolution_size
+
+TOLERANCE = 1e-4  # of logits; relative to the largest, where that is above 1
+AXES = {"batch": {0: "batch"}, "size": {2: "height", 3: "width"}}
+SUFFIXES = (".onnx", ".pt2")
+_EXTRA = ("onnx", "onnxscript", "onnxruntime")
+Size = tuple[int, int]
+Run = Callable[[Tensor], Tensor]
+
+
+class Exported(NamedTuple):
+    """What was written and how it was checked.
+
+    Attributes:
+        path: of the file.
+        shapes: of the images that were compared.
+        difference: the largest between logits of the graph and of the network.
+        megabytes: of the file, 10^6 bytes each.
+        seconds: that tracing and translating took.
+    """
+
+    path: Path
+    shapes: list[tuple[int, ...]]
+    difference: float
+    megabytes: float
+    seconds: float
+
+    def __str__(self) -> str:
+        shapes = ", ".join(str(shape) for shape in self.shapes)
+        return (
+            f"{self.path}: image {shapes}: logits differ by at most {self.difference:.1e}; {self.megabytes:.1f} MB, "
+            f"made in {self.seconds:.0f} s"
+        )
+
+
+@torch.no_grad()
+def export(
+    checkpoint: str | Path,
+    output: str | Path,
+    model: str | None = None,
+    size: Size | None = None,
+    dynamic: Sequence[str] = (),
+    whole: bool = False,
+) -> Exported:
+    """Export a network with its windows, fusion and normalisation, and compare it with what it came from.
+
+    The graph takes "image", B x 3 x H x W, RGB in [0, 1], and gives "logits", B x C x H x W; images of a
+    low-resolution network must be shrunk by s_T before.
+
+    Args:
+        checkpoint: of `hrda_lit.train`.
+        output: `.onnx`, or `.pt2` for torch.export.
+        model: "student" or "teacher"; None: the one that training validated.
+        size: (height, width) in pixels of the image; None for that of a training crop.
+        dynamic: what may differ from `size` later: "batch", "size", both or neither.
+        whole: whether to predict the image at once, where the checkpoint would slide a window.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it cannot be read, the extra packages are missing, or this network has no such graph.
+    """
+    output = Path(output)
+    _check_request(output, dynamic)
+    trained = load_trained(checkpoint, model)
+    if whole:
+        trained = trained._replace(inference=Whole())
+    _check_holds(trained, output, dynamic)
+    size = size or _training_size(trained)
+    start = time.perf_counter()
+    graph = ImageToLogits(trained.network, trained.inference).eval()
+    make = _onnx if output.suffix == ".onnx" else _pt2
+    content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
+    seconds = time.perf_counter() - start
+    shapes = _shapes(size, dynamic)
+    difference = max(_difference(trained, run, torch.rand(shape)) for shape in shapes)
+    write_atomically(output, content)
+    return Exported(output, shapes, difference, len(content) / 1e6, seconds)
+
+
+def _check_request(output: Path, dynamic: Sequence[str]) -> None:
+    if output.suffix not in SUFFIXES:
+        raise ValueError(f"{output} ends in none of {list(SUFFIXES)}; choose .onnx, or .pt2 for torch.export.")
+    if unknown := sorted(set(dynamic) - AXES.keys()):
+        raise ValueError(f"dynamic={unknown} is none of {list(AXES)}; choose from these.")
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if output.suffix == ".onnx" and missing:
+        raise ValueError(f"export to ONNX needs {', '.join(missing)}; run: pip install 'hrda_lit[export]'")
+
+
+def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None:
+    if "size" not in dynamic:
+        return
+    if isinstance(trained.inference, Whole) and isinstance(trained.network, MultiResSegmentor):
+        raise ValueError(  # noqa: TRY004  a choice of the caller, not a wrong type
+            "the number of detail windows in a whole image follows from its size and is fixed in a graph; leave out "
+            "whole, so that windows of a fixed size slide over the image, or keep the size."
+        )
+    if isinstance(trained.inference, Slide) and output.suffix == ".pt2":
+        raise ValueError(
+            "torch.export does not hold for images of one window and of several alike; export to .onnx, where it "
+            "does, or keep the size."
+        )
+
+
+def _training_size(trained: Trained) -> Size:
+    height, width = trained.config.data.crop
+    return low_resolution_size((height, width), trained.network.shrink)
+
+
+def _example(trained: Trained, size: Size, dynamic: Sequence[str]) -> Tensor:
+    # More than one of what may vary: tracing takes a one for a constant.
+    slides = "size" in dynamic and isinstance(trained.inference, Slide)
+    height, width = (2 * extent for extent in trained.inference.window) if slides else size  # type: ignore[attr-defined]
+    return torch.rand(2 if "batch" in dynamic else 1, 3, height, width)
+
+
+def _shapes(size: Size, dynamic: Sequence[str]) -> list[tuple[int, ...]]:
+    height, width = size
+    shapes: list[tuple[int, ...]] = [(1, 3, height, width)]
+    if "batch" in dynamic:
+        shapes.append((2, 3, height, width))
+    if "size" in dynamic:
+        shapes.append((1, 3, height - height // 8, width + width // 4))
+    return shapes
+
+
+def _onnx(graph: ImageToLogits, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notices concern its own passes
+    names = {axis: name for key in dynamic for axis, name in AXES[key].items()}
+    with _refusal(dynamic):
+        program: Any = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=(names,) if names else None,
+            dynamo=True,
+            verbose=False,
+        )
+    classes = {"names": trained.classes.names, "colours": trained.classes.colours}
+    program.model.metadata_props["classes"] = json.dumps(classes)
+    program.model.metadata_props["image"] = "B x 3 x H x W, RGB in [0, 1]"
+    content: bytes = program.model_proto.SerializeToString()
+    session = import_module("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
+    return content, lambda image: torch.from_numpy(session.run(["logits"], {"image": image.numpy()})[0])
+
+
+def _pt2(graph: ImageToLogits, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+    axes = {axis: torch.export.Dim.DYNAMIC for key in dynamic for axis in AXES[key]}
+    buffer = io.BytesIO()
+    with _refusal(dynamic):
+        program = torch.export.export(graph, (example,), dynamic_shapes=(axes,) if axes else None)
+    torch.export.save(program, buffer)
+    buffer.seek(0)
+    return buffer.getvalue(), torch.export.load(buffer).module()
+
+
+@contextlib.contextmanager
+def _refusal(dynamic: Sequence[str]) -> Iterator[None]:
+    """Say in one sentence that an encoder has no such graph; any timm model may come."""
+    try:
+        yield
+    except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+        cause = error.__cause__ or error
+        raise ValueError(
+            f"this network cannot be exported with dynamic={list(dynamic)} ({str(cause).strip().splitlines()[0]}); "
+            "keep batch and size, or choose another encoder."
+        ) from error
+
+
+def _difference(trained: Trained, run: Run, image: Tensor) -> float:
+    expected = trained.inference(trained.network, renormalise(image))
+    difference = float((run(image) - expected).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise ValueError(
+            f"the graph's logits of an image {tuple(image.shape)} differ by {difference:.1e} from the network's, more "
+            f"than {TOLERANCE:g}; nothing was written, try another version of torch or onnxruntime."
+        )
+    return difference
