@@ -2,20 +2,25 @@
 
     python scripts/results_table.py multirun/*/* outputs/*/*
 
-Every folder that holds a metrics.json and .hydra/ counts as a run; runs of one name are averaged.
+Every folder that holds a metrics.json counts as a run. Runs of one name are averaged, unless something other than
+their seed was set differently on the command line.
 """
 
 import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
+from statistics import mean
 
+from omegaconf import OmegaConf
 from rich.console import Console
-from rich.table import Table
 
-Runs = dict[str, list[dict[str, Any]]]
+from hrda_lit.sweeps.jobs import Job, parse, with_result
+from hrda_lit.sweeps.report import class_table
+from hrda_lit.sweeps.settings import Setting, classes, settings, summary
+
+# They say where things lie, not what is computed; a name stands for its experiment.
+ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path"}
 
 
 def main() -> None:
@@ -24,55 +29,44 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README")
     arguments = parser.parse_args()
-    runs = collect(arguments.folders)
-    if not runs:
+    columns = collect(arguments.folders)
+    if not columns:
         parser.error(f"no metrics.json below {[str(folder) for folder in arguments.folders]}; give folders of runs")
-    print_markdown(runs) if arguments.markdown else print_table(runs)
+    print_markdown(columns) if arguments.markdown else Console().print(class_table(columns))
 
 
-def collect(folders: list[Path]) -> Runs:
-    """Read every metrics.json below the folders, by the name of its experiment."""
-    runs: Runs = defaultdict(list)
+def collect(folders: list[Path]) -> dict[str, Setting]:
+    """Read every metrics.json below the folders; the settings come by heading, the worst first."""
+    runs: dict[str, list[Job]] = defaultdict(list)
     for path in sorted({path for folder in folders for path in folder.rglob("metrics.json")}):
-        result = json.loads(path.read_text())
-        runs[result["name"]].append(result)
-    return dict(sorted(runs.items(), key=lambda item: mean(run["val/miou"] for run in item[1])))
+        metrics = json.loads(path.read_text())
+        run = with_result(Job(len(runs), overrides(path.parent)), metrics)
+        if run.state == "done":
+            runs[metrics["name"]].append(run)
+    found = {heading(name, setting): setting for name, jobs in runs.items() for setting in settings(jobs)}
+    return dict(sorted(found.items(), key=lambda item: item[1].miou))
 
 
-def summary(values: list[float]) -> str:
-    """Write mean and sample standard deviation of fractions in percent."""
-    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{spread}"
+def overrides(folder: Path) -> dict[str, str]:
+    """Read what a run was asked for on its command line, as far as it bears on the result."""
+    path = folder / ".hydra" / "overrides.yaml"
+    asked = parse(list(OmegaConf.load(path))) if path.is_file() else {}
+    return {key: value for key, value in asked.items() if key not in ELSEWHERE}
 
 
-def class_values(runs: list[dict[str, Any]], name: str) -> list[float]:
-    """Return a class's IoU of every run in which it occurs."""
-    return [run["val/iou"][name] for run in runs if run["val/iou"].get(name) is not None]
+def heading(name: str, setting: Setting) -> str:
+    """Name a setting by its experiment and by what distinguishes it from others of the same."""
+    return f"{name}, {setting.label}" if setting.values else name
 
 
-def print_table(runs: Runs) -> None:
-    """Print one column per experiment and one row per class."""
-    table = Table(title="IoU in percent, mean ± spread")
-    table.add_column("class")
-    for name, some in runs.items():
-        table.add_column(f"{name} ({len(some)})", justify="right")
-    classes = list(next(iter(runs.values()))[0]["val/iou"])
-    for label in classes:
-        rows = [class_values(some, label) for some in runs.values()]
-        table.add_row(label, *(summary(row) if row else "absent" for row in rows))
-    table.add_section()
-    table.add_row("mIoU", *(summary([run["val/miou"] for run in some]) for some in runs.values()))
-    Console().print(table)
-
-
-def print_markdown(runs: Runs) -> None:
-    """Print one row per experiment, mIoU first, classes behind it."""
-    classes = [c for c in next(iter(runs.values()))[0]["val/iou"] if any(class_values(r, c) for r in runs.values())]
-    print("| experiment | runs | mIoU | " + " | ".join(classes) + " |")
-    print("|" + "---|" * (3 + len(classes)))
-    for name, some in runs.items():
-        cells = [f"{100 * mean(values):.0f}" if (values := class_values(some, c)) else "-" for c in classes]
-        print(f"| {name} | {len(some)} | {summary([r['val/miou'] for r in some])} | " + " | ".join(cells) + " |")
+def print_markdown(columns: dict[str, Setting]) -> None:
+    """Print one row per setting, mIoU first, classes behind it."""
+    names = classes(list(columns.values()))
+    print("| experiment | runs | mIoU | " + " | ".join(names) + " |")
+    print("|" + "---|" * (3 + len(names)))
+    for title, setting in columns.items():
+        cells = [f"{100 * mean(values):.0f}" if (values := setting.class_values(name)) else "-" for name in names]
+        print(f"| {title} | {len(setting.done)} | {summary(setting.mious)} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

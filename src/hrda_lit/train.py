@@ -10,6 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from hrda_lit.errors import USER_ERRORS, sentence
+
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
@@ -98,25 +100,47 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
 
 
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
-def main(config: DictConfig) -> float:
+def main(config: DictConfig) -> float | None:
     """Run `train` and turn what a user can mend into one sentence and exit code 1."""
     try:
-        return train(config)
-    except (ValueError, OSError, FloatingPointError) as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the sweep marks this job as failed and goes on
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        return _job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else train(config)
+    except USER_ERRORS as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
     finally:
         _finish_wandb()
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error).strip()
-    if not text.startswith("Caught "):
-        return text
-    # A loader process sends its whole traceback as the message; the last line is the error itself.
-    return text.splitlines()[-1].split(": ", 1)[-1]
+def _job(config: DictConfig) -> float | None:
+    """Run one job of a sweep, unless an earlier start of it finished the job.
+
+    Args:
+        config: the composed tree.
+
+    Returns:
+        The final mIoU; None for a failed job, which every sweeper takes for one without ending the sweep.
+    """
+    from pathlib import Path
+
+    from hrda_lit.sweeps import jobs
+
+    this = HydraConfig.get()
+    folder, number = Path(this.runtime.output_dir), this.job.num
+    if jobs.begin(folder, number, this.overrides.task):
+        if (job := jobs.read(folder)).state == "done":
+            log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
+            return job.miou
+        if (checkpoint := folder / "checkpoints" / "last.ckpt").is_file():
+            log.info("job %d goes on from %s", number, checkpoint)
+            config.ckpt_path = str(checkpoint)
+    try:
+        return train(config)
+    except Exception as error:
+        ours = not isinstance(error, USER_ERRORS)
+        reason = " ".join((f"{type(error).__name__}: {error}" if ours else sentence(error)).split())
+        jobs.fail(folder, reason)
+        log.error("job %d failed: %s", number, reason, exc_info=ours)
+        return None
 
 
 def _finish_wandb() -> None:

@@ -28,6 +28,16 @@ def test_runs_of_one_name_are_averaged_and_sorted(tmp_path: Path) -> None:
     assert "60.0 ± 10.0" in run(str(tmp_path)).stdout
 
 
+def test_runs_that_were_asked_for_different_things_are_not_averaged(tmp_path: Path) -> None:
+    for index, (asked, score) in enumerate([("lambda_d=0", 0.2), ("lambda_d=0", 0.4), ("lambda_d=1", 0.9)]):
+        folder = tmp_path / str(index)
+        write(folder, "hrda", score, None)
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "overrides.yaml").write_text(f"- {asked}\n- seed={index}\n- data_root=/{index}\n")
+    rows = run(str(tmp_path), "--markdown").stdout.strip().splitlines()
+    assert rows[2:] == ["| hrda, lambda_d=0 | 2 | 30.0 ± 14.1 | 30 |", "| hrda, lambda_d=1 | 1 | 90.0 | 90 |"]
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     done = run(str(tmp_path))
     assert done.returncode == 2

@@ -1,0 +1,104 @@
+"""Sweeps end with a table and a picture, whatever fails, and continue where they were stopped."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SMOKE = "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures.count=0"
+
+
+def sweep(folder: Path, demo_root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", f"hydra.sweep.dir={folder}"]
+    command = [sys.executable, "-m", "hrda_lit.train", "-m", *SMOKE.split(), *places, "trainer.limit_val_batches=1"]
+    return subprocess.run(
+        [*command, *overrides], cwd=folder.parent, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "sweep.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def changed_at(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
+
+
+@pytest.mark.parametrize("launcher", ["basic", "processes", "slurm_local"])
+def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, demo_root: Path) -> None:
+    folder = tmp_path / "sweep"
+    done = sweep(folder, demo_root, "lambda_d=2,0", "tau=0.9,0.968", f"hydra/launcher={launcher}")
+
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: failed 2 of 4 jobs (0, 1) for the reasons above;")
+    assert "job 0 (lambda_d=2 tau=0.9) failed: lambda_d must lie in [0, 1], got 2" in done.stdout
+    rows = rows_of(folder)
+    assert sorted(row["job"] for row in rows[:2]) == ["2", "3"]
+    assert [row["state"] for row in rows] == ["done", "done", "failed", "failed"]
+    for row in rows[:2]:
+        result = json.loads((folder / row["job"] / "metrics.json").read_text())
+        assert float(row["val/miou"]) == result["val/miou"]
+    with Image.open(folder / "sweep.png") as picture:
+        assert picture.width > 400
+
+
+def test_a_stopped_sweep_goes_on(tmp_path: Path, demo_root: Path) -> None:
+    folder = tmp_path / "sweep"
+    asked = (
+        "seed=0,1", "trainer.max_steps=3", "trainer.val_check_interval=1", "+callbacks.checkpoint.save_top_k=-1",
+    )  # fmt: skip
+    first = sweep(folder, demo_root, *asked)
+    assert first.returncode == 0, first.stderr
+    assert "mean ± spread" in first.stdout
+    whole = (folder / "1" / "metrics.json").read_text()
+    # As a kill after the second step leaves it.
+    (folder / "1" / "metrics.json").unlink()
+    last = folder / "1" / "checkpoints" / "last.ckpt"
+    last.unlink()
+    last.symlink_to("step=2.ckpt")
+    before = changed_at(folder / "0")
+
+    again = sweep(folder, demo_root, *asked)
+    assert again.returncode == 0, again.stderr
+    assert "job 0 finished earlier" in again.stdout
+    assert f"job 1 goes on from {last}" in again.stdout
+    assert changed_at(folder / "0") == before
+    assert (folder / "1" / "metrics.json").read_text() == whole
+
+    other = sweep(folder, demo_root, "seed=0,1,2")
+    assert other.returncode == 1
+    assert "holds the sweep of experiment=hrda_demo" in other.stderr
+    assert len(other.stderr.strip().splitlines()) == 1
+    assert len(rows_of(folder)) == 2
+
+
+def test_an_error_of_ours_is_a_failed_job_with_its_traceback_on_file(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    folder = tmp_path / "sweep"
+    done = sweep(
+        folder, demo_root, "seed=0", "trainer.max_steps=4", "+callbacks.kill._target_=tests.end_to_end.kill.Kill"
+    )
+    assert done.returncode == 1
+    assert rows_of(folder)[0]["reason"] == "RuntimeError: killed"
+    assert "Traceback" in (folder / "0" / "train.log").read_text()
+
+
+def test_a_search_can_be_continued(tmp_path: Path, demo_root: Path) -> None:
+    folder = tmp_path / "sweep"
+    asked = ("hydra/sweeper=search", "hydra.sweeper.n_trials=3", "lambda_d=interval(0,1.8)")
+    first = sweep(folder, demo_root, *asked)
+    assert first.returncode == 1, first.stderr
+    states = [row["state"] for row in rows_of(folder)]
+    assert "done" in states
+    assert all((float(row["lambda_d"]) > 1) == (row["state"] == "failed") for row in rows_of(folder))
+    before = changed_at(folder)
+    again = sweep(folder, demo_root, *asked)
+    assert again.stdout.count("finished earlier") == states.count("done")
+    assert changed_at(folder) == before

@@ -1,0 +1,117 @@
+"""sweep.csv, sweep.txt and sweep.png from the files of jobs."""
+
+import csv
+import io
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hrda_lit.sweeps.jobs import Job, begin, fail
+from hrda_lit.sweeps.plots import draw
+from hrda_lit.sweeps.report import write
+from hrda_lit.sweeps.settings import settings
+
+VIRIDIS_TOP = (253, 231, 36)  # matplotlib's colour of the largest value
+
+
+def rows_of(sweep: Path) -> list[dict[str, str]]:
+    with open(sweep / "sweep.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def make(sweep: Path, number: int, asked: list[str], miou: float | None) -> None:
+    begin(sweep / str(number), number, asked)
+    if miou is not None:
+        result = {"val/miou": miou, "val/iou": {"road": miou, "bus": 0.0 if number == 1 else 0.5, "train": None}}
+        (sweep / str(number) / "metrics.json").write_text(json.dumps(result))
+
+
+def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
+    for number, (tau, seed) in enumerate(product((0.8, 0.9, 2), (0, 1))):
+        make(tmp_path, number, ["name=x", f"tau={tau}", f"seed={seed}"], None if tau == 2 else tau / 2 + seed / 10)
+    fail(tmp_path / "4", "tau must lie in [0, 1], got 2")
+    write(tmp_path)
+
+    rows = rows_of(tmp_path)
+    assert [row["job"] for row in rows] == ["2", "3", "0", "1", "4", "5"]
+    assert [row["state"] for row in rows] == ["done"] * 4 + ["failed", "unfinished"]
+    assert list(rows[0])[:7] == ["job", "state", "tau", "seed", "val/miou", "mean", "spread"]
+    assert [float(rows[0][key]) for key in ("val/miou", "mean", "val/iou/road")] == pytest.approx([0.45, 0.5, 0.45])
+    assert float(rows[0]["spread"]) == pytest.approx(0.1 / 2**0.5)
+    assert "val/iou/train" not in rows[0]
+    assert (rows[4]["val/miou"], rows[4]["reason"]) == ("", "tau must lie in [0, 1], got 2")
+    text = (tmp_path / "sweep.txt").read_text()
+    best = next(line for line in text.splitlines() if "best" in line and "│" in line)
+    assert "0.9" in best
+    assert "50.0 ± 7.1" in best
+    assert "job 4 (tau=2 seed=0) failed: tau must lie in [0, 1], got 2" in text
+    assert "job 5 (tau=2 seed=1) unfinished\n" in text
+    assert "warning: bus collapsed in seed 1 (0.0 %) of tau=0.8 and reached 50.0 %" in text
+
+
+def test_it_is_rewritten(tmp_path: Path) -> None:
+    assert write(tmp_path) == []
+    assert not (tmp_path / "sweep.csv").exists()
+    make(tmp_path, 0, ["tau=0.8"], 0.1)
+    write(tmp_path)
+    before = (tmp_path / "sweep.png").read_bytes()
+    make(tmp_path, 1, ["tau=0.9"], 0.2)
+    write(tmp_path)
+    assert [row["tau"] for row in rows_of(tmp_path)] == ["0.9", "0.8"]
+    assert (tmp_path / "sweep.png").read_bytes() != before
+
+
+def jobs_of(**keys: list[str]) -> list[Job]:
+    combinations = [dict(zip(keys, values, strict=True)) for values in product(*keys.values())]
+    return [Job(number, asked, 0.1 + number / 100, {"road": 0.1}) for number, asked in enumerate(combinations)]
+
+
+def pixels(jobs: list[Job]) -> np.ndarray:
+    with Image.open(io.BytesIO(draw(settings(jobs)))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def share_of(picture: np.ndarray, colour: tuple[int, int, int]) -> float:
+    return float((np.abs(picture.astype(int) - colour).max(axis=-1) <= 3).mean())
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": ["0", "1", "2"]},
+        {"seed": ["0"]},
+        {"tau": ["0.9", "0.8"], "seed": ["0", "1"]},
+        {"experiment": ["hrda_demo", "daformer_demo"]},
+    ],
+)
+def test_one_key_is_a_line(keys: dict[str, list[str]]) -> None:
+    picture = pixels(jobs_of(**keys))
+    assert share_of(picture, (31, 119, 180)) > 0.0002  # the first colour of a line
+    assert share_of(picture, VIRIDIS_TOP) < 0.0005
+
+
+def test_two_keys_are_a_heat_map_and_more_are_several() -> None:
+    two = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
+    three = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"], s_T=["1", "2"])
+    assert share_of(pixels(two), VIRIDIS_TOP) > 0.05  # one cell of four
+    assert share_of(pixels(three), VIRIDIS_TOP) > 0.02  # one cell of eight: the scale is shared
+    assert pixels(three).shape[1] > pixels(two).shape[1]
+
+
+def test_cells_without_a_result_are_grey() -> None:
+    jobs = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
+    grey = (211, 211, 211)
+    assert share_of(pixels(jobs), grey) < 0.01
+    jobs[0] = Job(0, jobs[0].overrides, reason="broken")
+    assert share_of(pixels(jobs), grey) > 0.05
+
+
+def test_a_random_search_is_dots_and_a_sweep_that_failed_altogether_can_be_drawn() -> None:
+    scattered = [Job(n, {"tau": str(n / 10), "alpha": str((n * 7 % 10) / 10)}, n / 10) for n in range(10)]
+    assert share_of(pixels(scattered), VIRIDIS_TOP) < 0.0005
+    for keys in ({"tau": ["1", "2"]}, {"tau": ["1", "2"], "s_T": ["1", "2"]}):
+        pixels([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
