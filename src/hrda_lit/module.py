@@ -6,13 +6,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Method, Networks
+from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.metrics import class_iou, mean_iou
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.inference import Inference
@@ -40,6 +40,8 @@ class UDAModule(L.LightningModule):
     Attributes:
         teacher: the moving average of the student, or None.
         iou: IoU per class of the last validation, or None.
+        counts: its pixels by label (rows) and prediction (columns), or None.
+        seen: a dict that a callback puts here is filled with the crops of the step; None fills nothing.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class UDAModule(L.LightningModule):
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
         self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
         self.iou: Float[Tensor, " C"] | None = None
+        self.counts: Int[Tensor, "C C"] | None = None
+        self.seen: dict[str, Seen] | None = None
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Bring the EMA teacher's callback along."""
@@ -92,6 +96,8 @@ class UDAModule(L.LightningModule):
                 self.manual_backward(done.loss)
             for name, value in done.logs.items():
                 self.log(f"train/{name}", value, prog_bar=True)
+            if self.seen is not None:
+                self.seen |= done.seen
             self._refuse_nan(done.name, done.loss)
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr]
@@ -115,7 +121,8 @@ class UDAModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log mIoU and the IoU of each class that occurs."""
-        self.iou = class_iou(self.confusion.compute())
+        self.counts = self.confusion.compute()
+        self.iou = class_iou(self.counts)
         self.confusion.reset()
         self.log("val/miou", mean_iou(self.iou), prog_bar=True)
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
@@ -143,7 +150,8 @@ class UDAModule(L.LightningModule):
         return contextlib.nullcontext() if last else block()
 
     def _logs_now(self) -> bool:
-        return bool(self.trainer.global_step % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
+        # Loggers get the last step of every n; what was logged in another would reach them late.
+        return bool((self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
 
     def _refuse_nan(self, name: str, loss: Tensor) -> None:
         if self._logs_now() and not bool(torch.isfinite(loss)):

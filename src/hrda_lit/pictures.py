@@ -1,18 +1,45 @@
-"""Pictures of predictions: panels of one image side by side, with titles."""
+"""Pictures of what a network sees and predicts: layers over an image, and panels side by side with titles."""
 
 import io
 from collections.abc import Mapping
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
+from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.normalise import denormalise
 
 Picture = UInt8[Tensor, "3 H W"]
 _TITLE = 16  # pixels, the height of PIL's built-in font with a margin
+_CELL = 24  # pixels, side of a cell of a confusion matrix
+_NAME = 96  # pixels, room for the name of a class
+
+
+class Scene(NamedTuple):
+    """An image and what belongs over or beside it.
+
+    `layers` are class ids (H x W) or pictures (3 x H x W) by name; `boxes` are in pixels; the caption is a few words.
+    """
+
+    image: Picture
+    layers: Mapping[str, Tensor] = {}
+    boxes: Mapping[str, Box] = {}
+    caption: str = ""
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Return the layers that hold class ids."""
+        return {name: layer for name, layer in self.layers.items() if layer.dim() == 2}
+
+    @property
+    def extras(self) -> dict[str, Picture]:
+        """Return the layers that are pictures of their own."""
+        return {name: layer for name, layer in self.layers.items() if layer.dim() == 3}
 
 
 def colourise(label: Int[Tensor, "H W"], classes: Classes) -> Picture:
@@ -39,8 +66,46 @@ def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: in
     return torch.where(unknown, 0, colours).byte()
 
 
+def paint(scenes: Mapping[str, Scene], classes: Classes) -> dict[str, Picture]:
+    """Paint scenes of one size layer by layer, title to picture.
+
+    Args:
+        scenes: by the title of the image; layers are titled by their names.
+        classes: of the class ids.
+
+    Returns:
+        What `panels` lays out.
+    """
+    pictures: dict[str, Picture] = {}
+    for title, scene in scenes.items():
+        pictures[f"{title}: {scene.caption}" if scene.caption else title] = _framed(scene)
+        for name, layer in scene.layers.items():
+            pictures[name] = colourise(layer, classes) if layer.dim() == 2 else layer
+    return pictures
+
+
+def matrix(counts: Int[Tensor, "C C"], classes: Classes) -> Picture:
+    """Paint a confusion matrix: a row is a label, its pixels' shares by prediction run from white to black.
+
+    Args:
+        counts: pixels by label (rows) and prediction (columns).
+        classes: names.
+    """
+    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
+    cells = (255 * (1 - shares)).round().byte().cpu().repeat_interleave(_CELL, 0).repeat_interleave(_CELL, 1)
+    side = cells.shape[0] + _NAME
+    sheet = Image.new("RGB", (side, side), "white")
+    for index, name in enumerate(classes.names):
+        tag = Image.new("RGB", (_NAME, _CELL), "white")
+        ImageDraw.Draw(tag).text((4, 6), name[:15], fill="black")
+        sheet.paste(tag, (0, _NAME + index * _CELL))
+        sheet.paste(tag.rotate(90, expand=True), (_NAME + index * _CELL, 0))
+    sheet.paste(Image.fromarray(cells.numpy()), (_NAME, _NAME))
+    return _tensor(sheet)
+
+
 def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
-    """Lay titled pictures of one size out in a grid.
+    """Lay titled pictures out in a grid of cells as large as the first.
 
     Args:
         pictures: title to picture, row by row.
@@ -56,7 +121,28 @@ def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
     for index, (title, picture) in enumerate(pictures.items()):
         left, top = index % columns * width, index // columns * (height + _TITLE)
         draw.text((left + 4, top + 2), title, fill="black")
-        sheet.paste(Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()), (left, top + _TITLE))
+        sheet.paste(pil(picture), (left, top + _TITLE))
+    return png(sheet)
+
+
+def pil(picture: Picture) -> Image.Image:
+    """Turn a picture into Pillow's."""
+    return Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def png(image: Image.Image) -> bytes:
+    """Encode as PNG."""
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _framed(scene: Scene) -> Picture:
+    image = pil(scene.image)
+    for box in scene.boxes.values():
+        ImageDraw.Draw(image).rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline="red", width=3)
+    return _tensor(image)
+
+
+def _tensor(image: Image.Image) -> Picture:
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)

@@ -13,20 +13,22 @@ ROOT = Path(hrda_lit.__file__).parent
 # The first part of a module's path below hrda_lit -> its floor.
 FLOORS = {
     "ops": 0,
-    "networks": 1, "data": 1, "optim": 1, "metrics": 1, "files": 1,
-    "methods": 2, "callbacks": 2, "pictures": 2,
+    "networks": 1, "data": 1, "optim": 1, "metrics": 1, "breakdown": 1, "files": 1, "errors": 1,
+    "methods": 2, "callbacks": 2, "pictures": 2, "sweeps": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5,
-    "train": 6, "evaluate": 6, "predict": 6, "results": 6,
+    "checkpoints": 5, "predictor": 5, "predictions": 5, "submission": 5,
+    "train": 6, "evaluate": 6, "predict": 6, "results": 6, "convert": 6, "export": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
-    "hydra": {"build", "checkpoints", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", *COMMANDS},
+    "hydra": {"build", "checkpoints", "sweeps/callback", *COMMANDS},
+    "omegaconf": {"build", "checkpoints", "sweeps/callback", *COMMANDS},
     "timm": {"networks/backbone", "networks/mit"},
-    "wandb": {"callbacks/pictures"},
+    "wandb": {"callbacks/media"},
+    "av": {"data/video"},
+    "matplotlib": {"sweeps/plots"},
 }
 
 
@@ -110,7 +112,7 @@ def test_imports(path: Path) -> None:
         ("networks/x", "import timm.layers", "timm belongs to"),
         ("data/folder", "import lightning as L", "lightning belongs to"),
         ("module", "from omegaconf import OmegaConf", "omegaconf belongs to"),
-        ("callbacks/pictures", "import wandb", "wandb is optional"),
+        ("callbacks/media", "import wandb", "wandb is optional"),
         ("surprise", "import math", "has no floor"),
     ],
 )
@@ -126,7 +128,7 @@ def test_what_is_refused(where: str, source: str, sentence: str) -> None:
             "callbacks/x",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hrda_lit.module import UDAModule",
         ),
-        ("callbacks/pictures", "def f():\n    import wandb"),
+        ("callbacks/media", "def f():\n    import wandb"),
         ("methods/x", "from hrda_lit.methods.base import Pass\nfrom hrda_lit.ops import boxes"),
         ("data/datamodule", "import lightning as L"),
     ],

@@ -1,32 +1,72 @@
-"""Pictures of validation images: what the network sees, predicts and gets wrong."""
+"""Pictures of a run: what the network sees, predicts and gets wrong, and what a training step learns from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
-import torch
 from torch import Tensor
 
+from hrda_lit.callbacks.media import Sheet, send_sheets
+from hrda_lit.callbacks.scenes import predicted, trained
+from hrda_lit.data.classes import Classes
 from hrda_lit.files import write_atomically
-from hrda_lit.ops.resize import resize
-from hrda_lit.pictures import colourise, errors, grey, panels, photograph
+from hrda_lit.ops.checks import require_at_least
+from hrda_lit.pictures import paint, panels
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
+_TITLES = {
+    "context": "context prediction",
+    "detail": "detail prediction",
+    "attention": "scale attention (white: detail)",
+    "fused": "fused prediction",
+}
+
 
 class Pictures(L.Callback):
-    """Write one sheet per chosen validation image at every validation.
+    """Draw chosen validation images at every validation, and the crops of every n-th training step.
 
-    A sheet shows image, label, error and, where the network has them, context, detail, attention and fused prediction.
+    PNG sheets are written always; loggers that take pictures get them too. A validation sheet shows image, label,
+    error and, where the network has them, context, detail, attention and fused prediction. A training sheet shows
+    exactly what the step trained on: source, target with pseudo-label and q, mixed and masked crops, detail boxes.
 
     Args:
-        folder: where; files are <folder>/step=<t>/<index>.png.
-        count: how many images, spread evenly over the set, >= 0.
+        folder: where; files are <folder>/step=<t>/<index>.png and <folder>/step=<t>/train_<index>.png.
+        count: how many images, spread evenly over the set, and how many training crops at most, >= 0.
+        every: training steps from one drawn step to the next; 0 draws none.
+
+    Raises:
+        ValueError: if count or every is negative.
     """
 
-    def __init__(self, folder: str, count: int = 4) -> None:
-        self.folder, self.count = Path(folder), count
+    def __init__(self, folder: str, count: int = 4, every: int = 0) -> None:
+        require_at_least("callbacks.pictures.count", count, 0)
+        require_at_least("callbacks.pictures.every", every, 0)
+        self.folder, self.count, self.every = Path(folder), count, every
+        self._sheets: list[Sheet] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask the module for the crops of a step that is to be drawn."""
+        if self.every and self.count and trainer.is_global_zero and trainer.global_step % self.every == 0:
+            cast("UDAModule", pl_module).seen = {}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the crops that the module kept."""
+        module = cast("UDAModule", pl_module)
+        seen, module.seen = module.seen, None
+        if not seen:
+            return
+        total = min(self.count, len(seen["source"].image))
+        sheets = [trained(seen, index) for index in range(total)]
+        for index, sheet in enumerate(sheets):
+            # The optimiser has counted the step already.
+            self._write(trainer.global_step - 1, f"train_{index}", sheet, module.classes)
+        send_sheets(trainer, "train", sheets, module.classes)
 
     def on_validation_batch_end(
         self,
@@ -41,13 +81,28 @@ class Pictures(L.Callback):
         index, total = int(batch["index"]), len(cast(Any, trainer.val_dataloaders).dataset)
         if index not in {total * k // self.count for k in range(self.count)}:
             return
-        sheet = panels(draw(cast("UDAModule", pl_module), batch["image"], batch["label"]))
-        write_atomically(self.folder / f"step={trainer.global_step}" / f"{index:04d}.png", sheet)
+        module = cast("UDAModule", pl_module)
+        sheet = {"image": predicted(module, batch["image"], batch["label"])}
+        self._write(trainer.global_step, f"{index:04d}", sheet, module.classes)
+        self._sheets.append(sheet)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Send all images of a validation at once, so that loggers show them under one step."""
+        if self._sheets:
+            send_sheets(trainer, "val", self._sheets, cast("UDAModule", pl_module).classes)
+        self._sheets = []
+
+    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
+        write_atomically(self.folder / f"step={step}" / f"{name}.png", panels(titled(sheet, classes)))
 
 
-@torch.no_grad()
+def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:
+    """Paint a sheet, with titles that explain themselves."""
+    return {_TITLES.get(name, name): picture for name, picture in paint(sheet, classes).items()}
+
+
 def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]:
-    """Paint everything there is to see of one labelled image.
+    """Paint what `predicted` collects.
 
     Args:
         module: predicts.
@@ -57,25 +112,4 @@ def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]
     Returns:
         Title to picture, all of the label's size.
     """
-    size = (label.shape[-2], label.shape[-1])
-    views = module.inference.views(module.evaluated, image)
-    logits = {name: resize(view, size)[0] for name, view in views.items()}
-    attention = logits.pop("attention", None)
-    labels = {name: view.argmax(dim=0) for name, view in logits.items()}
-    pictures = {"image": photograph(resize(image, size)[0]), "label": colourise(label[0], module.classes)}
-    for name in ("context", "detail"):
-        if name in labels:
-            pictures[f"{name} prediction"] = colourise(labels[name], module.classes)
-    if attention is not None:
-        pictures["scale attention (white: detail)"] = grey(_attention_of(attention, labels["fused"]))
-    title = "prediction" if attention is None else "fused prediction"
-    pictures[title] = colourise(labels["fused"], module.classes)
-    pictures["error"] = errors(labels["fused"].cpu(), label[0].cpu(), module.classes.ignore)
-    return pictures
-
-
-def _attention_of(attention: Tensor, prediction: Tensor) -> Tensor:
-    """Take the attention of the predicted class, which decided the pixel."""
-    if attention.shape[0] == 1:
-        return attention[0]
-    return attention.gather(0, prediction.unsqueeze(0))[0]
+    return titled({"image": predicted(module, image, label)}, module.classes)

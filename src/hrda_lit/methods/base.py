@@ -11,7 +11,7 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
-from hrda_lit.ops.boxes import crop
+from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 
 Batch = Mapping[str, Mapping[str, Tensor]]
@@ -33,12 +33,22 @@ class Networks(NamedTuple):
     imagenet: Backbone | None = None
 
 
+class Seen(NamedTuple):
+    """Crops that a pass used, for pictures; `box` is where the student looked in detail."""
+
+    image: Float[Tensor, "B 3 H W"]
+    label: Int[Tensor, "B H W"]
+    weight: Float[Tensor, "B H W"] | None = None
+    box: Box | None = None
+
+
 class Pass(NamedTuple):
-    """One forward pass that waits for its backward: the loss and detached numbers to log."""
+    """One forward pass that waits for its backward: the loss, detached numbers to log, and crops by name."""
 
     name: str
     loss: Float[Tensor, ""]
     logs: dict[str, Tensor]
+    seen: dict[str, Seen]
 
 
 class Method(ABC):

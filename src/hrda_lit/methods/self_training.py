@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, supervise
+from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.networks.segmentor import Segmentor
@@ -75,7 +75,7 @@ class SelfTraining(Method):
             # One backward for both: the official release retains the source graph for a second (docs/official.md 13).
             loss = loss + self.lambda_fd * distance
             logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
-        return Pass("source", loss, logs)
+        return Pass("source", loss, logs, {"source": Seen(image, label, box=outputs.outputs[-1].box)})
 
     @torch.no_grad()
     def label_target(
@@ -101,8 +101,10 @@ class SelfTraining(Method):
         self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, generator: torch.Generator
     ) -> Pass:
         mixed = self.mix(source, target, generator)
-        loss = supervise(student(mixed.image, generator), mixed.label, self.classes, mixed.weight)
-        return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q})
+        outputs = student(mixed.image, generator)
+        loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
+        seen = {"target": Seen(*target), "mixed": Seen(*mixed, outputs.outputs[-1].box)}
+        return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, seen)
 
     def _masked(
         self,
@@ -113,8 +115,10 @@ class SelfTraining(Method):
         generator: torch.Generator,
     ) -> Pass:
         hidden = masked.prepare(source, target, self.augmentation, generator)
-        loss = supervise(student(hidden.image, generator), hidden.label, self.classes, hidden.weight)
-        return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()})
+        outputs = student(hidden.image, generator)
+        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
+        seen = {"masked": Seen(*hidden, outputs.outputs[-1].box)}
+        return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
 
     def mix(self, source: Labelled, target: Labelled, generator: torch.Generator) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.

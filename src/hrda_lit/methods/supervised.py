@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, supervise
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
 
 
 class Supervised(Method):
@@ -24,7 +24,8 @@ class Supervised(Method):
 
     def passes(self, batch: Batch, networks: Networks, generator: torch.Generator) -> Iterator[Pass]:
         """Yield the source pass."""
-        source = batch["source"]
-        outputs = networks.student(source["image"], generator)
-        loss = supervise(outputs, source["label"], self.classes)
-        yield Pass("source", loss, {"loss/source": loss.detach()})
+        image, label = batch["source"]["image"], batch["source"]["label"]
+        outputs = networks.student(image, generator)
+        loss = supervise(outputs, label, self.classes)
+        seen = {"source": Seen(image, label, box=outputs.outputs[-1].box)}
+        yield Pass("source", loss, {"loss/source": loss.detach()}, seen)

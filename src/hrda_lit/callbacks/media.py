@@ -1,0 +1,120 @@
+"""Sending pictures to whichever loggers a run has; the only file that knows W&B's media."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+from jaxtyping import Int
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.ops.boxes import Box
+from hrda_lit.pictures import Picture, Scene, matrix, paint, panels, pil
+
+if TYPE_CHECKING:
+    import wandb
+
+Sheet = Mapping[str, Scene]  # the scenes of one example, by name
+_STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
+
+
+def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes: Classes) -> None:
+    """Send examples to W&B as images with masks and boxes that can be switched, to TensorBoard as sheets.
+
+    W&B gets <stage>/pictures/<scene> with the masks and boxes of the scene and <stage>/pictures/<extra> for its other
+    layers; TensorBoard gets <stage>/pictures/<index>.
+
+    Args:
+        trainer: has the loggers.
+        stage: "train" or "val".
+        sheets: at least one, all with the same scenes and layers.
+        classes: of the masks.
+    """
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, WandbLogger):
+            logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
+        elif isinstance(logger, TensorBoardLogger):
+            for index, sheet in enumerate(sheets):
+                drawn = np.asarray(Image.open(io.BytesIO(panels(paint(sheet, classes)))))
+                _add_image(logger, f"{stage}/pictures/{index}", drawn, _step(trainer))
+
+
+def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes) -> None:
+    """Send a confusion matrix: to W&B as a chart of its counts and a picture, to TensorBoard as a picture.
+
+    Args:
+        trainer: has the loggers.
+        counts: pixels by label (rows) and prediction (columns).
+        classes: names.
+    """
+    drawn = matrix(counts, classes)
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, WandbLogger):
+            charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
+            images = {"val/pictures/confusion_matrix": _wandb_image(drawn)}
+            logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
+        elif isinstance(logger, TensorBoardLogger):
+            _add_image(logger, "val/pictures/confusion_matrix", np.asarray(pil(drawn)), _step(trainer))
+
+
+def _step(trainer: L.Trainer) -> int:
+    # As Lightning logs numbers: those of a fit under the index of the step that was done last.
+    return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
+
+
+def _add_image(logger: TensorBoardLogger, name: str, drawn: Any, step: int) -> None:
+    logger.experiment.add_image(name, drawn, step, dataformats="HWC")
+
+
+def _wandb_images(stage: str, sheets: Sequence[Sheet], classes: Classes) -> "dict[str, list[wandb.Image]]":
+    images: dict[str, list[wandb.Image]] = {}
+    for sheet in sheets:
+        for name, scene in sheet.items():
+            masks = {key: _wandb_mask(mask, classes) for key, mask in scene.masks.items()}
+            boxes = {key: _wandb_box(key, box) for key, box in scene.boxes.items()}
+            # Lightning's log_image would drop masks given inside a wandb.Image.
+            image = _wandb_image(scene.image, caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
+            images.setdefault(f"{stage}/pictures/{name}", []).append(image)
+            for key, extra in scene.extras.items():
+                images.setdefault(f"{stage}/pictures/{key}", []).append(_wandb_image(extra))
+    return images
+
+
+def _wandb_image(picture: Picture, **options: Any) -> "wandb.Image":
+    import wandb
+
+    return wandb.Image(pil(picture), **options)
+
+
+def _wandb_mask(mask: Int[Tensor, "H W"], classes: Classes) -> dict[str, Any]:
+    names = {**dict(enumerate(classes.names)), classes.ignore: "unlabelled"}
+    return {"mask_data": mask.cpu().numpy().astype(np.uint8), "class_labels": names}
+
+
+def _wandb_box(name: str, box: Box) -> dict[str, Any]:
+    position = {"minX": box.left, "maxX": box.right, "minY": box.top, "maxY": box.bottom}
+    data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": name}
+    return {"box_data": [data], "class_labels": {0: name}}
+
+
+def _wandb_matrix(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
+    import wandb
+
+    # wandb.plot.confusion_matrix wants one entry per pixel; its chart takes counts as well.
+    rows = [
+        [label, prediction, int(counts[i, j])]
+        for i, label in enumerate(classes.names)
+        for j, prediction in enumerate(classes.names)
+    ]
+    columns: list[str | int] = ["Actual", "Predicted", "nPredictions"]
+    return wandb.plot_table(
+        "wandb/confusion_matrix/v1",
+        wandb.Table(columns=columns, data=rows),
+        {str(name): str(name) for name in columns},
+        {"title": "pixels by label and prediction"},
+    )
