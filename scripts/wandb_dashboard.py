@@ -102,9 +102,16 @@ def report(entity: str, project: str, group: str) -> wr.Report:
         group: of the runs, which is the name of the sweep's folder.
     """
     runs = wr.Runset(entity=entity, project=project, name=group, filters=f"Group == '{group}'")
+    text = wr.P("One run per setting; rates are fractions of the last validation.")
+    blocks = [wr.H1(f"Sweep {group}"), text, wr.PanelGrid(runsets=[runs], panels=sweep_panels())]
+    return wr.Report(project=project, entity=entity, title=f"hrda_lit: {group}", blocks=blocks, width="fluid")
+
+
+def sweep_panels() -> list[Any]:
+    """Build the panels of the report."""
     columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(name)) for name in SWEPT]
     score = wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric("val/miou"))
-    panels = [
+    return [
         wr.ParallelCoordinatesPlot(title="mIoU by what was swept", columns=[*columns, score]),
         wr.ParameterImportancePlot(with_respect_to="val/miou"),
         *(wr.ScatterPlot(title=name, x=wr.Config(name), y=wr.SummaryMetric("val/miou")) for name in SWEPT),
@@ -112,9 +119,6 @@ def report(entity: str, project: str, group: str) -> wr.Report:
         _lines("q, share of confident pixels", "train/pseudo/q"),
         wr.RunComparer(diff_only="split"),
     ]
-    text = wr.P("One run per setting; rates are fractions of the last validation.")
-    blocks = [wr.H1(f"Sweep {group}"), text, wr.PanelGrid(runsets=[runs], panels=panels)]
-    return wr.Report(project=project, entity=entity, title=f"hrda_lit: {group}", blocks=blocks, width="fluid")
 
 
 def print_panels(parts: Sequence[ws.Section]) -> None:

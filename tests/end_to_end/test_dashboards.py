@@ -1,0 +1,186 @@
+"""What loggers get, read back from offline W&B runs and TensorBoard files; the dashboard shows only what is there."""
+
+import csv
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import timm
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+RARE = "data.rare_class={temperature:0.01,min_pixels:1,accept_ratio:1,max_tries:2}"
+SCALARS = {
+    *(f"train/loss/{name}" for name in ("source", "feature_distance", "mixed", "masked")),
+    *(f"train/{name}" for name in ("pseudo/q", "lr/backbone", "lr/head", "grad_norm")),
+    *(f"train/{name}" for name in ("teacher_distance", "throughput", "memory")),
+    "val/miou",
+    "val/iou/road",
+    "train/class_probability/road",
+}
+# Pictures by key: the masks and boxes of each.
+TRAINED = {
+    "source": ({"source label"}, {"detail"}),
+    "target": ({"pseudo-label"}, set()),
+    "mixed": ({"mixed label"}, {"detail"}),
+    "masked": ({"masked label"}, {"detail"}),
+    "q": (set(), set()),
+    "weight": (set(), set()),
+    "masked_weight": (set(), set()),
+}
+VALIDATED = {
+    "image": ({"label", "context", "detail", "fused"}, set()),
+    "attention": (set(), set()),
+    "error": (set(), set()),
+}
+
+
+class Offline(NamedTuple):
+    """An offline W&B run as W&B's own command reads it."""
+
+    files: Path
+    run: dict[str, Any]
+    config: dict[str, Any]
+    history: dict[str, Any]  # last value by key
+
+
+def train(folder: Path, demo_root: Path, *overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(folder.parent / "wandb"))
+    # Made up, but with them the run has a feature distance to log.
+    weights = folder.parent / "weights.pth"
+    torch.save(timm.create_model("resnet10t", channels=(32, 64, 96, 128), stem_width=16).state_dict(), weights)
+    places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", "experiment=mic_demo", "debug=smoke"]
+    places += [f"network.backbone.weights={weights}", "lambda_fd=0.005"]
+    command = [sys.executable, "-m", "hrda_lit.train", *overrides, *places, "prepare=null"]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def read(run_dir: Path) -> Offline:
+    [folder] = (run_dir / "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    records = [json.loads(line) for line in lines]
+    run = next(record["run"] for record in records if record["type"] == "run")
+    config: dict[str, Any] = {}
+    history: dict[str, Any] = {}
+    for record in records:
+        if record["type"] == "config":
+            config |= record["config"].get("update", {})
+        if record["type"] == "history":
+            history |= record["history"]["item"]
+    return Offline(folder / "files", run, config, history)
+
+
+def dashboard() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("wandb_dashboard", ROOT / "scripts" / "wandb_dashboard.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_offline_run_holds_all_that_is_promised(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    offline = ["logger=wandb", "logger.wandb.mode=offline", RARE, f"hydra.run.dir={folder}"]
+    train(folder, demo_root, *offline, "callbacks.pictures.every=1", monkeypatch=monkeypatch)
+    seen = read(folder)
+
+    assert seen.run["display_name"] == "mic_demo"
+    assert set(seen.history) >= SCALARS
+    with open(folder / "metrics.csv") as file:
+        last = [row for row in csv.DictReader(file) if row["val/miou"]][-1]
+    assert float(seen.history["val/miou"]) == pytest.approx(float(last["val/miou"]), rel=1e-6)
+    for stage, pictures in (("train", TRAINED), ("val", VALIDATED)):
+        for name, (masks, boxes) in pictures.items():
+            check_pictures(seen, f"{stage}/pictures/{name}", masks, boxes)
+    table = json.loads((seen.files / seen.history["val/confusion_matrix_table.path"]).read_text())
+    counted = sum(pixels for _, _, pixels in table["data"])
+    with open(folder / "confusion" / "step=2.csv") as file:
+        rows = list(csv.reader(file))[1:]
+    assert counted == sum(int(cell) for row in rows for cell in row[1:]) > 0
+    assert (seen.files / seen.history["val/pictures/confusion_matrix.path"]).is_file()
+    assert seen.config["method"]["masked"]["ratio"] == 0.7
+    assert seen.config["tau"] == 0.968
+    assert seen.config["code"]["version"]
+    check_dashboard(seen)
+
+
+def check_pictures(seen: Offline, key: str, masks: set[str], boxes: set[str]) -> None:
+    names = seen.history[f"{key}.filenames"]
+    assert len(names) == seen.history[f"{key}.count"] > 0
+    for name in names:
+        with Image.open(seen.files / name) as image:
+            assert image.size == (seen.history[f"{key}.width"], seen.history[f"{key}.height"])
+    for kind, wanted in (("all_masks", masks), ("all_boxes", boxes)):
+        entries = seen.history.get(f"{key}.{kind}", [{}])
+        for entry in entries:
+            assert set(entry) == wanted, (key, kind)
+            assert all((seen.files / item["path"]).is_file() for item in entry.values())
+
+
+def check_dashboard(seen: Offline) -> None:
+    """Every key of every panel was logged, and nothing that is promised is left out."""
+    script = dashboard()
+    classes = [key.removeprefix("val/iou/") for key in seen.history if key.startswith("val/iou/")]
+    workspace = script.workspace("someone", "hrda_lit", classes)
+    assert workspace._to_model().model_dump()["entity"] == "someone"  # what would be sent
+    shown = {key for section in workspace.sections for panel in section.panels for key in script.keys(panel)}
+    logged = {re.sub(r"\.(filenames|path)$", "", key) for key in seen.history}
+    # A class that no source label holds has no probability of being drawn.
+    never_drawn = {f"train/class_probability/{name}" for name in classes}
+    assert shown - logged - never_drawn == {"val/iou/.*"}
+    pictures = {f"train/pictures/{name}" for name in TRAINED} | {f"val/pictures/{name}" for name in VALIDATED}
+    assert shown >= SCALARS | pictures | {"val/confusion_matrix_table"}
+
+
+def test_jobs_of_a_sweep_are_runs_of_one_group_named_by_what_was_swept(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "night"
+    offline = ["logger=wandb", "logger.wandb.mode=offline", "callbacks.pictures.count=0"]
+    train(folder, demo_root, "-m", *offline, "lambda_d=0,0.1", f"hydra.sweep.dir={folder}", monkeypatch=monkeypatch)
+    runs = [read(folder / str(index)).run for index in range(2)]
+    assert [run["display_name"] for run in runs] == ["lambda_d=0", "lambda_d=0.1"]
+    assert [run["run_group"] for run in runs] == ["night", "night"]
+    assert len({run["run_id"] for run in runs}) == 2
+
+
+def test_disabled_wandb_writes_nothing(tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    train(folder, demo_root, "logger=wandb", "logger.wandb.mode=disabled", f"hydra.run.dir={folder}",
+          monkeypatch=monkeypatch)  # fmt: skip
+    assert not list(folder.glob("wandb/*run*"))
+    assert (folder / "metrics.csv").is_file()
+
+
+def test_tensorboard_gets_the_same_numbers_and_pictures(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "run"
+    train(folder, demo_root, "logger=tensorboard", RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
+          monkeypatch=monkeypatch)  # fmt: skip
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    tags = events.Tags()
+    assert set(tags["scalars"]) >= SCALARS
+    assert set(tags["images"]) >= {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
+
+
+def test_the_report_on_a_sweep_names_what_was_swept() -> None:
+    script = dashboard()
+    assert script.SWEPT == ("lambda_d", "tau", "s_T")
+    found = {key for panel in script.sweep_panels() for key in script.keys(panel)}
+    assert found >= {*script.SWEPT, "val/miou", "train/pseudo/q"}
