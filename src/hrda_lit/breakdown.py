@@ -49,9 +49,7 @@ def structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
     distance = border_distance(label, classes.ignore, WIDTHS[-1])
     band = torch.bucketize(distance, torch.tensor(WIDTHS, dtype=distance.dtype, device=label.device)).to(torch.uint8)
     band[label == classes.ignore] = _NO_BAND
-    objects, owners = _objects(label.cpu().numpy(), classes)
-    numbers = torch.from_numpy(objects).to(label.device)
-    return Structure(band, numbers, torch.tensor(owners, dtype=torch.long, device=label.device))
+    return Structure(band, *_objects(label, classes))
 
 
 def border_distance(label: Int[Tensor, "H W"], ignore: int, limit: int) -> Int[Tensor, "H W"]:
@@ -89,13 +87,27 @@ def _grown(x: Int[Tensor, "H W"]) -> Int[Tensor, "H W"]:
     return x
 
 
-def _objects(label: np.ndarray, classes: Classes) -> tuple[np.ndarray, list[int]]:
-    objects, owners = np.zeros(label.shape, np.int32), list[int]()
-    for thing in sorted(classes.things & set(np.unique(label).tolist())):
-        numbers, count = ndimage.label(label == thing, np.ones((3, 3)))
+def _objects(label: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
+    """Return the number of the object at each pixel, from 1, and the train id of each object."""
+    ids, owners = label.cpu().numpy(), list[int]()
+    objects = np.zeros(ids.shape, np.int32)
+    for thing in sorted(classes.things & set(np.unique(ids).tolist())):
+        numbers, count = ndimage.label(ids == thing, np.ones((3, 3)))
         objects += np.where(numbers, numbers + len(owners), 0).astype(np.int32)
         owners += [thing] * count
-    return objects, owners
+    owned = torch.tensor(owners, dtype=torch.long, device=label.device)
+    return torch.from_numpy(objects).to(label.device), owned
+
+
+def _pixels(numbers: Tensor, owners: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
+    """Count the pixels of each object."""
+    return numbers.flatten().bincount(minlength=len(owners) + 1)[1:]
+
+
+def _sizes(pixels: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
+    """Sort objects by their pixels: indices into SIZES."""
+    limits = torch.tensor([side**2 for side in SIDES], device=pixels.device)
+    return torch.bucketize(pixels, limits, right=True)
 
 
 class Tally:
@@ -107,11 +119,11 @@ class Tally:
     """
 
     def __init__(self, classes: Classes, device: str | torch.device = "cpu") -> None:
-        count = len(classes)
+        self._classes, count = classes, len(classes)
         # Of each band its own matrix: bands do not overlap, so their sum is that of all pixels.
         self._bands = [MulticlassConfusionMatrix(count, validate_args=False).to(device) for _ in BANDS]
-        # Objects, their pixels, and those predicted right, by class and size.
-        self._objects = torch.zeros(3, count, len(SIZES), dtype=torch.long, device=device)
+        # Objects, their pixels, those predicted right, and pixels of others predicted as theirs, by class and size.
+        self._objects = torch.zeros(4, count, len(SIZES), dtype=torch.long, device=device)
 
     def update(self, prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], where: Structure) -> None:
         """Count one image.
@@ -124,13 +136,17 @@ class Tally:
         for index, band in enumerate(self._bands):
             chosen = where.band == index
             band.update(prediction[chosen], label[chosen])
-        count = len(where.owners)
-        pixels = where.objects.flatten().bincount(minlength=count + 1)[1:]
-        hits = where.objects[prediction == label].bincount(minlength=count + 1)[1:]
-        limits = torch.tensor([side**2 for side in SIDES], device=pixels.device)
-        places = (where.owners, torch.bucketize(pixels, limits, right=True))
-        for total, values in zip(self._objects, (torch.ones_like(pixels), pixels, hits), strict=True):
-            total.index_put_(places, values, accumulate=True)
+        right, ignore = prediction == label, self._classes.ignore
+        objects, pixels, hits, wrongs = self._objects
+        own = _pixels(where.objects, where.owners)
+        places = (where.owners, _sizes(own))
+        objects.index_put_(places, torch.ones_like(own), accumulate=True)
+        pixels.index_put_(places, own, accumulate=True)
+        hits.index_put_(places, _pixels(where.objects[right], where.owners), accumulate=True)
+        # A wrong pixel belongs to no object of the label, so the object it is predicted as says the size.
+        numbers, owners = _objects(prediction.masked_fill(label == ignore, ignore), self._classes)
+        places = (owners, _sizes(_pixels(numbers, owners)))
+        wrongs.index_put_(places, _pixels(numbers[~right], owners), accumulate=True)
 
     @property
     def confusion(self) -> Int[Tensor, "C C"]:
@@ -143,13 +159,23 @@ class Tally:
         return {name: mean_iou(class_iou(band.confmat)) for name, band in zip(BANDS, self._bands, strict=True)}
 
     @property
+    def size_miou(self) -> dict[str, float]:
+        """Return the mIoU of thing classes by size of the object.
+
+        Pixels of an object, right and missed, count for its size; a wrong pixel for the size of the object, of the
+        prediction, that it is part of.
+        """
+        _, pixels, hits, wrongs = self._objects.double()
+        iou: Float[Tensor, "C S"] = hits / (pixels + wrongs)
+        return {name: mean_iou(column) for name, column in zip(SIZES, iou.T, strict=True)}
+
+    @property
     def size_recall(self) -> dict[str, float]:
         """Return the share of the pixels of thing objects that are predicted right, by size of the object.
 
-        Recall, because a false pixel belongs to no object and so to no size. It is averaged over the classes that
-        have objects of the size, as mIoU is over classes.
+        It is averaged over the classes that have objects of the size, as mIoU is over classes.
         """
-        _, pixels, hits = self._objects.double()
+        _, pixels, hits, _ = self._objects.double()
         recall: Float[Tensor, "C S"] = hits / pixels
         return {name: mean_iou(column) for name, column in zip(SIZES, recall.T, strict=True)}
 

@@ -17,7 +17,11 @@ from hrda_lit.files import write_atomically, write_json
 from hrda_lit.metrics import class_iou, mean_iou, mean_ious
 
 Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs
-_ROWS = {"border_miou": "mIoU {} from a border", "size_recall": "recall of objects {}"}
+_ROWS = {
+    "border_miou": "mIoU {} from a border",
+    "size_miou": "mIoU of things {}",
+    "size_recall": "recall of things {}",
+}
 
 
 def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:
@@ -37,9 +41,10 @@ def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[s
 
 
 def tally_measures(tally: Tally, classes: Classes) -> dict[str, dict[str, float]]:
-    """Add mIoU by distance from a class border and recall by object size to `iou_measures`."""
+    """Add mIoU by distance from a class border, and mIoU and recall of things by size, to `iou_measures`."""
     measures = iou_measures(class_iou(tally.confusion), classes)
-    return {**measures, "border_miou": tally.border_miou, "size_recall": tally.size_recall}
+    parts = {name: getattr(tally, name) for name in ("border_miou", "size_miou", "size_recall")}
+    return {**measures, **parts}
 
 
 def table(title: str, columns: Mapping[str, Measures]) -> Table:

@@ -127,8 +127,7 @@ def test_size_recall_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor
     totals = {(size, c): [0, 0, 0] for size in range(3) for c in (1, 2)}
     for prediction, label in pairs:
         for places in slow_objects(label):
-            size = 0 if len(places) < 1024 else 1 if len(places) < 9216 else 2
-            total = totals[size, int(label[next(iter(places))])]
+            total = totals[_size(places), int(label[next(iter(places))])]
             total[0] += 1
             total[1] += len(places)
             total[2] += sum(int(prediction[place] == label[place]) for place in places)
@@ -143,6 +142,27 @@ def test_size_recall_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor
             assert math.isnan(tally.size_recall[name])
 
 
+def test_size_miou_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor]]]) -> None:
+    tally, pairs = counted
+    totals = {(size, c): [0, 0, 0] for size in range(3) for c in (1, 2)}  # pixels, hits, wrongs
+    for prediction, label in pairs:
+        for places in slow_objects(label):
+            total = totals[_size(places), int(label[next(iter(places))])]
+            total[0] += len(places)
+            total[1] += sum(int(prediction[place] == label[place]) for place in places)
+        for places in slow_objects(torch.where(label == 255, 255, prediction)):
+            total = totals[_size(places), int(prediction[next(iter(places))])]
+            total[2] += sum(int(prediction[place] != label[place]) for place in places)
+    assert totals[0, 1][2] > 0
+    for size, name in enumerate(SIZES):
+        scores = [hits / (own + wrongs) for own, hits, wrongs in (totals[size, c] for c in (1, 2)) if own + wrongs]
+        assert tally.size_miou[name] == pytest.approx(sum(scores) / len(scores) if scores else math.nan, nan_ok=True)
+
+
+def _size(places: set[tuple[int, int]]) -> int:
+    return 0 if len(places) < 32**2 else 1 if len(places) < 96**2 else 2
+
+
 @pytest.mark.parametrize(("height", "size"), [(31, 0), (32, 1), (287, 1), (288, 2)])
 def test_an_object_of_just_a_limit_is_of_the_larger_size(height: int, size: int) -> None:
     label = torch.zeros(300, 40, dtype=torch.long)
@@ -151,6 +171,7 @@ def test_an_object_of_just_a_limit_is_of_the_larger_size(height: int, size: int)
     tally.update(label, label, structure(label, CLASSES))
     assert tally.size_objects == {name: int(index == size) for index, name in enumerate(SIZES)}
     assert tally.size_recall[SIZES[size]] == 1
+    assert tally.size_miou[SIZES[size]] == 1
 
 
 def test_no_object_and_no_label_at_all() -> None:
@@ -158,4 +179,4 @@ def test_no_object_and_no_label_at_all() -> None:
     tally = Tally(CLASSES)
     tally.update(torch.zeros_like(label), label, structure(label, CLASSES))
     assert int(tally.confusion.sum()) == 0
-    assert all(math.isnan(value) for value in (*tally.border_miou.values(), *tally.size_recall.values()))
+    assert all(math.isnan(value) for part in (tally.border_miou, tally.size_recall) for value in part.values())
