@@ -1,5 +1,6 @@
 """A user's own data and encoder weights are YAML files, not Python."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from hrda_lit.networks.backbone import Backbone
@@ -92,3 +94,21 @@ def test_own_folders_train_with_the_feature_distance(configs: Path, tmp_path: Pa
     assert "train/loss/feature_distance" in header
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert not any("imagenet" in key for key in state)  # rebuilt from its file, never stored
+
+
+@pytest.mark.parametrize(("experiment", "network"), [("mine_hrda", "multires"), ("mine_source_only", "segmentor")])
+def test_the_documented_folder_composes(experiment: str, network: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own_data.md").read_text()
+    blocks = re.findall(r"`mine/(\w+/\w+\.yaml)`[^`]*```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 4
+    files = {**dict(blocks), "dataset/street.yaml": dict(blocks)["dataset/rendered.yaml"].replace("rendered", "street")}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "hrda_lit.train", f"experiment={experiment}", "--config-dir", str(tmp_path)]
+    done = subprocess.run([*command, "--cfg", "job"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load(done.stdout)
+    assert (config["source"]["root"], config["val"]["root"]) == ("/data/rendered", "/data/street")
+    assert network in config["network"]["segmentor"]["_target_"]
+    assert config["network"]["backbone"]["options"]["pad_type"] == "same"
