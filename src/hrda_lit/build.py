@@ -222,7 +222,8 @@ def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
-        raise ConfigError(f"{where} does not fit: {cause or error}; correct {where}.") from error
+        reason = str(cause or error).strip().rstrip(".")
+        raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error
 
 
 def _make(node: DictConfig, where: str, keys: dict[str, Any]) -> Any:

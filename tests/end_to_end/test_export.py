@@ -1,0 +1,90 @@
+"""A graph that runs without this library gives the network's logits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+from hrda_lit.checkpoints import Trained, load_trained
+from hrda_lit.export import export
+from hrda_lit.networks.inference import Whole
+from hrda_lit.ops.normalise import renormalise
+from tests.trained import write_checkpoint
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "export_onnx.py"
+MIT = (
+    "network.backbone.name=mit_b0",
+    "+network.backbone.options.embed_dims=[8,16,40,64]",
+    "+network.backbone.options.depths=[1,1,1,1]",
+    "~network.backbone.options.channels",
+    "~network.backbone.options.stem_width",
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("export") / "mit.ckpt", "hrda_demo", *MIT)
+
+
+@torch.no_grad()
+def expected(trained: Trained, image: torch.Tensor) -> torch.Tensor:
+    return trained.inference(trained.network, renormalise(image))
+
+
+def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "hrda.onnx"
+    command = [sys.executable, str(SCRIPT), str(checkpoint), str(path), "--dynamic", "batch", "size"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "logits differ by at most" in done.stdout
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    trained = load_trained(checkpoint)
+    # One window, several, a side smaller than a window, and two images at once.
+    for shape in ((1, 3, 128, 128), (2, 3, 136, 300), (1, 3, 100, 260)):
+        image = torch.rand(shape, generator=torch.Generator().manual_seed(shape[3]))
+        [logits] = session.run(["logits"], {"image": image.numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), expected(trained, image), rtol=1e-4, atol=1e-4)
+    classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+    assert classes["names"][:2] == ["road", "sidewalk"]
+
+
+@pytest.mark.parametrize(("model", "whole"), [("student", False), ("teacher", True)])
+def test_torch_export_of_one_size(model: str, whole: bool, checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "hrda.pt2"
+    export(checkpoint, path, model=model, size=(128, 192), whole=whole)
+    image = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+    trained = load_trained(checkpoint, model)
+    if whole:
+        trained = trained._replace(inference=Whole())
+    logits = torch.export.load(path).module()(image)
+    torch.testing.assert_close(logits, expected(trained, image), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("a.txt", {}, r"ends in none of \['\.onnx', '\.pt2'\]"),
+        ("a.onnx", {"dynamic": ["colour"]}, r"dynamic=\['colour'\] is none of"),
+        ("a.onnx", {"dynamic": ["size"], "whole": True}, "the number of detail windows"),
+        ("a.pt2", {"dynamic": ["size"]}, "export to .onnx, where it does"),
+        ("a.pt2", {"model": "pupil"}, "model='pupil' is none of"),
+    ],
+)
+def test_what_has_no_graph_is_refused(
+    name: str, options: dict[str, object], sentence: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        export(checkpoint, tmp_path / name, **options)  # type: ignore[arg-type]
+    assert not (tmp_path / name).exists()
+
+
+def test_a_graph_that_differs_is_not_written(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrda_lit.export.TOLERANCE", -1.0)
+    with pytest.raises(ValueError, match=r"differ by .*nothing was written"):
+        export(checkpoint, tmp_path / "a.pt2", size=(128, 128))
+    assert not (tmp_path / "a.pt2").exists()
