@@ -1,6 +1,6 @@
 """Save the dashboard of this library on W&B: a workspace for runs, and a report for a sweep.
 
-    pip install 'hrda_lit[dashboard]' && wandb login
+    pip install wandb-workspaces && wandb login
     python scripts/wandb_dashboard.py --entity me                                  # the workspace "hrda_lit"
     python scripts/wandb_dashboard.py --entity me --sweep 2026-11-24_12-00-00      # a report on the runs of that group
     python scripts/wandb_dashboard.py --list                                       # the panels; needs no account
@@ -19,7 +19,7 @@ try:
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 except ImportError:
-    sys.exit("wandb-workspaces is missing; pip install 'hrda_lit[dashboard]'.")
+    sys.exit("wandb-workspaces is missing; pip install wandb-workspaces.")
 
 STEP = "trainer/global_step"
 SWEPT = ("lambda_d", "tau", "s_T")

@@ -109,7 +109,7 @@ def _check_request(output: Path, dynamic: Sequence[str]) -> None:
         raise ValueError(f"dynamic={unknown} is none of {list(AXES)}; choose from these.")
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if output.suffix == ".onnx" and missing:
-        raise ValueError(f"export to ONNX needs {', '.join(missing)}; run: pip install 'hrda_lit[export]'")
+        raise ValueError(f"export to ONNX needs {', '.join(missing)}; run: pip install {' '.join(missing)}")
 
 
 def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None:
