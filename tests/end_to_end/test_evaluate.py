@@ -47,7 +47,7 @@ def test_scores_are_those_of_the_validation(trained: Path, tmp_path: Path) -> No
     assert result["val/iou"] == before["val/iou"]
     assert result["val/miou"] == before["val/miou"]
     assert result["images"] == {"val": 2}
-    assert result["name"] == "hrda_demo, student, on cityscapes"
+    assert result["name"] == "hrda_demo, teacher, on cityscapes"
     assert set(result["datasets"]["val"]) == {"fused", "context", "detail"}
     assert result["datasets"]["val"]["fused"]["iou"] == before["val/iou"]
     with open(tmp_path / "metrics.csv", newline="") as file:
@@ -124,7 +124,7 @@ def test_data_that_moved_are_found_by_data_root(trained: Path, tmp_path: Path, d
         (("checkpoint=/nowhere.ckpt",), "no checkpoint at /nowhere.ckpt"),
         (("checkpoint={demo}/demo.json",), "demo.json cannot be read as a checkpoint"),
         (("model=both",), "'both' is none of"),
-        (("device=gpu",), r"device=gpu is not there, this machine has cpu"),
+        (("device=gpu",), r"device=gpu is not there, this machine has \['auto', 'cpu'"),
         (("device=cuda:99",), r"device=cuda:99 is not there"),
         (("+splits.vall=val",), r"splits has the keys \['vall'\].*may have \['val'\]"),
         (("dataset@val=cityscapes", "data_root=/nowhere"), "/nowhere/cityscapes is no folder"),

@@ -83,11 +83,11 @@ def test_files_are_what_the_notebook_shows(checkpoint: Path, photos: Path, tmp_p
 
 
 def test_teacher_and_another_inference(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
-    common = (f"checkpoint={checkpoint}", f"input={photos}/a.png", "save=[confidence]")
-    run(*common, f"output={tmp_path}/student")
+    common = (f"checkpoint={checkpoint}", f"input={photos}/a.png", "save=[label]")
+    run(*common, f"output={tmp_path}/student", "model=student")
     run(*common, f"output={tmp_path}/teacher", "model=teacher")
     run(*common, f"output={tmp_path}/mirrored", "inference=tta", "inference.scales=[1.0]")
-    found = {(tmp_path / name / "confidence/a.png").read_bytes() for name in ("student", "teacher", "mirrored")}
+    found = {(tmp_path / name / "label/a.png").read_bytes() for name in ("student", "teacher", "mirrored")}
     assert len(found) == 3
     assert json.loads((tmp_path / "mirrored/predictions.json").read_text())["inference"]["scales"] == [1.0]
 
