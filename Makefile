@@ -15,10 +15,10 @@ check: setup
 	$(BIN)/mypy
 
 test-fast: setup ## the tests that take less than a minute together
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 setup: .venv/installed
 

@@ -19,8 +19,9 @@ from hrda_lit.sweeps.jobs import Job, parse, with_result
 from hrda_lit.sweeps.report import class_table
 from hrda_lit.sweeps.settings import Setting, classes, settings, summary
 
-# They say where things lie, not what is computed; a name stands for its experiment.
-ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path"}
+# They say where things lie and who loads them, not what is computed; a name stands for its experiment.
+WORKERS = {"loading.num_workers", "loading.val_workers"}
+ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path"} | WORKERS
 
 
 def main() -> None:

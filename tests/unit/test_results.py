@@ -43,8 +43,9 @@ def test_table_of_several_predictions(tmp_path: Path, capsys: pytest.CaptureFixt
     assert rows["sky"] == ["absent", "absent"]
     assert rows["mIoU"] == ["100.0", "25.0"]
     assert rows["mIoU 1-2 px from a border"] == ["100.0", "25.0"]
+    assert rows["mIoU of things < 32x32 px"] == ["100.0", "0.0"]
     assert rows["recall of things < 32x32 px"] == ["100.0", "0.0"]
-    assert len(rows) == len(CLASSES) + 1 + len(BANDS) + len(SIZES)
+    assert len(rows) == len(CLASSES) + 1 + len(BANDS) + 2 * len(SIZES)
     assert "a title" in capsys.readouterr().out
 
 
