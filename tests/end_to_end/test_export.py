@@ -47,8 +47,10 @@ def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_pat
     # One window, several, a side smaller than a window, and two images at once.
     for shape in ((1, 3, 128, 128), (2, 3, 136, 300), (1, 3, 100, 260)):
         image = torch.rand(shape, generator=torch.Generator().manual_seed(shape[3]))
-        [logits] = session.run(["logits"], {"image": image.numpy()})
-        torch.testing.assert_close(torch.from_numpy(logits), expected(trained, image), rtol=1e-4, atol=1e-4)
+        wanted = expected(trained, image)
+        for _ in range(4):  # a graph whose threads race is right only sometimes
+            [logits] = session.run(["logits"], {"image": image.numpy()})
+            torch.testing.assert_close(torch.from_numpy(logits), wanted, rtol=1e-4, atol=1e-4)
     classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
     assert classes["names"][:2] == ["road", "sidewalk"]
 

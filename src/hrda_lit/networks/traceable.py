@@ -1,6 +1,6 @@
 """Whole images to logits in a form that a graph of tensor operations can hold."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -55,25 +55,45 @@ class TraceableSlide(Inference):
         missing: list[Any] = [torch.sym_max(0, w - e) for w, e in zip(self.window, (height, width), strict=True)]
         padded = F.pad(image, (0, missing[1], 0, missing[0]))
         sides = (padded.shape[-2], padded.shape[-1])
-        rows, columns = (_pixels(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
-        windows = padded[:, :, rows][..., columns].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
-        counts = (rows.shape[0], columns.shape[0], image.shape[0])
+        rows, columns = (_Axis.of(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
+        windows = padded[:, :, rows.pixels][..., columns.pixels].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
+        counts = (rows.pixels.shape[0], columns.pixels.shape[0], image.shape[0])
         pieces: Tensor = predict(windows).unflatten(0, counts)  # type: ignore[no-untyped-call]
-        stripes = _overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1), columns, sides[1])
-        canvas = _overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1), rows, sides[0])
+        stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1))
+        canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1))
         return canvas.permute(2, 3, 0, 1)[..., :height, :width]
 
 
-def _pixels(extent: int, window: int, stride: int) -> Int[Tensor, "N w"]:
-    """List the pixels of each window along one axis; the last window is moved inwards to fit."""
-    last = extent - window
-    starts = torch.arange((last + stride - 1) // stride + 1) * stride
-    return starts.clamp(max=last)[:, None] + torch.arange(window)
+class _Axis(NamedTuple):
+    """The windows along one side of an image: the pixels of each, their step, and the side's extent."""
 
+    pixels: Int[Tensor, "N w"]
+    stride: int
+    extent: int
 
-def _overlay(pieces: Tensor, pixels: Tensor, extent: int) -> Tensor:
-    """Average along the first dimension what falls on the same pixel."""
-    where = pixels.flatten()
-    total = pieces.new_zeros(extent, *pieces.shape[1:]).index_add(0, where, pieces)
-    counts = pieces.new_zeros(extent).index_add(0, where, pieces.new_ones(where.shape[0]))
-    return total / counts.view(-1, *(1 for _ in pieces.shape[1:]))
+    @classmethod
+    def of(cls, extent: int, window: int, stride: int) -> "_Axis":
+        """Place windows; the last one is moved inwards to fit."""
+        last = extent - window
+        starts = torch.arange((last + stride - 1) // stride + 1) * stride
+        return cls(starts.clamp(max=last)[:, None] + torch.arange(window), stride, extent)
+
+    def overlay(self, pieces: Float[Tensor, "Nw ..."]) -> Float[Tensor, "extent ..."]:
+        """Average what falls on the same pixel.
+
+        Looked up pixel by pixel, not added up window by window: onnxruntime's scatter runs in threads and loses
+        additions to one place.
+        """
+        last, window = self.pixels.shape[0] - 1, self.pixels.shape[1]
+        pixel = torch.arange(self.extent)
+        ones = pieces.new_ones(self.extent, *(1 for _ in pieces.shape[1:]))
+        total, count = torch.zeros_like(ones), torch.zeros_like(ones)
+        # A pixel lies in a few regular windows, found from its place, and perhaps in the last.
+        regular = [pixel // self.stride - back for back in range(-(-window // self.stride))]
+        for index, is_window in (*((n, (n >= 0) & (n < last)) for n in regular), (pixel * 0 + last, pixel >= 0)):
+            index = index.clamp(min=0, max=last)
+            offset = pixel - self.pixels[index, 0]
+            weight = (is_window & (offset >= 0) & (offset < window)).view_as(ones) * ones
+            total = total + weight * pieces[index * window + offset.clamp(min=0, max=window - 1)]
+            count = count + weight
+        return total / count
