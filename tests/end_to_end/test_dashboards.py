@@ -181,6 +181,7 @@ def test_tensorboard_gets_the_same_numbers_and_pictures(
 
 def test_the_report_on_a_sweep_names_what_was_swept() -> None:
     script = dashboard()
-    assert script.SWEPT == ("lambda_d", "tau", "s_T")
-    found = {key for panel in script.sweep_panels() for key in script.keys(panel)}
-    assert found >= {*script.SWEPT, "val/miou", "train/pseudo/q"}
+    grid = script.report("someone", "hrda_lit", "night").blocks[-1]
+    assert [runs.filters for runs in grid.runsets] == ["Group == 'night'"]
+    found = {key for panel in grid.panels for key in script.keys(panel)}
+    assert found >= {"lambda_d", "tau", "s_T", "val/miou", "train/pseudo/q"}
