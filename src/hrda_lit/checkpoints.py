@@ -1,6 +1,7 @@
 """A trained model from one file: weights and the config they were trained with."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,12 @@ class Trained(NamedTuple):
     inference: Inference
     config: DictConfig
     model: str
+
+    def other_inference(self, inference: Mapping[str, Any]) -> Inference:
+        """Build another inference for this network, from a config as in conf/inference."""
+        changed = self.config.copy()
+        changed.inference = inference
+        return build_inference(changed)
 
 
 def load_trained(path: str | Path, model: str | None = None, device: str | torch.device = "cpu") -> Trained:

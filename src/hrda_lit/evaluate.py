@@ -52,13 +52,7 @@ def evaluate(config: DictConfig) -> float:
 
 
 def _inference(config: DictConfig, trained: "Trained") -> "Inference":
-    from hrda_lit.build import build_inference
-
-    if config.inference is None:
-        return trained.inference
-    changed = trained.config.copy()
-    changed.inference = config.inference
-    return build_inference(changed)
+    return trained.inference if config.inference is None else trained.other_inference(config.inference)
 
 
 def _images(config: DictConfig, trained: "Trained") -> "dict[str, ValImages]":

@@ -104,7 +104,7 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes) -> Picture:
     return _tensor(sheet)
 
 
-def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
+def panels(pictures: Mapping[str, Picture], columns: int = 4) -> Image.Image:
     """Lay titled pictures out in a grid of cells as large as the first.
 
     Args:
@@ -112,7 +112,7 @@ def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
         columns: pictures in a row, >= 1.
 
     Returns:
-        A PNG file.
+        The sheet.
     """
     height, width = next(iter(pictures.values())).shape[-2:]
     rows = -(-len(pictures) // columns)
@@ -122,7 +122,7 @@ def panels(pictures: Mapping[str, Picture], columns: int = 4) -> bytes:
         left, top = index % columns * width, index // columns * (height + _TITLE)
         draw.text((left + 4, top + 2), title, fill="black")
         sheet.paste(pil(picture), (left, top + _TITLE))
-    return png(sheet)
+    return sheet
 
 
 def pil(picture: Picture) -> Image.Image:

@@ -15,7 +15,6 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.build import build_inference
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
 from hrda_lit.data.inputs import Pixels, pixels, read_picture
@@ -99,9 +98,7 @@ class Predictor:
         if isinstance(inference, Inference):
             self.inference = inference
         elif inference is not None:
-            config = self.config.copy()
-            config.inference = dict(inference)
-            self.inference = build_inference(config)
+            self.inference = trained.other_inference(inference)
         self.has_views = hasattr(self.network, "fusion")
 
     def __call__(self, picture: Picture, views: bool = False) -> Result:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.ops.normalise import normalise
-from hrda_lit.pictures import colourise, errors, grey, panels, photograph
+from hrda_lit.pictures import colourise, errors, grey, panels, photograph, png
 
 
 def test_classes_have_their_colours_and_ignored_pixels_are_black() -> None:
@@ -40,7 +40,7 @@ def test_errors_are_red_and_unknown_pixels_black() -> None:
 @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (4, 2, 2), (5, 2, 3)])
 def test_panels_lie_in_a_grid(count: int, columns: int, rows: int) -> None:
     pictures = {f"picture {k}": torch.full((3, 10, 20), 50 * k, dtype=torch.uint8) for k in range(count)}
-    sheet = np.asarray(Image.open(io.BytesIO(panels(pictures, columns))))
+    sheet = np.asarray(Image.open(io.BytesIO(png(panels(pictures, columns)))))
     title = sheet.shape[0] // rows - 10
     assert sheet.shape == (rows * (10 + title), columns * 20, 3)
     for k in range(count):

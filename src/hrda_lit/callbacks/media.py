@@ -1,6 +1,5 @@
 """Sending pictures to whichever loggers a run has; the only file that knows W&B's media."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,6 @@ import numpy as np
 from jaxtyping import Int
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from PIL import Image
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
@@ -40,7 +38,7 @@ def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes
             logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
         elif isinstance(logger, TensorBoardLogger):
             for index, sheet in enumerate(sheets):
-                drawn = np.asarray(Image.open(io.BytesIO(panels(paint(sheet, classes)))))
+                drawn = np.asarray(panels(paint(sheet, classes)))
                 _add_image(logger, f"{stage}/pictures/{index}", drawn, _step(trainer))
 
 

@@ -11,7 +11,7 @@ from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
 from hrda_lit.files import write_atomically
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.pictures import paint, panels
+from hrda_lit.pictures import paint, panels, png
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -93,7 +93,7 @@ class Pictures(L.Callback):
         self._sheets = []
 
     def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
-        write_atomically(self.folder / f"step={step}" / f"{name}.png", panels(titled(sheet, classes)))
+        write_atomically(self.folder / f"step={step}" / f"{name}.png", png(panels(titled(sheet, classes))))
 
 
 def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:

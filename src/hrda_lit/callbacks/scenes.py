@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hrda_lit.methods.base import Seen
 from hrda_lit.ops.boxes import whole
+from hrda_lit.ops.decide import deciding
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures import Scene, errors, grey, photograph
 
@@ -45,7 +46,7 @@ def predicted(module: "UDAModule", image: Tensor, label: Tensor) -> Scene:
         **{name: labels[name] for name in ("context", "detail") if name in labels},
     }
     if attention is not None:
-        layers["attention"] = grey(_attention_of(attention.cpu(), labels["fused"]))
+        layers["attention"] = grey(deciding(attention.cpu()[None], labels["fused"]))
     layers["prediction" if attention is None else "fused"] = labels["fused"]
     layers["error"] = errors(labels["fused"], layers["label"], module.classes.ignore)
     return Scene(photograph(resize(image, size)[0]), layers)
@@ -73,10 +74,3 @@ def _crop(name: str, seen: Seen, index: int) -> Scene:
         caption = f"q = {float(seen.weight[index].max()):.3f}" if name == "target" else ""
     partial = seen.box is not None and seen.box != whole((image.shape[-2], image.shape[-1]))
     return Scene(photograph(image), layers, {"detail": seen.box} if partial and seen.box else {}, caption)
-
-
-def _attention_of(attention: Tensor, prediction: Tensor) -> Tensor:
-    """Take the attention of the predicted class, which decided the pixel."""
-    if attention.shape[0] == 1:
-        return attention[0]
-    return attention.gather(0, prediction.unsqueeze(0))[0]

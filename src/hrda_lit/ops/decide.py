@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hrda_lit.ops.resize import resize
@@ -37,7 +37,7 @@ def decide(
     return label, 1 / total
 
 
-def deciding(attention: Float[Tensor, "1 K h w"], label: UInt8[Tensor, "H W"]) -> Float[Tensor, "H W"]:
+def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
     """Take the attention of the class that won each pixel, which decided it.
 
     Args:
