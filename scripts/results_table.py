@@ -7,21 +7,14 @@ their seed was set differently on the command line.
 """
 
 import argparse
-import json
-from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
-from hrda_lit.sweeps.jobs import Job, parse, with_result
+from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.report import class_table
-from hrda_lit.sweeps.settings import Setting, classes, settings, summary
-
-# They say where things lie and who loads them, not what is computed; a name stands for its experiment.
-WORKERS = {"loading.num_workers", "loading.val_workers"}
-ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path"} | WORKERS
+from hrda_lit.sweeps.settings import Setting, classes, summary
 
 
 def main() -> None:
@@ -30,34 +23,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README")
     arguments = parser.parse_args()
-    columns = collect(arguments.folders)
+    columns = {title: found.setting for title, found in collect(arguments.folders).items()}
     if not columns:
         parser.error(f"no metrics.json below {[str(folder) for folder in arguments.folders]}; give folders of runs")
     print_markdown(columns) if arguments.markdown else Console().print(class_table(columns))
-
-
-def collect(folders: list[Path]) -> dict[str, Setting]:
-    """Read every metrics.json below the folders; the settings come by heading, the worst first."""
-    runs: dict[str, list[Job]] = defaultdict(list)
-    for path in sorted({path for folder in folders for path in folder.rglob("metrics.json")}):
-        metrics = json.loads(path.read_text())
-        run = with_result(Job(len(runs), overrides(path.parent)), metrics)
-        if run.state == "done":
-            runs[metrics["name"]].append(run)
-    found = {heading(name, setting): setting for name, jobs in runs.items() for setting in settings(jobs)}
-    return dict(sorted(found.items(), key=lambda item: item[1].miou))
-
-
-def overrides(folder: Path) -> dict[str, str]:
-    """Read what a run was asked for on its command line, as far as it bears on the result."""
-    path = folder / ".hydra" / "overrides.yaml"
-    asked = parse(list(OmegaConf.load(path))) if path.is_file() else {}
-    return {key: value for key, value in asked.items() if key not in ELSEWHERE}
-
-
-def heading(name: str, setting: Setting) -> str:
-    """Name a setting by its experiment and by what distinguishes it from others of the same."""
-    return f"{name}, {setting.label}" if setting.values else name
 
 
 def print_markdown(columns: dict[str, Setting]) -> None:
