@@ -97,11 +97,12 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from torch.utils.data import DataLoader
 
     from hrda_lit.breakdown import Tally, structure
+    from hrda_lit.data.workers import worker_options
 
     tallies: dict[str, Tally] = {}
     device = next(trained.network.parameters()).device
     classes = images.dataset.classes
-    loader: DataLoader[Any] = DataLoader(images, batch_size=1, num_workers=config.workers)
+    loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
     with torch.inference_mode():
         for item in track(loader, images.dataset.name, transient=True):
             label = item["label"][0].to(device)

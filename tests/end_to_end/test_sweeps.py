@@ -32,7 +32,8 @@ def changed_at(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("launcher", ["basic", "processes", "slurm_local"])
 def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "sweep"
-    done = sweep(folder, demo_root, "lambda_d=2,0", "tau=0.9,0.968", f"hydra/launcher={launcher}")
+    workers = ("loading.num_workers=1", "loading.val_workers=1")  # which each way to start a job must allow
+    done = sweep(folder, demo_root, "lambda_d=2,0", "tau=0.9,0.968", f"hydra/launcher={launcher}", *workers)
 
     assert done.returncode == 1, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: failed 2 of 4 jobs (0, 1) for the reasons above;")

@@ -16,6 +16,7 @@ from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.step_batches import StepBatches, StepLoader
+from hrda_lit.data.workers import worker_options
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
@@ -176,7 +177,7 @@ class UDADataModule(L.LightningDataModule):
 
     def _options(self, workers: int) -> dict[str, Any]:
         return {
-            "num_workers": workers,
+            **worker_options(workers),
             "persistent_workers": workers > 0,
             "pin_memory": torch.cuda.is_available(),
             # Else a loader draws from the global generator, which would tell on the training.
