@@ -24,11 +24,11 @@ COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
     "hydra": {"build", "checkpoints", "sweeps/callback", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", "sweeps/callback", *COMMANDS},
+    "omegaconf": {"build", "checkpoints", "sweeps/callback", "sweeps/collect", *COMMANDS},
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media"},
     "av": {"data/video"},
-    "matplotlib": {"sweeps/plots"},
+    "matplotlib": {"sweeps/plots", "sweeps/curves"},
 }
 
 
