@@ -160,8 +160,8 @@ class UDAModule(L.LightningModule):
     def _refuse_nan(self, name: str, loss: Tensor) -> None:
         if self._logs_now() and not bool(torch.isfinite(loss)):
             raise FloatingPointError(
-                f"the {name} loss is {float(loss)} at step {self.trainer.global_step}; lower optim.lr, set optim.clip, "
-                "or use trainer.precision=32-true."
+                f"the {name} loss is {float(loss.detach())} at step {self.trainer.global_step}; lower optim.lr, "
+                "set optim.clip, or use trainer.precision=32-true."
             )
 
 
