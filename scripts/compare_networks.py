@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit.build import build_dataset
+from hrda_lit.callbacks.pictures import TITLES
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.files import write_atomically
 from hrda_lit.pictures import Picture, colourise, grey, panels, png
@@ -72,7 +73,7 @@ def _row(dataset: FolderDataset, sample: Sample, networks: dict[str, Predictor])
         row[title] = colourise(torch.from_numpy(result.label), network.classes)
         if network.has_views:
             attention = grey(torch.from_numpy(result.views["attention"]))
-    return row if attention is None else {**row, "scale attention (white: detail)": attention}
+    return row if attention is None else {**row, TITLES["attention"]: attention}
 
 
 if __name__ == "__main__":

@@ -20,10 +20,8 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--numbers", nargs="+", default=["val/miou", "train/pseudo/q"], help="one panel each")
     arguments = parser.parse_args()
-    found = collect(arguments.folders)
-    if not found:
-        parser.error(f"no metrics.json below {[str(folder) for folder in arguments.folders]}; give folders of runs")
     try:
+        found = collect(arguments.folders)
         curves = {
             number: {title: read_curve(one.folders, number) for title, one in found.items()}
             for number in arguments.numbers

@@ -23,9 +23,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README")
     arguments = parser.parse_args()
-    columns = {title: found.setting for title, found in collect(arguments.folders).items()}
-    if not columns:
-        parser.error(f"no metrics.json below {[str(folder) for folder in arguments.folders]}; give folders of runs")
+    try:
+        columns = {title: found.setting for title, found in collect(arguments.folders).items()}
+    except FileNotFoundError as error:
+        parser.error(str(error))
     print_markdown(columns) if arguments.markdown else Console().print(class_table(columns))
 
 

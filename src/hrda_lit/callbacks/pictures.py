@@ -16,7 +16,7 @@ from hrda_lit.pictures import paint, panels, png
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
-_TITLES = {
+TITLES = {
     "context": "context prediction",
     "detail": "detail prediction",
     "attention": "scale attention (white: detail)",
@@ -98,7 +98,7 @@ class Pictures(L.Callback):
 
 def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:
     """Paint a sheet, with titles that explain themselves."""
-    return {_TITLES.get(name, name): picture for name, picture in paint(sheet, classes).items()}
+    return {TITLES.get(name, name): picture for name, picture in paint(sheet, classes).items()}
 
 
 def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]:

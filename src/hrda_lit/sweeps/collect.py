@@ -33,6 +33,9 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
 
     Returns:
         By a heading that says what distinguishes them, the worst first.
+
+    Raises:
+        FileNotFoundError: if there is no finished run.
     """
     paths = sorted({path for folder in folders for path in folder.rglob("metrics.json")})
     runs: dict[str, list[Job]] = defaultdict(list)
@@ -41,6 +44,8 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
         run = with_result(Job(number, _overrides(path.parent)), metrics)
         if run.state == "done":
             runs[metrics["name"]].append(run)
+    if not runs:
+        raise FileNotFoundError(f"no metrics.json below {[str(folder) for folder in folders]}; give folders of runs")
     found = {
         _heading(name, setting): Collected(setting, [paths[job.number].parent for job in setting.jobs])
         for name, jobs in runs.items()

@@ -1,12 +1,14 @@
 """Curves over training steps: one panel per logged number, one line per setting, a band for its seeds."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
+
+from hrda_lit.sweeps.plots import figure_png
 
 Curve = dict[int, list[float]]  # the value of every run, by training step
 
@@ -33,30 +35,28 @@ def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> bytes:
     """Draw mean and sample standard deviation over steps.
 
     Args:
-        curves: by number, then by setting; empty ones are left out.
+        curves: by number, then by setting, the same ones for every number; empty curves are left out.
 
     Returns:
         A PNG file.
     """
     figure = Figure(figsize=(5 * len(curves) + 0.5, 3.8), layout="constrained")
-    settings = list(dict.fromkeys(setting for lines in curves.values() for setting in lines))
     for axes, (number, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-        for setting, curve in lines.items():
-            if not curve:
-                continue
-            colour = f"C{settings.index(setting) % 10}"
-            centre = [mean(values) for values in curve.values()]
-            spread = [stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
-            axes.plot(list(curve), centre, color=colour, label=setting, marker="." if len(curve) < 20 else None)
-            low = [c - s for c, s in zip(centre, spread, strict=True)]
-            high = [c + s for c, s in zip(centre, spread, strict=True)]
-            axes.fill_between(list(curve), low, high, color=colour, alpha=0.2, linewidth=0)
+        for index, (setting, curve) in enumerate(lines.items()):
+            if curve:
+                _line(axes, curve, setting, f"C{index}")
         axes.set(xlabel="training step", title=number)
         axes.grid(alpha=0.3)
         axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return figure_png(figure)
+
+
+def _line(axes: Axes, curve: Curve, setting: str, colour: str) -> None:
+    centre = [mean(values) for values in curve.values()]
+    spread = [stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
+    axes.plot(list(curve), centre, color=colour, label=setting, marker="." if len(curve) < 20 else None)
+    low, high = ([c + sign * s for c, s in zip(centre, spread, strict=True)] for sign in (-1, 1))
+    axes.fill_between(list(curve), low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def _read(path: Path, number: str) -> dict[int, float]:

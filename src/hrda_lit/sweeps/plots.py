@@ -38,6 +38,11 @@ def draw(some: Sequence[Setting]) -> bytes:
             _dots(axes, some, key)
     else:
         figure = _heat_maps(some, keys)
+    return figure_png(figure)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Encode a figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
