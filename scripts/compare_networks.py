@@ -28,8 +28,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if strange := [given for given in arguments.networks if "=" not in given]:
         parser.error(f"got {strange}, need title=checkpoint")
+    checkpoints = dict(given.split("=", 1) for given in arguments.networks)
+    if len(checkpoints) < len(arguments.networks):
+        parser.error(f"got {arguments.networks}, need a title of its own for each network")
     try:
-        sheet, columns = compare(dict(given.split("=", 1) for given in arguments.networks), arguments.images)
+        sheet, columns = compare(checkpoints, arguments.images)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     write_atomically(arguments.output, png(panels(sheet, columns)))

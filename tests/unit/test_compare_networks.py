@@ -50,6 +50,7 @@ def test_what_cannot_be_shown_is_refused(networks: dict[str, Path], tmp_path: Pa
     for arguments, message in (
         (["last.ckpt"], "need title=checkpoint"),
         (["hrda=none.ckpt"], "no checkpoint at none.ckpt"),
+        ([hrda, hrda], "need a title of its own for each network"),
         ([hrda, "--images", "2"], "there are 2 validation images, got the numbers [2]"),
     ):
         done = run(output, *arguments)

@@ -1,17 +1,16 @@
 """Curves over training steps, from the files that runs leave."""
 
-import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.curves import draw_curves, read_curve
+from tests.plots import share_of
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "plot_curves.py"
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours of a line
@@ -24,11 +23,6 @@ def write(folder: Path, name: str, rows: list[tuple[int, str, str]]) -> Path:
     lines = ["epoch,step,train/pseudo/q,val/miou", *(f"0,{step},{q},{miou}" for step, q, miou in rows)]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     return folder
-
-
-def share_of(png: bytes, colour: tuple[int, int, int]) -> float:
-    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    return float((np.abs(picture - colour).max(axis=-1) <= 3).mean())
 
 
 def test_values_are_gathered_at_the_steps_that_all_runs_have(tmp_path: Path) -> None:

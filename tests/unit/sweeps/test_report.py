@@ -1,21 +1,17 @@
 """sweep.csv, sweep.txt and sweep.png from the files of jobs."""
 
 import csv
-import io
 import json
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from hrda_lit.sweeps.jobs import Job, begin, fail
 from hrda_lit.sweeps.plots import draw
 from hrda_lit.sweeps.report import write
 from hrda_lit.sweeps.settings import settings
-
-VIRIDIS_TOP = (253, 231, 36)  # matplotlib's colour of the largest value
+from tests.plots import VIRIDIS_TOP, share_of, width
 
 
 def rows_of(sweep: Path) -> list[dict[str, str]]:
@@ -70,13 +66,8 @@ def jobs_of(**keys: list[str]) -> list[Job]:
     return [Job(number, asked, 0.1 + number / 100, {"road": 0.1}) for number, asked in enumerate(combinations)]
 
 
-def pixels(jobs: list[Job]) -> np.ndarray:
-    with Image.open(io.BytesIO(draw(settings(jobs)))) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def share_of(picture: np.ndarray, colour: tuple[int, int, int]) -> float:
-    return float((np.abs(picture.astype(int) - colour).max(axis=-1) <= 3).mean())
+def plot(jobs: list[Job]) -> bytes:
+    return draw(settings(jobs))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +80,7 @@ def share_of(picture: np.ndarray, colour: tuple[int, int, int]) -> float:
     ],
 )
 def test_one_key_is_a_line(keys: dict[str, list[str]]) -> None:
-    picture = pixels(jobs_of(**keys))
+    picture = plot(jobs_of(**keys))
     assert share_of(picture, (31, 119, 180)) > 0.0002  # the first colour of a line
     assert share_of(picture, VIRIDIS_TOP) < 0.0005
 
@@ -97,21 +88,21 @@ def test_one_key_is_a_line(keys: dict[str, list[str]]) -> None:
 def test_two_keys_are_a_heat_map_and_more_are_several() -> None:
     two = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
     three = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"], s_T=["1", "2"])
-    assert share_of(pixels(two), VIRIDIS_TOP) > 0.05  # one cell of four
-    assert share_of(pixels(three), VIRIDIS_TOP) > 0.02  # one cell of eight: the scale is shared
-    assert pixels(three).shape[1] > pixels(two).shape[1]
+    assert share_of(plot(two), VIRIDIS_TOP) > 0.05  # one cell of four
+    assert share_of(plot(three), VIRIDIS_TOP) > 0.02  # one cell of eight: the scale is shared
+    assert width(plot(three)) > width(plot(two))
 
 
 def test_cells_without_a_result_are_grey() -> None:
     jobs = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
     grey = (211, 211, 211)
-    assert share_of(pixels(jobs), grey) < 0.01
+    assert share_of(plot(jobs), grey) < 0.01
     jobs[0] = Job(0, jobs[0].overrides, reason="broken")
-    assert share_of(pixels(jobs), grey) > 0.05
+    assert share_of(plot(jobs), grey) > 0.05
 
 
 def test_a_random_search_is_dots_and_a_sweep_that_failed_altogether_can_be_drawn() -> None:
     scattered = [Job(n, {"tau": str(n / 10), "alpha": str((n * 7 % 10) / 10)}, n / 10) for n in range(10)]
-    assert share_of(pixels(scattered), VIRIDIS_TOP) < 0.0005
+    assert share_of(plot(scattered), VIRIDIS_TOP) < 0.0005
     for keys in ({"tau": ["1", "2"]}, {"tau": ["1", "2"], "s_T": ["1", "2"]}):
-        pixels([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
+        plot([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
