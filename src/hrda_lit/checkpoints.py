@@ -1,5 +1,6 @@
 """A trained model from one file: weights and the config they were trained with."""
 
+import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.data.classes import Classes
+from hrda_lit.files import write_atomically
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.inference import Inference
 from hrda_lit.networks.segmentor import Segmentor
@@ -86,6 +88,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "wrote, or convert a released one with scripts/convert_checkpoint.py."
         )
     return content
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values as a torch file; a reader sees the old file or the new one."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def network_state(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:

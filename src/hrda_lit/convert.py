@@ -1,6 +1,5 @@
 """Released checkpoints of HRDA, DAFormer and MIC become ours and back; MiT's weights change their layout."""
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import ConfigError, build_dataset, build_network, check_numbers
-from hrda_lit.checkpoints import network_state, read_checkpoint
+from hrda_lit.checkpoints import network_state, read_checkpoint, write_checkpoint
 from hrda_lit.files import write_atomically
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks import mit_keys
@@ -60,7 +59,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, overrides: Sequen
         check_keys(expected, state, f"the {name} of {source} does not fit experiment {config.name}")
         ours |= {f"{name}.{key}": value for key, value in from_official(state).items()}
     plain = OmegaConf.to_container(config, resolve=True)
-    _save({"state_dict": ours, CONFIG_KEY: plain, OFFICIAL_KEY: kept}, Path(target))
+    write_checkpoint(Path(target), {"state_dict": ours, CONFIG_KEY: plain, OFFICIAL_KEY: kept})
     left = ", the optimizer's state left out" if wrapped and "optimizer" in entries else ""
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors kept for the way back{left}"
 
@@ -92,7 +91,8 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
         renamed = to_official(state, multires="attention" in config.network)
         official |= {kept["prefixes"][name] + key: value for key, value in renamed.items()}
     official |= kept["unread"]
-    _save(official if kept["around"] is None else {**kept["around"], "state_dict": official}, Path(target))
+    whole = official if kept["around"] is None else {**kept["around"], "state_dict": official}
+    write_checkpoint(Path(target), whole)
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors put back"
 
 
@@ -119,7 +119,7 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     if Path(target).suffix == ".safetensors":
         write_atomically(Path(target), safetensors.torch.save(converted))
     else:
-        _save(converted, Path(target))
+        write_checkpoint(Path(target), converted)
     return f"{target}: {len(converted)} tensors in the {layout} layout"
 
 
@@ -204,9 +204,3 @@ def _meta(config: DictConfig) -> dict[str, Any]:
 
 def _counts(networks: Mapping[str, State]) -> str:
     return ", ".join(f"{name} of {len(state)} tensors" for name, state in networks.items() if state)
-
-
-def _save(content: Any, path: Path) -> None:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())

@@ -1,7 +1,6 @@
 """Files that other people wrote become ours and back by one command, or are refused in one sentence."""
 
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from hrda_lit.networks.mit_keys import to_official as mit_to_official
 from hrda_lit.networks.official_keys import to_official
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.train import train
+from tests.scripts import SCRIPTS, run_script
 
 from .compose import smoke
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_checkpoint.py"
 SIZES = {"embed_dims": [8, 16, 20, 32], "depths": [1, 2, 1, 1]}
 TINY = (
     "experiment=daformer_gta",
@@ -30,10 +29,6 @@ TINY = (
     *(f"+network.backbone.options.{key}={value}" for key, value in SIZES.items()),
     "network.head.channels=8",
 )
-
-
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +49,9 @@ def test_command_there_and_back(
 ) -> None:
     def convert(*arguments: object) -> str:
         # In this process, because a new one would load torch for seconds.
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-        runpy.run_path(str(SCRIPT), run_name="__main__")
+        script = str(SCRIPTS / "convert_checkpoint.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(script, run_name="__main__")
         return capsys.readouterr().out
 
     state = {"model." + key: value for key, value in official.items()}
@@ -138,7 +134,7 @@ def test_overrides_that_do_not_fit(overrides: list[str], sentence: str) -> None:
 
 def test_a_file_that_needs_code_is_refused_by_name(tmp_path: Path) -> None:
     torch.save({"meta": {"seed": np.float64(1)}, "state_dict": {}}, tmp_path / "official.pth")
-    done = command("to-ours", tmp_path / "official.pth", tmp_path / "ours.ckpt")
+    done = run_script("convert_checkpoint", "to-ours", tmp_path / "official.pth", tmp_path / "ours.ckpt")
     assert done.returncode == 1
     assert "it holds more than tensors (numpy" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -219,6 +215,6 @@ def test_mit_with_wrong_keys(
 
 @pytest.mark.parametrize("arguments", [("--help",), ("to-ours", "--help"), ("mit", "--help")])
 def test_help(arguments: tuple[str, ...]) -> None:
-    done = command(*arguments)
+    done = run_script("convert_checkpoint", *arguments)
     assert done.returncode == 0
     assert "usage: convert_checkpoint.py" in done.stdout

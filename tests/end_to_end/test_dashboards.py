@@ -15,7 +15,8 @@ import timm
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from tests.scripts import SCRIPTS
+
 RARE = "data.rare_class={temperature:0.01,min_pixels:1,accept_ratio:1,max_tries:2}"
 SCALARS = {
     *(f"train/loss/{name}" for name in ("source", "feature_distance", "mixed", "masked")),
@@ -81,7 +82,7 @@ def read(run_dir: Path) -> Offline:
 
 
 def dashboard() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wandb_dashboard", ROOT / "scripts" / "wandb_dashboard.py")
+    spec = importlib.util.spec_from_file_location("wandb_dashboard", SCRIPTS / "wandb_dashboard.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,6 @@
 """A graph that runs without this library gives the network's logits."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import onnxruntime
@@ -13,9 +11,9 @@ from hrda_lit.checkpoints import Trained, load_trained
 from hrda_lit.export import export
 from hrda_lit.networks.inference import Whole
 from hrda_lit.ops.normalise import renormalise
+from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "export_onnx.py"
 MIT = (
     "network.backbone.name=mit_b0",
     "+network.backbone.options.embed_dims=[8,16,40,64]",
@@ -37,8 +35,7 @@ def expected(trained: Trained, image: torch.Tensor) -> torch.Tensor:
 
 def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "hrda.onnx"
-    command = [sys.executable, str(SCRIPT), str(checkpoint), str(path), "--dynamic", "batch", "size"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script("export_onnx", checkpoint, path, "--dynamic", "batch", "size")
     assert done.returncode == 0, done.stderr
     assert "logits differ by at most" in done.stdout
 

@@ -1,7 +1,5 @@
 """Networks side by side, against the predictions of each alone."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +9,10 @@ from PIL import Image
 
 from hrda_lit.pictures import colourise
 from hrda_lit.predictor import Predictor
+from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_networks.py"
 TITLE = 16  # pixels above each picture
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +23,9 @@ def networks(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> dict[
 
 def test_a_row_per_image_and_a_column_per_network(networks: dict[str, Path], tmp_path: Path, demo_root: Path) -> None:
     output = tmp_path / "compare.png"
-    done = run(str(output), *(f"{name}={path}" for name, path in networks.items()), "--images", "1", "0")
+    done = run_script(
+        "compare_networks", output, *(f"{name}={path}" for name, path in networks.items()), "--images", "1", "0"
+    )
     assert done.returncode == 0, done.stderr
 
     sheet = np.asarray(Image.open(output))
@@ -53,7 +49,7 @@ def test_what_cannot_be_shown_is_refused(networks: dict[str, Path], tmp_path: Pa
         ([hrda, hrda], "need a title of its own for each network"),
         ([hrda, "--images", "2"], "there are 2 validation images, got the numbers [2]"),
     ):
-        done = run(output, *arguments)
+        done = run_script("compare_networks", output, *arguments)
         assert done.returncode == 2
         assert message in done.stderr
     assert not Path(output).exists()

@@ -1,15 +1,9 @@
 """The table over several runs: mean and spread by experiment."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "results_table.py"
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+from tests.scripts import run_script
 
 
 def write(folder: Path, name: str, road: float, train: float | None) -> None:
@@ -22,10 +16,10 @@ def test_runs_of_one_name_are_averaged_and_sorted(tmp_path: Path) -> None:
     for seed, score in enumerate((0.5, 0.6, 0.7)):
         write(tmp_path / "sweep" / str(seed), "hrda", score, None)
     write(tmp_path / "single", "source_only", 0.3, None)
-    rows = run(str(tmp_path), "--markdown").stdout.strip().splitlines()
+    rows = run_script("results_table", tmp_path, "--markdown").stdout.strip().splitlines()
     assert rows[0] == "| experiment | runs | mIoU | road |"  # a class that never occurs has no column
     assert rows[2:] == ["| source_only | 1 | 30.0 | 30 |", "| hrda | 3 | 60.0 ± 10.0 | 60 |"]
-    assert "60.0 ± 10.0" in run(str(tmp_path)).stdout
+    assert "60.0 ± 10.0" in run_script("results_table", tmp_path).stdout
 
 
 def test_runs_that_were_asked_for_different_things_are_not_averaged(tmp_path: Path) -> None:
@@ -34,11 +28,11 @@ def test_runs_that_were_asked_for_different_things_are_not_averaged(tmp_path: Pa
         write(folder, "hrda", score, None)
         (folder / ".hydra").mkdir()
         (folder / ".hydra" / "overrides.yaml").write_text(f"- {asked}\n- seed={index}\n- data_root=/{index}\n")
-    rows = run(str(tmp_path), "--markdown").stdout.strip().splitlines()
+    rows = run_script("results_table", tmp_path, "--markdown").stdout.strip().splitlines()
     assert rows[2:] == ["| hrda, lambda_d=0 | 2 | 30.0 ± 14.1 | 30 |", "| hrda, lambda_d=1 | 1 | 90.0 | 90 |"]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    done = run(str(tmp_path))
+    done = run_script("results_table", tmp_path)
     assert done.returncode == 2
     assert "no metrics.json below" in done.stderr

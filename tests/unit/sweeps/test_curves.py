@@ -1,8 +1,6 @@
 """Curves over training steps, from the files that runs leave."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,8 @@ from PIL import Image
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.curves import draw_curves, read_curve
 from tests.plots import share_of
+from tests.scripts import run_script
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "plot_curves.py"
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours of a line
 
 
@@ -60,19 +58,14 @@ def test_every_setting_has_its_colour_and_spread_makes_a_band() -> None:
 def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "0", "hrda", [(9, "0.5", ""), (9, "", "0.3")])
     output = tmp_path / "curves.png"
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(SCRIPT), str(output), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
     for arguments, message in (
         ([str(tmp_path / "none")], "no metrics.json below"),
         ([str(tmp_path / "runs"), "--numbers", "train/loss/masked"], "no run logged ['train/loss/masked']"),
     ):
-        refused = run(*arguments)
+        refused = run_script("plot_curves", output, *arguments)
         assert refused.returncode == 2
         assert message in refused.stderr
     assert not output.exists()
-    done = run(str(tmp_path / "runs"))
+    done = run_script("plot_curves", output, tmp_path / "runs")
     assert "val/miou, train/pseudo/q of 1 runs" in done.stdout, done.stderr
     assert Image.open(output).width > 1000

@@ -1,0 +1,101 @@
+"""Take a trained network's BatchNorm statistics anew, from unlabelled target crops; no weight changes.
+
+    python scripts/target_batchnorm.py last.ckpt adapted.ckpt
+    python -m hrda_lit.evaluate checkpoint=adapted.ckpt
+
+It tells how much of an adaptation these statistics alone are worth: apply it to a source-only run. Crops are drawn as
+in training, from the target of the run's config. Li et al., Revisiting Batch Normalization For Practical Domain
+Adaptation, 2016.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader
+
+from hrda_lit.build import build_datamodule
+from hrda_lit.checkpoints import choose_device, load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.data.draws import TargetDraws
+from hrda_lit.data.step_batches import StepBatches
+from hrda_lit.data.workers import worker_options
+from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.ops import rng
+
+
+def main() -> None:
+    """Read the command line, adapt, and say what was written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="of hrda_lit.train")
+    parser.add_argument("output", type=Path, help="the checkpoint to write; it holds the adapted network alone")
+    parser.add_argument("--model", choices=("student", "teacher"), help="(default: the one that training validated)")
+    parser.add_argument("--batches", type=int, default=100, help="of the run's batch size (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.batches < 1:
+        parser.error(f"got {arguments.batches} batches, need at least 1")
+    try:
+        layers = adapt(arguments.checkpoint, arguments.output, arguments.model, arguments.batches)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{arguments.output} has the statistics of {arguments.batches} target batches in {layers} BatchNorm layers")
+
+
+def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> int:
+    """Write a checkpoint whose BatchNorm statistics are those of target crops.
+
+    Args:
+        checkpoint: of `hrda_lit.train`.
+        output: where to write.
+        model: "student" or "teacher"; None: the one that training validated.
+        batches: how many, of the run's batch size.
+
+    Returns:
+        How many layers have new statistics.
+
+    Raises:
+        FileNotFoundError: if the checkpoint or the target are missing.
+        ValueError: if the checkpoint does not fit, or a target image cannot be used.
+    """
+    network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
+    data = build_datamodule(config, needs_target=True)
+    assert data.target is not None
+    samples = data.target.files(data.splits["target"], labelled=False)
+    loader: DataLoader[Any] = DataLoader(
+        TargetDraws(data.target, samples, data.pipeline, config.seed),
+        batch_sampler=StepBatches(0, batches, data.loading.batch_size),
+        **worker_options(data.loading.num_workers),
+    )
+    torch.manual_seed(config.seed)  # of dropout, which is on as in training
+    update_bn(_images(loader), _Training(network), next(network.parameters()).device)
+    state = {f"{model}.{name}": value.cpu() for name, value in network.state_dict().items()}
+    evaluated = {**read_checkpoint(checkpoint)[CONFIG_KEY], "evaluate": model}
+    write_checkpoint(output, {"state_dict": state, CONFIG_KEY: evaluated})
+    return sum(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
+
+
+class _Training(nn.Module):
+    """Call a segmentor as its training does, with nothing but an image."""
+
+    def __init__(self, network: Segmentor) -> None:
+        super().__init__()
+        self.network, self.generator = network, rng.generator("target_batchnorm")
+
+    def forward(self, image: Tensor) -> Supervised:
+        supervised: Supervised = self.network(image, self.generator)
+        return supervised
+
+
+def _images(loader: DataLoader[Any]) -> Iterator[Tensor]:
+    return (batch["image"] for batch in track(loader, "target crops", transient=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The table of pseudo-label quality, against pixels counted one class at a time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrda_lit.build import build_dataset
+from hrda_lit.predictor import Predictor
+from tests.scripts import run_script
+from tests.trained import write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:
+    path = tmp_path_factory.mktemp("hrda") / "last.ckpt"
+    return write_checkpoint(path, "hrda_demo", f"data_root={demo_root}")
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> str:
+    return f"{100 * part.sum() / whole.sum():.1f}" if whole.any() else "absent"
+
+
+def expected(path: Path, model: str) -> tuple[float, list[list[str]]]:
+    """Return a threshold that half of the pixels pass, and the table for it."""
+    predictor = Predictor(path, model)
+    dataset = build_dataset(predictor.config.val, "val")
+    pairs = [dataset.read(sample) for sample in dataset.files("val", labelled=True)]
+    results = [predictor(image.permute(1, 2, 0).contiguous().numpy()) for image, _ in pairs]
+    label = np.stack([label.numpy() for _, label in pairs if label is not None])
+    right = np.stack([result.label for result in results]) == label
+    confidence = np.stack([result.confidence for result in results])
+    tau = float(np.median(confidence))
+    sure = confidence >= tau
+    known = label != predictor.classes.ignore
+    where = {name: label == index for index, name in enumerate(predictor.classes.names)} | {"all pixels": known}
+    return tau, [
+        [name, share(of, known), share(right & of, of), share(sure & of, of), share(right & sure & of, sure & of)]
+        for name, of in where.items()
+    ]
+
+
+@pytest.mark.parametrize(("model", "arguments"), [("teacher", ()), ("student", ("--model", "student"))])
+def test_every_share_is_that_of_its_pixels(checkpoint: Path, model: str, arguments: tuple[str, ...]) -> None:
+    tau, rows = expected(checkpoint, model)
+    done = run_script("pseudo_labels", checkpoint, "--tau", tau, *arguments)
+    assert done.returncode == 0, done.stderr
+    printed = [line.split("│")[1:-1] for line in done.stdout.splitlines() if "│" in line]
+    assert [[cell.strip() for cell in cells] for cells in printed] == rows
+    assert f"hrda_demo, {model}, tau 0.05" in done.stdout  # hardly above 1 in 19: nothing was trained
+
+
+def test_without_a_threshold_the_run_s_own_is_used(checkpoint: Path) -> None:
+    assert "tau 0.968" in run_script("pseudo_labels", checkpoint).stdout
+
+
+def test_what_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["none.ckpt"], "no checkpoint at none.ckpt"),
+        ([str(checkpoint), "--tau", "1.5"], "tau must lie in [0, 1], got 1.5"),
+    ):
+        done = run_script("pseudo_labels", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
