@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints import choose_device, load_trained, read_checkpoint, write_checkpoint
-from hrda_lit.data.draws import TargetDraws
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.data.workers import worker_options
 from hrda_lit.module import CONFIG_KEY
@@ -67,9 +66,8 @@ def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> in
     network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
     data = build_datamodule(config, needs_target=True)
     assert data.target is not None
-    samples = data.target.files(data.splits["target"], labelled=False)
     loader: DataLoader[Any] = DataLoader(
-        TargetDraws(data.target, samples, data.pipeline, config.seed),
+        data.target_draws(data.target),
         batch_sampler=StepBatches(0, batches, data.loading.batch_size),
         **worker_options(data.loading.num_workers),
     )

@@ -122,8 +122,19 @@ class UDADataModule(L.LightningDataModule):
             rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names)
         self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare)
         if self.target is not None:
-            targets = self.target.files(self.splits["target"], labelled=False)
-            self._target_draws = TargetDraws(self.target, targets, self.pipeline, seed)
+            self._target_draws = self.target_draws(self.target)
+
+    def target_draws(self, target: FolderDataset) -> TargetDraws:
+        """List the files of the target and make its draws; no image is read.
+
+        Args:
+            target: data to adapt to.
+
+        Raises:
+            FileNotFoundError: if there is no image.
+        """
+        samples = target.files(self.splits["target"], labelled=False)
+        return TargetDraws(target, samples, self.pipeline, self.loading.seed)
 
     def train_dataloader(self) -> dict[str, StepLoader]:
         """Make the loaders of the steps that the trainer has still to do.
