@@ -20,7 +20,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from hrda_lit.build import build_dataset
 from hrda_lit.ops.checks import require_share
 from hrda_lit.predictor import Predictor
-from hrda_lit.results import Measures, table
+from hrda_lit.scoring.results import Measures, table
 
 
 def main() -> None:

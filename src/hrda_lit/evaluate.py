@@ -14,7 +14,7 @@ from hrda_lit.errors import USER_ERRORS, sentence
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hrda_lit.breakdown import Tally
+    from hrda_lit.scoring.breakdown import Tally
     from hrda_lit.checkpoints import Trained
     from hrda_lit.data.draws import ValImages
     from hrda_lit.networks.inference import Inference
@@ -96,7 +96,7 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from rich.progress import track
     from torch.utils.data import DataLoader
 
-    from hrda_lit.breakdown import Tally, structure
+    from hrda_lit.scoring.breakdown import Tally, structure
     from hrda_lit.data.workers import worker_options
 
     tallies: dict[str, Tally] = {}
@@ -129,8 +129,8 @@ def _report(
 ) -> float:
     from pathlib import Path
 
-    from hrda_lit import results
-    from hrda_lit.metrics import class_iou, mean_iou
+    from hrda_lit.scoring import results
+    from hrda_lit.scoring.iou import class_iou, mean_iou
 
     folder, classes = Path(config.run_dir), trained.classes
     scores = {

@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
-from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.inference import Inference
 from hrda_lit.networks.segmentor import Segmentor

@@ -86,8 +86,8 @@ def _quieten() -> None:
 def _report(module: "UDAModule", config: DictConfig) -> float:
     from pathlib import Path
 
-    from hrda_lit.metrics import mean_iou
-    from hrda_lit.results import print_iou, write_metrics
+    from hrda_lit.scoring.iou import mean_iou
+    from hrda_lit.scoring.results import print_iou, write_metrics
 
     if module.iou is None or not module.trainer.is_global_zero:
         return float("nan")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import classes_from
 from hrda_lit.methods.base import supervise
-from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, Supervised
 from hrda_lit.ops.boxes import Box, whole
 from hrda_lit.ops.classmix import batch_classes, class_mask, paste

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrda_lit.breakdown import BANDS, SIZES, Tally, border_distance, structure
+from hrda_lit.scoring.breakdown import BANDS, SIZES, Tally, border_distance, structure
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.rng import generator
 

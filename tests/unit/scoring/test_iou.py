@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.metrics import class_iou, mean_iou, mean_ious
+from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
 from hrda_lit.ops.rng import generator
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.metrics import class_iou, mean_iou
+from hrda_lit.scoring.iou import class_iou, mean_iou
 
 WIDTHS = (2, 4, 8, 16)  # the last pixel of each band along the class borders
 SIDES = (32, 96)  # objects below 32 x 32 pixels are small, below 96 x 96 medium, as in COCO
