@@ -16,7 +16,7 @@ from hrda_lit.callbacks.pictures import TITLES
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.files import write_atomically
 from hrda_lit.pictures import Picture, colourise, grey, panels, png
-from hrda_lit.predictor import Predictor
+from hrda_lit.predicting.predictor import Predictor
 
 
 def main() -> None:

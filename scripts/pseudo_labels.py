@@ -19,7 +19,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.build import build_dataset
 from hrda_lit.ops.checks import require_share
-from hrda_lit.predictor import Predictor
+from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.scoring.results import Measures, table
 
 

@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hrda_lit.data.inputs import Inputs
-    from hrda_lit.predictions import PredictionFolder, Tally
-    from hrda_lit.predictor import Predictor
-    from hrda_lit.submission import Rules
+    from hrda_lit.predicting.inputs import Inputs
+    from hrda_lit.predicting.output import PredictionFolder, Tally
+    from hrda_lit.predicting.predictor import Predictor
+    from hrda_lit.predicting.submission import Rules
 
 __all__ = ["Predictor", "predict"]
 
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
     # On demand, so that --help need not wait for torch.
     if name != "Predictor":
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from hrda_lit.predictor import Predictor
+    from hrda_lit.predicting.predictor import Predictor
 
     return Predictor
 
@@ -45,9 +45,9 @@ def predict(config: DictConfig) -> "Tally":
     import torch
 
     from hrda_lit.checkpoints import choose_device
-    from hrda_lit.predictions import VIEWS, PredictionFolder, predict_all
-    from hrda_lit.predictor import Predictor, check_ids
-    from hrda_lit.submission import check_classes
+    from hrda_lit.predicting.output import VIEWS, PredictionFolder, predict_all
+    from hrda_lit.predicting.predictor import Predictor, check_ids
+    from hrda_lit.predicting.submission import check_classes
 
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
@@ -77,7 +77,7 @@ def _rules(config: DictConfig) -> "Rules | None":
     from omegaconf import OmegaConf
 
     from hrda_lit.build import ConfigError
-    from hrda_lit.submission import Rules
+    from hrda_lit.predicting.submission import Rules
 
     if config.submission is None:
         return None
@@ -101,8 +101,8 @@ def _checkpoint(config: DictConfig) -> "Path":
 
 def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
     from hrda_lit.build import build_dataset
-    from hrda_lit.data.inputs import find_inputs
-    from hrda_lit.submission import images_to_submit
+    from hrda_lit.predicting.inputs import find_inputs
+    from hrda_lit.predicting.submission import images_to_submit
 
     if (config.input is None) == (rules is None):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
@@ -129,7 +129,7 @@ def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs")
 
 
 def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
-    from hrda_lit.submission import pack
+    from hrda_lit.predicting.submission import pack
 
     labels = {f"{item.name}.png": folder.path("label", item.name) for item in inputs.items}
     target = folder.root / f"{rules.name}.zip"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hrda_lit.build import build_dataset
-from hrda_lit.predictor import Predictor
+from hrda_lit.predicting.predictor import Predictor
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 

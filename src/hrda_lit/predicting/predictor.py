@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
-from hrda_lit.data.inputs import Pixels, pixels, read_picture
+from hrda_lit.predicting.inputs import Pixels, pixels, read_picture
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.data.transforms import fitted_size, resize_image
 from hrda_lit.networks.inference import Inference

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from hrda_lit.data.inputs import find_inputs
+from hrda_lit.predicting.inputs import find_inputs
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 32, 48, 3), dtype=np.uint8)
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.data.inputs import Inputs, Item
-from hrda_lit.predictions import KINDS, PredictionFolder, Tally, predict_all
-from hrda_lit.predictor import Result
+from hrda_lit.predicting.inputs import Inputs, Item
+from hrda_lit.predicting.output import KINDS, PredictionFolder, Tally, predict_all
+from hrda_lit.predicting.predictor import Result
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 LABEL = np.random.default_rng(1).integers(0, 19, (5, 7), dtype=np.uint8)
@@ -114,7 +114,7 @@ def test_a_full_disk_stops_everything(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hrda_lit.predictions.write_atomically", full)
+    monkeypatch.setattr("hrda_lit.predicting.output.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         predict_all(Stand(), inputs(3), PredictionFolder(tmp_path, ["label"]), "train")
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from hrda_lit.data.video import VIDEO_SUFFIXES, count_frames, read_frames
+from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 Pixels = UInt8[np.ndarray, "H W 3"]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.data.inputs import Inputs, image_inputs
+from hrda_lit.predicting.inputs import Inputs, image_inputs
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.files import write_atomically
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.submission import Rules, check_archive, check_classes, images_to_submit, pack
+from hrda_lit.predicting.submission import Rules, check_archive, check_classes, images_to_submit, pack
 
 RULES = Rules("cityscapes", "test", 2, (4, 6), "cityscapes")
 NAMES = ["a_leftImg8bit.png", "b_leftImg8bit.png"]

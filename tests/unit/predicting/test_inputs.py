@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.inputs import find_inputs, read_picture
+from hrda_lit.predicting.inputs import find_inputs, read_picture
 
 
 def write(path: Path, size: tuple[int, int] = (4, 6), **options: object) -> Path:

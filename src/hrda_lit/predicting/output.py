@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.data.inputs import Inputs, Item
+from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.files import write_atomically, write_json
 from hrda_lit.pictures import grey
-from hrda_lit.predictor import Predictor, Result
+from hrda_lit.predicting.predictor import Predictor, Result
 
 VIEWS = ("attention", "context", "detail")
 RECORD = "predictions.json"

@@ -1,0 +1,1 @@
+"""Predicting pictures: what goes in, the predictor, what is written, archives for test servers."""
