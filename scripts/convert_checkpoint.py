@@ -23,7 +23,7 @@ def main() -> None:
 
 def _convert(arguments: argparse.Namespace) -> str:
     # Imported here, so that --help need not wait for torch.
-    from hrda_lit.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
+    from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
 
     if arguments.command == "to-ours":
         return checkpoint_to_ours(arguments.source, arguments.target, arguments.overrides)

@@ -16,7 +16,7 @@ def main() -> None:
     """Read the command line, export, and say what was measured."""
     arguments = _parser().parse_args()
     # Imported here, so that --help need not wait for torch.
-    from hrda_lit.export import export
+    from hrda_lit.exchange.export import export
 
     try:
         size = None if arguments.size is None else (arguments.size[0], arguments.size[1])

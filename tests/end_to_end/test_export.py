@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hrda_lit.checkpoints import Trained, load_trained
-from hrda_lit.export import export
+from hrda_lit.exchange.export import export
 from hrda_lit.networks.inference import Whole
 from hrda_lit.ops.normalise import renormalise
 from tests.scripts import run_script
@@ -83,7 +83,7 @@ def test_what_has_no_graph_is_refused(
 
 
 def test_a_graph_that_differs_is_not_written(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hrda_lit.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("hrda_lit.exchange.export.TOLERANCE", -1.0)
     with pytest.raises(ValueError, match=r"differ by .*nothing was written"):
         export(checkpoint, tmp_path / "a.pt2", size=(128, 128))
     assert not (tmp_path / "a.pt2").exists()

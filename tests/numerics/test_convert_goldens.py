@@ -9,7 +9,7 @@ from goldens import Golden
 from torch import Tensor
 
 from hrda_lit.checkpoints import load_trained
-from hrda_lit.convert import checkpoint_to_official, checkpoint_to_ours
+from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours
 
 FIVE = ("dataset@source=folder", "source.root=.", "source.classes={names:[a,b,c,d,e]}")
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
-from hrda_lit.networks.mit_keys import to_timm
+from hrda_lit.exchange.mit_keys import to_timm
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
 IMAGENET = "imagenet"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from hrda_lit.networks.mit_keys import to_official as mit_to_official
-from hrda_lit.networks.mit_keys import to_timm
+from hrda_lit.exchange.mit_keys import to_official as mit_to_official
+from hrda_lit.exchange.mit_keys import to_timm
 
 # official name -> ours, applied in order; HRDA wraps DAFormer's head as decode_head.head.
 _HEAD_RULES = (

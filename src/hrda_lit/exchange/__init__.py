@@ -1,0 +1,1 @@
+"""Networks from and to elsewhere: released checkpoints, other names of weights, graphs."""
