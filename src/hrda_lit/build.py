@@ -19,7 +19,7 @@ from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
 from hrda_lit.networks.fusion import MultiResFusion
-from hrda_lit.networks.inference import Inference, windowed
+from hrda_lit.inference.windows import Inference, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size

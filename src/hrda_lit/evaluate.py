@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hrda_lit.scoring.breakdown import Tally
     from hrda_lit.checkpoints import Trained
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.networks.inference import Inference
+    from hrda_lit.inference.windows import Inference
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.inference import Inference
+from hrda_lit.inference.windows import Inference
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator

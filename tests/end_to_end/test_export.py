@@ -9,7 +9,7 @@ import torch
 
 from hrda_lit.checkpoints import Trained, load_trained
 from hrda_lit.exchange.export import export
-from hrda_lit.networks.inference import Whole
+from hrda_lit.inference.windows import Whole
 from hrda_lit.ops.normalise import renormalise
 from tests.scripts import run_script
 from tests.trained import write_checkpoint

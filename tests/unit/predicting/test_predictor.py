@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hrda_lit.checkpoints import load_trained
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.networks.inference import Whole
+from hrda_lit.inference.windows import Whole
 from hrda_lit.predict import Predictor
 from tests.trained import write_checkpoint
 
@@ -126,7 +126,7 @@ def test_views_of_a_network_of_one_scale_are_refused(daformer: Path) -> None:
 
 
 def test_an_inference_of_ones_own_replaces_that_of_training(hrda: Path) -> None:
-    target = "hrda_lit.networks.inference.Slide"
+    target = "hrda_lit.inference.windows.Slide"
     named = Predictor(hrda, device="cpu", inference={"_target_": target, "_partial_": True, "stride": [16, 16]})
     assert named.inference.window == (128, 128)  # still that of the training crops
     assert named.inference.stride == (16, 16)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.networks.augmentation import Augmented
-from hrda_lit.networks.inference import Inference, Slide, Whole
+from hrda_lit.inference.augmented import Augmented
+from hrda_lit.inference.windows import Inference, Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 
 Builder = Callable[..., MultiResSegmentor]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hrda_lit.networks.inference import Slide, Whole
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.boxes import crop, sliding_boxes

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrda_lit.networks.inference import Inference, Predict, Slide, Whole
+from hrda_lit.inference.windows import Inference, Predict, Slide, Whole
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.normalise import renormalise
 

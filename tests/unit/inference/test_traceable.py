@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hrda_lit.networks.augmentation import Augmented
-from hrda_lit.networks.inference import Slide, Whole
-from hrda_lit.networks.traceable import ImageToLogits, TraceableSlide
+from hrda_lit.inference.augmented import Augmented
+from hrda_lit.inference.windows import Slide, Whole
+from hrda_lit.inference.traceable import ImageToLogits, TraceableSlide
 from hrda_lit.ops.normalise import MEAN, STD
 
 
