@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.data.demo import render_demo
+from hrda_lit.demo import render_demo
 
 
 @pytest.fixture(scope="session")

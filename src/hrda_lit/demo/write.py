@@ -12,9 +12,9 @@ from PIL import Image
 from rich.progress import track
 
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
-from hrda_lit.data.demo.appearance import expose
-from hrda_lit.data.demo.scene import draw_scene, rare_things
-from hrda_lit.data.demo.style import SOURCE, TARGET
+from hrda_lit.demo.appearance import expose
+from hrda_lit.demo.scene import draw_scene, rare_things
+from hrda_lit.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
 
 VERSION = 1  # raise it whenever the same seed gives other pictures

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
-from hrda_lit.data.demo.canvas import SCALE, Camera, Canvas, Raw
-from hrda_lit.data.demo.style import Style, draw
+from hrda_lit.demo.canvas import SCALE, Camera, Canvas, Raw
+from hrda_lit.demo.style import Style, draw
 
 # strength of the surface texture as a share of the brightness; what is missing has 0.04
 TEXTURE = {

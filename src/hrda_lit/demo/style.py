@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrda_lit.data.demo.canvas import HEIGHT, SCALE, WIDTH, Camera, Colour
+from hrda_lit.demo.canvas import HEIGHT, SCALE, WIDTH, Camera, Colour
 
 Range = tuple[float, float]
 

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from hrda_lit.data.demo.canvas import Canvas, Colour, Raw
-from hrda_lit.data.demo.style import Style, pick, shade
+from hrda_lit.demo.canvas import Canvas, Colour, Raw
+from hrda_lit.demo.style import Style, pick, shade
 
 GLASS: tuple[Colour, ...] = ((58, 66, 78), (84, 98, 116), (40, 44, 52), (150, 158, 160))
 TILES: tuple[Colour, ...] = ((120, 66, 52), (84, 80, 82), (104, 84, 72))

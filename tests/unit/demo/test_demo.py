@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.demo import render_demo, write
-from hrda_lit.data.demo.appearance import expose
-from hrda_lit.data.demo.canvas import SCALE, Camera
-from hrda_lit.data.demo.scene import draw_scene, rare_things
-from hrda_lit.data.demo.style import SOURCE, TARGET
+from hrda_lit.demo import render_demo, write
+from hrda_lit.demo.appearance import expose
+from hrda_lit.demo.canvas import SCALE, Camera
+from hrda_lit.demo.scene import draw_scene, rare_things
+from hrda_lit.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
 
 # raw ids that must occur, and those that no class has: 1 ego vehicle, 4 static

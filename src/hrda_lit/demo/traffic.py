@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from hrda_lit.data.demo.canvas import Canvas, Colour, Raw
-from hrda_lit.data.demo.street import strip
-from hrda_lit.data.demo.style import Style, pick, shade
+from hrda_lit.demo.canvas import Canvas, Colour, Raw
+from hrda_lit.demo.street import strip
+from hrda_lit.demo.style import Style, pick, shade
 
 PAINTS: tuple[Colour, ...] = (
     *((30, 32, 36), (70, 74, 80), (150, 154, 160), (224, 226, 228)),

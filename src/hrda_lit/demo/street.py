@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from hrda_lit.data.demo.canvas import HEIGHT, SCALE, WIDTH, Canvas, Colour, Raw
-from hrda_lit.data.demo.rows import draw_tree
-from hrda_lit.data.demo.style import Style, pick, shade, tint
+from hrda_lit.demo.canvas import HEIGHT, SCALE, WIDTH, Canvas, Colour, Raw
+from hrda_lit.demo.rows import draw_tree
+from hrda_lit.demo.style import Style, pick, shade, tint
 
 NEAR, HORIZON = 2.2, 220.0  # metres: the road is drawn between them
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hrda_lit.data.demo.canvas import Canvas, Colour, Raw
-from hrda_lit.data.demo.street import strip
-from hrda_lit.data.demo.style import pick, shade
+from hrda_lit.demo.canvas import Canvas, Colour, Raw
+from hrda_lit.demo.street import strip
+from hrda_lit.demo.style import pick, shade
 
 CLOTHES: tuple[Colour, ...] = (
     (44, 50, 92),

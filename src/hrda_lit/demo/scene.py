@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 from PIL import ImageDraw
 
-from hrda_lit.data.demo import furniture, people, rows, street, traffic
-from hrda_lit.data.demo.canvas import HEIGHT, SCALE, WIDTH, Canvas, Raw
-from hrda_lit.data.demo.style import Style, place_camera
+from hrda_lit.demo import furniture, people, rows, street, traffic
+from hrda_lit.demo.canvas import HEIGHT, SCALE, WIDTH, Canvas, Raw
+from hrda_lit.demo.style import Style, place_camera
 from hrda_lit.ops.rng import fold
 
 Thing = tuple[float, Callable[[], None]]  # (depth it is sorted by, what draws it)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hrda_lit.data.demo.canvas import Canvas, Colour, Raw
-from hrda_lit.data.demo.style import pick, shade
+from hrda_lit.demo.canvas import Canvas, Colour, Raw
+from hrda_lit.demo.style import pick, shade
 
 STEEL: tuple[Colour, ...] = ((158, 168, 178), (174, 180, 184), (146, 160, 172))
 SIGNS: tuple[tuple[Colour, Colour], ...] = (
