@@ -8,7 +8,7 @@ Runs are gathered as by results_table.py; numbers are those in the head of a run
 import argparse
 from pathlib import Path
 
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.curves import draw_curves, read_curve
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.data.classes import Classes
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.inference.windows import Inference
 from hrda_lit.networks.segmentor import Segmentor

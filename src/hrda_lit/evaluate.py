@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.errors import USER_ERRORS, sentence
+from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hrda_lit.errors import USER_ERRORS, sentence
+from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -66,7 +66,7 @@ def _write_config(config: DictConfig) -> None:
 
     from omegaconf import OmegaConf
 
-    from hrda_lit.files import write_atomically
+    from hrda_lit.guards.files import write_atomically
 
     write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrda_lit.callbacks.media import send_confusion
 from hrda_lit.data.classes import Classes
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures import matrix, pil, png
 
 if TYPE_CHECKING:

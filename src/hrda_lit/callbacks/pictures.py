@@ -9,7 +9,7 @@ from torch import Tensor
 from hrda_lit.callbacks.media import Sheet, send_sheets
 from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.pictures import paint, panels, png
 

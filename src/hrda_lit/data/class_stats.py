@@ -13,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.data.folder import FolderDataset, Sample
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:

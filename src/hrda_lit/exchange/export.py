@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit.checkpoints import Trained, load_trained
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.inference.traceable import ImageToLogits

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hrda_lit.scoring.breakdown import Tally
 from hrda_lit.data.classes import Classes
-from hrda_lit.files import write_atomically, write_json
+from hrda_lit.guards.files import write_atomically, write_json
 from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
 
 Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hrda_lit.files import write_json
+from hrda_lit.guards.files import write_json
 
 
 class SweepTable(Callback):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hrda_lit.files import write_json
+from hrda_lit.guards.files import write_json
 
 SEED = "seed"
 

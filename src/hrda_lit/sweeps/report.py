@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hrda_lit.files import write_atomically
+from hrda_lit.guards.files import write_atomically
 from hrda_lit.sweeps.jobs import Job, read_all, swept_keys
 from hrda_lit.sweeps.plots import draw
 from hrda_lit.sweeps.settings import Setting, classes, collapses, settings, short, summary

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.files import write_atomically, write_json
+from hrda_lit.guards.files import write_atomically, write_json
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
