@@ -15,7 +15,7 @@ from hrda_lit.build import build_dataset
 from hrda_lit.callbacks.pictures import TITLES
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.pictures import Picture, colourise, grey, panels, png
+from hrda_lit.pictures.layers import Picture, colourise, grey, panels, png
 from hrda_lit.predicting.predictor import Predictor
 
 

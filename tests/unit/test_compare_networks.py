@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hrda_lit.pictures import colourise
+from hrda_lit.pictures.layers import colourise
 from hrda_lit.predicting.predictor import Predictor
 from tests.scripts import run_script
 from tests.trained import write_checkpoint

@@ -11,7 +11,7 @@ from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.pictures import paint, panels, png
+from hrda_lit.pictures.layers import paint, panels, png
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

@@ -10,7 +10,7 @@ from hrda_lit.methods.base import Seen
 from hrda_lit.ops.boxes import whole
 from hrda_lit.ops.decide import deciding
 from hrda_lit.ops.resize import resize
-from hrda_lit.pictures import Scene, errors, grey, photograph
+from hrda_lit.pictures.layers import Scene, errors, grey, photograph
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

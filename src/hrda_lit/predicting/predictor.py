@@ -23,7 +23,7 @@ from hrda_lit.data.transforms import fitted_size, resize_image
 from hrda_lit.inference.windows import Inference
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
-from hrda_lit.pictures import colourise
+from hrda_lit.pictures.layers import colourise
 
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.ops.normalise import normalise
-from hrda_lit.pictures import colourise, errors, grey, panels, photograph, png
+from hrda_lit.pictures.layers import colourise, errors, grey, panels, photograph, png
 
 
 def test_classes_have_their_colours_and_ignored_pixels_are_black() -> None:

@@ -1,0 +1,1 @@
+"""Pictures for people: layers over an image, sheets of panels, confusion matrices."""
