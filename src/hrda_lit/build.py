@@ -15,11 +15,11 @@ from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
+from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
 from hrda_lit.networks.fusion import MultiResFusion
-from hrda_lit.inference.windows import Inference, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size

@@ -13,8 +13,8 @@ from torch import Tensor
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.inference.windows import Inference
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import load_checked
 

@@ -14,10 +14,10 @@ from hrda_lit.guards.errors import USER_ERRORS, sentence
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hrda_lit.scoring.breakdown import Tally
     from hrda_lit.checkpoints import Trained
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.inference.windows import Inference
+    from hrda_lit.inference.base import Inference
+    from hrda_lit.scoring.breakdown import Tally
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from rich.progress import track
     from torch.utils.data import DataLoader
 
-    from hrda_lit.scoring.breakdown import Tally, structure
     from hrda_lit.data.workers import worker_options
+    from hrda_lit.scoring.breakdown import Tally, structure
 
     tallies: dict[str, Tally] = {}
     device = next(trained.network.parameters()).device

@@ -12,14 +12,14 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
+from hrda_lit.inference.base import Inference
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
-from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.inference.windows import Inference
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly
+from hrda_lit.scoring.iou import class_iou, mean_iou
 
 CONFIG_KEY = "hrda_lit_config"
 

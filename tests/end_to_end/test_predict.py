@@ -12,9 +12,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from PIL import Image
 
-from hrda_lit.predicting import predictor
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.predict import Predictor, predict
+from hrda_lit.predicting import predictor
 from hrda_lit.predicting.output import KINDS, Tally
 from tests.trained import write_checkpoint
 

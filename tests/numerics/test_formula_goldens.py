@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import classes_from
 from hrda_lit.methods.base import supervise
-from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, Supervised
 from hrda_lit.ops.boxes import Box, whole
 from hrda_lit.ops.classmix import batch_classes, class_mask, paste
@@ -20,6 +19,7 @@ from hrda_lit.ops.masking import block_mask
 from hrda_lit.ops.normalise import denormalise, renormalise
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.optim import AdamWPoly
+from hrda_lit.scoring.iou import class_iou, mean_iou
 
 CLASSES = classes_from("cityscapes")
 

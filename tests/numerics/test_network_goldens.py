@@ -7,9 +7,9 @@ import torch
 from goldens import Golden, build_segmentor
 from torch import Tensor
 
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.fusion import inside_box, pad_detail
-from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.boxes import Box, crop, sliding_boxes, whole
 from hrda_lit.ops.resize import resize

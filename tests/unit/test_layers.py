@@ -10,26 +10,28 @@ import pytest
 import hrda_lit
 
 ROOT = Path(hrda_lit.__file__).parent
-# The first part of a module's path below hrda_lit -> its floor.
+# A room below hrda_lit, or a file of it -> its floor; a file of its own goes before its room.
 FLOORS = {
-    "ops": 0,
-    "networks": 1, "data": 1, "optim": 1, "metrics": 1, "breakdown": 1, "files": 1, "errors": 1,
-    "methods": 2, "callbacks": 2, "pictures": 2, "sweeps": 2,
+    "ops": 0, "guards": 0,
+    "networks": 1, "data": 1, "demo": 1, "optim": 1, "exchange/mit_keys": 1, "exchange/official_keys": 1,
+    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5, "predictor": 5, "predictions": 5, "submission": 5,
-    "train": 6, "evaluate": 6, "predict": 6, "results": 6, "convert": 6, "export": 6,
+    "checkpoints": 5, "predicting": 5, "exchange": 5,
+    "train": 6, "evaluate": 6, "predict": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
-    "hydra": {"build", "checkpoints", "sweeps/callback", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", "sweeps/callback", "sweeps/collect", *COMMANDS},
+    "hydra": {"build", "checkpoints", "sweeps/callback", "exchange/convert", *COMMANDS},
+    "omegaconf": {"build", "checkpoints", "sweeps/callback", "sweeps/collect", "exchange/convert", *COMMANDS},
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media"},
-    "av": {"data/video"},
+    "av": {"predicting/video"},
     "matplotlib": {"sweeps/plots", "sweeps/curves"},
 }
+# What a room may know of the library, where that is less than its floor allows.
+NARROW = {"demo": {"demo", "data/classes", "guards/files", "ops/rng"}}
 
 
 class Import(NamedTuple):
@@ -60,6 +62,12 @@ def imports(source: str) -> Iterator[Import]:
     yield from walk(ast.parse(source), True)
 
 
+def floor(where: str) -> int | None:
+    """Return the floor of a file, given by its path or its dotted name below hrda_lit."""
+    room, _, rest = where.replace(".", "/").partition("/")
+    return FLOORS.get(f"{room}/{rest.partition('/')[0]}", FLOORS.get(room))
+
+
 def place(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").as_posix()
 
@@ -67,21 +75,23 @@ def place(path: Path) -> str:
 def complaints(where: str, source: str) -> list[str]:
     """Say in sentences what a module imports that it must not."""
     found = []
-    own = FLOORS.get(where.split("/")[0])
+    own, room = floor(where), where.split("/")[0]
     if own is None:
         return [f"{where} has no floor; add it to FLOORS in tests/unit/test_layers.py."]
     for made in imports(source):
         package, _, rest = made.module.partition(".")
         here = f"{where}.py line {made.line}"
-        if package == "hrda_lit" and rest.split(".")[0] in FLOORS:
-            floor = FLOORS[rest.split(".")[0]]
-            if floor > own:
-                found.append(f"{here}: floor {own} imports {made.module} of floor {floor}; move what is shared down.")
-        elif package in PLACES and not {where, where.split("/")[0]} & PLACES[package]:
+        if package == "hrda_lit" and (other := floor(rest)) is not None:
+            if other > own:
+                found.append(f"{here}: floor {own} imports {made.module} of floor {other}; move what is shared down.")
+            known = rest.replace(".", "/")
+            if room in NARROW and not {known, known.split("/")[0]} & NARROW[room]:
+                found.append(f"{here}: {room} knows {sorted(NARROW[room])} of the library alone, not {made.module}.")
+        elif package in PLACES and not {where, room} & PLACES[package]:
             found.append(f"{here}: {package} belongs to {sorted(PLACES[package])}; keep it there.")
         if package == "wandb" and made.at_import_time:
             found.append(f"{here}: wandb is optional; import it inside the function that needs it.")
-        if own == 0 and package not in {"torch", "jaxtyping", "hrda_lit"} | STANDARD:
+        if room == "ops" and package not in {"torch", "jaxtyping", "hrda_lit"} | STANDARD:
             found.append(f"{here}: ops know torch and the standard library alone, not {package}.")
     return found
 
@@ -114,6 +124,8 @@ def test_imports(path: Path) -> None:
         ("module", "from omegaconf import OmegaConf", "omegaconf belongs to"),
         ("callbacks/media", "import wandb", "wandb is optional"),
         ("surprise", "import math", "has no floor"),
+        ("exchange/mit_keys", "from hrda_lit.exchange.convert import x", "floor 1 imports hrda_lit.exchange.convert"),
+        ("demo/x", "from hrda_lit.data.folder import FolderDataset", "demo knows"),
     ],
 )
 def test_what_is_refused(where: str, source: str, sentence: str) -> None:
@@ -131,6 +143,8 @@ def test_what_is_refused(where: str, source: str, sentence: str) -> None:
         ("callbacks/media", "def f():\n    import wandb"),
         ("methods/x", "from hrda_lit.methods.base import Pass\nfrom hrda_lit.ops import boxes"),
         ("data/datamodule", "import lightning as L"),
+        ("networks/weights", "from hrda_lit.exchange.mit_keys import to_timm"),
+        ("demo/x", "from hrda_lit.data.classes import CITYSCAPES"),
     ],
 )
 def test_what_is_allowed(where: str, source: str) -> None:

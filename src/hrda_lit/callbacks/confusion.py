@@ -12,7 +12,8 @@ from torch import Tensor
 from hrda_lit.callbacks.media import send_confusion
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.pictures.layers import matrix, pil, png
+from hrda_lit.pictures.layers import pil, png
+from hrda_lit.pictures.matrix import matrix
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

@@ -1,20 +1,25 @@
 """The mean teacher: a moving average of the student."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import lightning as L
+from torch import nn
 
 from hrda_lit.ops.checks import require_share
 from hrda_lit.ops.ema import ema_update_
 
-if TYPE_CHECKING:
-    from hrda_lit.module import UDAModule
+
+class MeanTeacher(Protocol):
+    """What the callback needs of a LightningModule: a student and its moving average."""
+
+    student: nn.Module
+    teacher: nn.Module | None
 
 
 class EMATeacher(L.Callback):
     """Move the teacher towards the student at the start of every step.
 
-    The teacher lives in the LightningModule, so it is saved and resumed with everything else.
+    The teacher lives in the LightningModule, any `MeanTeacher`, so it is saved and resumed with everything else.
 
     Args:
         alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
@@ -36,6 +41,6 @@ class EMATeacher(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Update the teacher before it labels the batch."""
-        module = cast("UDAModule", pl_module)
+        module = cast("MeanTeacher", pl_module)
         if module.teacher is not None:
             ema_update_(module.teacher, module.student, trainer.global_step, self.alpha)

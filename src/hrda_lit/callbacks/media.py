@@ -12,7 +12,8 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
-from hrda_lit.pictures.layers import Picture, Scene, matrix, paint, panels, pil
+from hrda_lit.pictures.layers import Picture, Scene, paint, panels, pil
+from hrda_lit.pictures.matrix import matrix
 
 if TYPE_CHECKING:
     import wandb

@@ -1,1 +1,1 @@
-"""Images and labels: classes, readers, transforms, sampling, the data module, the demo."""
+"""Images and labels: classes, readers, transforms, sampling, the data module."""

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from hrda_lit.build import ConfigError, build_dataset, build_network, check_numbers
 from hrda_lit.checkpoints import network_state, read_checkpoint, write_checkpoint
+from hrda_lit.exchange import mit_keys
+from hrda_lit.exchange.official_keys import from_official, to_official
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.exchange import mit_keys
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.exchange.official_keys import from_official, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
 
 State = dict[str, Tensor]

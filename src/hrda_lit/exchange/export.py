@@ -16,9 +16,9 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import Trained, load_trained
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.inference.traceable import ImageToLogits
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.inference.traceable import ImageToLogits
 from hrda_lit.ops.normalise import renormalise
 from hrda_lit.ops.resize import low_resolution_size
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.inference.windows import Inference, Predict, windowed
+from hrda_lit.inference.base import Inference, Predict, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
 

@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrda_lit.inference.windows import Inference, Predict, Slide, Whole
+from hrda_lit.inference.base import Inference, Predict
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.normalise import renormalise
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 from hrda_lit.exchange.mit_keys import to_timm
+from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
 IMAGENET = "imagenet"

@@ -16,8 +16,6 @@ from hrda_lit.ops.normalise import denormalise
 
 Picture = UInt8[Tensor, "3 H W"]
 _TITLE = 16  # pixels, the height of PIL's built-in font with a margin
-_CELL = 24  # pixels, side of a cell of a confusion matrix
-_NAME = 96  # pixels, room for the name of a class
 
 
 class Scene(NamedTuple):
@@ -84,26 +82,6 @@ def paint(scenes: Mapping[str, Scene], classes: Classes) -> dict[str, Picture]:
     return pictures
 
 
-def matrix(counts: Int[Tensor, "C C"], classes: Classes) -> Picture:
-    """Paint a confusion matrix: a row is a label, its pixels' shares by prediction run from white to black.
-
-    Args:
-        counts: pixels by label (rows) and prediction (columns).
-        classes: names.
-    """
-    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
-    cells = (255 * (1 - shares)).round().byte().cpu().repeat_interleave(_CELL, 0).repeat_interleave(_CELL, 1)
-    side = cells.shape[0] + _NAME
-    sheet = Image.new("RGB", (side, side), "white")
-    for index, name in enumerate(classes.names):
-        tag = Image.new("RGB", (_NAME, _CELL), "white")
-        ImageDraw.Draw(tag).text((4, 6), name[:15], fill="black")
-        sheet.paste(tag, (0, _NAME + index * _CELL))
-        sheet.paste(tag.rotate(90, expand=True), (_NAME + index * _CELL, 0))
-    sheet.paste(Image.fromarray(cells.numpy()), (_NAME, _NAME))
-    return _tensor(sheet)
-
-
 def panels(pictures: Mapping[str, Picture], columns: int = 4) -> Image.Image:
     """Lay titled pictures out in a grid of cells as large as the first.
 
@@ -130,6 +108,11 @@ def pil(picture: Picture) -> Image.Image:
     return Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
+def picture(image: Image.Image) -> Picture:
+    """Turn Pillow's image into a picture."""
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+
+
 def png(image: Image.Image) -> bytes:
     """Encode as PNG."""
     buffer = io.BytesIO()
@@ -141,8 +124,4 @@ def _framed(scene: Scene) -> Picture:
     image = pil(scene.image)
     for box in scene.boxes.values():
         ImageDraw.Draw(image).rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline="red", width=3)
-    return _tensor(image)
-
-
-def _tensor(image: Image.Image) -> Picture:
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+    return picture(image)

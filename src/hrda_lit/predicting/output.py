@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.guards.files import write_atomically, write_json
 from hrda_lit.pictures.layers import grey
+from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor, Result
 
 VIEWS = ("attention", "context", "detail")

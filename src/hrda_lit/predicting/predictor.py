@@ -17,13 +17,13 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
-from hrda_lit.predicting.inputs import Pixels, pixels, read_picture
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.data.transforms import fitted_size, resize_image
-from hrda_lit.inference.windows import Inference
+from hrda_lit.inference.base import Inference
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.pictures.layers import colourise
+from hrda_lit.predicting.inputs import Pixels, pixels, read_picture
 
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels

@@ -12,9 +12,9 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.predicting.inputs import Inputs, image_inputs
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.predicting.inputs import Inputs, image_inputs
 
 
 @dataclass(frozen=True)

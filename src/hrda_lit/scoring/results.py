@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from hrda_lit.scoring.breakdown import Tally
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically, write_json
+from hrda_lit.scoring.breakdown import Tally
 from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
 
 Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.inference.augmented import Augmented
-from hrda_lit.inference.windows import Inference, Slide, Whole
+from hrda_lit.inference.base import Inference
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 
 Builder = Callable[..., MultiResSegmentor]

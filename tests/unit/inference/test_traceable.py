@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hrda_lit.inference.augmented import Augmented
-from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.inference.traceable import ImageToLogits, TraceableSlide
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.ops.normalise import MEAN, STD
 
 

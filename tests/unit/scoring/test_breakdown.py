@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrda_lit.scoring.breakdown import BANDS, SIZES, Tally, border_distance, structure
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.rng import generator
+from hrda_lit.scoring.breakdown import BANDS, SIZES, Tally, border_distance, structure
 
 CLASSES = Classes(("ground", "car", "sign", "sky"), ((0, 0, 0),) * 4, frozenset({1, 2}))
 UPPER = (2, 4, 8, 16, math.inf)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
 from hrda_lit.ops.rng import generator
+from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
 
 
 def test_iou_by_sets() -> None:

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrda_lit.scoring.breakdown import BANDS, SIZES, Tally, structure
 from hrda_lit.data.classes import CITYSCAPES, Classes
-from hrda_lit.scoring.results import iou_measures, print_and_write, print_iou, table, tally_measures, write_csv, write_metrics
+from hrda_lit.scoring.breakdown import BANDS, SIZES, Tally, structure
+from hrda_lit.scoring.results import (
+    iou_measures,
+    print_and_write,
+    print_iou,
+    table,
+    tally_measures,
+    write_csv,
+    write_metrics,
+)
 
 CLASSES = Classes(("ground", "car", "sky"), ((0, 0, 0),) * 3, frozenset({1}))
 IOU = torch.tensor([0.5, math.nan, 0.25], dtype=torch.double)
