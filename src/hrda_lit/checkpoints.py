@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.errors import USER_ERRORS
+from hrda_lit.guards.errors import USER_ERRORS, sentence
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights, require_tensors
-from hrda_lit.guards.trusted import TRAINING, plain_tree, require_buildable, require_keys
+from hrda_lit.guards.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor
@@ -31,7 +32,9 @@ STORED: dict[str, tuple[type, ...]] = {
     "tau": (int, float),
     "s_T": (int, float),
     "splits": (dict,),
+    "splits.val": (str, NoneType),
     "source": (dict,),
+    "val": (dict, NoneType),
     "inference": (dict,),
     "data.crop": (list,),
     "network.shrink": (int, float),
@@ -78,9 +81,11 @@ def load_trained(path: str | Path, model: str | None = None, device: str | torch
     state = network_state(content["state_dict"], model)
     if not state:
         raise ValueError(f"{path} holds no {model}, its method trains without one; choose model=student.")
-    require_finite_weights(state, path)
     with fitting(path):
+        require_finite_weights(state, path)
         classes = build_dataset(config.source, "source").classes
+        if config.val is not None:
+            _ = build_dataset(config.val, "val").classes
         # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
         with torch.device("meta"):
             check_keys(build_network(config, classes).state_dict(), state, f"{path} does not fit its own config")
@@ -117,14 +122,15 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
 
 @contextlib.contextmanager
 def fitting(path: str | Path) -> Iterator[None]:
-    """Name the file, where what it holds leads to an error that only a programmer could read."""
+    """Name the file in whatever what it holds leads to, also in errors that only a programmer could read."""
     try:
         yield
-    except USER_ERRORS:
-        raise
+    except USER_ERRORS as error:
+        reason = sentence(error)
+        raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ValueError(f"what {path} holds does not fit this library ({reason}); give another.") from error
+        reason = sentence(error)[:200]
+        raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason}); give another.") from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "wrote, or convert a released one with scripts/convert_checkpoint.py."
         )
     state = require_tensors(content["state_dict"], path)
-    return {**content, "state_dict": state, CONFIG_KEY: plain_tree(content[CONFIG_KEY], str(path))}
+    return {**content, "state_dict": state, CONFIG_KEY: trusted_values(content[CONFIG_KEY], str(path))}
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,8 @@ def blamed(path: str | Path) -> Iterator[None]:
         ValueError: if anything is raised inside.
     """
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are none, and that torch guesses about
+            yield
     # Odd bytes lead readers into errors of any kind.
     except Exception as error:
         raise ValueError(
@@ -107,7 +109,9 @@ def _check_records(path: Path) -> bool:
 
 
 def _is_dense(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_meta)
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return not (value.is_quantized or value.is_meta or value.is_nested)
 
 
 def _kind(value: object) -> str:
