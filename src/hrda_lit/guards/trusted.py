@@ -1,10 +1,11 @@
 """Configs that come from a file name nothing but the library's own parts, each in its place."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hrda_lit.guards.plain import REMEDY, Place, plain_tree, shortened
+from hrda_lit.guards.plain import REMEDY, Place, fault_at, plain_tree, shortened
 
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
 
@@ -39,6 +40,8 @@ MOVED = {
     "hrda_lit.networks.augmentation.Augmented": "hrda_lit.inference.augmented.Augmented",
     "hrda_lit.data.demo.render_demo": "hrda_lit.demo.render_demo",
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_DIRECTIVE = re.compile(r"_\w*_")  # what Hydra takes for an order rather than an argument
 
 
 def trusted_values(config: object, origin: str) -> dict[str, Any]:
@@ -55,8 +58,9 @@ def trusted_values(config: object, origin: str) -> dict[str, Any]:
         ValueError: if there is anything else inside than plain values.
     """
     tree = plain_tree(config, origin)
-    for _, node in _built(tree, ()):
-        node["_target_"] = MOVED.get(node["_target_"], node["_target_"])
+    for _, node in _nodes(tree, ()):
+        if isinstance(node, dict) and isinstance(name := node.get("_target_"), str):
+            node["_target_"] = MOVED.get(name, name)
     return tree
 
 
@@ -68,16 +72,40 @@ def require_buildable(tree: dict[str, Any], origin: str) -> None:
         origin: what errors call the file.
 
     Raises:
-        ValueError: if it does; names that the environment variable HRDA_LIT_TRUST lists are allowed.
+        ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or control
+            characters; names that the environment variable HRDA_LIT_TRUST lists are allowed.
     """
-    trusted = {name.strip() for name in os.environ.get(TRUST, "").split(",")} - {""}
-    for place, node in _built(tree, ()):
-        name = node["_target_"]
-        if name not in trusted and not _belongs(name, place):
-            raise ValueError(
-                f"the config in {origin} would build {name!r} as {'.'.join(place) or 'its root'}, which is no part of "
-                f"this library that belongs there; {REMEDY} Code of your own you allow with {TRUST}=<its full name>."
-            )
+    for place, node in _nodes(tree, ()):
+        if isinstance(node, dict):
+            _check_orders(node, place, origin)
+        if texts := [text for text in (node, *(node if isinstance(node, dict) else ())) if isinstance(text, str)]:
+            _check_texts(texts, place, origin)
+
+
+def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
+    for key in node:
+        if isinstance(key, str) and _DIRECTIVE.fullmatch(key) and key not in ("_target_", "_partial_"):
+            raise fault_at(place, f"the key {key!r}, which the library never writes", origin)
+    name, partial = node.get("_target_", ""), node.get("_partial_", False)
+    if not isinstance(name, str) or not isinstance(partial, bool):
+        raise fault_at(place, f"the _target_ {shortened(name)} with the _partial_ {shortened(partial)}", origin)
+    if "_target_" in node and name not in _trusted() and not _belongs(name, place):
+        raise ValueError(
+            f"the config in {origin} would build {shortened(name)} as {'.'.join(place) or 'its root'}, which is no "
+            f"part of this library that belongs there; {REMEDY[:-1]}, or allow code of your own with {TRUST}=<its name>."
+        )
+
+
+def _check_texts(texts: list[str], place: Place, origin: str) -> None:
+    for text in texts:
+        if "${" in text:
+            raise fault_at(place, f"the interpolation {shortened(text)}, where stored configs are resolved", origin)
+        if _CONTROL.search(text):
+            raise fault_at(place, f"control characters in {shortened(text)}", origin)
+
+
+def _trusted() -> set[str]:
+    return {name.strip() for name in os.environ.get(TRUST, "").split(",")} - {""}
 
 
 def require_keys(tree: dict[str, Any], wanted: Mapping[str, tuple[type, ...]], origin: str) -> None:
@@ -108,10 +136,9 @@ def _belongs(name: str, place: Place) -> bool:
     return name in BUILDABLE.get(".".join(place), ())
 
 
-def _built(node: Any, place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """List the nodes from which something would be built."""
-    if isinstance(node, dict) and "_target_" in node:
-        yield place, node
+def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """List every value of a tree with its place."""
+    yield place, node
     inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in inside:
-        yield from _built(value, (*place, str(key)))
+        yield from _nodes(value, (*place, str(key)))
