@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check test-fast test-all setup clean
+.PHONY: demo test check test-fast test-all test-floors setup clean
 
 demo: setup ## train HRDA on two drawn domains and show a table
 	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
@@ -20,6 +20,12 @@ test-fast: setup ## the tests that take less than a minute together
 test-all: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-floors: ## the fast tests with the oldest versions that pyproject.toml declares, in a .venv-floors of 8 GB
+	$(PYTHON) -m venv --clear .venv-floors
+	.venv-floors/bin/python -m pip install --quiet uv
+	.venv-floors/bin/python -m uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --editable '.[dev]'
+	.venv-floors/bin/python -m pytest -m "not slow"
+
 setup: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -30,4 +36,4 @@ setup: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist src/*.egg-info
+	rm -rf .venv .venv-floors build dist src/*.egg-info

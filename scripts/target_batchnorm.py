@@ -21,7 +21,7 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
-from hrda_lit.checkpoints import choose_device, load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.data.workers import worker_options
 from hrda_lit.module import CONFIG_KEY
@@ -64,7 +64,8 @@ def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> in
         ValueError: if the checkpoint does not fit, or a target image cannot be used.
     """
     network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
-    data = build_datamodule(config, needs_target=True)
+    with fitting(checkpoint):
+        data = build_datamodule(config, needs_target=True)
     assert data.target is not None
     loader: DataLoader[Any] = DataLoader(
         data.target_draws(data.target),

@@ -15,6 +15,7 @@ from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
+from hrda_lit.guards.paths import require_below
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
@@ -48,6 +49,7 @@ def check_numbers(config: DictConfig) -> None:
     # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
     if unknown := sorted(set(map(str, config)) - KEYS):
         raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
+    require_below(str(config.name), "name")  # of the run's folder
     for name in ("lambda_d", "tau", "alpha"):
         require_share(name, config[name])
     require_at_least("s_T", config.s_T, 1)
@@ -136,7 +138,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         FileNotFoundError: if a weight file is missing.
     """
     keys = config.network
-    check_backbone(keys.backbone.name, keys.backbone.weights)
+    check_backbone(keys.backbone.name, keys.backbone.weights, map(str, keys.backbone.get("options") or ()))
     backbone = _instantiate(keys.backbone, "network.backbone")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
     parts: dict[str, Any] = {"head": _make(keys.head, "network.head", shapes)}

@@ -1,9 +1,10 @@
 """A trained model from one file: weights and the config they were trained with."""
 
+import contextlib
 import io
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
@@ -12,13 +13,33 @@ from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.errors import USER_ERRORS, sentence
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights, require_tensors
+from hrda_lit.guards.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.networks.weights import load_checked
+from hrda_lit.networks.weights import check_keys, load_checked
 
 MODELS = ("student", "teacher")
+# What commands read of a stored config, whatever else is inside.
+STORED: dict[str, tuple[type, ...]] = {
+    "name": (str, int),
+    "evaluate": (str,),
+    "data_root": (str,),
+    "seed": (int,),
+    "tau": (int, float),
+    "s_T": (int, float),
+    "splits": (dict,),
+    "splits.val": (str, NoneType),
+    "source": (dict,),
+    "val": (dict, NoneType),
+    "inference": (dict,),
+    "data.crop": (list,),
+    "network.shrink": (int, float),
+    "network.backbone": (dict,),
+}
 
 
 class Trained(NamedTuple):
@@ -55,39 +76,83 @@ def load_trained(path: str | Path, model: str | None = None, device: str | torch
     if model not in (None, *MODELS):
         raise ValueError(f"model={model!r} is none of {list(MODELS)}; choose one.")
     content = read_checkpoint(path)
-    config = OmegaConf.create(content[CONFIG_KEY])
-    model = model or str(config.evaluate)
+    config = stored_config(content, path)
+    model = model or config.evaluate
     state = network_state(content["state_dict"], model)
     if not state:
         raise ValueError(f"{path} holds no {model}, its method trains without one; choose model=student.")
-    # The weights come from the checkpoint; the file they once started from need not exist here.
-    config.network.backbone.weights = None
-    classes = build_dataset(config.source, "source").classes
-    built = build_network(config, classes)
-    load_checked(built, state, str(path))
-    return Trained(built.to(device).eval(), classes, build_inference(config), config, model)
+    with fitting(path):
+        require_finite_weights(state, path)
+        classes = build_dataset(config.source, "source").classes
+        if config.val is not None:
+            _ = build_dataset(config.val, "val").classes
+        # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
+        with torch.device("meta"):
+            check_keys(build_network(config, classes).state_dict(), state, f"{path} does not fit its own config")
+        built = build_network(config, classes)
+        load_checked(built, state, str(path))
+        inference = build_inference(config)
+    return Trained(built.to(device).eval(), classes, inference, config, model)
+
+
+def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
+    """Return the config of a checkpoint, once it is known to build nothing but what belongs into a network.
+
+    Args:
+        content: from `read_checkpoint`.
+        path: what errors call it.
+
+    Returns:
+        Everything but what training alone builds; no path to weights, which come from the checkpoint.
+
+    Raises:
+        ValueError: if it would build anything else, or lacks what commands read.
+    """
+    plain = {key: value for key, value in content[CONFIG_KEY].items() if key not in TRAINING}
+    require_buildable(content[CONFIG_KEY], str(path))
+    require_keys(plain, STORED, str(path))
+    if plain["evaluate"] not in MODELS:
+        raise ValueError(
+            f"{path} was validated on {plain['evaluate']!r}, which is none of {list(MODELS)}; give another."
+        )
+    # The file they once started from need not exist here.
+    plain["network"]["backbone"]["weights"] = None
+    return OmegaConf.create(plain)
+
+
+@contextlib.contextmanager
+def fitting(path: str | Path) -> Iterator[None]:
+    """Name the file in whatever what it holds leads to, also in errors that only a programmer could read."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        reason = sentence(error)
+        raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
+    except Exception as error:
+        reason = sentence(error)[:200]
+        raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason}); give another.") from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of `hrda_lit.train` without running any code of the file.
+    """Read a checkpoint of `hrda_lit.train` without running any code of the file; tensors stay on disk until used.
+
+    Nothing may be built from its config but from what `stored_config` makes of it.
 
     Raises:
         FileNotFoundError: if there is no file.
-        ValueError: if it cannot be read, or has no config inside.
+        ValueError: if it is damaged, cannot be read, or has no config and weights inside.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as a checkpoint; it is broken or holds more than tensors.") from error
-    if not isinstance(content, dict) or CONFIG_KEY not in content or "state_dict" not in content:
+    content = read_torch_file(path)
+    if CONFIG_KEY not in content or "state_dict" not in content:
         raise ValueError(
             f"{path} is no checkpoint of hrda_lit, it has no {CONFIG_KEY} inside; give one that `hrda_lit.train` "
             "wrote, or convert a released one with scripts/convert_checkpoint.py."
         )
-    return content
+    state = require_tensors(content["state_dict"], path)
+    return {**content, "state_dict": state, CONFIG_KEY: trusted_values(content[CONFIG_KEY], str(path))}
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

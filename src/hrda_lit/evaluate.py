@@ -119,8 +119,10 @@ def _views(trained: "Trained", inference: "Inference", image: "Tensor", every: b
 
 
 def _labels(logits: "Tensor", label: "Tensor") -> "Tensor":
+    from hrda_lit.ops.decide import require_finite
     from hrda_lit.ops.resize import resize
 
+    require_finite(logits)
     return resize(logits.float(), (label.shape[0], label.shape[1])).argmax(dim=1)[0]
 
 

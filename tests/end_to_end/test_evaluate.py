@@ -122,7 +122,7 @@ def test_data_that_moved_are_found_by_data_root(trained: Path, tmp_path: Path, d
     ("overrides", "sentence"),
     [
         (("checkpoint=/nowhere.ckpt",), "no checkpoint at /nowhere.ckpt"),
-        (("checkpoint={demo}/demo.json",), "demo.json cannot be read as a checkpoint"),
+        (("checkpoint={demo}/demo.json",), "demo.json cannot be read"),
         (("model=both",), "'both' is none of"),
         (("device=gpu",), r"device=gpu is not there, this machine has \['auto', 'cpu'"),
         (("device=cuda:99",), r"device=cuda:99 is not there"),

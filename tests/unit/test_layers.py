@@ -23,8 +23,16 @@ FLOORS = {
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
-    "hydra": {"build", "checkpoints", "sweeps/callback", "exchange/convert", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", "sweeps/callback", "sweeps/collect", "exchange/convert", *COMMANDS},
+    "hydra": {"build", "checkpoints", "sweeps/callback", "sweeps/run_name", "exchange/convert", *COMMANDS},
+    "omegaconf": {
+        "build",
+        "checkpoints",
+        "sweeps/callback",
+        "sweeps/run_name",
+        "sweeps/collect",
+        "exchange/convert",
+        *COMMANDS,
+    },
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media"},
     "av": {"predicting/video"},

@@ -10,6 +10,7 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes, classes_from, id_table
 from hrda_lit.data.images import read_image, read_label
 from hrda_lit.data.layout import Layout
+from hrda_lit.guards.paths import below, require_below, require_plain
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -56,6 +57,7 @@ class FolderDataset:
     ) -> None:
         self.name, self.root, self.images, self.label_rule = name, Path(root).expanduser(), images, label_rule
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
+        require_plain(name, "the name of a data set")
         self.layout = Layout.of(layout)
         self.table = id_table(id_map, self.classes)
         self._holds_train_ids = id_map is None
@@ -140,12 +142,14 @@ class FolderDataset:
             raise ValueError(f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}.")
         word = self.layout.splits.get(split, split)
         pattern = self.images.replace("{split}", word)
+        require_below(pattern, f"images of {self.name}")
         images = [path for path in sorted(self.root.glob(pattern)) if path.stem not in self.layout.exclude]
         if not images:
             raise self._missing(f"no file fits {self.root / pattern}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images
-        return self._listed(images, self.root / self.layout.split_file.replace("{split}", word))
+        listing = self.layout.split_file.replace("{split}", word)
+        return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"))
 
     def _listed(self, images: list[Path], listing: Path) -> list[Path]:
         if not listing.is_file():
@@ -168,7 +172,7 @@ class FolderDataset:
                     "correct the rule or `images`."
                 )
             relative = relative.replace(old, new)
-        return self.root / relative
+        return below(self.root, relative, f"what label_rule of {self.name} makes of {image}")
 
     def _missing(self, what: str) -> DataNotFoundError:
         return DataNotFoundError(f"{what}; {self.layout.help}.")

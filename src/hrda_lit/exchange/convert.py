@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import ConfigError, build_dataset, build_network, check_numbers
-from hrda_lit.checkpoints import network_state, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.exchange import mit_keys
 from hrda_lit.exchange.official_keys import from_official, to_official
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.torch_files import require_tensors
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
@@ -79,8 +80,9 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
         ValueError: if it is no checkpoint of this library, or a parameter has no official name.
     """
     content = read_checkpoint(source)
-    config = OmegaConf.create(content[CONFIG_KEY])
-    kept = content.get(OFFICIAL_KEY) or {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": _meta(config)}}
+    config = stored_config(content, source)
+    with fitting(source):
+        kept = _kept(content, config, source)
     official: State = {}
     networks = {name: network_state(content["state_dict"], name) for name in kept["prefixes"]}
     if left := [key for key in content["state_dict"] if key.split(".")[0] not in networks]:
@@ -94,6 +96,18 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
     whole = official if kept["around"] is None else {**kept["around"], "state_dict": official}
     write_checkpoint(Path(target), whole)
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors put back"
+
+
+def _kept(content: Mapping[str, Any], config: DictConfig, source: str | Path) -> dict[str, Any]:
+    """Return what the way here left for the way back, after a look at its types."""
+    kept = content.get(OFFICIAL_KEY)
+    if not kept:
+        return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": _meta(config)}}
+    prefixes, around = kept["prefixes"], kept["around"]
+    known = {(name, prefix) for name, own in _PREFIXES.items() for prefix in ("", own)}
+    if not set(prefixes.items()) <= known or not isinstance(around, dict | None):
+        raise ValueError(f"{source} holds an {OFFICIAL_KEY} that was not written here; give one as it was written.")
+    return {"prefixes": prefixes, "unread": require_tensors(kept["unread"], source), "around": around}
 
 
 def convert_mit(source: str | Path, target: str | Path, layout: str = "official") -> str:
@@ -113,8 +127,10 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r} is none of {list(LAYOUTS)}; choose one.")
-    state = mit_keys.to_official(read_state_dict(source))
-    check_keys(_expected_mit(state, source), state, f"{source} is no MiT", ("head.weight", "head.bias"))
+    with fitting(source):
+        state = mit_keys.to_official(read_state_dict(source))
+        expected = _expected_mit(state, source)
+    check_keys(expected, state, f"{source} is no MiT", ("head.weight", "head.bias"))
     converted = state if layout == "official" else mit_keys.to_timm(state)
     if Path(target).suffix == ".safetensors":
         write_atomically(Path(target), safetensors.torch.save(converted))

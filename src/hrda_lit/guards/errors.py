@@ -7,6 +7,6 @@ def sentence(error: Exception) -> str:
     """Return the message of an error, also of one that a loader process sent."""
     text = str(error).strip()
     if not text.startswith("Caught "):
-        return text
+        return " ".join(text.split())
     # A loader process sends its whole traceback as the message; the last line is the error itself.
     return text.splitlines()[-1].split(": ", 1)[-1]

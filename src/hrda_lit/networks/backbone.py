@@ -1,12 +1,15 @@
 """The feature encoder f^E: any timm model as a checked NCHW pyramid."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from jaxtyping import Float
+from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
@@ -14,6 +17,14 @@ from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
 IMAGENET = "imagenet"
+_NAME = re.compile(r"\w+(\.[\w.-]+)?", re.ASCII)
+# By these timm finds, reads or downloads weights, or wraps the model, instead of describing its architecture.
+_NOT_ARCHITECTURE = {
+    name
+    for function in (timm.create_model, build_model_with_cfg)
+    for name, parameter in signature(function).parameters.items()
+    if parameter.kind != parameter.VAR_KEYWORD
+} | {"features_only", "out_indices", "feature_cls", "pruned"}
 
 
 class Backbone(nn.Module):
@@ -46,7 +57,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         options = dict(options or {})
-        check_backbone(name, weights)
+        check_backbone(name, weights, options)
         self.name, self.pretrained = name, weights is not None
         self.model = timm.create_model(
             name,
@@ -109,18 +120,24 @@ class Backbone(nn.Module):
         return maps
 
 
-def check_backbone(name: str, weights: str | None) -> None:
-    """Refuse an unknown model or a missing weight file, before anything is built.
+def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
+    """Refuse an unknown model, a missing weight file or a way around it, before anything is built.
 
     Args:
         name: a timm model name.
         weights: a path, "imagenet" or None.
+        options: names of further arguments.
 
     Raises:
-        ValueError: if timm does not know the name.
+        ValueError: if timm does not know the name, or an option does not describe the architecture.
         FileNotFoundError: if there are no weights at the path.
     """
-    if not timm.is_model(name.split(".")[0]):
+    if strange := sorted(_NOT_ARCHITECTURE & set(options)):
+        raise ValueError(
+            f"network.backbone.options has {strange}, which are no numbers of an architecture; set "
+            "network.backbone.name, weights and levels instead."
+        )
+    if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
         close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "mit_b5, resnet50"
         raise ValueError(f"timm knows no model named {name}; choose one of its names, e.g. {close}.")
     if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():

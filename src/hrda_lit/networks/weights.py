@@ -1,14 +1,13 @@
 """Reading weight files, and loading them so that every key is accounted for."""
 
-import pickle
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from hrda_lit.guards.torch_files import blamed, read_torch_file, require_tensors
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -31,7 +30,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise ValueError(f"{path} holds no tensors; give a state dict of a network.")
-    return tensors
+    return require_tensors(tensors, path)
 
 
 def read_plain(path: str | Path) -> dict[str, Any]:
@@ -50,34 +49,15 @@ def read_plain(path: str | Path) -> dict[str, Any]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; give an existing file, or null to start from random weights.")
-    try:
-        content: dict[str, Any] = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as weights ({_first_line(error)}); download it again if it may be truncated, or "
-            "save its tensors alone."
-        ) from error
+    if path.suffix != ".safetensors":
+        return read_torch_file(path)
+    with blamed(path):
+        content: dict[str, Any] = load_file(path)
     return content
-
-
-def _torch_load(path: Path) -> dict:  # type: ignore[type-arg]
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        what = re.search(r"GLOBAL (\S+)", str(error))
-        name = f" ({what[1]})" if what else ""
-        raise ValueError(f"it holds more than tensors{name}, which loading would have to run as code") from error
-    if not isinstance(content, dict):
-        raise TypeError(f"it holds a {type(content).__name__}, not a state dict")
-    return content
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, unused: Iterable[str] = ()) -> None:
-    """Load `state` into `module`, refusing every key that is missing, unexpected or of another shape.
+    """Load `state` into `module`, refusing every key that is missing, unexpected, of another shape or type.
 
     Args:
         module: where to load.
@@ -86,7 +66,7 @@ def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, un
         unused: names that may be there without being loaded, e.g. a classifier's.
 
     Raises:
-        ValueError: if a key is missing, unexpected or of another shape; the names are listed.
+        ValueError: if a key is missing, unexpected, of another shape or type; the names are listed.
     """
     own = module.state_dict()
     check_keys(own, state, f"{origin} does not fit {type(module).__name__}", unused)
@@ -96,23 +76,25 @@ def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, un
 def check_keys(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], complaint: str, unused: Iterable[str] = ()
 ) -> None:
-    """Refuse a state whose keys or shapes are not those of `own`.
+    """Refuse a state whose keys, shapes or types are not those of `own`.
 
     Args:
-        own: what is needed; shapes count, values do not.
+        own: what is needed; shapes count and whether values are whole, values do not.
         state: what came.
         complaint: how the error begins, e.g. "x.pth does not fit Backbone".
         unused: names that may come without being needed.
 
     Raises:
-        ValueError: if a key is missing, unexpected or of another shape; the names are listed.
+        ValueError: if a key is missing, unexpected, of another shape or type; the names are listed.
     """
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys() - set(unused))
-    reshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    both = own.keys() & state.keys()
+    reshaped = sorted(key for key in both if own[key].shape != state[key].shape)
+    retyped = sorted(key for key in both if own[key].is_floating_point() != state[key].is_floating_point())
     # A counter that old files lack and that nothing reads when momentum is set.
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    problems = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    problems = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped, "of another type": retyped}
     if any(problems.values()):
         raise ValueError(
             f"{complaint}: "

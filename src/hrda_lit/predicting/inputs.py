@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from hrda_lit.guards.paths import require_below
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
@@ -80,6 +81,8 @@ def image_inputs(names: dict[Path, str], base: Path) -> Inputs:
             f"{first} and {second} would have outputs of the same name {twice[0]}; choose one of them, "
             f"e.g. by a glob like input='{base}/**/*{first.suffix}'."
         )
+    for path, name in names.items():
+        require_below(name, f"the name of the outputs of {str(path)!r}")
     items = [Item(name, str(path), partial(read_picture, path)) for path, name in names.items()]
     return Inputs(items, len(items), base)
 
@@ -118,6 +121,7 @@ def _single(path: Path) -> Inputs:
 
 
 def _video(path: Path) -> Inputs:
+    require_below(path.stem, f"the name of the outputs of {str(path)!r}")
     frames = (Item(f"{path.stem}/{index:06d}", f"{path} frame {index}", read) for index, read in read_frames(path))
     return Inputs(frames, count_frames(path), path)
 

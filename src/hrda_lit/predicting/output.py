@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically, write_json
+from hrda_lit.guards.paths import below
 from hrda_lit.pictures.layers import grey
 from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor, Result
@@ -82,7 +83,7 @@ class PredictionFolder:
 
     def path(self, kind: str, name: str) -> Path:
         """Return where a kind of prediction of a picture lies."""
-        return self.root / kind / f"{name}.png"
+        return below(self.root / kind, f"{name}.png", "the name of a prediction")
 
     def write(self, name: str, kinds: Sequence[str], result: Result, table: UInt8[Tensor, "256"]) -> None:
         """Write the files of one picture.

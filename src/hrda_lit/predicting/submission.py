@@ -14,6 +14,7 @@ from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.paths import require_below, require_plain
 from hrda_lit.predicting.inputs import Inputs, image_inputs
 
 
@@ -41,6 +42,8 @@ class Rules:
     file: str = "{stem}.png"
 
     def __post_init__(self) -> None:
+        require_plain(self.name, "submission.name")
+        require_below(self.file, "submission.file")
         if "{stem}" not in self.file or not self.file.endswith(".png"):
             raise ValueError(f"submission.file={self.file!r} must hold {{stem}} and end in .png; correct it.")
         if self.count < 1 or len(self.size) != 2 or min(self.size) < 1:
@@ -80,7 +83,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
     for path in paths:
         if (size := _image_size(path)) != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
-    names = {path: rules.file.format(stem=path.stem).removesuffix(".png") for path in paths}
+    names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
     return image_inputs(names, dataset.root)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
+# The containers of these, so that a play list under such a name does not lead to other files.
+_OPTIONS = {"format_whitelist": "mov,avi,matroska,mpeg,mpegts,mpegvideo,gif", "protocol_whitelist": "file"}
 ReadFrame = Callable[[], UInt8[np.ndarray, "H W 3"]]
 
 
@@ -25,7 +27,7 @@ def count_frames(path: Path) -> int | None:
     """
     av = _pyav(path)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_OPTIONS) as container:
             stream = container.streams.video[0]
             next(container.decode(stream))
             return int(stream.frames) or None
@@ -46,7 +48,7 @@ def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:
     av = _pyav(path)
     index = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_OPTIONS) as container:
             claimed = container.streams.video[0].frames
             for frame in container.decode(video=0):
                 yield index, partial(frame.to_ndarray, format="rgb24")

@@ -57,8 +57,14 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
 def _overrides(folder: Path) -> dict[str, str]:
     """Read what a run was asked for on its command line, as far as it bears on the result."""
     path = folder / ".hydra" / "overrides.yaml"
-    asked = parse(list(OmegaConf.load(path))) if path.is_file() else {}
+    asked = parse(_as_written(path)) if path.is_file() else {}
     return {key: value for key, value in asked.items() if key not in ELSEWHERE}
+
+
+def _as_written(path: Path) -> list[str]:
+    # Unresolved: what a run was asked for is text, and a file is not to read this environment.
+    items = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return [str(item) for item in items] if isinstance(items, list) else []
 
 
 def _heading(name: str, setting: Setting) -> str:

@@ -50,6 +50,13 @@ def test_what_is_no_video_is_refused_at_once(tmp_path: Path, content: bytes) -> 
         find_inputs(str(tmp_path / "x.mp4"))
 
 
+def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
+    write(tmp_path / "other.avi", "ffv1", "bgr0")
+    (tmp_path / "x.mp4").write_text("ffconcat version 1.0\nfile other.avi\n")
+    with pytest.raises(ValueError, match=r"x\.mp4 holds no video that can be read"):
+        find_inputs(str(tmp_path / "x.mp4"))
+
+
 def test_without_pyav_the_pip_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.mp4").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "av", None)
