@@ -38,9 +38,10 @@ def train(config: DictConfig) -> float:
     from hydra.utils import instantiate
 
     from hrda_lit import build
+    from hrda_lit.keys.check import check_train
 
     _quieten()
-    build.check_numbers(config)
+    check_train(config)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     build.check_geometry(config, source.classes)

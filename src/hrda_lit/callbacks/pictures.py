@@ -10,6 +10,7 @@ from hrda_lit.callbacks.media import Sheet, send_sheets
 from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.ranges import Number
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.pictures.layers import paint, panels, png
 
@@ -40,7 +41,7 @@ class Pictures(L.Callback):
         ValueError: if count or every is negative.
     """
 
-    def __init__(self, folder: str, count: int = 4, every: int = 0) -> None:
+    def __init__(self, folder: str, count: Number = 4, every: Number = 0) -> None:
         require_at_least("callbacks.pictures.count", count, 0)
         require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every

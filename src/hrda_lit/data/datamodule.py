@@ -17,6 +17,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.step_batches import StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
+from hrda_lit.guards.ranges import BatchSize, Seed, Workers
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
@@ -37,11 +38,11 @@ class Loading:
         ValueError: if a number is out of range.
     """
 
-    batch_size: int = 2
-    num_workers: int = 2
-    seed: int = 0
+    batch_size: BatchSize = 2
+    num_workers: Workers = 2
+    seed: Seed = 0
     cache_dir: str = "~/.cache/hrda_lit"
-    val_workers: int = 1
+    val_workers: Workers = 1
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or min(self.num_workers, self.val_workers) < 0:

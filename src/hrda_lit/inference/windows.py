@@ -1,11 +1,10 @@
 """A whole image at once, or window by window."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.inference.base import Inference, Predict
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import chunks, crop, sliding_boxes, stitch
@@ -37,7 +36,8 @@ class Slide(Inference):
     HRDA section 3.4.
     """
 
-    def __init__(self, window: Sequence[int], stride: Sequence[int] | None = None, batch: int = 1) -> None:
+    def __init__(self, window: Sides | None, stride: Sides | None = None, batch: Count = 1) -> None:
+        assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         self.stride = (window[0] // 2, window[1] // 2) if stride is None else (stride[0], stride[1])
         self.batch = batch

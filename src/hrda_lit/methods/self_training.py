@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskedConsistency
@@ -42,10 +43,10 @@ class SelfTraining(Method):
     def __init__(
         self,
         classes: Classes,
-        tau: float = 0.968,
-        lambda_fd: float = 0.005,
+        tau: Share = 0.968,
+        lambda_fd: NotNegative = 0.005,
         augmentation: StrongAugmentation | None = None,
-        min_ratio: float = 0.75,
+        min_ratio: AboveShare = 0.75,
         masked: MaskedConsistency | None = None,
     ) -> None:
         require_share("tau", tau)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import timm
 import torch
@@ -10,10 +10,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
+from hrda_lit.guards.ranges import DropRate, KeysOf, Length, Level
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
 IMAGENET = "imagenet"
+
+
+class TimmOptions(TypedDict, total=False):
+    """Arguments that many of timm's models know; a model may know others."""
+
+    drop_rate: DropRate
+    drop_path_rate: DropRate
+    proj_drop_rate: DropRate
+    attn_drop_rate: DropRate
+    pos_drop_rate: DropRate
+    drop_block_rate: DropRate | None
 
 
 class Backbone(nn.Module):
@@ -41,8 +53,8 @@ class Backbone(nn.Module):
         self,
         name: str,
         weights: str | None = None,
-        levels: Sequence[int] = (-4, -3, -2, -1),
-        options: Mapping[str, Any] | None = None,
+        levels: Annotated[Sequence[Level], Length(least=1)] = (-4, -3, -2, -1),
+        options: Annotated[Mapping[str, Any], KeysOf(TimmOptions, others=True)] | None = None,
     ) -> None:
         super().__init__()
         options = dict(options or {})

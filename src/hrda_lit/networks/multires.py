@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
@@ -49,8 +50,8 @@ class MultiResSegmentor(Segmentor):
         fusion: MultiResFusion,
         num_classes: int,
         detail: tuple[int, int],
-        lambda_d: float = 0.1,
-        s_T: float = 2,
+        lambda_d: Share = 0.1,
+        s_T: Ratio = 2,
         overlap: bool = True,
     ) -> None:
         super().__init__()

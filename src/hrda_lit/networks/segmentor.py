@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.guards.ranges import Ratio
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.ops.boxes import Box, whole
 from hrda_lit.ops.resize import resize
@@ -84,7 +85,7 @@ class SingleScaleSegmentor(Segmentor):
     DAFormer section 3.1.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: float = 1) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: Ratio = 1) -> None:
         super().__init__()
         self.backbone, self.head, self.num_classes, self.shrink = backbone, head, num_classes, shrink
 
