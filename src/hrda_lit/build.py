@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -70,30 +69,18 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
-        ConfigError: if a key does not fit, or a teacher is to be validated that this method does not have.
+        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
+            distance has no pretrained features to stay near.
     """
     method: Method = _make(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
         raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
+    if method.needs_imagenet and config.network.backbone.weights is None:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
+            "network.backbone.weights is null; give weights, or set lambda_fd=0."
+        )
     return method
-
-
-def check_geometry(config: DictConfig, classes: Classes) -> None:
-    """Refuse crops that the network cannot process; builds it without memory or weights.
-
-    Args:
-        config: the composed tree.
-        classes: of the labels.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if the crop or the detail crop does not fit the network.
-    """
-    dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
-    assert isinstance(dry, DictConfig)
-    with torch.device("meta"):
-        network = build_network(dry, classes)
-    network.check_crop(_crop(config))
 
 
 def build_network(config: DictConfig, classes: Classes) -> Segmentor:
@@ -139,15 +126,10 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         The module.
 
     Raises:
-        ConfigError: if a key does not fit, or the feature distance has no pretrained features to stay near.
+        ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
         FileNotFoundError: if a weight file is missing.
     """
-    if method.needs_imagenet and config.network.backbone.weights is None:
-        raise ConfigError(
-            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
-            "network.backbone.weights is null; give weights, or set lambda_fd=0."
-        )
     L.seed_everything(config.seed, verbose=False)
     return UDAModule(
         build_network(config, classes),
@@ -177,10 +159,13 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     Raises:
         ConfigError: if a key does not fit.
     """
-    callbacks = [_instantiate(item, f"callbacks.{name}") for name, item in (config.callbacks or {}).items() if item]
-    loggers = [_instantiate(item, f"logger.{name}") for name, item in (config.logger or {}).items() if item]
+    callbacks, loggers = _parts(config, "callbacks"), _parts(config, "logger")
     trainer: L.Trainer = _instantiate(config.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
     return trainer
+
+
+def _parts(config: DictConfig, group: str) -> list[Any]:
+    return [_instantiate(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
 
 
 def _crop(config: DictConfig) -> tuple[int, int]:

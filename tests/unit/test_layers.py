@@ -17,7 +17,7 @@ FLOORS = {
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5, "keys": 5, "predicting": 5, "exchange": 5,
+    "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5,
     "train": 6, "evaluate": 6, "predict": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
@@ -27,6 +27,7 @@ PLACES = {
     "omegaconf": {
         "build",
         "checkpoints",
+        "geometry",
         "keys/check",
         "sweeps/callback",
         "sweeps/collect",
@@ -34,7 +35,7 @@ PLACES = {
         *COMMANDS,
     },
     "timm": {"networks/backbone", "networks/mit"},
-    "wandb": {"callbacks/media"},
+    "wandb": {"callbacks/media", "callbacks/wandb_run"},
     "av": {"predicting/video"},
     "matplotlib": {"sweeps/plots", "sweeps/curves"},
 }

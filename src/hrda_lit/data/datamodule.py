@@ -116,6 +116,21 @@ class UDADataModule(L.LightningDataModule):
             samples = self.val.files(self.splits["val"], labelled=True)
             self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
 
+    def check_processes(self, count: int) -> None:
+        """Refuse more processes than validation images: one without an image would wait for the others for ever.
+
+        Args:
+            count: of processes, >= 1; `setup` comes first.
+
+        Raises:
+            ValueError: if there are too few images.
+        """
+        if self._val_images is not None and len(self._val_images) < count:
+            raise ValueError(
+                f"{len(self._val_images)} validation images are too few for {count} processes, need one for each; "
+                "lower trainer.devices or trainer.num_nodes."
+            )
+
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None
         if self.pipeline.rare_class is not None:

@@ -30,7 +30,7 @@ def describe(hint: Any) -> str:
     if origin is NotRequired:
         return describe(args[0])
     if origin is Literal:
-        return " or ".join(map(str, args))
+        return " or ".join(dict.fromkeys(map(str, args)))
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(describe, args)))
     if isinstance(origin, type) and issubclass(origin, Sequence):

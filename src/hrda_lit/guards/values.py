@@ -61,7 +61,7 @@ def check_names(
     for name in given if known is not None else ():
         if name not in (names := sorted(known or ())):
             close = difflib.get_close_matches(name, names, 1)
-            remedy = f"did you mean {_join(key, close[0])}" if close else f"{where} may have {names}"
+            remedy = f"{_join(key, close[0])} may be meant" if close else f"{where} may have {names}"
             raise WrongValueError(_join(key, name), f"{_join(key, name)} is no key that exists; {remedy}.")
     if lacking := sorted(set((known or ()) if required is None else required) - set(given)):
         raise WrongValueError(key, f"{where} lacks {', '.join(lacking)}, which must be set; do not delete it.")
@@ -127,7 +127,9 @@ class _Checker:
         target = value["_target_"]
         made = _located(target)
         if made is None:
-            raise WrongValueError(key, f"{key}._target_={shown(target)} names nothing that is there; correct it.")
+            raise WrongValueError(
+                _join(key, "_target_"), f"{key}._target_={shown(target)} names nothing that is there; correct it."
+            )
         better = self._more.get(str(target))
         hints = {**_hints(made), **(_hints(better) if better else {})}
         self.keys(value, hints, key, _names(made, notes), frozenset())

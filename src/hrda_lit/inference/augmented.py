@@ -45,7 +45,12 @@ class Augmented(Inference):
         if average not in AVERAGES:
             raise ValueError(f"inference.average={average!r} is none of {list(AVERAGES)}; choose one.")
         self.base = base if isinstance(base, Inference) else windowed(base, window)
+        self.window = self.base.window
         self.scales, self.flip, self.average = tuple(scales), flip, average
+
+    def check(self, network: Segmentor) -> None:
+        """Raise a ValueError if `base` cannot apply the network."""
+        self.base.check(network)
 
     def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
         """Return the average of each view, at the size of the image, see `Segmentor.views`."""

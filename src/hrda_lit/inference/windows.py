@@ -31,7 +31,7 @@ class Slide(Inference):
         batch: how many windows go through the network at once, >= 1.
 
     Raises:
-        ValueError: if batch or stride is below 1.
+        ValueError: if batch or stride is below 1, or windows leave gaps.
 
     HRDA section 3.4.
     """
@@ -43,6 +43,15 @@ class Slide(Inference):
         self.batch = batch
         require_at_least("inference.batch", batch, 1)
         require_at_least("inference.stride", min(self.stride), 1)
+        if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
+            raise ValueError(
+                f"inference.stride of {self.stride} leaves gaps between windows of {self.window}; lower it, or raise "
+                "inference.window."
+            )
+
+    def check(self, network: Segmentor) -> None:
+        """Raise a ValueError if the network cannot predict the windows."""
+        network.check_window("inference.window", self.window)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

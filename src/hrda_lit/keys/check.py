@@ -37,7 +37,7 @@ def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
     hints = get_type_hints(tree, include_extras=True)
     # In the tree's order, so that a wrong number is named where it is set and not where it is used.
     names = sorted(map(str, config), key=[*hints, *map(str, config)].index)
-    check_names(names, hints)
+    check_names(names, hints, tree.__required_keys__)
     plain: dict[str, Any] = {}
     for name in names:
         plain[name] = _plain(config, name)

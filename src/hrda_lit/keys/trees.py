@@ -66,8 +66,8 @@ class TrainKeys(TypedDict):
     optim: Part
     inference: Part
     trainer: Part
-    callbacks: Parts | None
-    logger: Parts | None
+    callbacks: NotRequired[Parts | None]
+    logger: NotRequired[Parts | None]
 
 
 class EvaluateKeys(TypedDict):

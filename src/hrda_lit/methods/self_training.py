@@ -67,6 +67,14 @@ class SelfTraining(Method):
         if self.masked is not None:
             yield self._masked(self.masked, source, target, networks.student, generator)
 
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Raise a ValueError if blocks of the masked pass are larger than a crop."""
+        if self.masked is not None and self.masked.block > min(size):
+            raise ValueError(
+                f"method.masked.block={self.masked.block} is larger than a crop of {size}, which it would hide as a "
+                "whole; lower it or raise data.crop."
+            )
+
     def _source(self, image: Tensor, label: Tensor, networks: Networks, generator: torch.Generator) -> Pass:
         outputs = networks.student(image, generator)
         loss = supervise(outputs, label, self.classes)

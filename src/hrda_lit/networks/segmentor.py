@@ -59,6 +59,14 @@ class Segmentor(nn.Module, ABC):
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
 
+    def check_window(self, key: str, size: tuple[int, int]) -> None:
+        """Raise a ValueError if windows of `size` (height, width), which `key` sets, cannot be predicted."""
+        if any(extent % self.multiple for extent in size):
+            raise ValueError(
+                f"{key} of {tuple(size)} is not a multiple of {self.multiple} pixels, as this network needs; "
+                f"correct {key}."
+            )
+
     def _check_cells(self, size: tuple[int, int], cells: int) -> None:
         least = cells * max(self.backbone.strides)
         if min(size) < least:
