@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -15,45 +14,17 @@ from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
-from hrda_lit.guards.paths import require_below
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size
-
-NUMBERS = ("lambda_d", "tau", "s_T", "alpha", "lambda_fd")
-RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "ckpt_path", "evaluate", "prepare")
-DATA = ("data", "loading", "splits", "source", "target", "val")
-PARTS = ("network", "method", "optim", "inference", "trainer", "callbacks", "logger")
-KEYS = frozenset((*NUMBERS, *RUN, *DATA, *PARTS))
 
 
 class ConfigError(ValueError):
     """Say in one sentence what is wrong with a config and what to do."""
-
-
-def check_numbers(config: DictConfig) -> None:
-    """Refuse unknown keys and numbers out of range, before anything is read.
-
-    Args:
-        config: the composed tree.
-
-    Raises:
-        ConfigError: if a top-level key is unknown.
-        ValueError: if one of the paper's numbers is out of range.
-    """
-    # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
-    if unknown := sorted(set(map(str, config)) - KEYS):
-        raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
-    require_below(str(config.name), "name")  # of the run's folder
-    for name in ("lambda_d", "tau", "alpha"):
-        require_share(name, config[name])
-    require_at_least("s_T", config.s_T, 1)
-    require_at_least("lambda_fd", config.lambda_fd, 0)
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
@@ -83,8 +54,10 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     )
 
 
-def build_dataset(config: DictConfig, role: str) -> FolderDataset:
+def build_dataset(config: DictConfig | None, role: str) -> FolderDataset:
     """Build one reader; `role` (source, target or val) names it in errors."""
+    if config is None:
+        raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
@@ -96,30 +69,18 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
-        ConfigError: if a key does not fit, or a teacher is to be validated that this method does not have.
+        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
+            distance has no pretrained features to stay near.
     """
     method: Method = _make(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
         raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
+    if method.needs_imagenet and config.network.backbone.weights is None:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
+            "network.backbone.weights is null; give weights, or set lambda_fd=0."
+        )
     return method
-
-
-def check_geometry(config: DictConfig, classes: Classes) -> None:
-    """Refuse crops that the network cannot process; builds it without memory or weights.
-
-    Args:
-        config: the composed tree.
-        classes: of the labels.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if the crop or the detail crop does not fit the network.
-    """
-    dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
-    assert isinstance(dry, DictConfig)
-    with torch.device("meta"):
-        network = build_network(dry, classes)
-    network.check_crop(_crop(config))
 
 
 def build_network(config: DictConfig, classes: Classes) -> Segmentor:
@@ -165,15 +126,10 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         The module.
 
     Raises:
-        ConfigError: if a key does not fit, or the feature distance has no pretrained features to stay near.
+        ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
         FileNotFoundError: if a weight file is missing.
     """
-    if method.needs_imagenet and config.network.backbone.weights is None:
-        raise ConfigError(
-            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
-            "network.backbone.weights is null; give weights, or set lambda_fd=0."
-        )
     L.seed_everything(config.seed, verbose=False)
     return UDAModule(
         build_network(config, classes),
@@ -203,10 +159,13 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     Raises:
         ConfigError: if a key does not fit.
     """
-    callbacks = [_instantiate(item, f"callbacks.{name}") for name, item in config.callbacks.items() if item]
-    loggers = [_instantiate(item, f"logger.{name}") for name, item in (config.logger or {}).items() if item]
+    callbacks, loggers = _parts(config, "callbacks"), _parts(config, "logger")
     trainer: L.Trainer = _instantiate(config.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
     return trainer
+
+
+def _parts(config: DictConfig, group: str) -> list[Any]:
+    return [_instantiate(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
 
 
 def _crop(config: DictConfig) -> tuple[int, int]:
@@ -224,7 +183,7 @@ def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
-        reason = str(cause or error).strip().rstrip(".")
+        reason = " ".join(str(cause or error).split()).rstrip(".")
         raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error
 
 

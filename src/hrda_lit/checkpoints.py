@@ -55,7 +55,9 @@ class Trained(NamedTuple):
         """Build another inference for this network, from a config as in conf/inference."""
         changed = self.config.copy()
         changed.inference = inference
-        return build_inference(changed)
+        made = build_inference(changed)
+        made.check(self.network)
+        return made
 
 
 def load_trained(path: str | Path, model: str | None = None, device: str | torch.device = "cpu") -> Trained:

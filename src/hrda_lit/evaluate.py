@@ -39,9 +39,11 @@ def evaluate(config: DictConfig) -> float:
     import torch
 
     from hrda_lit.checkpoints import choose_device, load_trained
+    from hrda_lit.keys.check import check_evaluate
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
+    check_evaluate(config)
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device)
     inference = _inference(config, trained)

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hrda_lit.guards.ranges import Length, Momentum, NotNegative, Number, Positive
 from hrda_lit.networks.segmentor import Segmentor
 
 
@@ -82,13 +83,13 @@ class AdamWPoly:
     DAFormer section 4.1.
     """
 
-    lr: float = 6e-5
-    head_factor: float = 10.0
-    weight_decay: float = 0.01
-    betas: Sequence[float] = (0.9, 0.999)
-    warmup: int = 1500
-    power: float = 1.0
-    clip: float | None = None
+    lr: Positive = 6e-5
+    head_factor: Positive = 10.0
+    weight_decay: NotNegative = 0.01
+    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
+    warmup: Number = 1500
+    power: NotNegative = 1.0
+    clip: Positive | None = None
 
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.head_factor <= 0:

@@ -47,10 +47,12 @@ def predict(config: DictConfig) -> "Tally":
     import torch
 
     from hrda_lit.checkpoints import choose_device
+    from hrda_lit.keys.check import check_predict
     from hrda_lit.predicting.output import VIEWS, PredictionFolder, predict_all
     from hrda_lit.predicting.predictor import Predictor, check_ids
     from hrda_lit.predicting.submission import check_classes
 
+    check_predict(config)
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
     check_ids(ids)

@@ -38,22 +38,25 @@ def train(config: DictConfig) -> float:
     from hydra.utils import instantiate
 
     from hrda_lit import build
+    from hrda_lit.geometry import check_geometry
+    from hrda_lit.keys.check import check_train
 
     _quieten()
-    build.check_numbers(config)
+    check_train(config)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
-    build.check_geometry(config, source.classes)
+    check_geometry(config, method, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
+    trainer = build.build_trainer(config)
     if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
         raise FileNotFoundError(f"no checkpoint at {config.ckpt_path}; set ckpt_path to an existing file or to null.")
     if config.prepare:
         instantiate(config.prepare)
     datamodule.prepare_data()
     datamodule.setup("fit")
+    datamodule.check_processes(trainer.world_size)
     _write_config(config)
     module = build.build_module(config, method, source.classes)
-    trainer = build.build_trainer(config)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
     if trainer.global_step % config.trainer.val_check_interval:

@@ -17,7 +17,7 @@ FLOORS = {
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5, "predicting": 5, "exchange": 5,
+    "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5,
     "train": 6, "evaluate": 6, "predict": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
@@ -29,17 +29,19 @@ PLACES = {
         "checkpoints",
         "sweeps/callback",
         "sweeps/run_name",
+        "geometry",
+        "keys/check",
         "sweeps/collect",
         "exchange/convert",
         *COMMANDS,
     },
     "timm": {"networks/backbone", "networks/mit"},
-    "wandb": {"callbacks/media"},
+    "wandb": {"callbacks/media", "callbacks/wandb_run"},
     "av": {"predicting/video"},
     "matplotlib": {"sweeps/plots", "sweeps/curves"},
 }
 # What a room may know of the library, where that is less than its floor allows.
-NARROW = {"demo": {"demo", "data/classes", "guards/files", "ops/rng"}}
+NARROW = {"demo": {"demo", "data/classes", "guards/files", "guards/ranges", "ops/rng"}}
 
 
 class Import(NamedTuple):

@@ -10,6 +10,8 @@ from hrda_lit.callbacks.media import Sheet, send_sheets
 from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.optional import Optional
+from hrda_lit.guards.ranges import Number
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.pictures.layers import paint, panels, png
 
@@ -40,11 +42,12 @@ class Pictures(L.Callback):
         ValueError: if count or every is negative.
     """
 
-    def __init__(self, folder: str, count: int = 4, every: int = 0) -> None:
+    def __init__(self, folder: str, count: Number = 4, every: Number = 0) -> None:
         require_at_least("callbacks.pictures.count", count, 0)
         require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every
         self._sheets: list[Sheet] = []
+        self._optional = Optional("pictures")
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -93,7 +96,8 @@ class Pictures(L.Callback):
         self._sheets = []
 
     def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
-        write_atomically(self.folder / f"step={step}" / f"{name}.png", png(panels(titled(sheet, classes))))
+        with self._optional.writing():
+            write_atomically(self.folder / f"step={step}" / f"{name}.png", png(panels(titled(sheet, classes))))
 
 
 def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:

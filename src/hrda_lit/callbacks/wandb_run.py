@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 
+Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
 
-def wandb_logger(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, **options: Any) -> WandbLogger:
+
+def wandb_logger(
+    name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, mode: Mode = "online", **options: Any
+) -> WandbLogger:
     """Build W&B's logger.
 
     Args:
@@ -16,16 +20,33 @@ def wandb_logger(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: 
         save_dir: the run's folder; below `sweep_dir` for a job of a sweep.
         overrides: of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
         sweep_dir: where Hydra keeps a sweep.
+        mode: "online" needs a login; "offline" keeps the run for `wandb sync`; "disabled" logs nothing.
         **options: of Lightning's WandbLogger and of wandb.init; a `group` given here goes first.
 
     Returns:
         The logger of a run called `name`, or of one called e.g. "lambda_d=0.1" in a group called as the sweep's folder.
+
+    Raises:
+        ValueError: if it should go online and nobody is logged in.
     """
+    if mode not in ("offline", "dryrun", "disabled"):
+        _require_login(mode)
     sweep = Path(sweep_dir).resolve()
     if sweep in Path(save_dir).resolve().parents:
         options = {"group": sweep.name, **options}
         name = ",".join(swept_overrides(overrides, sweep)) or name
-    return WandbLogger(name, save_dir, **options)
+    return WandbLogger(name, save_dir, mode=mode, **options)
+
+
+def _require_login(mode: str) -> None:
+    import wandb
+
+    # Else wandb would ask at a terminal, or fail when data have been read and a model is built.
+    if not wandb.login(prompt=False, verify=False):
+        raise ValueError(
+            f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set WANDB_API_KEY, or set "
+            "logger.wandb.mode=offline and run `wandb sync` later."
+        )
 
 
 def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:

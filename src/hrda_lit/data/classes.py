@@ -3,11 +3,13 @@
 import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+
+from hrda_lit.guards.ranges import Byte, Length
 
 Colour = tuple[int, int, int]
 
@@ -101,6 +103,15 @@ CITYSCAPES = Classes(
 # fmt: on
 
 KNOWN_CLASSES: dict[str, Classes] = {"cityscapes": CITYSCAPES}
+
+
+class ClassKeys(TypedDict):
+    """How a config describes classes, see `classes_from`."""
+
+    names: Annotated[Sequence[str | int], Length(least=2)]
+    colours: NotRequired[Sequence[Annotated[Sequence[Byte], Length(3)]] | None]
+    things: NotRequired[Sequence[str | int] | None]
+    ignore: NotRequired[Byte]
 
 
 def classes_from(spec: str | Mapping[str, Any]) -> Classes:

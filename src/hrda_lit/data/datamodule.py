@@ -17,6 +17,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.step_batches import StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
+from hrda_lit.guards.ranges import BatchSize, Seed, Workers
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
@@ -37,11 +38,11 @@ class Loading:
         ValueError: if a number is out of range.
     """
 
-    batch_size: int = 2
-    num_workers: int = 2
-    seed: int = 0
+    batch_size: BatchSize = 2
+    num_workers: Workers = 2
+    seed: Seed = 0
     cache_dir: str = "~/.cache/hrda_lit"
-    val_workers: int = 1
+    val_workers: Workers = 1
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or min(self.num_workers, self.val_workers) < 0:
@@ -114,6 +115,21 @@ class UDADataModule(L.LightningDataModule):
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
             self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
+
+    def check_processes(self, count: int) -> None:
+        """Refuse more processes than validation images: one without an image would wait for the others for ever.
+
+        Args:
+            count: of processes, >= 1; `setup` comes first.
+
+        Raises:
+            ValueError: if there are too few images.
+        """
+        if self._val_images is not None and len(self._val_images) < count:
+            raise ValueError(
+                f"{len(self._val_images)} validation images are too few for {count} processes, need one for each; "
+                "lower trainer.devices or trainer.num_nodes."
+            )
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None

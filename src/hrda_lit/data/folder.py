@@ -1,16 +1,17 @@
 """One reader for every data set that is a folder of images and labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.data.classes import Classes, classes_from, id_table
+from hrda_lit.data.classes import Classes, ClassKeys, classes_from, id_table
 from hrda_lit.data.images import read_image, read_label
 from hrda_lit.data.layout import Layout
 from hrda_lit.guards.paths import below, require_below, require_plain
+from hrda_lit.guards.ranges import Byte, KeysOf, Sides
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -50,10 +51,10 @@ class FolderDataset:
         root: str,
         images: str,
         label_rule: Mapping[str, str],
-        classes: Classes | str | Mapping[str, Any],
-        id_map: str | Mapping[int, int] | None = None,
-        size: Sequence[int] | None = None,
-        layout: Layout | Mapping[str, Any] | None = None,
+        classes: Classes | str | Annotated[Mapping[str, Any], KeysOf(ClassKeys)],
+        id_map: str | Mapping[Byte, Byte] | None = None,
+        size: Sides | None = None,
+        layout: Layout | Annotated[Mapping[str, Any], KeysOf(Layout)] | None = None,
     ) -> None:
         self.name, self.root, self.images, self.label_rule = name, Path(root).expanduser(), images, label_rule
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 from hrda_lit.data.images import Channel
 from hrda_lit.data.margins import Margins
+from hrda_lit.guards.ranges import KeysOf
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Layout:
 
     splits: Mapping[str, str] = field(default_factory=dict)
     split_file: str | None = None
-    margins: Margins = field(default_factory=Margins)
+    margins: Annotated[Margins, KeysOf(Margins)] = field(default_factory=Margins)
     label_channel: Channel = "index"
     exclude: Sequence[str] = ()
     help: str = "try experiment=hrda_demo, which draws its own data"

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hrda_lit.guards.ranges import Pixels
 from hrda_lit.ops.boxes import Box, crop
 
 
@@ -26,10 +27,10 @@ class Margins:
     HRDA, official code: 30, 240, 30, 30 for Cityscapes as target.
     """
 
-    top: int = 0
-    bottom: int = 0
-    left: int = 0
-    right: int = 0
+    top: Pixels = 0
+    bottom: Pixels = 0
+    left: Pixels = 0
+    right: Pixels = 0
 
     def __post_init__(self) -> None:
         if min(self.top, self.bottom, self.left, self.right) < 0:

@@ -1,12 +1,12 @@
 """The settings of the training pipeline, checked before any file is read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.transforms import Size
+from hrda_lit.guards.ranges import AboveShare, KeysOf, Number, Ratio, Sides
 from hrda_lit.ops.resize import low_resolution_size
 
 
@@ -29,12 +29,12 @@ class Pipeline:
         ValueError: if a number is out of range or a size does not come out whole after `shrink`.
     """
 
-    crop: Sequence[int] = (1024, 1024)
-    shrink: float = 1
-    cat_max_ratio: float = 0.75
-    crop_tries: int = 10
+    crop: Sides = (1024, 1024)
+    shrink: Ratio = 1
+    cat_max_ratio: AboveShare = 0.75
+    crop_tries: Number = 10
     margins_of: Literal["image", "crop"] = "image"
-    rare_class: RareClass | None = field(default_factory=RareClass)
+    rare_class: Annotated[RareClass, KeysOf(RareClass)] | None = field(default_factory=RareClass)
 
     def __post_init__(self) -> None:
         if len(self.crop) != 2 or min(self.crop) < 1:

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from hrda_lit.data.class_stats import class_probabilities
+from hrda_lit.guards.ranges import NotNegative, Number, Positive
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,10 @@ class RareClass:
     DAFormer section 3.3; official: 3000 * 2.0 at high and 3000 * 0.5 at half resolution, 10 tries.
     """
 
-    temperature: float = 0.01
-    min_pixels: int = 3000
-    accept_ratio: float = 2.0
-    max_tries: int = 10
+    temperature: Positive = 0.01
+    min_pixels: Number = 3000
+    accept_ratio: NotNegative = 2.0
+    max_tries: Number = 10
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or min(self.min_pixels, self.accept_ratio, self.max_tries) < 0:

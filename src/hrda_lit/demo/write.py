@@ -15,13 +15,14 @@ from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SOURCE, TARGET
+from hrda_lit.guards.ranges import Count, Seed
 from hrda_lit.ops.rng import fold
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}
 
 
-def render_demo(root: str | Path, seed: int = 0, source: int = 200, target: int = 200, val: int = 40) -> None:
+def render_demo(root: str | Path, seed: Seed = 0, source: Count = 200, target: Count = 200, val: Count = 40) -> None:
     """Render a game-like source domain and a camera-like target domain with labels.
 
     A finished folder with the same parameters is left as it is. A scene depends on the seed and its place

@@ -12,12 +12,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from hrda_lit.build import ConfigError, build_dataset, build_network, check_numbers
+from hrda_lit.build import ConfigError, build_dataset, build_network
 from hrda_lit.checkpoints import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.exchange import mit_keys
 from hrda_lit.exchange.official_keys import from_official, to_official
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.torch_files import require_tensors
+from hrda_lit.keys.check import check_train
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
@@ -153,7 +154,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     except HydraException as error:
         sentence = str(error).split("\nConfig search path")[0]
         raise ConfigError(" ".join(sentence.split())) from error
-    check_numbers(config)
+    check_train(config)
     return config
 
 

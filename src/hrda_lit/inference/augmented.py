@@ -1,11 +1,13 @@
 """Test-time augmentation: predict an image several times, at other scales and mirrored, and average."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hrda_lit.guards.ranges import Length, Scale
 from hrda_lit.inference.base import Inference, Predict, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
@@ -34,16 +36,21 @@ class Augmented(Inference):
         self,
         window: Sequence[int],
         base: Inference | Callable[..., Inference],
-        scales: Sequence[float] = (1.0,),
+        scales: Annotated[Sequence[Scale], Length(least=1)] = (1.0,),
         flip: bool = True,
-        average: str = "probabilities",
+        average: Literal["probabilities", "logits"] = "probabilities",
     ) -> None:
         if not scales or not min(scales) > 0:
             raise ValueError(f"inference.scales={list(scales)} must be numbers above 0, at least one; correct them.")
         if average not in AVERAGES:
             raise ValueError(f"inference.average={average!r} is none of {list(AVERAGES)}; choose one.")
         self.base = base if isinstance(base, Inference) else windowed(base, window)
+        self.window = self.base.window
         self.scales, self.flip, self.average = tuple(scales), flip, average
+
+    def check(self, network: Segmentor) -> None:
+        """Raise a ValueError if `base` cannot apply the network."""
+        self.base.check(network)
 
     def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
         """Return the average of each view, at the size of the image, see `Segmentor.views`."""

@@ -1,11 +1,10 @@
 """A whole image at once, or window by window."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.inference.base import Inference, Predict
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import chunks, crop, sliding_boxes, stitch
@@ -32,17 +31,27 @@ class Slide(Inference):
         batch: how many windows go through the network at once, >= 1.
 
     Raises:
-        ValueError: if batch or stride is below 1.
+        ValueError: if batch or stride is below 1, or windows leave gaps.
 
     HRDA section 3.4.
     """
 
-    def __init__(self, window: Sequence[int], stride: Sequence[int] | None = None, batch: int = 1) -> None:
+    def __init__(self, window: Sides | None, stride: Sides | None = None, batch: Count = 1) -> None:
+        assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         self.stride = (window[0] // 2, window[1] // 2) if stride is None else (stride[0], stride[1])
         self.batch = batch
         require_at_least("inference.batch", batch, 1)
         require_at_least("inference.stride", min(self.stride), 1)
+        if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
+            raise ValueError(
+                f"inference.stride of {self.stride} leaves gaps between windows of {self.window}; lower it, or raise "
+                "inference.window."
+            )
+
+    def check(self, network: Segmentor) -> None:
+        """Raise a ValueError if the network cannot predict the windows."""
+        network.check_window("inference.window", self.window)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

@@ -79,6 +79,9 @@ class Method(ABC):
             The passes named by `names`.
         """
 
+    def check_crop(self, size: tuple[int, int]) -> None:  # noqa: B027  most methods take any
+        """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
+
 
 def supervise(
     supervised: Supervised,

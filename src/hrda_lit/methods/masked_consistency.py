@@ -1,9 +1,11 @@
 """The masked pass of MIC: predict what blocks hide from the context that remains."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
+from hrda_lit.guards.ranges import Count, NotNegative, Ratio, Share
 from hrda_lit.methods.base import Labelled
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.colour import StrongAugmentation
@@ -31,12 +33,12 @@ class MaskedConsistency:
     MIC section 3.2.
     """
 
-    ratio: float = 0.7
-    block: int = 64
-    weight: float = 1.0
-    images: str = "target"
+    ratio: Share = 0.7
+    block: Count = 64
+    weight: NotNegative = 1.0
+    images: Literal["target", "source", "both"] = "target"
     augment: bool = True
-    shrink: float = 1
+    shrink: Ratio = 1
 
     def __post_init__(self) -> None:
         require_share("masked.ratio", self.ratio)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskedConsistency
@@ -42,10 +43,10 @@ class SelfTraining(Method):
     def __init__(
         self,
         classes: Classes,
-        tau: float = 0.968,
-        lambda_fd: float = 0.005,
+        tau: Share = 0.968,
+        lambda_fd: NotNegative = 0.005,
         augmentation: StrongAugmentation | None = None,
-        min_ratio: float = 0.75,
+        min_ratio: AboveShare = 0.75,
         masked: MaskedConsistency | None = None,
     ) -> None:
         require_share("tau", tau)
@@ -65,6 +66,14 @@ class SelfTraining(Method):
         yield self._mixed(source, target, q, networks.student, generator)
         if self.masked is not None:
             yield self._masked(self.masked, source, target, networks.student, generator)
+
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Raise a ValueError if blocks of the masked pass are larger than a crop."""
+        if self.masked is not None and self.masked.block > min(size):
+            raise ValueError(
+                f"method.masked.block={self.masked.block} is larger than a crop of {size}, which it would hide as a "
+                "whole; lower it or raise data.crop."
+            )
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, generator: torch.Generator) -> Pass:
         outputs = networks.student(image, generator)

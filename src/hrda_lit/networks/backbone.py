@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import timm
 import torch
@@ -13,6 +13,7 @@ from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
+from hrda_lit.guards.ranges import DropRate, KeysOf, Length, Level
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
@@ -25,6 +26,17 @@ _NOT_ARCHITECTURE = {
     for name, parameter in signature(function).parameters.items()
     if parameter.kind != parameter.VAR_KEYWORD
 } | {"features_only", "out_indices", "feature_cls", "pruned"}
+
+
+class TimmOptions(TypedDict, total=False):
+    """Arguments that many of timm's models know; a model may know others."""
+
+    drop_rate: DropRate
+    drop_path_rate: DropRate
+    proj_drop_rate: DropRate
+    attn_drop_rate: DropRate
+    pos_drop_rate: DropRate
+    drop_block_rate: DropRate | None
 
 
 class Backbone(nn.Module):
@@ -52,8 +64,8 @@ class Backbone(nn.Module):
         self,
         name: str,
         weights: str | None = None,
-        levels: Sequence[int] = (-4, -3, -2, -1),
-        options: Mapping[str, Any] | None = None,
+        levels: Annotated[Sequence[Level], Length(least=1)] = (-4, -3, -2, -1),
+        options: Annotated[Mapping[str, Any], KeysOf(TimmOptions, others=True)] | None = None,
     ) -> None:
         super().__init__()
         options = dict(options or {})

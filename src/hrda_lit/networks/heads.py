@@ -1,11 +1,13 @@
 """The heads: DAFormer's semantic decoder f^S and HRDA's scale attention f^A."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.guards.ranges import Dilation, DropRate, Length, Width
 from hrda_lit.ops.resize import resize
 
 
@@ -88,9 +90,9 @@ class DAFormerHead(_PyramidHead):
         self,
         in_channels: Sequence[int],
         num_classes: int,
-        channels: int = 256,
-        dilations: Sequence[int] = (1, 6, 12, 18),
-        dropout: float = 0.1,
+        channels: Width = 256,
+        dilations: Annotated[Sequence[Dilation], Length(least=1)] = (1, 6, 12, 18),
+        dropout: DropRate = 0.1,
     ) -> None:
         aspp = ASPP(len(in_channels) * channels, channels, dilations)
         super().__init__(in_channels, num_classes, channels, dropout, aspp)
@@ -113,8 +115,8 @@ class ScaleAttentionHead(_PyramidHead):
         self,
         in_channels: Sequence[int],
         num_classes: int,
-        channels: int = 256,
-        dropout: float = 0.1,
+        channels: Width = 256,
+        dropout: DropRate = 0.1,
         class_wise: bool = True,
     ) -> None:
         fuse = ConvNormAct(len(in_channels) * channels, channels)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
@@ -49,8 +50,8 @@ class MultiResSegmentor(Segmentor):
         fusion: MultiResFusion,
         num_classes: int,
         detail: tuple[int, int],
-        lambda_d: float = 0.1,
-        s_T: float = 2,
+        lambda_d: Share = 0.1,
+        s_T: Ratio = 2,
         overlap: bool = True,
     ) -> None:
         super().__init__()
@@ -60,7 +61,8 @@ class MultiResSegmentor(Segmentor):
         self.detail, self.lambda_d, self.s_T, self.overlap = tuple(detail), lambda_d, s_T, overlap
         self.stride = backbone.strides[0]
         self.multiple = alignment(self.stride, s_T)
-        _check_multiple("the detail crop", tuple(detail), self.multiple)
+        _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
+        self._check_windows()
 
     def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d."""
@@ -100,6 +102,14 @@ class MultiResSegmentor(Segmentor):
         random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, torch.Generator())
         for seen in (low_resolution_size(size, self.s_T), (self.detail[0], self.detail[1])):
             self._check_cells(seen, 1)
+
+    def _check_windows(self) -> None:
+        if self.overlap and any(extent % (2 * self.stride) for extent in self.detail):
+            raise ValueError(
+                f"network.detail (data.crop / s_T where it is null) of {self.detail} gives windows that overlap by "
+                f"half, off the grid of {self.stride} pixels; choose a multiple of {2 * self.stride}, or set "
+                "network.segmentor.overlap=false."
+            )
 
     def _context(self, image: Tensor) -> Context:
         features = self.backbone(self.context(image))

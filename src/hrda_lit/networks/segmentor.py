@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.guards.ranges import Ratio
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.ops.boxes import Box, whole
 from hrda_lit.ops.resize import resize
@@ -58,6 +59,14 @@ class Segmentor(nn.Module, ABC):
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
 
+    def check_window(self, key: str, size: tuple[int, int]) -> None:
+        """Raise a ValueError if windows of `size` (height, width), which `key` sets, cannot be predicted."""
+        if any(extent % self.multiple for extent in size):
+            raise ValueError(
+                f"{key} of {tuple(size)} is not a multiple of {self.multiple} pixels, as this network needs; "
+                f"correct {key}."
+            )
+
     def _check_cells(self, size: tuple[int, int], cells: int) -> None:
         least = cells * max(self.backbone.strides)
         if min(size) < least:
@@ -84,7 +93,7 @@ class SingleScaleSegmentor(Segmentor):
     DAFormer section 3.1.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: float = 1) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: Ratio = 1) -> None:
         super().__init__()
         self.backbone, self.head, self.num_classes, self.shrink = backbone, head, num_classes, shrink
 

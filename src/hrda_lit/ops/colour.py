@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.guards.ranges import Length, Positive, Range, Share
 from hrda_lit.ops.checks import require_share
 from hrda_lit.ops.normalise import denormalise, renormalise
 
@@ -133,10 +135,10 @@ class StrongAugmentation:
         ValueError: if a probability or a range is out of bounds.
     """
 
-    jitter_probability: float = 0.8
-    strength: float = 0.2
-    blur_probability: float = 0.5
-    sigma: Sequence[float] = (0.15, 1.15)
+    jitter_probability: Share = 0.8
+    strength: Annotated[float, Range(0, 0.5)] = 0.2
+    blur_probability: Share = 0.5
+    sigma: Annotated[Sequence[Positive], Length(2)] = (0.15, 1.15)
 
     def __post_init__(self) -> None:
         require_share("jitter_probability", self.jitter_probability)

@@ -15,6 +15,7 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.paths import require_below, require_plain
+from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.predicting.inputs import Inputs, image_inputs
 
 
@@ -36,8 +37,8 @@ class Rules:
 
     name: str
     split: str
-    count: int
-    size: Sequence[int]
+    count: Count
+    size: Sides
     ids: str
     file: str = "{stem}.png"
 

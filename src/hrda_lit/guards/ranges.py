@@ -1,0 +1,107 @@
+"""Types that tell their range where they stand in a signature: `lambda_d: Share`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bound a number.
+
+    Args:
+        least: smallest allowed value, or None.
+        most: largest allowed value, or None.
+        above: all allowed values are larger, or None.
+        below: all allowed values are smaller, or None.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a number lies inside."""
+        return (
+            (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        low, high = (
+            (self.least if self.above is None else self.above),
+            (self.most if self.below is None else self.below),
+        )
+        if low is not None and high is not None:
+            return f"in {'[' if self.above is None else '('}{low:g}, {high:.10g}{']' if self.below is None else ')'}"
+        if low is not None:
+            return f"of at least {low:g}" if self.above is None else f"above {low:g}"
+        return f"of at most {high:g}" if self.below is None else f"below {high:g}"
+
+
+@dataclass(frozen=True)
+class Length:
+    """Tell how many items a list must have, or at least must have.
+
+    Args:
+        exactly: how many, or None for any number from `least` on.
+        least: how many at least.
+    """
+
+    exactly: int | None = None
+    least: int = 0
+
+    def holds(self, items: Sequence[Any]) -> bool:
+        """Tell whether a list is as long as it must be."""
+        return len(items) >= self.least if self.exactly is None else len(items) == self.exactly
+
+    def __str__(self) -> str:
+        return f"of {self.exactly}" if self.exactly is not None else f"of at least {self.least}"
+
+
+@dataclass(frozen=True)
+class KeysOf:
+    """Say that a config writes keys, with the types that a class annotates: a dataclass or a TypedDict.
+
+    Args:
+        of: the class.
+        others: whether there may be keys that it does not know.
+    """
+
+    of: Any
+    others: bool = False
+
+
+class Without:
+    """Leave out keys that the library gives itself, so that a config cannot set them in vain."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = frozenset(names)
+
+
+class Part:
+    """What a group of the config builds: keys with a `_target_` among them, whose constructor knows their types."""
+
+
+Share = Annotated[float, Range(0, 1)]
+AboveShare = Annotated[float, Range(above=0, most=1)]  # a share that is not nothing
+DropRate = Annotated[float, Range(0, below=1)]
+Momentum = Annotated[float, Range(0, below=1)]
+Positive = Annotated[float, Range(above=0)]
+NotNegative = Annotated[float, Range(0)]
+Ratio = Annotated[float, Range(1)]  # s_T and what follows from it
+Count = Annotated[int, Range(1, 2**31 - 1)]
+Number = Annotated[int, Range(0, 2**31 - 1)]
+BatchSize = Annotated[int, Range(1, 2**16)]
+Workers = Annotated[int, Range(0, 1024)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+Byte = Annotated[int, Range(0, 255)]
+Level = Annotated[int, Range(-8, 8)]  # a feature map of an encoder, from its finest or, if negative, its coarsest
+Width = Annotated[int, Range(1, 2**14)]
+Dilation = Annotated[int, Range(1, 2**10)]
+Scale = Annotated[float, Range(1 / 64, 64)]
+Pixels = Annotated[int, Range(0, 2**20)]
+Sides = Annotated[Sequence[Annotated[int, Range(1, 2**15)]], Length(2)]  # [height, width] in pixels

@@ -1,0 +1,114 @@
+"""The keys of train.yaml, evaluate.yaml and predict.yaml that no constructor knows, each with its type."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from hrda_lit.data.datamodule import Loading
+from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.guards.ranges import KeysOf, NotNegative, Number, Part, Ratio, Seed, Share, Sides, Without, Workers
+from hrda_lit.keys.trainer import TrainerKeys
+from hrda_lit.predicting.submission import Rules
+
+Group = Mapping[str, Any]
+Parts = Mapping[str, Part | None]
+
+
+class NetworkKeys(TypedDict):
+    """conf/network."""
+
+    shrink: Ratio
+    detail: NotRequired[Sides | None]
+    backbone: Part
+    head: Annotated[Part, Without("in_channels", "num_classes")]
+    attention: NotRequired[Share | Annotated[Part, Without("in_channels", "num_classes")]]
+    segmentor: Annotated[Part, Without("backbone", "head", "fusion", "num_classes", "detail")]
+
+
+class SplitKeys(TypedDict, total=False):
+    """Which split of each data set."""
+
+    source: str
+    target: str
+    val: str
+
+
+class ProgressKeys(TypedDict, total=False):
+    """conf/callbacks, progress."""
+
+    refresh_rate: Number
+
+
+class TrainKeys(TypedDict):
+    """conf/train.yaml."""
+
+    name: str
+    lambda_d: Share
+    tau: Share
+    s_T: Ratio
+    alpha: Share
+    lambda_fd: NotNegative
+    seed: Seed
+    data_root: str
+    cache_dir: str
+    run_dir: str
+    ckpt_path: str | None
+    evaluate: Literal["student", "teacher"]
+    prepare: Part | None
+    network: Annotated[Group, KeysOf(NetworkKeys)]
+    data: Annotated[Group, KeysOf(Pipeline), Without("shrink")]
+    loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
+    splits: Annotated[Group, KeysOf(SplitKeys)]
+    source: Part
+    target: Part | None
+    val: Part | None
+    method: Annotated[Part, Without("classes")]
+    optim: Part
+    inference: Part
+    trainer: Part
+    callbacks: NotRequired[Parts | None]
+    logger: NotRequired[Parts | None]
+
+
+class EvaluateKeys(TypedDict):
+    """conf/evaluate.yaml."""
+
+    checkpoint: str
+    model: Literal["student", "teacher"] | None
+    val: Part | None
+    datasets: Mapping[str, Part]
+    inference: Part | None
+    splits: Mapping[str, str]
+    views: bool
+    device: str
+    workers: Workers
+    data_root: str | None
+    cache_dir: str
+    run_dir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionKeys(Rules):
+    """conf/submission: the rules of a server, and the data set it scores."""
+
+    dataset: Part
+
+
+class PredictKeys(TypedDict):
+    """conf/predict.yaml."""
+
+    checkpoint: str | None
+    input: str | None
+    output: str
+    save: Sequence[str]
+    ids: str
+    model: Literal["student", "teacher"] | None
+    inference: Part | None
+    device: str
+    submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
+    data_root: str
+    cache_dir: str
+
+
+# Keys of constructors of others, where theirs would take what training cannot use.
+BETTER = {"lightning.Trainer": TrainerKeys, "hrda_lit.callbacks.progress.Progress": ProgressKeys}
