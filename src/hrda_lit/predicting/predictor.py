@@ -17,13 +17,14 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
+from hrda_lit.data.images import read_pixels
+from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.data.transforms import fitted_size, resize_image
 from hrda_lit.inference.base import Inference
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.pictures.layers import colourise
-from hrda_lit.predicting.inputs import Pixels, pixels, read_picture
 
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels
@@ -172,9 +173,9 @@ def check_ids(ids: str) -> None:
 
 def _as_pixels(picture: Picture) -> Pixels:
     if isinstance(picture, str | Path):
-        return read_picture(Path(picture).expanduser())
+        return read_pixels(Path(picture).expanduser())
     if isinstance(picture, Image.Image):
-        return pixels(picture)
+        return rgb(picture)
     image = np.asarray(picture)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(

@@ -96,16 +96,18 @@ def test_labels_are_looked_for_only_if_wanted(make_dataset: Make) -> None:
     samples = dataset.files("train", labelled=False)
     assert all(sample.label is None for sample in samples)
     assert dataset.read(samples[0])[1] is None
-    with pytest.raises(DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; try"):
+    with pytest.raises(
+        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; .*; try"
+    ):
         dataset.files("train", labelled=True)
 
 
 def test_split_file_and_exclude(make_dataset: Make) -> None:
     dataset = make_dataset(layout={"split_file": "{split}.txt", "exclude": ["004"]})
-    (dataset.root / "train.txt").write_text("004\n002\nsome/folder/001\n\n")
+    (dataset.root / "train.txt").write_text("004\n002\ntrain/001\n\n")
     assert [sample.image.stem for sample in dataset.files("train", True)] == ["001", "002"]
     (dataset.root / "val.txt").write_text("002\n777\n")
-    with pytest.raises(DataNotFoundError, match=r"val\.txt lists 2 file stems.* 1 have none \(777\)"):
+    with pytest.raises(DataNotFoundError, match=r"val\.txt lists 2 images.* 1 have none \(777\)"):
         dataset.files("val", True)
 
 

@@ -95,5 +95,5 @@ def test_missing_file_and_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png does not exist"):
         read_image(tmp_path / "a.png")
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"a\.png is broken or no PNG"):
+    with pytest.raises(ValueError, match=r"a\.png is broken or no image"):
         read_label(tmp_path / "a.png")
