@@ -16,6 +16,7 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
+from hrda_lit.inspecting.look import Looking
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
@@ -27,8 +28,9 @@ from hrda_lit.ops.resize import low_resolution_size
 NUMBERS = ("lambda_d", "tau", "s_T", "alpha", "lambda_fd")
 RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "ckpt_path", "evaluate", "prepare")
 DATA = ("data", "loading", "splits", "source", "target", "val")
+LOOK = ("look",)
 PARTS = ("network", "method", "optim", "inference", "trainer", "callbacks", "logger")
-KEYS = frozenset((*NUMBERS, *RUN, *DATA, *PARTS))
+KEYS = frozenset((*NUMBERS, *RUN, *DATA, *LOOK, *PARTS))
 
 
 class ConfigError(ValueError):
@@ -36,7 +38,7 @@ class ConfigError(ValueError):
 
 
 def check_numbers(config: DictConfig) -> None:
-    """Refuse unknown keys and numbers out of range, before anything is read.
+    """Refuse unknown keys and numbers out of range, and settle whether there is a validation set, before any reading.
 
     Args:
         config: the composed tree.
@@ -48,6 +50,12 @@ def check_numbers(config: DictConfig) -> None:
     # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
     if unknown := sorted(set(map(str, config)) - KEYS):
         raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
+    needed = ("data", "loading", "source", "network", "method", "optim", "inference", "trainer")
+    if lacking := [name for name in needed if config.get(name) is None]:
+        raise ConfigError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
+    # Where dataset@val is null, an experiment may still set keys of it, e.g. its size.
+    if config.val is not None and not set(config.val) & {"_target_", "name", "root", "images"}:
+        config.val = None
     for name in ("lambda_d", "tau", "alpha"):
         require_share(name, config[name])
     require_at_least("s_T", config.s_T, 1)
@@ -70,15 +78,36 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     """
     pipeline = dict(_plain(config.data))
     rare = pipeline.pop("rare_class")
+    pipeline.pop("skip_broken", None)  # of `build_look`
     pipeline["rare_class"] = None if rare is None else _construct(RareClass, "data.rare_class", rare)
     return UDADataModule(
         build_dataset(config.source, "source"),
-        build_dataset(config.target, "target") if needs_target else None,
-        build_dataset(config.val, "val"),
+        _target(config) if needs_target else None,
+        None if config.val is None else build_dataset(config.val, "val"),
         _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
         _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         _plain(config.splits),
     )
+
+
+def _target(config: DictConfig) -> FolderDataset:
+    if config.get("target") is None:
+        raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
+    return build_dataset(config.target, "target")
+
+
+def build_look(config: DictConfig) -> Looking | None:
+    """Build how data are looked over before they are used; None where `look` is null.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if a value is out of range.
+    """
+    if config.look is None:
+        return None
+    skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir}
+    looking: Looking = _construct(Looking, "look", {**_plain(config.look), **skip})
+    return looking
 
 
 def build_dataset(config: DictConfig, role: str) -> FolderDataset:
@@ -90,15 +119,32 @@ def build_dataset(config: DictConfig, role: str) -> FolderDataset:
     return dataset
 
 
+def build_validation(config: DictConfig) -> FolderDataset:
+    """Build the reader of the data set that a run was validated on.
+
+    Raises:
+        ConfigError: if it was validated on none, or a key does not fit.
+    """
+    if config.val is None:
+        raise ConfigError(f"{config.name} was trained without a validation set; choose a checkpoint that has one.")
+    return build_dataset(config.val, "val")
+
+
 def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
-        ConfigError: if a key does not fit, or a teacher is to be validated that this method does not have.
+        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the
+            feature distance has no things to act on.
     """
     method: Method = _make(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
         raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
+    if method.needs_imagenet and not classes.things:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} acts where things are, but classes.things of the source is empty; name "
+            "some, or set lambda_fd=0."
+        )
     return method
 
 

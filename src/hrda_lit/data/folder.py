@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.data.classes import Classes, classes_from, id_table
-from hrda_lit.data.colour_map import ColourMap
-from hrda_lit.data.images import read_image, read_label, read_label_colours
+from hrda_lit.data.classes import Classes, classes_from
+from hrda_lit.data.images import read_image
+from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.names import Names, existing, search
 from hrda_lit.data.split_lists import chosen, read_lines
@@ -62,11 +62,7 @@ class FolderDataset:
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
         self.layout = Layout.of(layout)
         self._excluded = Names(self.layout.exclude)
-        self.table = id_table(id_map, self.classes)
-        self._holds_train_ids = id_map is None
-        self._colours = self.layout.colour_map and ColourMap(self.layout.colour_map, self.classes)
-        if self._colours and id_map is not None:
-            raise ValueError(f"{name} has both an id_map and a layout.colour_map; set one of them to null.")
+        self.labels = Labels(name, self.classes, id_map, self.layout)
         self._left_out: frozenset[Path] = frozenset()
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size {list(size)} of {name} is no box; give [height, width] in pixels, >= 1.")
@@ -148,27 +144,7 @@ class FolderDataset:
         Raises:
             ValueError: if the file is broken, or holds train ids or colours that do not exist.
         """
-        if self._colours:
-            return self._from_colours(path, self._colours)
-        raw = read_label(path, self.layout.label_channel).int()
-        label = self.table[raw]
-        if self._holds_train_ids and bool((strange := label != raw).any()):
-            raise ValueError(
-                f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
-                f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."
-            )
-        return label
-
-    def _from_colours(self, path: Path, colours: ColourMap) -> UInt8[Tensor, "H W"]:
-        label, unknown = colours(read_label_colours(path))
-        if unknown and self.layout.unknown_colours == "refuse":
-            colour, count = max(unknown.items(), key=lambda item: item[1])
-            raise ValueError(
-                f"label {path} has {sum(unknown.values())} pixels of {len(unknown)} colours that layout.colour_map of "
-                f"{self.name} lacks, most of them {list(colour)} ({count}); add them, or set "
-                "layout.unknown_colours=ignore."
-            )
-        return label
+        return self.labels.read(path)
 
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
@@ -218,3 +194,15 @@ class FolderDataset:
 
     def _missing(self, what: str) -> DataNotFoundError:
         return DataNotFoundError(f"{what}; {self.layout.help}.")
+
+
+class Part(NamedTuple):
+    """One split of one data set, what for (source, target, val or a name of the user's), and whether labels count."""
+
+    role: str
+    dataset: FolderDataset
+    split: str
+    labelled: bool
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} ({self.role}, {self.split})"

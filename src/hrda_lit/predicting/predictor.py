@@ -150,12 +150,17 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self.config.val.id_map}.get(ids, ids)
+        spec = {"train": None, "raw": self._like.id_map}.get(ids, ids)
         return raw_table(spec, self.classes)
+
+    @property
+    def _like(self) -> Any:
+        """Return the data set that pictures are resized like: that of validation, or else the target or the source."""
+        return next(node for node in (self.config.val, self.config.target, self.config.source) if node is not None)
 
     def _prepare(self, image: Pixels) -> Tensor:
         tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-        box = self.config.val.size
+        box = self._like.size
         fitted = fitted_size((image.shape[0], image.shape[1]), box and tuple(box), self.config.network.shrink)
         return normalise(resize_image(tensor, fitted))[None].to(self.device)
 

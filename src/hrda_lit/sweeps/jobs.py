@@ -92,8 +92,8 @@ def read(folder: Path) -> Job:
 
 def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
     """Add what a metrics.json says; a mIoU of null, of a run that scored nothing, counts as unfinished."""
-    miou = metrics["val/miou"]
-    return replace(job, miou=math.nan if miou is None else miou, iou=metrics["val/iou"])
+    miou = metrics.get("val/miou")
+    return replace(job, miou=math.nan if miou is None else miou, iou=metrics.get("val/iou") or {})
 
 
 def read_all(sweep: Path) -> list[Job]:
