@@ -81,8 +81,13 @@ def refuse_lossy(file: ImageFile.ImageFile) -> None:
 
 
 def upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
-    """Return (height, width) of an opened file as `rgb` and `class_ids` give it; nothing is decoded."""
-    turned = file.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    """Return (height, width) of an opened file as `rgb` and `class_ids` give it; nothing is decoded.
+
+    A PNG may tell behind its pixels that it is turned, which is known after `file.load()` only.
+    """
+    # Asked for EXIF that its head does not have, Pillow decodes a whole PNG to look behind the pixels.
+    told = file.format != "PNG" or not file.info.keys().isdisjoint(("exif", "Raw profile type exif"))
+    turned = told and file.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     return (file.width, file.height) if turned else (file.height, file.width)
 
 

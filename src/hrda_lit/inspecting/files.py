@@ -1,5 +1,6 @@
 """What can be told of a file without decoding it, and whether it is whole."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from hrda_lit.data.pixels import upright_size
 
 _PNG_END = b"IEND\xaeB\x60\x82"  # the last chunk's name and checksum
 _JPEG_END = b"\xff\xd9"
-_TAIL = 1 << 16  # bytes in which an end is looked for, because some programs write more behind it
+_LATE_EXIF = b"eXIf"  # a chunk that may stand behind the pixels and turn them
+_TAIL = 1 << 12  # bytes in which an end is looked for, because some programs write more behind it
 
 
 class Header(NamedTuple):
@@ -38,11 +40,10 @@ def decode(path: Path) -> Header:
 
 def _looked_at(path: Path, decode: bool) -> Header:
     def look(file: ImageFile.ImageFile) -> Header:
-        height, width = upright_size(file)
-        seen = Header(height, width, file.mode)
-        if not _ends_whole(path, file.format or "") or decode:
+        tail = _tail(path)
+        if decode or not _ends_whole(tail, file.format) or _LATE_EXIF in tail:
             file.load()
-        return seen
+        return Header(*upright_size(file), file.mode)
 
     try:
         return opened(path, look)
@@ -50,12 +51,15 @@ def _looked_at(path: Path, decode: bool) -> Header:
         return Header(0, 0, "", str(error))
 
 
-def _ends_whole(path: Path, kind: str) -> bool:
-    """Tell whether the end of a file is there; False where only decoding tells."""
+def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(-min(_TAIL if kind == "PNG" else 64, file.tell()), 2)
-        tail = file.read()
+        length = file.seek(0, os.SEEK_END)
+        file.seek(-min(_TAIL, length), os.SEEK_END)
+        return file.read()
+
+
+def _ends_whole(tail: bytes, kind: str | None) -> bool:
+    """Tell whether the end of a file is there; False where only decoding tells."""
     if kind == "PNG":
         # Pillow forgives a missing end.
         if _PNG_END not in tail:
