@@ -41,7 +41,7 @@ def decode(path: Path) -> Header:
 def _looked_at(path: Path, decode: bool) -> Header:
     def look(file: ImageFile.ImageFile) -> Header:
         tail = _tail(path)
-        if decode or not _ends_whole(tail, file.format) or _LATE_EXIF in tail:
+        if not _ends_whole(tail, file.format) or _LATE_EXIF in tail or decode:
             file.load()
         return Header(*upright_size(file), file.mode)
 
