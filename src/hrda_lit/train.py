@@ -82,6 +82,7 @@ def _quieten() -> None:
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
         ".*LeafSpec.*",  # Lightning's own
+        ".*across ranks is zero.*",  # no validation set, which was asked for
     ):
         warnings.filterwarnings("ignore", message)
 

@@ -1,13 +1,12 @@
 """The jobs of a sweep as they lie on disk, whichever process or machine ran them."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hrda_lit.guards.files import write_json
+from hrda_lit.guards.files import read_record, write_json
 
 SEED = "seed"
 
@@ -81,12 +80,12 @@ def read(folder: Path) -> Job:
     Raises:
         FileNotFoundError: if there is no job.json.
     """
-    asked = json.loads((folder / "job.json").read_text())
+    asked = read_record(folder / "job.json")
     job = Job(asked["number"], asked["overrides"])
     if (path := folder / "metrics.json").is_file():
-        return with_result(job, json.loads(path.read_text()))
+        return with_result(job, read_record(path))
     if (path := folder / "failure.json").is_file():
-        return replace(job, reason=json.loads(path.read_text())["reason"])
+        return replace(job, reason=read_record(path)["reason"])
     return job
 
 
