@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hrda_lit.build import build_dataset
+from hrda_lit.build import build_validation
 from hrda_lit.callbacks.pictures import TITLES
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.guards.files import write_atomically
@@ -55,7 +55,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> tuple[dict[str, P
     """
     networks = {title: Predictor(path) for title, path in checkpoints.items()}
     config = next(iter(networks.values())).config
-    dataset = build_dataset(config.val, "val")
+    dataset = build_validation(config)
     samples = dataset.files(config.splits.val, labelled=True)
     if strange := [index for index in images if not 0 <= index < len(samples)]:
         raise ValueError(f"there are {len(samples)} validation images, got the numbers {strange}; choose others.")

@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from hrda_lit.build import build_dataset
+from hrda_lit.build import build_validation
 from hrda_lit.ops.checks import require_share
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.scoring.results import Measures, table
@@ -56,7 +56,7 @@ def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], In
         ValueError: if one cannot be used.
     """
     classes, config = predictor.classes, predictor.config
-    dataset = build_dataset(config.val, "val")
+    dataset = build_validation(config)
     everything, confident = (
         MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False) for _ in range(2)
     )

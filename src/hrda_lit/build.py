@@ -15,6 +15,7 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
+from hrda_lit.inspecting.look import Looking
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
@@ -43,15 +44,36 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     """
     pipeline = dict(_plain(config.data))
     rare = pipeline.pop("rare_class")
+    pipeline.pop("skip_broken", None)  # of `build_look`
     pipeline["rare_class"] = None if rare is None else _construct(RareClass, "data.rare_class", rare)
     return UDADataModule(
         build_dataset(config.source, "source"),
-        build_dataset(config.target, "target") if needs_target else None,
-        build_dataset(config.val, "val"),
+        _target(config) if needs_target else None,
+        None if config.val is None else build_dataset(config.val, "val"),
         _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
         _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         _plain(config.splits),
     )
+
+
+def _target(config: DictConfig) -> FolderDataset:
+    if config.get("target") is None:
+        raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
+    return build_dataset(config.target, "target")
+
+
+def build_look(config: DictConfig) -> Looking | None:
+    """Build how data are looked over before they are used; None where `look` is null.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if a value is out of range.
+    """
+    if config.look is None:
+        return None
+    skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir}
+    looking: Looking = _construct(Looking, "look", {**_plain(config.look), **skip})
+    return looking
 
 
 def build_dataset(config: DictConfig | None, role: str) -> FolderDataset:
@@ -65,12 +87,23 @@ def build_dataset(config: DictConfig | None, role: str) -> FolderDataset:
     return dataset
 
 
+def build_validation(config: DictConfig) -> FolderDataset:
+    """Build the reader of the data set that a run was validated on.
+
+    Raises:
+        ConfigError: if it was validated on none, or a key does not fit.
+    """
+    if config.val is None:
+        raise ConfigError(f"{config.name} was trained without a validation set; choose a checkpoint that has one.")
+    return build_dataset(config.val, "val")
+
+
 def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
         ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
-            distance has no pretrained features to stay near.
+            distance has no pretrained features to stay near, or no things to act on.
     """
     method: Method = _make(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
@@ -79,6 +112,11 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         raise ConfigError(
             f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
             "network.backbone.weights is null; give weights, or set lambda_fd=0."
+        )
+    if method.needs_imagenet and not classes.things:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} acts where things are, but classes.things of the source is empty; name "
+            "some, or set lambda_fd=0."
         )
     return method
 

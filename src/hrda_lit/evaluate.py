@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hrda_lit.checkpoints import Trained
     from hrda_lit.data.draws import ValImages
     from hrda_lit.inference.base import Inference
+    from hrda_lit.inspecting.look import Looking
     from hrda_lit.scoring.breakdown import Tally
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def evaluate(config: DictConfig) -> float:
     # Imported here, so that --help and shell completion need not wait for torch.
     import torch
 
+    from hrda_lit.build import build_look
     from hrda_lit.checkpoints import choose_device, load_trained
     from hrda_lit.keys.check import check_evaluate
 
@@ -47,7 +50,8 @@ def evaluate(config: DictConfig) -> float:
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device)
     inference = _inference(config, trained)
-    sets = _images(config, trained)
+    look = build_look(config)
+    sets = _images(config, trained, look)
     torch.set_float32_matmul_precision("high")  # as in training
     tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
     return _report(config, trained, sets, tallies)
@@ -57,10 +61,12 @@ def _inference(config: DictConfig, trained: "Trained") -> "Inference":
     return trained.inference if config.inference is None else trained.other_inference(config.inference)
 
 
-def _images(config: DictConfig, trained: "Trained") -> "dict[str, ValImages]":
-    """List the files of every data set, before the first is predicted."""
+def _images(config: DictConfig, trained: "Trained", look: "Looking | None") -> "dict[str, ValImages]":
+    """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
+    from hrda_lit.data.folder import Part
+    from hrda_lit.inspecting.look import require_good_data
 
     sets, default = {}, trained.config.splits.val
     nodes = _nodes(config, trained)
@@ -73,7 +79,9 @@ def _images(config: DictConfig, trained: "Trained") -> "dict[str, ValImages]":
                 f"{config.checkpoint} knows the classes {list(trained.classes.names)} and {dataset.name} has "
                 f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
             )
-        samples = dataset.files(config.splits.get(key, default), labelled=True)
+        part = Part(key, dataset, config.splits.get(key, default), labelled=True)
+        require_good_data([part], look)
+        samples = dataset.files(part.split, labelled=True)
         sets[key] = ValImages(dataset, samples, trained.network.shrink)
     return sets
 
@@ -84,6 +92,10 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
         config.data_root = before
     nodes = {} if config.val is None else {"val": config.val}
     nodes |= {str(key): node for key, node in config.datasets.items()}
+    if not nodes and trained.config.val is None:
+        raise ValueError(
+            f"{config.checkpoint} was trained without a validation set; name one, e.g. dataset@val=cityscapes."
+        )
     if not nodes:
         nodes["val"] = trained.config.val
         # Stored with its path in training, which may lie elsewhere by now.
@@ -159,6 +171,7 @@ def _report(
     return mean_iou(first)
 
 
+@readable_arguments
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="evaluate")
 def main(config: DictConfig) -> float:
     """Run `evaluate` and turn what a user can mend into one sentence and exit code 1."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
+from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import sentence
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
     print(f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them.")
 
 
+@readable_arguments
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="predict")
 def main(config: DictConfig) -> None:
     """Run `predict` and turn what a user can mend into one sentence and exit code 1."""

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def train(config: DictConfig) -> float:
 
     from hrda_lit import build
     from hrda_lit.geometry import check_geometry
+    from hrda_lit.inspecting.look import require_good_data
     from hrda_lit.keys.check import check_train
 
     _quieten()
@@ -52,6 +54,7 @@ def train(config: DictConfig) -> float:
         raise FileNotFoundError(f"no checkpoint at {config.ckpt_path}; set ckpt_path to an existing file or to null.")
     if config.prepare:
         instantiate(config.prepare)
+    require_good_data(datamodule.parts(), build.build_look(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
     datamodule.check_processes(trainer.world_size)
@@ -82,6 +85,7 @@ def _quieten() -> None:
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
         ".*LeafSpec.*",  # Lightning's own
+        ".*across ranks is zero.*",  # no validation set, which was asked for
     ):
         warnings.filterwarnings("ignore", message)
 
@@ -89,12 +93,18 @@ def _quieten() -> None:
 def _report(module: "UDAModule", config: DictConfig) -> float:
     from pathlib import Path
 
+    from hrda_lit.guards.files import write_json
     from hrda_lit.scoring.iou import mean_iou
     from hrda_lit.scoring.results import print_iou, write_metrics
 
-    if module.iou is None or not module.trainer.is_global_zero:
+    if not module.trainer.is_global_zero:
         return float("nan")
     steps = module.trainer.global_step
+    if config.val is None:
+        write_json(Path(config.run_dir) / "metrics.json", {"name": config.name, "step": steps})
+        log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
+    if module.iou is None:
+        return float("nan")
     print_iou(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps")
     folder = Path(config.run_dir)
     write_metrics(folder / "metrics.json", module.iou, module.classes, {"name": config.name, "step": steps})
@@ -102,6 +112,7 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     return mean_iou(module.iou)
 
 
+@readable_arguments
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
 def main(config: DictConfig) -> float | None:
     """Run `train` and turn what a user can mend into one sentence and exit code 1."""

@@ -14,23 +14,31 @@ ROOT = Path(hrda_lit.__file__).parent
 FLOORS = {
     "ops": 0, "guards": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "exchange/mit_keys": 1, "exchange/official_keys": 1,
-    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2,
+    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
     "module": 3,
     "build": 4,
     "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5,
-    "train": 6, "evaluate": 6, "predict": 6,
+    "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
-    "hydra": {"build", "checkpoints", "sweeps/callback", "sweeps/run_name", "exchange/convert", *COMMANDS},
-    "omegaconf": {
+    "hydra": {
+        "guards/arguments",
         "build",
         "checkpoints",
         "sweeps/callback",
         "sweeps/run_name",
+        "exchange/convert",
+        *COMMANDS,
+    },
+    "omegaconf": {
+        "build",
+        "checkpoints",
         "geometry",
         "keys/check",
+        "sweeps/callback",
+        "sweeps/run_name",
         "sweeps/collect",
         "exchange/convert",
         *COMMANDS,

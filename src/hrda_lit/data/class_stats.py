@@ -34,9 +34,12 @@ def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path)
     DAFormer section 3.3, rare class sampling.
     """
     path = cache_dir / f"class_counts_{dataset.name}_{_key(dataset, samples)}.npy"
-    if not path.is_file():
-        _save(path, _count(dataset, samples).numpy())
-    return torch.from_numpy(np.load(path))
+    shape = (len(samples), len(dataset.classes))
+    counts = _load(path, shape)
+    if counts is None:
+        counts = _count(dataset, samples)
+        _save(path, counts.numpy())
+    return counts
 
 
 def class_probabilities(
@@ -84,13 +87,23 @@ def _count(dataset: FolderDataset, samples: list[Sample]) -> Int64[Tensor, "file
 
 def _key(dataset: FolderDataset, samples: list[Sample]) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr((dataset.table.tolist(), dataset.classes.names, dataset.layout.label_channel)).encode())
+    digest.update(dataset.labels.key.encode())
     for sample in samples:
         assert sample.label is not None, "statistics need labelled samples"
         status = sample.label.stat()
         relative = sample.label.relative_to(dataset.root).as_posix()
         digest.update(repr((relative, status.st_size, status.st_mtime_ns)).encode())
     return digest.hexdigest()
+
+
+def _load(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    """Read the cache; one that is cut or strange is made anew."""
+    try:
+        counts = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = isinstance(counts, np.ndarray) and counts.shape == shape and counts.dtype == np.int64
+    return torch.from_numpy(counts) if fits and counts.min() >= 0 else None
 
 
 def _save(path: Path, counts: np.ndarray) -> None:

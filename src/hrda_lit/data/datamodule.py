@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
-from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.step_batches import StepBatches, StepLoader
@@ -97,6 +97,11 @@ class UDADataModule(L.LightningDataModule):
         if rare is None:
             return None
         return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
+
+    def parts(self) -> list[Part]:
+        """Return what is read of which data set: the role, the data set, the split, and whether labels count."""
+        used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
+        return [Part(role, data, self.splits[role], labelled) for role, data, labelled in used if data is not None]
 
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""

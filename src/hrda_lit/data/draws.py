@@ -13,7 +13,7 @@ from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.margins import target_mask
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.transforms import finish, fitted_size, resize_image, resize_label
+from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
@@ -57,11 +57,14 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         image, label = self.dataset.read(self.samples[file])
         assert label is not None, "source samples are labelled"
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, pipeline.shrink)
-        label = resize_label(label, size)
+        size, label_size = (
+            fitted_size((x.shape[-2], x.shape[-1]), self.dataset.size, pipeline.shrink) for x in (image, label)
+        )
+        # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
+        label = resize_label(label, label_size)
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
-        box = self._box(label, wanted, generator)
+        box = self._box(label, size, wanted, generator)
         flip = _flip(generator)
         cut = normalise(crop(resize_image(image, size), box))
         return {
@@ -76,9 +79,8 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         # uniform draws, so that a draw needs no list of all pairs.
         return None, int(torch.randint(len(self.samples), (), generator=generator))
 
-    def _box(self, label: UInt8[Tensor, "H W"], wanted: int | None, generator: torch.Generator) -> Box:
+    def _box(self, label: UInt8[Tensor, "H W"], size: Size, wanted: int | None, generator: torch.Generator) -> Box:
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
-        size = (label.shape[0], label.shape[1])
         varied = partial(
             retry,
             lambda: random_crop(size, pipeline.crop_size, generator),

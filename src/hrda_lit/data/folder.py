@@ -1,15 +1,18 @@
 """One reader for every data set that is a folder of images and labels."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.data.classes import Classes, ClassKeys, classes_from, id_table
-from hrda_lit.data.images import read_image, read_label
+from hrda_lit.data.classes import Classes, ClassKeys, classes_from
+from hrda_lit.data.images import read_image
+from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
+from hrda_lit.data.names import Names, existing, search
+from hrda_lit.data.split_lists import chosen, read_lines
 from hrda_lit.guards.paths import below, require_below, require_plain
 from hrda_lit.guards.ranges import Byte, KeysOf, Sides
 
@@ -56,12 +59,14 @@ class FolderDataset:
         size: Sides | None = None,
         layout: Layout | Annotated[Mapping[str, Any], KeysOf(Layout)] | None = None,
     ) -> None:
-        self.name, self.root, self.images, self.label_rule = name, Path(root).expanduser(), images, label_rule
+        self.name, self.images, self.label_rule = name, images, label_rule
+        self.root = existing(Path(root).expanduser())
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
         require_plain(name, "the name of a data set")
         self.layout = Layout.of(layout)
-        self.table = id_table(id_map, self.classes)
-        self._holds_train_ids = id_map is None
+        self._excluded = Names(self.layout.exclude)
+        self.labels = Labels(name, self.classes, id_map, self.layout)
+        self._left_out: frozenset[Path] = frozenset()
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size {list(size)} of {name} is no box; give [height, width] in pixels, >= 1.")
         self.size = None if size is None else (int(size[0]), int(size[1]))
@@ -80,19 +85,32 @@ class FolderDataset:
             DataNotFoundError: if the root, the images, the split file or label files are missing.
             ValueError: if the data set has no such split or the label rule does not fit.
         """
-        if not self.root.is_dir():
-            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
-        images = self._of_split(split)
-        if not labelled:
-            return [Sample(image, None) for image in images]
-        samples = [Sample(image, self._label_path(image)) for image in images]
-        absent = [sample.label for sample in samples if not sample.label.is_file()]  # type: ignore[union-attr]
+        samples = self.pairs(split, labelled)
+        absent = [sample.label for sample in samples if sample.label is not None and not sample.label.is_file()]
         if absent:
             raise self._missing(
                 f"{absent[0]} does not exist, need a label file for each of the {len(samples)} images of "
-                f"{self.name} ({split}), {len(absent)} missing"
+                f"{self.name} ({split}), {len(absent)} missing; data.skip_broken=true goes on without them"
             )
         return samples
+
+    def pairs(self, split: str, labelled: bool) -> list[Sample]:
+        """List the files of a split as `files` does, whether or not the label files are there.
+
+        Raises:
+            DataNotFoundError: if the root, the images or the split file are missing, or none are left.
+            ValueError: if the data set has no such split or the label rule does not fit.
+        """
+        if not self.root.is_dir():
+            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
+        images = [image for image in self._of_split(split) if image not in self._left_out]
+        if not images:
+            raise self._missing(f"all images of {self.name} ({split}) are left out, need at least one")
+        return [Sample(image, self._label_path(image) if labelled else None) for image in images]
+
+    def leave_out(self, images: Iterable[Path]) -> None:
+        """Leave images out of every list from now on."""
+        self._left_out |= frozenset(images)
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
         """Read an image and its label, if the sample has one.
@@ -110,15 +128,15 @@ class FolderDataset:
         if sample.label is None:
             return image, None
         label = self.read_label(sample.label)
-        if label.shape != image.shape[1:]:
+        if label.shape != image.shape[1:] and self.layout.sizes == "same":
             raise ValueError(
-                f"label {sample.label} has {tuple(label.shape)} pixels, its image {tuple(image.shape[1:])}; "
-                "correct the files or leave the image out with layout.exclude."
+                f"label {sample.label} has {tuple(label.shape)} pixels, its image {tuple(image.shape[1:])}; correct "
+                "one, leave the image out with layout.exclude, or set layout.sizes=differ to resize each by itself."
             )
         return image, label
 
     def read_label(self, path: Path) -> UInt8[Tensor, "H W"]:
-        """Read a label and translate its raw ids into train ids.
+        """Read a label and translate its raw ids or colours into train ids.
 
         Args:
             path: of the label.
@@ -127,16 +145,9 @@ class FolderDataset:
             Train ids and `classes.ignore`.
 
         Raises:
-            ValueError: if the file is broken or holds train ids that do not exist.
+            ValueError: if the file is broken, or holds train ids or colours that do not exist.
         """
-        raw = read_label(path, self.layout.label_channel).int()
-        label = self.table[raw]
-        if self._holds_train_ids and bool((strange := label != raw).any()):
-            raise ValueError(
-                f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
-                f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."
-            )
-        return label
+        return self.labels.read(path)
 
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
@@ -144,25 +155,30 @@ class FolderDataset:
         word = self.layout.splits.get(split, split)
         pattern = self.images.replace("{split}", word)
         require_below(pattern, f"images of {self.name}")
-        images = [path for path in sorted(self.root.glob(pattern)) if path.stem not in self.layout.exclude]
+        images = [
+            path for path in sorted(search(self.root, pattern)) if path.relative_to(self.root) not in self._excluded
+        ]
         if not images:
-            raise self._missing(f"no file fits {self.root / pattern}, need the images of {self.name} ({split})")
+            quote = ", where [ in a name is written [[]" if "[" in pattern else ""
+            raise self._missing(f"no file fits {self.root / pattern}{quote}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images
         listing = self.layout.split_file.replace("{split}", word)
-        return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"))
+        return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"), pattern)
 
-    def _listed(self, images: list[Path], listing: Path) -> list[Path]:
+    def _listed(self, images: list[Path], listing: Path, pattern: str) -> list[Path]:
+        listing = existing(listing)
         if not listing.is_file():
-            raise self._missing(f"{listing} does not exist, need the file stems of {self.name}, one a line")
-        stems = {Path(line.strip()).name for line in listing.read_text().splitlines() if line.strip()}
-        absent = sorted(stems - {image.stem for image in images} - set(self.layout.exclude))
-        if absent or not stems:
+            raise self._missing(f"{listing} does not exist, need the names of images of {self.name}, one a line")
+        lines = read_lines(listing)
+        listed, absent = chosen(lines, images, listing, ending=pattern.rpartition("*")[2])
+        absent = [line for line in absent if PurePath(line) not in self._excluded]
+        if absent or not lines:
             raise self._missing(
-                f"{listing} lists {len(stems)} file stems, need at least one and an image for each, but "
-                f"{len(absent)} have none ({', '.join(absent[:3])})"
+                f"{listing} lists {len(lines)} images, need at least one and a file for each, but {len(absent)} have "
+                f"none ({', '.join(absent[:3])})"
             )
-        return [image for image in images if image.stem in stems]
+        return listed
 
     def _label_path(self, image: Path) -> Path:
         relative = image.relative_to(self.root).as_posix()
@@ -173,7 +189,25 @@ class FolderDataset:
                     "correct the rule or `images`."
                 )
             relative = relative.replace(old, new)
-        return below(self.root, relative, f"what label_rule of {self.name} makes of {image}")
+        label = existing(below(self.root, relative, f"what label_rule of {self.name} makes of {image}"))
+        if label == image:
+            raise ValueError(
+                f"label_rule of {self.name} takes {image} for its own label; give replacements that lead from an "
+                "image to its label."
+            )
+        return label
 
     def _missing(self, what: str) -> DataNotFoundError:
         return DataNotFoundError(f"{what}; {self.layout.help}.")
+
+
+class Part(NamedTuple):
+    """One split of one data set, what for (source, target, val or a name of the user's), and whether labels count."""
+
+    role: str
+    dataset: FolderDataset
+    split: str
+    labelled: bool
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} ({self.role}, {self.split})"

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from hrda_lit.data.images import Channel
 from hrda_lit.data.margins import Margins
+from hrda_lit.data.pixels import Channel
 from hrda_lit.guards.ranges import KeysOf
+
+_CHOICES = {
+    "label_channel": ("index", "red16"),
+    "sizes": ("same", "differ"),
+    "unknown_colours": ("refuse", "ignore"),
+}
 
 
 @dataclass(frozen=True)
@@ -16,14 +22,19 @@ class Layout:
     Args:
         splits: what replaces `{split}` in paths, per split, e.g. {train: training, val: validation}; where
             given, a split that is not listed does not exist.
-        split_file: text file relative to root with one file stem a line, e.g. "{split}.txt"; None takes all.
+        split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path where folders
+            tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
         label_channel: where label files hold the id, see `images.read_label`.
-        exclude: file stems to leave out, e.g. known broken files.
+        exclude: images to leave out, e.g. broken ones: file stems, paths below the root, or patterns of either.
+        sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the release
+            does, which GTA5 needs.
+        colour_map: the colours of labels whose colours stand for classes, see `ColourMap`; None: they hold ids.
+        unknown_colours: whether pixels of other colours "refuse" the label or are "ignore"d, e.g. at blurred borders.
         help: how to get the data, one sentence for the error when they are missing.
 
     Raises:
-        ValueError: if label_channel is unknown or exclude holds numbers.
+        ValueError: if a choice is unknown, exclude holds numbers, or both a channel and colours tell the class.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -31,11 +42,19 @@ class Layout:
     margins: Annotated[Margins, KeysOf(Margins)] = field(default_factory=Margins)
     label_channel: Channel = "index"
     exclude: Sequence[str] = ()
+    sizes: Literal["same", "differ"] = "same"
+    colour_map: Mapping[Any, Any] | None = None
+    unknown_colours: Literal["refuse", "ignore"] = "refuse"
     help: str = "try experiment=hrda_demo, which draws its own data"
 
     def __post_init__(self) -> None:
-        if self.label_channel not in ("index", "red16"):
-            raise ValueError(f"label_channel '{self.label_channel}' is unknown; choose index or red16.")
+        for key, known in _CHOICES.items():
+            if getattr(self, key) not in known:
+                raise ValueError(f"layout.{key} '{getattr(self, key)}' is unknown; choose {' or '.join(known)}.")
+        if self.colour_map is not None and self.label_channel != "index":
+            raise ValueError("layout has both a colour_map and a label_channel; colours or a channel tell the class.")
+        if isinstance(self.exclude, str):
+            raise ValueError(f"layout.exclude is '{self.exclude}', need a list; write [{self.exclude}].")  # noqa: TRY004
         # YAML reads 00123 as a number, which would then silently exclude nothing.
         if numbers := [stem for stem in self.exclude if not isinstance(stem, str)]:
             raise ValueError(f"layout.exclude has the numbers {numbers}, need file stems; quote them.")

@@ -15,6 +15,7 @@ from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SOURCE, TARGET
+from hrda_lit.guards.files import read_record
 from hrda_lit.guards.ranges import Count, Seed
 from hrda_lit.ops.rng import fold
 
@@ -64,7 +65,7 @@ def _finished(root: Path, wanted: dict[str, int]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     record = root / "demo.json"
-    found = json.loads(record.read_text()) if record.is_file() else None
+    found = read_record(record) if record.is_file() else None
     if found != wanted:
         raise FileExistsError(
             f"{root} holds {found or 'other files'}, not {wanted}; delete it or choose another folder."

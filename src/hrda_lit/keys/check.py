@@ -20,6 +20,9 @@ def check_train(config: DictConfig) -> None:
     Raises:
         ValueError: if a key is unknown or missing, or a value is of another type or out of range.
     """
+    # Where dataset@val is null, an experiment may still set keys of it, e.g. its size.
+    if config.get("val") is not None and not set(config.val) & {"_target_", "name", "root", "images"}:
+        config.val = None
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
     refuse_useless(plain["trainer"])

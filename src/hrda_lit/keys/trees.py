@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from hrda_lit.data.datamodule import Loading
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.guards.ranges import KeysOf, NotNegative, Number, Part, Ratio, Seed, Share, Sides, Without, Workers
+from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
 from hrda_lit.predicting.submission import Rules
 
@@ -23,6 +24,19 @@ class NetworkKeys(TypedDict):
     head: Annotated[Part, Without("in_channels", "num_classes")]
     attention: NotRequired[Share | Annotated[Part, Without("in_channels", "num_classes")]]
     segmentor: Annotated[Part, Without("backbone", "head", "fusion", "num_classes", "detail")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataKeys(Pipeline):
+    """conf/train.yaml, data: how crops are made, and whether images that cannot be used are left out."""
+
+    skip_broken: bool = False
+
+
+class SkipKeys(TypedDict):
+    """conf/evaluate.yaml, data."""
+
+    skip_broken: bool
 
 
 class SplitKeys(TypedDict, total=False):
@@ -56,8 +70,9 @@ class TrainKeys(TypedDict):
     evaluate: Literal["student", "teacher"]
     prepare: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]
-    data: Annotated[Group, KeysOf(Pipeline), Without("shrink")]
+    data: Annotated[Group, KeysOf(DataKeys), Without("shrink")]
     loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
+    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir")] | None
     splits: Annotated[Group, KeysOf(SplitKeys)]
     source: Part
     target: Part | None
@@ -80,6 +95,8 @@ class EvaluateKeys(TypedDict):
     inference: Part | None
     splits: Mapping[str, str]
     views: bool
+    data: Annotated[Group, KeysOf(SkipKeys)]
+    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir")] | None
     device: str
     workers: Workers
     data_root: str | None

@@ -8,15 +8,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
-
+from hrda_lit.data.images import read_pixels
+from hrda_lit.data.names import existing, literal, search
+from hrda_lit.data.pixels import Pixels
 from hrda_lit.guards.paths import require_below
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-Pixels = UInt8[np.ndarray, "H W 3"]
 
 
 class Item(NamedTuple):
@@ -49,7 +47,7 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
         FileNotFoundError: if nothing is there.
         ValueError: if a single file cannot be read, or two images would have outputs of one name.
     """
-    path = Path(spec).expanduser()
+    path = existing(Path(spec).expanduser())
     if path.is_file():
         return _video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _single(path)
     base, found = (path, path.rglob("*")) if path.is_dir() else _globbed(path)
@@ -83,40 +81,12 @@ def image_inputs(names: dict[Path, str], base: Path) -> Inputs:
         )
     for path, name in names.items():
         require_below(name, f"the name of the outputs of {str(path)!r}")
-    items = [Item(name, str(path), partial(read_picture, path)) for path, name in names.items()]
+    items = [Item(name, str(path), partial(read_pixels, path)) for path, name in names.items()]
     return Inputs(items, len(items), base)
 
 
-def read_picture(path: Path) -> Pixels:
-    """Read an image of any format Pillow knows as upright RGB.
-
-    Args:
-        path: of the file; grey images get three equal channels, transparency is dropped.
-
-    Returns:
-        Values in [0, 255].
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or no image.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no image at {path}; give an existing file.")
-    try:
-        with Image.open(path) as file:
-            return pixels(file)
-    # Pillow's readers raise whatever a damaged file leads them to: struct.error, KeyError, ...
-    except Exception as error:
-        raise ValueError(f"{path} is broken or no image ({error}); copy it again or leave it out.") from error
-
-
-def pixels(image: Image.Image) -> Pixels:
-    """Turn a Pillow image into RGB values in [0, 255], upright as cameras tell by EXIF."""
-    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-
-
 def _single(path: Path) -> Inputs:
-    read_picture(path)  # a single broken image is refused here, before a model is loaded for it
+    read_pixels(path)  # a single broken image is refused here, before a model is loaded for it
     return image_inputs({path: path.stem}, path.parent)
 
 
@@ -127,8 +97,10 @@ def _video(path: Path) -> Inputs:
 
 
 def _globbed(pattern: Path) -> tuple[Path, Iterable[Path]]:
-    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
-    return Path(*fixed), (Path(file) for file in glob.iglob(str(pattern), recursive=True))
+    # A bracket in the name of a folder that is there is a bracket.
+    base, rest = literal(Path(), pattern.parts)
+    fixed = list(takewhile(lambda part: not glob.has_magic(part), rest[:-1]))
+    return base.joinpath(*fixed), search(base, "/".join(rest)) if rest else []
 
 
 def _is_image(path: Path, base: Path) -> bool:

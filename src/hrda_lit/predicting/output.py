@@ -1,7 +1,6 @@
 """The folder predictions are written to: one file per picture and kind, none of them ever half written."""
 
 import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.files import write_atomically, write_json
+from hrda_lit.guards.files import read_record, write_atomically, write_json
 from hrda_lit.guards.paths import below
 from hrda_lit.pictures.layers import grey
 from hrda_lit.predicting.inputs import Inputs, Item
@@ -67,7 +66,7 @@ class PredictionFolder:
         """
         record = self.root / RECORD
         if record.is_file():
-            found = json.loads(record.read_text())
+            found = read_record(record)
             if other := sorted(key for key in made_by.keys() | found.keys() if made_by.get(key) != found.get(key)):
                 raise ValueError(f"{self.root} holds predictions of another {' and '.join(other)}; set another output.")
         elif taken := [folder for folder in self.folders if folder.exists()]:

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
+from hrda_lit.data.images import read_pixels
+from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.data.transforms import fitted_size, resize_image
 from hrda_lit.inference.base import Inference
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.pictures.layers import colourise
-from hrda_lit.predicting.inputs import Pixels, pixels, read_picture
 
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels
@@ -149,12 +150,17 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self.config.val.id_map}.get(ids, ids)
+        spec = {"train": None, "raw": self._like.id_map}.get(ids, ids)
         return raw_table(spec, self.classes)
+
+    @property
+    def _like(self) -> Any:
+        """Return the data set that pictures are resized like: that of validation, or else the target or the source."""
+        return next(node for node in (self.config.val, self.config.target, self.config.source) if node is not None)
 
     def _prepare(self, image: Pixels) -> Tensor:
         tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-        box = self.config.val.size
+        box = self._like.size
         fitted = fitted_size((image.shape[0], image.shape[1]), box and tuple(box), self.config.network.shrink)
         return normalise(resize_image(tensor, fitted))[None].to(self.device)
 
@@ -172,9 +178,9 @@ def check_ids(ids: str) -> None:
 
 def _as_pixels(picture: Picture) -> Pixels:
     if isinstance(picture, str | Path):
-        return read_picture(Path(picture).expanduser())
+        return read_pixels(Path(picture).expanduser())
     if isinstance(picture, Image.Image):
-        return pixels(picture)
+        return rgb(picture)
     image = np.asarray(picture)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(

@@ -12,6 +12,8 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.data.folder import FolderDataset
+from hrda_lit.data.images import opened
+from hrda_lit.data.pixels import upright_size
 from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.paths import require_below, require_plain
@@ -82,7 +84,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             "complete the data, or set submission.count for a trial."
         )
     for path in paths:
-        if (size := _image_size(path)) != tuple(rules.size):
+        if (size := opened(path, upright_size)) != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
     names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
     return image_inputs(names, dataset.root)
@@ -171,11 +173,3 @@ def _wrong_label(content: bytes, rules: Rules) -> list[str]:
     if strange := sorted(set(np.unique(values).tolist()) - rules.allowed):
         faults.append(f"holds the ids {strange}, which are no {rules.ids} ids")
     return faults
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except OSError as error:
-        raise ValueError(f"{path} is broken or no image ({error}); copy it again.") from error

@@ -1,6 +1,5 @@
 """Runs from anywhere, gathered over their seeds."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
+from hrda_lit.guards.files import read_record
 from hrda_lit.sweeps.jobs import Job, parse, with_result
 from hrda_lit.sweeps.settings import Setting, settings
 
@@ -40,7 +40,7 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
     paths = sorted({path for folder in folders for path in folder.rglob("metrics.json")})
     runs: dict[str, list[Job]] = defaultdict(list)
     for number, path in enumerate(paths):
-        metrics = json.loads(path.read_text())
+        metrics = read_record(path)
         run = with_result(Job(number, _overrides(path.parent)), metrics)
         if run.state == "done":
             runs[metrics["name"]].append(run)

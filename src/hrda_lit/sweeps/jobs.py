@@ -1,13 +1,12 @@
 """The jobs of a sweep as they lie on disk, whichever process or machine ran them."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hrda_lit.guards.files import write_json
+from hrda_lit.guards.files import read_record, write_json
 
 SEED = "seed"
 
@@ -81,19 +80,19 @@ def read(folder: Path) -> Job:
     Raises:
         FileNotFoundError: if there is no job.json.
     """
-    asked = json.loads((folder / "job.json").read_text())
+    asked = read_record(folder / "job.json")
     job = Job(asked["number"], asked["overrides"])
     if (path := folder / "metrics.json").is_file():
-        return with_result(job, json.loads(path.read_text()))
+        return with_result(job, read_record(path))
     if (path := folder / "failure.json").is_file():
-        return replace(job, reason=json.loads(path.read_text())["reason"])
+        return replace(job, reason=read_record(path)["reason"])
     return job
 
 
 def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
     """Add what a metrics.json says; a mIoU of null, of a run that scored nothing, counts as unfinished."""
-    miou = metrics["val/miou"]
-    return replace(job, miou=math.nan if miou is None else miou, iou=metrics["val/iou"])
+    miou = metrics.get("val/miou")
+    return replace(job, miou=math.nan if miou is None else miou, iou=metrics.get("val/iou") or {})
 
 
 def read_all(sweep: Path) -> list[Job]:

@@ -92,3 +92,21 @@ def test_broken_label_names_its_path(make_dataset: Make, tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"003\.png is broken"):
         class_counts(dataset, samples, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("content", ["empty", "cut", "text", "pickle", "shape", "type", "negative"])
+def test_a_broken_cache_is_made_anew(make_dataset: Make, tmp_path: Path, content: str) -> None:
+    dataset = make_dataset()
+    samples = dataset.files("train", True)
+    counts = class_counts(dataset, samples, tmp_path / "cache")
+    [path] = (tmp_path / "cache").iterdir()
+    arrays = {
+        "pickle": np.array([{}], object), "shape": counts.numpy()[1:], "type": counts.float().numpy(),
+        "negative": -counts.numpy(),
+    }  # fmt: skip
+    if content in arrays:
+        np.save(path, arrays[content], allow_pickle=True)
+    else:
+        data = path.read_bytes()
+        path.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "text": b"no array"}[content])
+    assert class_counts(dataset, samples, tmp_path / "cache").equal(counts)

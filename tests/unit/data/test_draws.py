@@ -158,3 +158,22 @@ def test_validation_keeps_the_label_s_size(make_dataset: Make) -> None:
     assert (item["index"], item["image"].shape) == (4, (3, 24, 32))
     assert (item["label"].numpy() == np.asarray(Image.open(samples[4].label))).all()
     assert item["label"].dtype == torch.int64
+
+
+def test_labels_of_another_size_are_resized_by_themselves(make_dataset: Make) -> None:
+    """As the release does: the crop's box is the image's; what the label lacks of it is ignored."""
+    dataset = make_dataset(layout={"sizes": "differ"})
+    for sample in dataset.files("train", True):
+        Image.fromarray(np.full((40, 64), 2, np.uint8)).save(sample.label)
+    draws, rows = source_draws(dataset), set()
+    for draw in range(20):
+        label = draws[draw]["label"]
+        known = int((label[:, 0] == 2).sum())
+        assert label.shape == (32, 32)
+        assert (label[:known] == 2).all()
+        assert (label[known:] == 255).all()
+        rows.add(known)
+    assert len(rows) > 1
+    assert min(rows) >= 24  # the lowest box begins at row 16 of the image's 48 rows
+    item = ValImages(dataset, dataset.files("val", True), 1)[0]
+    assert item["image"].shape[1:] == item["label"].shape == (48, 64)

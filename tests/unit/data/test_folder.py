@@ -96,16 +96,18 @@ def test_labels_are_looked_for_only_if_wanted(make_dataset: Make) -> None:
     samples = dataset.files("train", labelled=False)
     assert all(sample.label is None for sample in samples)
     assert dataset.read(samples[0])[1] is None
-    with pytest.raises(DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; try"):
+    with pytest.raises(
+        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; .*; try"
+    ):
         dataset.files("train", labelled=True)
 
 
 def test_split_file_and_exclude(make_dataset: Make) -> None:
     dataset = make_dataset(layout={"split_file": "{split}.txt", "exclude": ["004"]})
-    (dataset.root / "train.txt").write_text("004\n002\nsome/folder/001\n\n")
+    (dataset.root / "train.txt").write_text("004\n002\ntrain/001\n\n")
     assert [sample.image.stem for sample in dataset.files("train", True)] == ["001", "002"]
     (dataset.root / "val.txt").write_text("002\n777\n")
-    with pytest.raises(DataNotFoundError, match=r"val\.txt lists 2 file stems.* 1 have none \(777\)"):
+    with pytest.raises(DataNotFoundError, match=r"val\.txt lists 2 images.* 1 have none \(777\)"):
         dataset.files("val", True)
 
 
@@ -182,3 +184,74 @@ def test_layout_from_mapping() -> None:
     assert (dataset.layout.margins.bottom, dataset.layout.margins.left) == (240, 0)
     assert dataset.layout.label_channel == "red16"
     assert dataset.root == Path.home() / "x"
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (["004"], {"000", "001", "002", "003", "005"}),
+        (["images/train/004.jpg", "images/train/00[01]*"], {"002", "003", "005"}),
+        (["images/train/004", "*/val/*"], {"000", "001", "002", "003", "005"}),
+        (["00[0-3]", "nothing"], {"004", "005"}),
+    ],
+)
+def test_exclude_takes_stems_paths_and_patterns(make_dataset: Make, exclude: list[str], left: set[str]) -> None:
+    dataset = make_dataset(layout={"exclude": exclude})
+    assert {sample.image.stem for sample in dataset.files("train", True)} == left
+
+
+def test_folders_of_a_split_list_tell_images_of_one_name_apart(make_dataset: Make) -> None:
+    dataset = make_dataset(images="images/*/*.jpg", layout={"split_file": "{split}.txt"})
+    (dataset.root / "train.txt").write_text("train/000\ntrain/001\n")
+    (dataset.root / "val.txt").write_text("val/000\n")
+    listed = {split: [sample.image for sample in dataset.files(split, True)] for split in ("train", "val")}
+    assert listed["train"] == [dataset.root / "images/train/000.jpg", dataset.root / "images/train/001.jpg"]
+    assert listed["val"] == [dataset.root / "images/val/000.jpg"]
+    (dataset.root / "val.txt").write_text("000\n")
+    with pytest.raises(ValueError, match="means both"):
+        dataset.files("val", True)
+
+
+@pytest.mark.parametrize("name", ["my data", "data [1]", "caf\u00e9", "cafe\u0301", "a*b", "x;y"])
+def test_names_of_folders_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    for number in (1, 2):
+        save(tmp_path / name / name / f"{number}.png", np.zeros((3, 4, 3)))
+        save(tmp_path / name / "labels" / f"{number}.png", np.zeros((3, 4)))
+    other = name.replace("cafe\u0301", "caf\u00e9") if "e\u0301" in name else name.replace("caf\u00e9", "cafe\u0301")
+    for written in (name, other):
+        rule = {f"{name}/": "labels/"}
+        dataset = FolderDataset("data", str(tmp_path / written), f"{written}/*.png", rule, {"names": ["a", "b"]})
+        assert [sample.image.name for sample in dataset.files("train", True)] == ["1.png", "2.png"]
+
+
+def test_hidden_files_are_no_images(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    (dataset.root / "images/train/._000.jpg").write_bytes(b"left by another system")
+    assert len(dataset.files("train", True)) == 6
+
+
+def test_an_image_is_not_its_own_label(make_dataset: Make) -> None:
+    with pytest.raises(ValueError, match=r"takes .*000\.jpg for its own label"):
+        make_dataset(label_rule={}).files("train", True)
+
+
+def test_colours_of_labels(make_dataset: Make) -> None:
+    colours = {"a": [10, 20, 30], "b": [40, 50, 60]}
+    options = {"classes": {"names": ["a", "b"]}, "layout": {"colour_map": colours}}
+    dataset = make_dataset(**options)
+    sample = dataset.files("train", True)[0]
+    pixels = np.zeros((48, 64, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
+    pixels[:24] = (40, 50, 60)
+    Image.fromarray(pixels).save(sample.label)
+    wanted = np.repeat([1, 0], 24)[:, None].repeat(64, 1)
+    assert (dataset.read(sample)[1].numpy() == wanted).all()
+    Image.fromarray(pixels).quantize(4).save(sample.label)  # the same colours in a palette
+    assert (dataset.read(sample)[1].numpy() == wanted).all()
+    pixels[0, 0] = (1, 2, 3)
+    Image.fromarray(pixels).save(sample.label)
+    with pytest.raises(ValueError, match=r"000\.png has 1 pixels of 1 colours .* most of them \[1, 2, 3\] \(1\)"):
+        dataset.read(sample)
+    options["layout"] = {"colour_map": colours, "unknown_colours": "ignore"}
+    assert int(make_dataset(**options).read_label(sample.label)[0, 0]) == 255
+    with pytest.raises(ValueError, match="both an id_map and a layout"):
+        make_dataset(**options, id_map={0: 0})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.guards.files import write_atomically, write_json
+from hrda_lit.guards.files import read_record, write_atomically, write_json
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
@@ -26,3 +26,12 @@ def test_failed_replacement_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"x": ', b"[1]", b"null", b"\xff"])
+def test_a_broken_record_is_named(tmp_path: Path, content: bytes) -> None:
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert read_record(tmp_path / "a.json") == {"x": 1}
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json is cut or no record of this library; delete it"):
+        read_record(tmp_path / "a.json")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.predicting.inputs import find_inputs, read_picture
+from hrda_lit.data.images import read_pixels
+from hrda_lit.predicting.inputs import find_inputs
 
 
 def write(path: Path, size: tuple[int, int] = (4, 6), **options: object) -> Path:
@@ -97,14 +98,14 @@ def test_a_single_broken_image_is_refused_at_once_and_one_of_many_when_it_is_rea
 def test_whatever_a_broken_file_holds_becomes_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(ValueError, match="broken or no image"):
-        read_picture(tmp_path / "x.png")
+        read_pixels(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
     Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(path)
-    values = read_picture(path)
+    values = read_pixels(path)
     assert values.shape == (3, 5, 3)
     assert values.dtype == np.uint8
     assert (values == 255).all()
@@ -115,4 +116,4 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: the file is to be shown turned by 90 degrees clockwise
     Image.fromarray(values).save(tmp_path / "x.png", exif=exif)
-    assert np.array_equal(read_picture(tmp_path / "x.png"), np.rot90(values, -1))
+    assert np.array_equal(read_pixels(tmp_path / "x.png"), np.rot90(values, -1))

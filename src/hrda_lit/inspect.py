@@ -1,0 +1,87 @@
+"""Look over the data of an experiment: `python -m hrda_lit.inspect experiment=hrda_gta data_root=/path`."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+from omegaconf import DictConfig
+
+from hrda_lit.guards.arguments import readable_arguments
+from hrda_lit.guards.errors import USER_ERRORS, sentence
+
+if TYPE_CHECKING:
+    from hrda_lit.inspecting.look import Seen
+
+
+def inspect(config: DictConfig) -> bool:
+    """Look over the data as `hrda_lit.train` does, and show what there is.
+
+    Args:
+        config: the composed tree, the same as of training.
+
+    Returns:
+        Whether training can start.
+
+    Raises:
+        ValueError: if a key or value does not fit.
+        FileNotFoundError: if data are missing.
+    """
+    # Imported here, so that --help need not wait for torch.
+    from hydra.utils import instantiate
+
+    from hrda_lit import build
+    from hrda_lit.inspecting.look import look
+    from hrda_lit.keys.check import check_train
+
+    check_train(config)
+    source = build.build_dataset(config.source, "source")
+    method = build.build_method(config, source.classes)
+    datamodule = build.build_datamodule(config, method.needs_target)
+    looking = build.build_look(config)
+    if looking is None:
+        raise ValueError("look is null, which looks at nothing; leave look=null out.")
+    if config.prepare:
+        instantiate(config.prepare)
+    seen = look(datamodule.parts(), looking)
+    return _show(seen, config)
+
+
+def _show(seen: "Seen", config: DictConfig) -> bool:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from hrda_lit.guards.files import write_atomically
+    from hrda_lit.inspecting.sheet import contact_sheet
+    from hrda_lit.inspecting.tables import overview, shares
+    from hrda_lit.pictures.layers import png
+    from hrda_lit.scoring.results import print_and_write
+
+    folder = Path(config.run_dir)
+    print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
+    sheet = contact_sheet(seen.surveys, 4)
+    write_atomically(folder / "contact_sheet.png", png(sheet.image))
+    console, refusals = Console(highlight=False, markup=False, soft_wrap=True), seen.refusals + sheet.faults
+    for kind, texts in (("warning", seen.warnings), ("error", refusals)):
+        for text in texts:
+            console.print(f"{kind}: {text}")
+    console.print(f"{folder / 'contact_sheet.png'} shows images with their labels")
+    console.print("training cannot start" if refusals else "training can start")
+    return not refusals
+
+
+@readable_arguments
+@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="inspect")
+def main(config: DictConfig) -> None:
+    """Run `inspect` and turn what a user can mend into one sentence and exit code 1."""
+    try:
+        ready = inspect(config)
+    except USER_ERRORS as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        sys.exit(1)
+    if not ready:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

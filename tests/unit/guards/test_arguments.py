@@ -1,0 +1,39 @@
+import sys
+
+import pytest
+
+from hrda_lit.guards.arguments import readable, readable_arguments
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("dataset@val=null", "dataset@val=[]"),
+        ("experiment=null", "experiment=[]"),
+        ("ckpt_path=null", "ckpt_path=null"),
+        ("val=null", "val=null"),
+        ("network=hrda", "network=hrda"),
+        ("input=my photos/a.png", "input=my photos/a.png"),
+        ('input="a [1]/é=1.png"', 'input="a [1]/é=1.png"'),
+        ("--config-dir=é[", "--config-dir=é["),
+    ],
+)
+def test_what_hydra_reads(given: str, read: str) -> None:
+    assert readable([given]) == [read]
+    assert readable(["--config-dir", "a=é["]) == ["--config-dir", "a=é["]
+
+
+@pytest.mark.parametrize("value", ["é.png", "a [1].png", "step=1.ckpt", "a:b[.png"])
+def test_what_needs_quotes_is_said_and_then_works(value: str) -> None:
+    with pytest.raises(ValueError, match="cannot be read; put a value") as caught:
+        readable([f"input={value}"])
+    assert f"'input=\"{value}\"'" in str(caught.value)
+    assert readable([f'input="{value}"']) == [f'input="{value}"']
+
+
+def test_a_command_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["command", "input=é"])
+    with pytest.raises(SystemExit) as caught:
+        readable_arguments(lambda: pytest.fail("ran"))()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: input=é cannot be read")
