@@ -9,6 +9,19 @@ from torch import Tensor
 from hrda_lit.ops.resize import resize
 
 
+def require_finite(logits: Float[Tensor, "*shape"]) -> None:
+    """Refuse logits that are no numbers, whose largest would be class 0.
+
+    Args:
+        logits: of anything that is to be scored or shown; on a GPU, the host waits for them.
+
+    Raises:
+        ValueError: if one is NaN or infinite.
+    """
+    if not bool(logits.isfinite().all()):
+        raise ValueError("the network predicts NaN or infinity; its training diverged, use an earlier checkpoint.")
+
+
 def decide(
     logits: Float[Tensor, "1 C h w"], size: tuple[int, int]
 ) -> tuple[UInt8[Tensor, "H W"], Float[Tensor, "H W"]]:
@@ -24,8 +37,7 @@ def decide(
     Raises:
         ValueError: if the logits are no numbers.
     """
-    if not bool(logits.isfinite().all()):
-        raise ValueError("the network predicts NaN or infinity; its training diverged, use an earlier checkpoint.")
+    require_finite(logits)
     best = torch.full(size, -torch.inf, device=logits.device)
     total, label = torch.zeros_like(best), torch.zeros(size, dtype=torch.uint8, device=logits.device)
     # Class by class: all logits of a photograph of 50 megapixels would need 4 GB.
