@@ -97,6 +97,17 @@ class UDADataModule(L.LightningDataModule):
             return None
         return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
 
+    def file_name(self, domain: str, file: int) -> str:
+        """Return the path of an image that a batch was made of.
+
+        Args:
+            domain: "source" or "target".
+            file: the batch's "file".
+        """
+        draws = {"source": self._source_draws, "target": self._target_draws}[domain]
+        assert draws is not None, "setup('fit') comes first"
+        return str(draws.samples[file].image)
+
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""
         if self.pipeline.rare_class is not None and self._source_draws is None:
