@@ -122,7 +122,8 @@ class UDAModule(L.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
         if self._logs_now():
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
-            self.log("train/grad_norm", get_total_norm(gradients))
+            # A bad step has none any more.
+            self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 

@@ -108,6 +108,15 @@ class UDADataModule(L.LightningDataModule):
         assert draws is not None, "setup('fit') comes first"
         return str(draws.samples[file].image)
 
+    def unseen_target_crop(self, index: int) -> dict[str, Tensor]:
+        """Draw a crop of the target that no training step draws, the same in every run of a seed.
+
+        Args:
+            index: of the crop, >= 0.
+        """
+        assert self._target_draws is not None, "setup('fit') comes first"
+        return self._target_draws[-1 - index]  # steps draw from 0 on
+
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""
         if self.pipeline.rare_class is not None and self._source_draws is None:

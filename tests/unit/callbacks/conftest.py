@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
@@ -43,6 +44,25 @@ class Batches(Dataset[Batch]):
         return batch
 
 
+class Data(L.LightningDataModule):
+    """What callbacks ask of the library's data module."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(self.batches, batch_size=None)
+
+    def file_name(self, domain: str, file: int) -> str:
+        return f"{domain}/{file}.png"
+
+    def unseen_target_crop(self, index: int) -> dict[str, Tensor]:
+        valid = torch.ones(64, 64)
+        valid[:32] = index % 2
+        return {"image": torch.randn(3, 64, 64, generator=generator("unseen", index)), "valid": valid}
+
+
 @pytest.fixture
 def make_module(multires: Callable[..., MultiResSegmentor]) -> Callable[..., UDAModule]:
     def make(**optim: Any) -> UDAModule:
@@ -64,7 +84,7 @@ def fit() -> Callable[..., L.Trainer]:
         quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
         fixed = {**quiet, "accelerator": "cpu", "max_steps": steps, "log_every_n_steps": 1}
         trainer = L.Trainer(**fixed | options, callbacks=list(callbacks))
-        trainer.fit(module, DataLoader(Batches(steps, spoil), batch_size=None))
+        trainer.fit(module, datamodule=Data(Batches(steps, spoil)))
         return trainer
 
     return run
