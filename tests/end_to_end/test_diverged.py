@@ -14,7 +14,7 @@ SMALL = ("trainer.max_steps=6", "optim.max_skipped=3", "optim.warmup=0", "callba
 
 def test_a_run_that_explodes_is_no_success(tmp_path: Path, demo_root: Path) -> None:
     config = smoke(tmp_path, demo_root, "hrda_demo", "optim.lr=1e25", *SMALL, "trainer.limit_val_batches=0")
-    with pytest.raises(FloatingPointError, match=r"of steps 1 to 3 was NaN or infinite.*lower optim\.lr") as caught:
+    with pytest.raises(FloatingPointError, match=r"NaN or infinit.*lower optim\.lr") as caught:
         train(config)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "metrics.json").exists()

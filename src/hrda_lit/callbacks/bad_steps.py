@@ -125,6 +125,17 @@ class BadSteps(L.Callback):
         return [] if name is None else [name(domain, file) for domain, some in files.items() for file in some.tolist()]
 
 
+def in_doubt(trainer: L.Trainer) -> bool:
+    """Return whether the step before was bad, so that these weights may be what it failed with.
+
+    They are finite, but no reason to give up an earlier checkpoint. On a GPU, the host waits for the answer.
+    """
+    guards = [one for one in trainer.callbacks if isinstance(one, BadSteps)]  # type: ignore[attr-defined]
+    for one in guards:
+        one._read()
+    return any(one.in_a_row for one in guards)
+
+
 def skip_where(optimizer: torch.optim.Optimizer, bad: Bool[Tensor, ""]) -> None:
     """Make the coming step of an optimiser do nothing if `bad`.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit import optim
-from hrda_lit.callbacks.bad_steps import BadSteps
+from hrda_lit.callbacks.bad_steps import BadSteps, in_doubt
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
 
@@ -131,6 +131,19 @@ def test_a_short_run_that_learned_nothing_does_not_end_well(make_module: Make, f
 
 def test_one_bad_step_at_the_end_of_a_good_run_is_told_alone(make_module: Make, fit: Fit) -> None:
     assert guard(fit(make_module(), 4, spoil=spoil_image("source", {3}))).in_a_row == 1
+
+
+def test_weights_are_in_doubt_after_a_bad_step_alone(make_module: Make, fit: Fit) -> None:
+    class Asks(L.Callback):
+        def __init__(self) -> None:
+            self.answers: list[bool] = []
+
+        def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+            self.answers.append(in_doubt(trainer))
+
+    asks = Asks()
+    fit(make_module(), 5, asks, spoil=spoil_image("source", {1, 2}))
+    assert asks.answers == [False, False, True, True, False]
 
 
 def test_counts_go_on_in_a_resumed_run(make_module: Make, fit: Fit) -> None:
