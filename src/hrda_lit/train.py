@@ -38,6 +38,7 @@ def train(config: DictConfig) -> float:
     from hydra.utils import instantiate
 
     from hrda_lit import build
+    from hrda_lit.guards.errors import together
 
     _quieten()
     build.check_numbers(config)
@@ -55,7 +56,8 @@ def train(config: DictConfig) -> float:
     module = build.build_module(config, method, source.classes)
     trainer = build.build_trainer(config)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
-    trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+    with together():
+        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
     if trainer.global_step % config.trainer.val_check_interval:
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
@@ -79,6 +81,7 @@ def _quieten() -> None:
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
         ".*LeafSpec.*",  # Lightning's own
+        ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged
     ):
         warnings.filterwarnings("ignore", message)
 

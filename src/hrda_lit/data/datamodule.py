@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
@@ -195,7 +195,9 @@ class UDADataModule(L.LightningDataModule):
         if images is None:
             return []
         trainer = self._trainer()
-        share = range(trainer.global_rank, len(images), trainer.world_size)
+        share = list(range(trainer.global_rank, len(images), trainer.world_size))
+        # Without a batch, Lightning would leave this process out of a validation whose end the others wait for.
+        share = share or [UNCOUNTED]
         return DataLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:

@@ -18,6 +18,7 @@ from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
 
+UNCOUNTED = -1  # a validation image that a process without any gets
 FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
@@ -144,9 +145,15 @@ class ValImages(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file."""
-        image, label = self.dataset.read(self.samples[index])
+        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file.
+
+        Args:
+            index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
+        """
+        image, label = self.dataset.read(self.samples[max(index, 0)])
         assert label is not None, "validation samples are labelled"
+        if index == UNCOUNTED:
+            label = torch.full_like(label, self.dataset.classes.ignore)
         size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
         return {"image": normalise(resize_image(image, size)), "label": label.long(), "index": index}
 
