@@ -64,6 +64,7 @@ def sections(classes: Sequence[str]) -> list[ws.Section]:
             _lines("losses", *(f"train/loss/{name}" for name in ("source", "mixed", "masked", "feature_distance"))),
             _lines("q, share of confident pixels", "train/pseudo/q", range_y=(0, 1)),
             _lines("teacher to student, relative", "train/teacher_distance", log_y=True),
+            _lines("target crops: agreement and entropy", "target/agreement", "target/entropy", range_y=(0, 1)),
         ],
         "Validation": [
             wr.LinePlot(title="IoU per class", x=STEP, metric_regex="val/iou/.*"),
@@ -85,6 +86,7 @@ def sections(classes: Sequence[str]) -> list[ws.Section]:
         "Optimiser and machine": [
             _lines("learning rates", "train/lr/backbone", "train/lr/head"),
             _lines("norm of the gradient", "train/grad_norm", log_y=True),
+            _lines("skipped steps", "train/skipped"),
             _lines("source crops per second", "train/throughput"),
             _lines("memory, GiB", "train/memory"),
             wr.BarPlot(title="class sampling", metrics=[f"train/class_probability/{name}" for name in classes]),

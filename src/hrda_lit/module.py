@@ -8,14 +8,18 @@ import lightning as L
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly
@@ -66,25 +70,30 @@ class UDAModule(L.LightningModule):
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
         self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
+        self.unscorable = SumMetric(nan_strategy="disable")
         self.iou: Float[Tensor, " C"] | None = None
         self.counts: Int[Tensor, "C C"] | None = None
         self.seen: dict[str, Seen] | None = None
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """Bring the EMA teacher's callback along."""
-        return [self.ema] if self.teacher is not None else []
+        """Bring along what no run may lack: the guard of its weights and, with a teacher, what moves it."""
+        return [BadSteps(self.optim.max_skipped), *([self.ema] if self.teacher is not None else [])]
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser for the student alone."""
         optimizer, scheduler = self.optim.build(self.student, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
-    def on_fit_start(self) -> None:
-        """Bring the frozen encoder to the student's device, and lay weights out as the device likes them."""
+    def configure_model(self) -> None:
+        """Bring the frozen encoder to the student's device, and lay weights out as the device likes them.
+
+        Here and not when the fit starts, because DDP lays its buckets of gradients out like the weights it is given.
+        """
+        device = self.trainer.strategy.root_device
         networks: list[nn.Module] = [self, *self._imagenet]
         for network in networks:
-            network.to(self.device)
-            if self.device.type == "cpu":
+            network.to(device)
+            if device.type == "cpu":
                 # A sixth faster for small convolutional encoders; on GPUs not measured, so left as it is.
                 network.to(memory_format=torch.channels_last)
 
@@ -97,12 +106,13 @@ class UDAModule(L.LightningModule):
         networks = Networks(self.student, self.teacher, *self._imagenet[:1])
         for done in self.method.passes(batch, networks, generator(*where)):
             with self._gradient_sync(done.name == self.method.names[-1]):
-                self.manual_backward(done.loss)
+                # What is no number must reach the gradients, which all devices have in common.
+                sound = soundness(done.loss.detach(), *self._statistics())
+                self.manual_backward(done.loss * sound)
             for name, value in done.logs.items():
                 self.log(f"train/{name}", value, prog_bar=True)
             if self.seen is not None:
                 self.seen |= done.seen
-            self._refuse_nan(done.name, done.loss)
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr]
 
@@ -111,8 +121,9 @@ class UDAModule(L.LightningModule):
         if self.optim.clip is not None:
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
         if self._logs_now():
-            norms = [p.grad.norm() for p in self.student.parameters() if p.grad is not None]
-            self.log("train/grad_norm", torch.stack(norms).norm())
+            gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
+            # A bad step has none any more.
+            self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
@@ -120,11 +131,25 @@ class UDAModule(L.LightningModule):
         """Count a full image in the confusion matrix, at the size of its label."""
         label = batch["label"]
         logits = self.inference(self.evaluated, batch["image"])
+        # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
+        self.unscorable.update(~logits.isfinite().all())
         prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).argmax(dim=1)
         self.confusion.update(prediction, label)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mIoU and the IoU of each class that occurs."""
+        """Log mIoU and the IoU of each class that occurs.
+
+        Raises:
+            FloatingPointError: if a prediction was no number, whose largest would be class 0.
+        """
+        unscorable = int(self.unscorable.compute())
+        self.unscorable.reset()
+        if unscorable:
+            self.confusion.reset()
+            raise FloatingPointError(
+                f"the network predicts NaN or infinity for {unscorable} validation images, its training diverged; "
+                "lower optim.lr, set optim.clip, or go on from an earlier checkpoint."
+            )
         self.counts = self.confusion.compute()
         self.iou = class_iou(self.counts)
         self.confusion.reset()
@@ -157,12 +182,8 @@ class UDAModule(L.LightningModule):
         # Loggers get the last step of every n; what was logged in another would reach them late.
         return bool((self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
 
-    def _refuse_nan(self, name: str, loss: Tensor) -> None:
-        if self._logs_now() and not bool(torch.isfinite(loss)):
-            raise FloatingPointError(
-                f"the {name} loss is {float(loss.detach())} at step {self.trainer.global_step}; lower optim.lr, "
-                "set optim.clip, or use trainer.precision=32-true."
-            )
+    def _statistics(self) -> list[Tensor]:
+        return [buffer for buffer in statistics((self.student, self.teacher)) if buffer.is_floating_point()]
 
 
 def _frozen(network: Any) -> Any:

@@ -9,8 +9,9 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hrda_lit.guards.ranges import Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.guards.ranges import Count, Length, Momentum, NotNegative, Number, Positive
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.checks import require_at_least
 
 
 def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -76,6 +77,7 @@ class AdamWPoly:
         warmup: steps of the warm-up, >= 0.
         power: of the decay.
         clip: largest gradient norm, or None for no clipping (official: none).
+        max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
 
     Raises:
         ValueError: if a value is out of range.
@@ -90,6 +92,7 @@ class AdamWPoly:
     warmup: Number = 1500
     power: NotNegative = 1.0
     clip: Positive | None = None
+    max_skipped: Count = 20
 
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.head_factor <= 0:
@@ -98,10 +101,27 @@ class AdamWPoly:
             raise ValueError(f"warmup must be at least 0 steps, got {self.warmup}.")
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"clip must be above 0 or null, got {self.clip}.")
+        require_at_least("optim.max_skipped", self.max_skipped, 1)
 
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
         groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay)
-        optimizer: torch.optim.Optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]))
+        # The fused kernel can skip a step that turned out bad without asking the host.
+        optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=_on_gpu(student))
+        # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
+        optimizer._step_supports_amp_scaling = False
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
         return optimizer, LambdaLR(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+
+def _lay_out_like_weights(optimizer: Optimizer) -> None:
+    # A checkpoint of a CPU holds moments in channels-last order; a fused kernel needs that of the weights it meets.
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape and value.stride() != weight.stride():
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def _on_gpu(student: nn.Module) -> bool:
+    return all(parameter.is_cuda for parameter in student.parameters())

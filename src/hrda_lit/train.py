@@ -40,6 +40,7 @@ def train(config: DictConfig) -> float:
 
     from hrda_lit import build
     from hrda_lit.geometry import check_geometry
+    from hrda_lit.guards.errors import together
     from hrda_lit.inspecting.look import require_good_data
     from hrda_lit.keys.check import check_train
 
@@ -57,11 +58,11 @@ def train(config: DictConfig) -> float:
     require_good_data(datamodule.parts(), build.build_look(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
-    datamodule.check_processes(trainer.world_size)
     _write_config(config)
     module = build.build_module(config, method, source.classes)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
-    trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+    with together():
+        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
     if trainer.global_step % config.trainer.val_check_interval:
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
@@ -86,6 +87,7 @@ def _quieten() -> None:
         ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
         ".*LeafSpec.*",  # Lightning's own
         ".*across ranks is zero.*",  # no validation set, which was asked for
+        ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged
     ):
         warnings.filterwarnings("ignore", message)
 

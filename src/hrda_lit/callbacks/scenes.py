@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hrda_lit.methods.base import Seen
 from hrda_lit.ops.boxes import whole
-from hrda_lit.ops.decide import deciding
+from hrda_lit.ops.decide import deciding, require_finite
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.layers import Scene, errors, grey, photograph
 
@@ -40,6 +40,8 @@ def predicted(module: "UDAModule", image: Tensor, label: Tensor) -> Scene:
     views = module.inference.views(module.evaluated, image)
     logits = {name: resize(view, size)[0] for name, view in views.items()}
     attention = logits.pop("attention", None)
+    for view in logits.values():
+        require_finite(view)
     labels = {name: view.argmax(dim=0).cpu() for name, view in logits.items()}
     layers: dict[str, Tensor] = {
         "label": label[0].cpu(),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
@@ -103,6 +103,26 @@ class UDADataModule(L.LightningDataModule):
         used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
         return [Part(role, data, self.splits[role], labelled) for role, data, labelled in used if data is not None]
 
+    def file_name(self, domain: str, file: int) -> str:
+        """Return the path of an image that a batch was made of.
+
+        Args:
+            domain: "source" or "target".
+            file: the batch's "file".
+        """
+        draws = {"source": self._source_draws, "target": self._target_draws}[domain]
+        assert draws is not None, "setup('fit') comes first"
+        return str(draws.samples[file].image)
+
+    def unseen_target_crop(self, index: int) -> dict[str, Tensor]:
+        """Draw a crop of the target that no training step draws, the same in every run of a seed.
+
+        Args:
+            index: of the crop, >= 0.
+        """
+        assert self._target_draws is not None, "setup('fit') comes first"
+        return self._target_draws[-1 - index]  # steps draw from 0 on
+
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""
         if self.pipeline.rare_class is not None and self._source_draws is None:
@@ -120,21 +140,6 @@ class UDADataModule(L.LightningDataModule):
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
             self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
-
-    def check_processes(self, count: int) -> None:
-        """Refuse more processes than validation images: one without an image would wait for the others for ever.
-
-        Args:
-            count: of processes, >= 1; `setup` comes first.
-
-        Raises:
-            ValueError: if there are too few images.
-        """
-        if self._val_images is not None and len(self._val_images) < count:
-            raise ValueError(
-                f"{len(self._val_images)} validation images are too few for {count} processes, need one for each; "
-                "lower trainer.devices or trainer.num_nodes."
-            )
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None
@@ -196,7 +201,9 @@ class UDADataModule(L.LightningDataModule):
         if images is None:
             return []
         trainer = self._trainer()
-        share = range(trainer.global_rank, len(images), trainer.world_size)
+        share = list(range(trainer.global_rank, len(images), trainer.world_size))
+        # Without a batch, Lightning would leave this process out of a validation whose end the others wait for.
+        share = share or [UNCOUNTED]
         return DataLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:

@@ -18,6 +18,7 @@ from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
 
+UNCOUNTED = -1  # a validation image that a process without any gets
 FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
@@ -51,7 +52,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         )
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return "image" (float32, 3 x h x w, normalised) and "label" (int64, h x w) of a draw."""
+        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, h x w) and "file", its index, of a draw."""
         generator = rng.generator(self.seed, "source", draw)
         wanted, file = self._pick(generator)
         image, label = self.dataset.read(self.samples[file])
@@ -70,6 +71,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         return {
             "image": finish(cut, pipeline.crop_size, flip, fill=0),
             "label": finish(crop(label, box), pipeline.crop_size, flip, fill=ignore).long(),
+            "file": torch.tensor(file),
         }
 
     def _pick(self, generator: torch.Generator) -> tuple[int | None, int]:
@@ -110,10 +112,10 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return "image" (float32, 3 x h x w, normalised) and "valid" (float32, h x w, 0 or 1) of a draw."""
+        """Return "image" (float32, 3 x h x w, normalised), "valid" (float32, h x w, 0 or 1) and "file" of a draw."""
         generator = rng.generator(self.seed, "target", draw)
-        sample = self.samples[int(torch.randint(len(self.samples), (), generator=generator))]
-        image, _ = self.dataset.read(Sample(sample.image, None))
+        file = int(torch.randint(len(self.samples), (), generator=generator))
+        image, _ = self.dataset.read(Sample(self.samples[file].image, None))
         pipeline = self.pipeline
         size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, pipeline.shrink)
         box = random_crop(size, pipeline.crop_size, generator)
@@ -125,6 +127,7 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         return {
             "image": finish(cut, pipeline.crop_size, flip, fill=0),
             "valid": finish(valid, pipeline.crop_size, flip, fill=0),
+            "file": torch.tensor(file),
         }
 
 
@@ -144,9 +147,15 @@ class ValImages(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file."""
-        image, label = self.dataset.read(self.samples[index])
+        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file.
+
+        Args:
+            index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
+        """
+        image, label = self.dataset.read(self.samples[max(index, 0)])
         assert label is not None, "validation samples are labelled"
+        if index == UNCOUNTED:
+            label = torch.full_like(label, self.dataset.classes.ignore)
         size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
         return {"image": normalise(resize_image(image, size)), "label": label.long(), "index": index}
 

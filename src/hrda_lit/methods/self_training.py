@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
@@ -154,7 +154,7 @@ class SelfTraining(Method):
 
 
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
-    """Put a teacher into the mode it labels in: BatchNorm on batch statistics, every kind of dropout off.
+    """Put a teacher into the mode it labels in: BatchNorm on batch statistics, everything else as in inference.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
 
@@ -164,9 +164,10 @@ def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
     Returns:
         The teacher.
     """
-    teacher.train()
+    # First into training mode: some encoders keep what they derive from weights until then, and the weights move.
+    teacher.train().eval()
     for module in teacher.modules():
-        # timm's DropPath and its relatives carry a drop_prob, whichever class they are.
-        if isinstance(module, nn.modules.dropout._DropoutNd) or hasattr(module, "drop_prob"):
-            module.eval()
+        # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
+        if "running_var" in module._buffers:
+            module.training = True
     return teacher

@@ -25,12 +25,14 @@ def pseudo_labels(logits: Float[Tensor, "B C H W"], tau: float) -> PseudoLabels:
         tau: confidence threshold.
 
     Returns:
-        p^T, the confidence in [0, 1], and q^T in [0, 1].
+        p^T, the confidence in [0, 1], and q^T in [0, 1]; NaN where a logit is NaN or infinite.
 
     User's document, "Preliminary", p^T, and equation 3, q^T.
     """
     confidence, label = logits.softmax(dim=1).max(dim=1)
-    return PseudoLabels(label, confidence, (confidence >= tau).float().mean())
+    # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.
+    confident = (confidence >= tau).float() + 0 * confidence
+    return PseudoLabels(label, confidence, confident.mean())
 
 
 def weight_map(q: Float[Tensor, ""], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:

@@ -94,8 +94,8 @@ def test_batches_and_validation(make_data: Make) -> None:
     _, module = fit(make_data(), 1)
     (batch,) = module.batches
     assert {domain: set(items) for domain, items in batch.items()} == {
-        "source": {"image", "label"},
-        "target": {"image", "valid"},
+        "source": {"image", "label", "file"},
+        "target": {"image", "valid", "file"},
     }
     assert batch["source"]["image"].shape == batch["target"]["image"].shape == (2, 3, 32, 32)
     assert module.validated == list(range(6))

@@ -9,6 +9,7 @@ from hrda_lit.methods.base import Batch, Labelled, Method, Networks, supervise
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining, batch_statistics_mode
 from hrda_lit.methods.supervised import Supervised
+from hrda_lit.networks.backbone import Backbone
 from hrda_lit.ops.boxes import crop
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
@@ -105,6 +106,52 @@ def test_drop_path_of_the_teacher_is_off() -> None:
     network = nn.Sequential(DropPath(0.9), nn.Dropout(0.9), nn.Dropout2d(0.9), nn.AlphaDropout(0.9), nn.BatchNorm2d(4))
     batch_statistics_mode(network)  # type: ignore[arg-type]
     assert [module.training for module in network] == [False, False, False, False, True]
+
+
+TINY = {"embed_dims": (8, 16, 20, 32), "depths": (1, 1, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "statistics"),
+    [
+        ("mit_b0", {**TINY, "attn_drop_rate": 0.5, "proj_drop_rate": 0.5, "drop_path_rate": 0.5}, False),
+        ("pvt_v2_b0", {**TINY, "attn_drop_rate": 0.5, "drop_path_rate": 0.5}, False),
+        ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (8, 16, 20, 32), "drop_path_rate": 0.5}, False),
+        ("swin_tiny_patch4_window7_224", {"strict_img_size": False, "attn_drop_rate": 0.5, "depths": (1, 1, 1, 1),
+         "embed_dim": 24}, False),
+        ("densenet121", {"drop_rate": 0.5, "proj_drop_rate": 0.5, "block_config": (1, 1, 1, 1)}, True),
+        ("efficientnet_b0", {"drop_rate": 0.5, "drop_path_rate": 0.5}, True),
+    ],
+)  # fmt: skip
+def test_every_encoder_of_a_teacher_is_deterministic(name: str, options: dict[str, object], statistics: bool) -> None:
+    encoder = Backbone(name, options=options)
+    image = torch.randn(2, 3, 64, 64, generator=generator("image"))
+    training = [encoder.train()(image)[-1] for _ in range(2)]
+    assert not torch.equal(*training), "else the test shows nothing"
+    first, again = (batch_statistics_mode(encoder)(image)[-1] for _ in range(2))  # type: ignore[arg-type]
+    assert torch.equal(first, again)
+    encoder.eval()
+    assert torch.equal(encoder(image)[-1], first) != statistics, "BatchNorm looks at the batch, and nothing else does"
+
+
+def test_a_teacher_whose_encoder_keeps_what_it_derives_follows_its_weights() -> None:
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.kept = nn.Parameter(torch.ones(1)), None
+
+        def train(self, mode: bool = True) -> "Cached":
+            self.kept = None if mode else self.kept
+            return super().train(mode)
+
+        def forward(self) -> torch.Tensor:
+            self.kept = 2 * self.weight.detach() if self.kept is None else self.kept
+            return self.kept
+
+    network = Cached()
+    assert batch_statistics_mode(network)().item() == 2  # type: ignore[arg-type]
+    network.weight.data.add_(1)
+    assert batch_statistics_mode(network)().item() == 4  # type: ignore[arg-type]
 
 
 def test_mixed_crops(classes: Classes, batch: Batch) -> None:

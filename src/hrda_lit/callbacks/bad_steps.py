@@ -1,0 +1,155 @@
+"""Steps whose loss or gradient is no number are left out, counted and told."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import lightning as L
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.finite import restore_, spoilt, statistics
+
+if TYPE_CHECKING:
+    from hrda_lit.module import UDAModule
+
+log = logging.getLogger(__name__)
+
+# At most so many steps wait for their verdict on a GPU, however rarely numbers are logged.
+PATIENCE = 100
+
+
+class Step(NamedTuple):
+    """A step whose verdict the host has not read yet, and the indices of its files by domain."""
+
+    number: int
+    bad: Bool[Tensor, ""]
+    files: Mapping[str, Tensor]
+
+
+class BadSteps(L.Callback):
+    """Leave out steps that would spoil weights, and end a run that makes nothing else.
+
+    A bad step changes neither weights nor moments of the optimiser nor statistics of BatchNorm; its number, schedule
+    and batch are used up. Nothing waits for a GPU: the optimiser reads the verdict on the device, the host with the
+    logged steps, where `train/skipped` is written and the files of bad batches are named.
+
+    Args:
+        limit: steps in a row that may be skipped, >= 1.
+
+    Raises:
+        ValueError: if limit is below 1.
+    """
+
+    def __init__(self, limit: int = 20) -> None:
+        require_at_least("optim.max_skipped", limit, 1)
+        self.limit, self.skipped, self.in_a_row, self.seen = limit, 0, 0, 0
+        self._bad = torch.zeros((), dtype=torch.bool)
+        self._before: list[Tensor] = []
+        self._open: list[Step] = []
+        self._name: Callable[[str, int], str] | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Find out who knows the files of a batch."""
+        self._name = getattr(cast(Any, trainer).datamodule, "file_name", None)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the statistics that the passes of the step will change."""
+        self._before = [buffer.clone() for buffer in _statistics(pl_module)]
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Judge the gradients, which are unscaled and summed over all devices here, and the weights."""
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        self._bad = spoilt(*gradients) | spoilt(*(weight.detach() for weight in weights))
+        skip_where(optimizer, self._bad)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Put the statistics back after a bad step, and read the verdicts where that costs nothing."""
+        restore_(_statistics(pl_module), self._before, self._bad)
+        files = {name: part["file"] for name, part in batch.items() if "file" in part}
+        self._open.append(Step(trainer.global_step - 1, self._bad, files))
+        logged = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        last = trainer.global_step >= trainer.max_steps > 0
+        if logged or last or self._bad.device.type == "cpu" or len(self._open) >= PATIENCE:
+            self._read()
+            self._refuse(trainer.global_step, last)
+        if logged:
+            pl_module.log("train/skipped", float(self.skipped))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, which a resumed run goes on with; with it the host reads what it has not read yet."""
+        self._read()
+        return {"skipped": self.skipped, "in_a_row": self.in_a_row, "seen": self.seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the counts of the run that is resumed."""
+        self.skipped, self.in_a_row, self.seen = (state_dict[name] for name in ("skipped", "in_a_row", "seen"))
+
+    def _read(self) -> None:
+        if not self._open:
+            return
+        verdicts = torch.stack([step.bad for step in self._open]).tolist()
+        for step, bad in zip(self._open, verdicts, strict=True):
+            self.seen += 1
+            self.skipped += bad
+            self.in_a_row = self.in_a_row + 1 if bad else 0
+            if bad:
+                log.warning(
+                    "step %d is skipped, because its loss or gradient is NaN or infinite; its batch comes from %s",
+                    step.number,
+                    ", ".join(self._names(step.files)) or "unknown files",
+                )
+        self._open = []
+
+    def _refuse(self, step: int, last: bool) -> None:
+        # A short run can end before its bad steps are as many as the limit.
+        hopeless = last and self.in_a_row and 2 * self.skipped >= self.seen
+        if self.in_a_row >= self.limit or hopeless:
+            which = f"step {step - 1}" if self.in_a_row == 1 else f"steps {step - self.in_a_row} to {step - 1}"
+            raise FloatingPointError(
+                f"the loss or gradient of {which} was NaN or infinite, and was skipped; lower optim.lr, set "
+                "optim.clip or use trainer.precision=32-true, and start again, or from the last checkpoint."
+            )
+
+    def _names(self, files: Mapping[str, Tensor]) -> list[str]:
+        name = self._name
+        return [] if name is None else [name(domain, file) for domain, some in files.items() for file in some.tolist()]
+
+
+def in_doubt(trainer: L.Trainer) -> bool:
+    """Return whether the step before was bad, so that these weights may be what it failed with.
+
+    They are finite, but no reason to give up an earlier checkpoint. On a GPU, the host waits for the answer.
+    """
+    guards = [one for one in trainer.callbacks if isinstance(one, BadSteps)]  # type: ignore[attr-defined]
+    for one in guards:
+        one._read()
+    return any(one.in_a_row for one in guards)
+
+
+def skip_where(optimizer: torch.optim.Optimizer, bad: Bool[Tensor, ""]) -> None:
+    """Make the coming step of an optimiser do nothing if `bad`.
+
+    Args:
+        optimizer: a fused one is told on its device, any other costs the host a look.
+        bad: whether to skip.
+    """
+    if optimizer.defaults.get("fused"):
+        # The fused kernels know this attribute from GradScaler: they leave weights, moments and step as they are.
+        optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+    elif bool(bad):
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _statistics(pl_module: L.LightningModule) -> list[Tensor]:
+    module = cast("UDAModule", pl_module)
+    return statistics((module.student, module.teacher))
