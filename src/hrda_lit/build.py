@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
+from hrda_lit.callbacks.whole_files import WholeFiles
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.folder import FolderDataset
@@ -25,7 +26,7 @@ from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import low_resolution_size
 
 NUMBERS = ("lambda_d", "tau", "s_T", "alpha", "lambda_fd")
-RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "ckpt_path", "evaluate", "prepare")
+RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "resume", "ckpt_path", "evaluate", "prepare")
 DATA = ("data", "loading", "splits", "source", "target", "val")
 PARTS = ("network", "method", "optim", "inference", "trainer", "callbacks", "logger")
 KEYS = frozenset((*NUMBERS, *RUN, *DATA, *PARTS))
@@ -48,6 +49,8 @@ def check_numbers(config: DictConfig) -> None:
     # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
     if unknown := sorted(set(map(str, config)) - KEYS):
         raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
+    if config.get("ckpt_path") is not None:
+        raise ConfigError(f"ckpt_path={config.ckpt_path} is now called resume; write resume={config.ckpt_path}.")
     for name in ("lambda_d", "tau", "alpha"):
         require_share(name, config[name])
     require_at_least("s_T", config.s_T, 1)
@@ -203,7 +206,10 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     """
     callbacks = [_instantiate(item, f"callbacks.{name}") for name, item in config.callbacks.items() if item]
     loggers = [_instantiate(item, f"logger.{name}") for name, item in (config.logger or {}).items() if item]
-    trainer: L.Trainer = _instantiate(config.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
+    given = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
+    trainer: L.Trainer = _instantiate(config.trainer, "trainer", **given)
+    # Its handlers stop and save amid a step; guards/signals.py has taken the signals over.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 

@@ -17,14 +17,14 @@ FLOORS = {
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5, "predicting": 5, "exchange": 5,
+    "checkpoints": 5, "predicting": 5, "exchange": 5, "running": 5,
     "train": 6, "evaluate": 6, "predict": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
-    "hydra": {"build", "checkpoints", "sweeps/callback", "exchange/convert", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", "sweeps/callback", "sweeps/collect", "exchange/convert", *COMMANDS},
+    "hydra": {"build", "checkpoints", "running", "sweeps/callback", "exchange/convert", *COMMANDS},
+    "omegaconf": {"build", "checkpoints", "running", "sweeps/callback", "sweeps/collect", "exchange/convert", *COMMANDS},
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media"},
     "av": {"predicting/video"},

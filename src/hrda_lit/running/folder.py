@@ -1,0 +1,92 @@
+"""Whose a run's folder is: one process writes into it, and a new run never into that of another."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NEVER, AUTO = "never", "auto"
+_LOCK = ".lock"
+_MADE = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
+_RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+_held: dict[Path, int] = {}  # the lock files that this process keeps open
+
+
+def holds_run(folder: Path) -> bool:
+    """Return whether a run has left results in a folder."""
+    return any(True for pattern in _MADE for _ in folder.glob(pattern))
+
+
+def is_first_process() -> bool:
+    """Return whether this is the one of a run's processes that writes."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+@contextmanager
+def claimed(folder: Path, resume: str) -> Iterator[None]:
+    """Keep a folder for the run of this process until the block ends, or until the process does, however that is.
+
+    Args:
+        folder: of the run; made if it is not there.
+        resume: "never", "auto" or a checkpoint.
+
+    Raises:
+        ValueError: if another process trains there, or another run has left results there.
+    """
+    if is_first_process() and not holds_claim(folder):
+        take(folder, resume)
+    try:
+        yield
+    finally:
+        release(folder)
+
+
+def take(folder: Path, resume: str) -> None:
+    """Claim a folder, see `claimed`; it is released by `release`."""
+    if not claim(folder):
+        raise ValueError(f"{folder} is where another process is training now; wait for it, or choose another folder.")
+    inside = folder.resolve() in Path(resume).expanduser().resolve().parents
+    if resume != AUTO and not inside and holds_run(folder):
+        release(folder)
+        raise ValueError(
+            f"{folder} holds another run; add resume=auto to go on with it, or choose another hydra.run.dir."
+        )
+
+
+def claim(folder: Path) -> bool:
+    """Claim a folder for this process; return False where another process has."""
+    place = folder.resolve()
+    if place in _held:
+        return True
+    place.mkdir(parents=True, exist_ok=True)
+    file = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    if not _lock(file):
+        os.close(file)
+        return False
+    _held[place] = file
+    return True
+
+
+def holds_claim(folder: Path) -> bool:
+    """Return whether this process has claimed a folder."""
+    return folder.resolve() in _held
+
+
+def release(folder: Path) -> None:
+    """Let others claim a folder; does nothing for one that is not claimed."""
+    if (file := _held.pop(folder.resolve(), None)) is not None:
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        # A lock of the process: forked loaders that outlive it do not keep it, as they would with flock.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
