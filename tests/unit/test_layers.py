@@ -24,7 +24,15 @@ COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
     "hydra": {"build", "checkpoints", "running", "sweeps/callback", "exchange/convert", *COMMANDS},
-    "omegaconf": {"build", "checkpoints", "running", "sweeps/callback", "sweeps/collect", "exchange/convert", *COMMANDS},
+    "omegaconf": {
+        "build",
+        "checkpoints",
+        "running",
+        "sweeps/callback",
+        "sweeps/collect",
+        "exchange/convert",
+        *COMMANDS,
+    },
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media"},
     "av": {"predicting/video"},

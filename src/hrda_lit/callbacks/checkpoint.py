@@ -112,9 +112,7 @@ class Checkpoint(L.Callback):
         """Let a signal end the run at once again."""
         watch.can_wait = False
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse weights that are not finite; put the last scores and the loggers' places beside them.
 
         Raises:
@@ -124,9 +122,7 @@ class Checkpoint(L.Callback):
         checkpoint[SCORES] = scores_of(cast("UDAModule", pl_module))
         checkpoint[KEPT] = kept_of(trainer.loggers)
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on between two steps, with the optimiser's numbers of today's config."""
         adapt(checkpoint, trainer, cast("UDAModule", pl_module))
 

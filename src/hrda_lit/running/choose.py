@@ -98,4 +98,7 @@ def _comparable(config: DictConfig) -> dict[str, Any]:
     loading = dict(plain.get("loading") or {})
     for key in ("num_workers", "val_workers"):
         loading.pop(key, None)
-    return {**{key: value for key, value in plain.items() if key not in ("hydra", "resume", "run_dir")}, "loading": loading}
+    return {
+        **{key: value for key, value in plain.items() if key not in ("hydra", "resume", "run_dir")},
+        "loading": loading,
+    }
