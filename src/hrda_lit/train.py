@@ -35,9 +35,9 @@ def train(config: DictConfig) -> float:
     # Imported here, so that --help and shell completion need not wait for torch.
     from pathlib import Path
 
-    from hrda_lit.running.folder import claimed
+    from hrda_lit.guards.claims import claimed, wanted
 
-    with signals.watch.obeyed(), claimed(Path(config.run_dir), str(config.resume)):
+    with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(str(config.resume))):
         return _train(config)
 
 
@@ -169,7 +169,7 @@ def _job(config: DictConfig) -> float | None:
     this = HydraConfig.get()
     folder, number = Path(this.runtime.output_dir), this.job.num
     if jobs.begin(folder, number, this.overrides.task):
-        if (job := jobs.read(folder)).state == "done":
+        if (job := jobs.read(folder)) is not None and job.state == "done":
             log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
             return job.miou
         log.info("job %d goes on", number)

@@ -28,8 +28,9 @@ EXPERIMENTS = ("source_only_demo", "hrda_demo", "mic_demo")
 PRECISIONS = ("32-true", "bf16-mixed")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STEPS = (
-    "trainer.max_steps=5", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "callbacks.progress=null",
-    "callbacks.pictures.count=0", "+trainer.enable_progress_bar=false", "resume=auto",
+    "trainer.max_steps=5", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "inference=whole",
+    "source.size=[128,256]", "target.size=[128,256]", "val.size=[128,256]", "callbacks.progress=null",
+    "callbacks.pictures=null", "callbacks.confusion=null", "+trainer.enable_progress_bar=false", "resume=auto",
 )  # fmt: skip
 MEASURED = {"train/throughput", "train/memory"}  # of the machine, not of the run
 

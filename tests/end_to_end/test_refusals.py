@@ -43,7 +43,11 @@ from .compose import compose, smoke
         ("+network.segmentor.scale=1", "network.segmentor does not fit.*scale"),
         ("+source.layout.exclud=[a]", r"layout has the unknown keys \['exclud'\]"),
         ("+callbacks.pictures.number=1", "callbacks.pictures does not fit.*number"),
-        ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("ckpt_path=/nowhere.ckpt", "write resume=/nowhere.ckpt"),
+        ("callbacks.checkpoint.mode=best", "mode='best', need max or min"),
+        ("callbacks.checkpoint.every=0", "callbacks.checkpoint.every must be at least 1"),
+        ("callbacks.checkpoint.every_minutes=0", "need a time above 0"),
     ],
 )
 def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:

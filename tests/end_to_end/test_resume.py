@@ -34,7 +34,7 @@ def test_resumed_run_is_equal(experiment: str, tmp_path: Path, demo_root: Path) 
     checkpoint = tmp_path / "killed" / "checkpoints" / "last.ckpt"
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2
     resumed = smoke(
-        tmp_path / "resumed", demo_root, experiment, *steps, "loading.num_workers=1", f"ckpt_path='{checkpoint}'"
+        tmp_path / "resumed", demo_root, experiment, *steps, "loading.num_workers=1", f"resume={checkpoint}"
     )
     train(resumed)
 

@@ -1,7 +1,6 @@
 """Which folder a run of the command lies in; decided before Hydra writes anything."""
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hrda_lit.running import folder as folders
-from hrda_lit.running.folder import AUTO, NEVER
+from hrda_lit.guards import claims
+from hrda_lit.guards.claims import AUTO, NEVER
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run tells those that it starts
-_TIMED = re.compile(r"\$\{now:")
 
 
 class RunFolder(Callback):
@@ -22,7 +20,7 @@ class RunFolder(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Set hydra.run.dir."""
-        if not folders.is_first_process():
+        if not claims.is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
             try:
@@ -47,26 +45,15 @@ def choose(config: DictConfig) -> Path:
         ValueError: if a folder that was asked for is another run's.
     """
     given = Path(config.hydra.run.dir)
-    resume = str(config.get("resume", NEVER))
-    if not _TIMED.search(str(OmegaConf.to_container(config.hydra.run, resolve=False))):
-        folders.take(given, resume)
+    resume = claims.wanted(str(config.get("resume", NEVER)))
+    if not claims.is_timed(str(OmegaConf.to_container(config.hydra.run, resolve=False))):
+        claims.take(given, resume)
         return given
     if resume == AUTO:
         for before in same_runs(given.parent, config):
-            if folders.claim(before):
+            if claims.claim(before):
                 return before
-    return claim_new(given)
-
-
-def claim_new(given: Path) -> Path:
-    """Claim a folder that holds nothing yet: the given one, or one of its name with _2, _3, ... behind it."""
-    for number in range(1, 1000):
-        folder = given if number == 1 else given.with_name(f"{given.name}_{number}")
-        if not folder.exists() and folders.claim(folder):
-            if not folders.holds_run(folder):
-                return folder
-            folders.release(folder)
-    raise ValueError(f"{given} and 998 folders like it are taken; choose another hydra.run.dir.")
+    return claims.claim_new(given)
 
 
 def same_runs(parent: Path, config: DictConfig) -> Iterator[Path]:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hrda_lit.guards.claims import is_first_process
 from hrda_lit.guards.signals import REQUEUE, Stopped
-from hrda_lit.running.folder import is_first_process
 
 _PLAIN = re.compile(r"[\w/.:+@%-]+")
 

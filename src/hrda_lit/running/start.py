@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.callbacks.loggers import KEPT
 from hrda_lit.checkpoints import read_checkpoint
+from hrda_lit.guards.claims import AUTO, NEVER, wanted
 from hrda_lit.guards.files import link_atomically, read_json
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.running.differences import check, differences, told
-from hrda_lit.running.folder import AUTO, NEVER
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def begin(config: DictConfig) -> Start | None:
         ValueError: if it is damaged, holds no training, or does not go together with the config.
     """
     run_dir = Path(config.run_dir)
-    start = find(str(config.resume), run_dir)
+    start = find(wanted(str(config.resume)), run_dir)
     if start is not None:
         now: Any = OmegaConf.to_container(config, resolve=True)
         changed = differences(start.config, now)

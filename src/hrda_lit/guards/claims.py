@@ -1,4 +1,4 @@
-"""Whose a run's folder is: one process writes into it, and a new run never into that of another."""
+"""Whose a folder of results is: one process writes into it, and a new run never into that of another."""
 
 import os
 import sys
@@ -11,6 +11,12 @@ _LOCK = ".lock"
 _MADE = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
 _RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 _held: dict[Path, int] = {}  # the lock files that this process keeps open
+
+
+def wanted(resume: str) -> str:
+    """Turn "never" into "auto" for a job that Slurm has put into its queue again."""
+    again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+    return AUTO if resume == NEVER and again else resume
 
 
 def holds_run(folder: Path) -> bool:
@@ -46,8 +52,9 @@ def take(folder: Path, resume: str) -> None:
     """Claim a folder, see `claimed`; it is released by `release`."""
     if not claim(folder):
         raise ValueError(f"{folder} is where another process is training now; wait for it, or choose another folder.")
-    inside = folder.resolve() in Path(resume).expanduser().resolve().parents
-    if resume != AUTO and not inside and holds_run(folder):
+    # A checkpoint of this very folder is how the run in it goes on.
+    goes_on = resume == AUTO or (resume != NEVER and folder.resolve() in Path(resume).expanduser().resolve().parents)
+    if holds_run(folder) and not goes_on:
         release(folder)
         raise ValueError(
             f"{folder} holds another run; add resume=auto to go on with it, or choose another hydra.run.dir."
@@ -66,6 +73,22 @@ def claim(folder: Path) -> bool:
         return False
     _held[place] = file
     return True
+
+
+def claim_new(given: Path) -> Path:
+    """Claim a folder that holds nothing yet: the given one, or one of its name with _2, _3, ... behind it."""
+    for number in range(1, 1000):
+        folder = given if number == 1 else given.with_name(f"{given.name}_{number}")
+        if not folder.exists() and claim(folder):
+            if not holds_run(folder):
+                return folder
+            release(folder)
+    raise ValueError(f"{given} and 998 folders like it are taken; choose another folder.")
+
+
+def is_timed(pattern: str) -> bool:
+    """Return whether a folder of Hydra's is named by the time, so that another name would do as well."""
+    return "${now:" in pattern
 
 
 def holds_claim(folder: Path) -> bool:
