@@ -28,7 +28,7 @@ class RunFolder(Callback):
             except (ValueError, OSError) as error:
                 sys.exit(f"error: {error}")
             os.environ[_INHERITED] = str(chosen.absolute())
-        with read_write(config), open_dict(config):
+        with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(chosen)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hrda_lit.guards.claims import is_first_process
 from hrda_lit.guards.signals import REQUEUE, Stopped
 
-_PLAIN = re.compile(r"[\w/.:+@%-]+")
+_PLAIN = re.compile(r"[\w/.:+@%-]+", re.ASCII)
 
 
 def again(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:

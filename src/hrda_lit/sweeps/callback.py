@@ -31,7 +31,7 @@ class SweepTable(Callback):
         except (ValueError, OSError) as error:
             sys.exit(f"error: {error}")
         if folder != given:
-            with read_write(config), open_dict(config):
+            with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir = str(folder)
                 # Each job composes its config anew, from these.
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
