@@ -38,7 +38,13 @@ def train(config: DictConfig) -> float:
     from hrda_lit.guards.claims import claimed, wanted
 
     with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(str(config.resume))):
-        return _train(config)
+        try:
+            return _train(config)
+        except Exception as error:
+            # What goes wrong after a signal is its doing: it reaches other processes of the group too.
+            if (signum := signals.watch.received) is None:
+                raise
+            raise signals.Stopped(signum, f"amid a step ({type(error).__name__})") from error
 
 
 def _train(config: DictConfig) -> float:

@@ -2,10 +2,11 @@
 
     python -m tests.end_to_end.kills --demo DATA --folder OUT --kills 200
 
-Trainings are forked from this process, which has imported everything already.
+Trainings are forked from this process, which has imported everything already, but computed nothing.
 """
 
 import argparse
+import contextlib
 import csv
 import itertools
 import json
@@ -14,6 +15,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,17 @@ def start(folder: Path, demo: Path, experiment: str, precision: str, workers: in
         code = 0
     except Stopped as stopped:
         code = stopped.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def warm_up(folder: Path, demo: Path) -> None:
+    """Import what a training imports; a process that computed gradients could not fork others that do."""
+    never = ("+callbacks.kill._target_=tests.end_to_end.kill.Kill", "+callbacks.kill.step=0")
+    with contextlib.suppress(RuntimeError):
+        train(smoke(folder, demo, "mic_demo", *STEPS, *never))
 
 
 def finish(process: int) -> int:
@@ -144,6 +155,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kinds = list(itertools.product(EXPERIMENTS, PRECISIONS))
     part, parts = arguments.part
+    warm_up(arguments.folder / f"warm{part}", arguments.demo)
     share = -(-arguments.kills // len(kinds))
     reports = {}
     for index, kind in list(enumerate(kinds))[part::parts]:

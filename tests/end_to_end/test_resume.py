@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,11 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
     last = run / "checkpoints" / "last.ckpt"
     last.unlink()
     shutil.copy(run / "checkpoints" / "best.ckpt", last)
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 255
-    last.write_bytes(content)
+    with zipfile.ZipFile(last) as file:
+        record = max(file.infolist(), key=lambda info: info.file_size)
+    flipped = bytearray(last.read_bytes())
+    flipped[record.header_offset + record.file_size // 2] ^= 255
+    last.write_bytes(flipped)
     with pytest.raises(ValueError, match=r"last\.ckpt"):
         train(smoke(run, demo_root, "hrda_demo", *STEPS, f"resume={last}"))
     train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto"))

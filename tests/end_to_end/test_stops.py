@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-FIXED = (
-    "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures=null "
-    "callbacks.confusion=null loading.num_workers=1 loading.val_workers=1 trainer.limit_val_batches=1 "
-    "trainer.val_check_interval=100"
-).split()
+FIXED = [
+    "experiment=hrda_demo", "debug=smoke", "prepare=null", "callbacks.progress=null", "callbacks.pictures=null",
+    "callbacks.confusion=null", "loading.num_workers=1", "loading.val_workers=1", "trainer.limit_val_batches=1",
+    "trainer.val_check_interval=100",
+]  # fmt: skip
 
 
 def command(folder: Path, demo_root: Path, *overrides: str) -> list[str]:

@@ -83,6 +83,22 @@ def leave_to_the_parent(worker: int = 0) -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals come in only after the block; a process that is started inside never gets them.
+
+    So what is sent to a whole process group does not kill a loader before it can ignore it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _wanted())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _wanted() -> list[int]:
     names = [signal.SIGTERM, signal.SIGINT]
     if REQUEUE is not None and "SLURM_JOB_ID" in os.environ:
