@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
+from hrda_lit.callbacks.whole_files import WholeFiles
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.folder import FolderDataset
@@ -198,7 +199,10 @@ def build_trainer(config: DictConfig) -> L.Trainer:
         ConfigError: if a key does not fit.
     """
     callbacks, loggers = _parts(config, "callbacks"), _parts(config, "logger")
-    trainer: L.Trainer = _instantiate(config.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
+    given = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
+    trainer: L.Trainer = _instantiate(config.trainer, "trainer", **given)
+    # Its handlers stop and save amid a step; guards/signals.py has taken the signals over.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 

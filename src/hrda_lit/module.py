@@ -45,6 +45,7 @@ class UDAModule(L.LightningModule):
         teacher: the moving average of the student, or None.
         iou: IoU per class of the last validation, or None.
         counts: its pixels by label (rows) and prediction (columns), or None.
+        scored: after which step it was, or None.
         seen: a dict that a callback puts here is filled with the crops of the step; None fills nothing.
     """
 
@@ -73,6 +74,7 @@ class UDAModule(L.LightningModule):
         self.unscorable = SumMetric(nan_strategy="disable")
         self.iou: Float[Tensor, " C"] | None = None
         self.counts: Int[Tensor, "C C"] | None = None
+        self.scored: int | None = None
         self.seen: dict[str, Seen] | None = None
 
     def configure_callbacks(self) -> list[L.Callback]:
@@ -151,7 +153,7 @@ class UDAModule(L.LightningModule):
                 "lower optim.lr, set optim.clip, or go on from an earlier checkpoint."
             )
         self.counts = self.confusion.compute()
-        self.iou = class_iou(self.counts)
+        self.iou, self.scored = class_iou(self.counts), self.trainer.global_step
         self.confusion.reset()
         self.log("val/miou", mean_iou(self.iou), prog_bar=True)
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from hrda_lit.guards import signals
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
@@ -35,14 +36,29 @@ def train(config: DictConfig) -> float:
     # Imported here, so that --help and shell completion need not wait for torch.
     from pathlib import Path
 
+    from hrda_lit.guards.claims import claimed, wanted
+
+    with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(str(config.resume))):
+        try:
+            return _train(config)
+        except Exception as error:
+            # What goes wrong after a signal is its doing: it reaches other processes of the group too.
+            if (signum := signals.watch.received) is None:
+                raise
+            raise signals.Stopped(signum, f"amid a step ({type(error).__name__})") from error
+
+
+def _train(config: DictConfig) -> float:
     import torch
     from hydra.utils import instantiate
 
     from hrda_lit import build
+    from hrda_lit.callbacks.loggers import go_on
     from hrda_lit.geometry import check_geometry
     from hrda_lit.guards.errors import together
     from hrda_lit.inspecting.look import require_good_data
     from hrda_lit.keys.check import check_train
+    from hrda_lit.running.start import begin, finished
 
     _quieten()
     check_train(config)
@@ -50,9 +66,11 @@ def train(config: DictConfig) -> float:
     method = build.build_method(config, source.classes)
     check_geometry(config, method, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
+    start = begin(config)
+    if (score := finished(start, config)) is not None:
+        log.info("the run in %s is complete, nothing is changed", config.run_dir)
+        return score
     trainer = build.build_trainer(config)
-    if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {config.ckpt_path}; set ckpt_path to an existing file or to null.")
     if config.prepare:
         instantiate(config.prepare)
     require_good_data(datamodule.parts(), build.build_look(config))
@@ -60,10 +78,12 @@ def train(config: DictConfig) -> float:
     datamodule.setup("fit")
     _write_config(config)
     module = build.build_module(config, method, source.classes)
+    if start is not None:
+        go_on(trainer.loggers, start.step, start.kept)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     with together():
-        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
-    if trainer.global_step % config.trainer.val_check_interval:
+        trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
+    if module.scored != trainer.global_step:  # stopped amid its last validation before
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
 
@@ -84,7 +104,6 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
-        ".*Experiment logs directory.*",  # the run's folder also holds the config and pictures
         ".*LeafSpec.*",  # Lightning's own
         ".*across ranks is zero.*",  # no validation set, which was asked for
         ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged
@@ -116,15 +135,44 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
 
 @readable_arguments
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
-def main(config: DictConfig) -> float | None:
+def _command(config: DictConfig) -> float | None:
     """Run `train` and turn what a user can mend into one sentence and exit code 1."""
     try:
         return _job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else train(config)
+    except signals.Stopped as stopped:
+        sys.exit(_stop(stopped))
     except USER_ERRORS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
     finally:
         _finish_wandb()
+
+
+def main() -> None:
+    """Run the command; a signal stops it between two steps."""
+    try:
+        with signals.watch.obeyed():
+            _command()
+    except signals.Stopped as stopped:
+        print(f"{stopped}; the same command starts it again", file=sys.stderr)
+        sys.exit(stopped.code)
+
+
+def _stop(stopped: signals.Stopped) -> int:
+    from pathlib import Path
+
+    from hrda_lit.running import ending
+
+    this = HydraConfig.get()
+    sweep = this.mode == RunMode.MULTIRUN
+    folder = Path(this.sweep.dir if sweep else this.runtime.output_dir)
+    if sweep:
+        from rich.console import Console
+
+        from hrda_lit.sweeps import report
+
+        report.show(report.write(folder), Console())
+    return ending.end(stopped, ending.again("hrda_lit.train", sys.argv[1:], folder, sweep))
 
 
 def _job(config: DictConfig) -> float | None:
@@ -143,12 +191,11 @@ def _job(config: DictConfig) -> float | None:
     this = HydraConfig.get()
     folder, number = Path(this.runtime.output_dir), this.job.num
     if jobs.begin(folder, number, this.overrides.task):
-        if (job := jobs.read(folder)).state == "done":
+        if (job := jobs.read(folder)) is not None and job.state == "done":
             log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
             return job.miou
-        if (checkpoint := folder / "checkpoints" / "last.ckpt").is_file():
-            log.info("job %d goes on from %s", number, checkpoint)
-            config.ckpt_path = str(checkpoint)
+        log.info("job %d goes on", number)
+        config.resume = "auto"
     try:
         return train(config)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A callback that ends a run in the middle of its fourth step."""
+"""A callback that ends a run before a step, its fourth unless told otherwise."""
 
 from typing import Any
 
@@ -6,6 +6,9 @@ import lightning as L
 
 
 class Kill(L.Callback):
+    def __init__(self, step: int = 3) -> None:
+        self.step = step
+
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == 3:
+        if trainer.global_step == self.step:
             raise RuntimeError("killed")

@@ -108,7 +108,7 @@ def test_an_offline_run_holds_all_that_is_promised(
             check_pictures(seen, f"{stage}/pictures/{name}", masks, boxes)
     table = json.loads((seen.files / seen.history["val/confusion_matrix_table.path"]).read_text())
     counted = sum(pixels for _, _, pixels in table["data"])
-    with open(folder / "confusion" / "step=2.csv") as file:
+    with open(folder / "confusion" / "step_2.csv") as file:
         rows = list(csv.reader(file))[1:]
     assert counted == sum(int(cell) for row in rows for cell in row[1:]) > 0
     assert (seen.files / seen.history["val/pictures/confusion_matrix.path"]).is_file()

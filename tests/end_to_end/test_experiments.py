@@ -51,7 +51,7 @@ def test_experiment_trains(experiment: str, tmp_path: Path, demo_root: Path) -> 
     assert any(key.startswith("teacher.") for key in checkpoint["state_dict"]) == (
         not experiment.startswith(("source_only", "oracle"))
     )
-    sheets = list((tmp_path / "pictures").glob("step=2/*.png"))
+    sheets = list((tmp_path / "pictures").glob("step_2/*.png"))
     assert len(sheets) == 2
     with Image.open(sheets[0]) as sheet:
         assert sheet.width == 4 * 512

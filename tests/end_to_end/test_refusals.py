@@ -53,9 +53,12 @@ from .compose import compose, smoke
         ("method=mic method.masked.block=400", r"method.masked.block=400 is larger than a crop of \(128, 128\)"),
         ("+network.backbone.options.depths=[1]", "network.backbone does not fit"),
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu, but there is no such device"),
-        ("trainer.devices=3", "2 validation images are too few for 3 processes"),
         ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_='nowhere.Logger' names"),
-        ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("ckpt_path=/nowhere.ckpt", "write resume=/nowhere.ckpt"),
+        ("callbacks.checkpoint.mode=best", "mode='best', need max or min"),
+        ("callbacks.checkpoint.every=0", "callbacks.checkpoint.every must be at least 1"),
+        ("callbacks.checkpoint.every_minutes=0", "need a time above 0"),
     ],
 )
 def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:

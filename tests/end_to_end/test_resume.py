@@ -1,43 +1,200 @@
-"""A run that is killed and resumed equals one that was not, bit for bit."""
+"""A run that goes on equals one that was never stopped, bit for bit, and says what it does differently."""
 
+import csv
+import json
+import logging
+import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from hrda_lit.module import CONFIG_KEY
 from hrda_lit.train import train
 
 from .compose import smoke
 
+STEPS = (
+    "trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "callbacks.pictures=null",
+    "callbacks.progress=null",
+)  # fmt: skip
+KILL = "+callbacks.kill._target_=tests.end_to_end.kill.Kill"
 
-def final_state(folder: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+def content(folder: Path, name: str = "last") -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    return loaded
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = content(folder)["state_dict"]
     return state
 
 
-@pytest.mark.parametrize("experiment", ["hrda_demo", "mic_demo"])
-def test_resumed_run_is_equal(experiment: str, tmp_path: Path, demo_root: Path) -> None:
-    steps = ["trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.limit_val_batches=1"]
-    # The schedule depends on max_steps, so the interrupted run is stopped by an exception, as a kill would.
-    train(smoke(tmp_path / "whole", demo_root, experiment, *steps))
-    with pytest.raises(RuntimeError, match="killed"):
-        train(
-            smoke(
-                tmp_path / "killed",
-                demo_root,
-                experiment,
-                *steps,
-                "+callbacks.kill._target_=tests.end_to_end.kill.Kill",
-            )
-        )
-    checkpoint = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2
-    resumed = smoke(
-        tmp_path / "resumed", demo_root, experiment, *steps, "loading.num_workers=1", f"ckpt_path='{checkpoint}'"
-    )
-    train(resumed)
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if "throughput" not in k and "memory" not in k}
+                for row in csv.DictReader(file)]  # fmt: skip
 
-    whole, again = final_state(tmp_path / "whole"), final_state(tmp_path / "resumed")
-    assert whole.keys() == again.keys()
-    assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:
+    """Return the folder of a run that was killed in its fourth step."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    with pytest.raises(RuntimeError, match="killed"):
+        train(smoke(folder, demo_root, "hrda_demo", *STEPS, KILL))
+    assert content(folder)["global_step"] == 2
+    return folder
+
+
+@pytest.fixture
+def run(killed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(killed, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(smoke(folder, demo_root, "hrda_demo", *STEPS))
+    return folder
+
+
+def check_equal(whole: Path, again: Path) -> None:
+    a, b = weights(whole), weights(again)
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    assert rows(whole) == rows(again)
+    assert (whole / "metrics.json").read_text() == (again / "metrics.json").read_text()
+
+
+def test_a_run_goes_on_in_its_own_folder(run: Path, whole: Path, demo_root: Path) -> None:
+    train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto", "loading.num_workers=1"))
+    check_equal(whole, run)
+
+
+def test_a_run_goes_on_in_another_folder(killed: Path, whole: Path, tmp_path: Path, demo_root: Path) -> None:
+    other = tmp_path / "other"
+    train(smoke(other, demo_root, "hrda_demo", *STEPS, f"resume={killed}/checkpoints/last.ckpt"))
+    check_equal(whole, other)
+
+
+def test_a_damaged_checkpoint_is_named_and_passed_over(
+    run: Path, whole: Path, demo_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = run / "checkpoints" / "last.ckpt"
+    last.unlink()
+    shutil.copy(run / "checkpoints" / "best.ckpt", last)
+    with zipfile.ZipFile(last) as file:
+        record = max(file.infolist(), key=lambda info: info.file_size)
+    flipped = bytearray(last.read_bytes())
+    flipped[record.header_offset + record.file_size // 2] ^= 255
+    last.write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, f"resume={last}"))
+    train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto"))
+    assert any("passed over" in line and str(last) in line for line in caplog.messages)
+    check_equal(whole, run)
+
+
+def test_without_a_whole_checkpoint_it_starts_from_the_beginning(run: Path, whole: Path, demo_root: Path) -> None:
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto"))
+    check_equal(whole, run)
+
+
+def test_other_values_are_told_applied_and_recorded(
+    whole: Path, tmp_path: Path, demo_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    more = ("optim.lr=0.002", "optim.warmup=0", "trainer.max_steps=7", "trainer.val_check_interval=3", "resume=auto")
+    train(smoke(run, demo_root, "hrda_demo", *STEPS, *more))
+    [line] = [line for line in caplog.messages if "goes on from" in line]
+    assert "after step 4, now with " in line
+    assert "optim.lr 0.01 -> 0.002" in line
+    assert "trainer.max_steps 4 -> 7" in line
+    assert "\n" not in line
+    rates = [float(row["train/lr/backbone"]) for row in rows(run)]
+    assert rates[4:] == pytest.approx([0.002 * (1 - t / 7) for t in (4, 5, 6)])
+    assert [row["step"] for row in rows(run)] == [str(step) for step in range(7)]
+    assert [row["step"] for row in rows(run) if row["val/miou"]] == ["1", "3", "5", "6"]
+    assert content(run)[CONFIG_KEY]["optim"]["lr"] == 0.002
+    assert "lr: 0.002" in (run / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("network.head.channels=8", r"network\.head\.channels 16 -> 8"),
+        ("s_T=1", "s_T 2 -> 1"),
+        ("method=supervised evaluate=student", r"method\._target_"),
+    ],
+)
+def test_what_cannot_be_applied_is_refused(override: str, told: str, run: Path, demo_root: Path) -> None:
+    before = (run / "checkpoints" / "last.ckpt").read_bytes(), (run / "metrics.csv").read_bytes()
+    with pytest.raises(ValueError, match=told):
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto", *override.split()))
+    assert before == ((run / "checkpoints" / "last.ckpt").read_bytes(), (run / "metrics.csv").read_bytes())
+
+
+@pytest.mark.parametrize("before", ["validation", "table"])
+def test_a_run_that_was_killed_at_its_very_end_is_scored(
+    before: str, whole: Path, tmp_path: Path, demo_root: Path
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "metrics.json").unlink()
+    if before == "validation":
+        saved = content(run)
+        saved["hrda_lit_scores"]["scored"] = 2
+        torch.save(saved, run / "checkpoints" / "last.ckpt")
+    score = train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto"))
+    assert score == json.loads((whole / "metrics.json").read_text())["val/miou"]
+    check_equal(whole, run)
+    changed = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    assert train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto")) == score
+    assert changed == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+
+
+def test_the_last_step_is_saved_and_scored_whatever_the_interval(tmp_path: Path, demo_root: Path) -> None:
+    train(smoke(tmp_path, demo_root, "hrda_demo", *STEPS, "trainer.max_steps=3"))
+    assert content(tmp_path)["global_step"] == 3
+    assert json.loads((tmp_path / "metrics.json").read_text())["step"] == 3
+    assert [row["step"] for row in rows(tmp_path) if row["val/miou"]] == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_weights_that_are_not_finite_do_not_replace_good_ones(tmp_path: Path, demo_root: Path) -> None:
+    train(smoke(tmp_path, demo_root, "hrda_demo", *STEPS, "trainer.max_steps=2"))
+    before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
+    with pytest.raises(FloatingPointError) as caught:
+        train(smoke(tmp_path, demo_root, "hrda_demo", *STEPS, "resume=auto", "optim.lr=1e38", "optim.warmup=0"))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_loggers_go_on(tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for name in ("DATA", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb"))
+    run, board = (
+        tmp_path / "run",
+        "{_target_:hrda_lit.callbacks.loggers.TensorBoard,save_dir:${run_dir},name:'',version:tb}",
+    )
+    asked = [*STEPS, "logger=wandb", "logger.wandb.mode=offline", f"+logger.tensorboard={board}",
+             "logger.wandb.overrides=[]", f"logger.wandb.sweep_dir={tmp_path}/none"]  # fmt: skip
+    with pytest.raises(RuntimeError, match="killed"):
+        train(smoke(run, demo_root, "hrda_demo", *asked, KILL))
+    wandb.finish()
+    train(smoke(run, demo_root, "hrda_demo", *asked, "resume=auto"))
+    wandb.finish()
+    parts = sorted(path.name for path in (run / "wandb").glob("offline-run-*"))
+    assert len(parts) >= 1
+    assert len({name.rsplit("-", 1)[-1] for name in parts}) == 1  # one run
+    events = EventAccumulator(str(run / "tb")).Reload().Scalars("train/loss/source")
+    assert [event.step for event in events] == [0, 1, 2, 3]

@@ -50,24 +50,22 @@ def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, dem
 
 def test_a_stopped_sweep_goes_on(tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "sweep"
-    asked = (
-        "seed=0,1", "trainer.max_steps=3", "trainer.val_check_interval=1", "+callbacks.checkpoint.save_top_k=-1",
-    )  # fmt: skip
+    asked = ("seed=0,1", "trainer.max_steps=3", "trainer.val_check_interval=1")
     first = sweep(folder, demo_root, *asked)
     assert first.returncode == 0, first.stderr
     assert "mean ± spread" in first.stdout
     whole = (folder / "1" / "metrics.json").read_text()
-    # As a kill after the second step leaves it.
+    # As a kill before the table of results leaves it.
     (folder / "1" / "metrics.json").unlink()
-    last = folder / "1" / "checkpoints" / "last.ckpt"
-    last.unlink()
-    last.symlink_to("step=2.ckpt")
+    curve = (folder / "1" / "metrics.csv").read_text()
     before = changed_at(folder / "0")
 
     again = sweep(folder, demo_root, *asked)
     assert again.returncode == 0, again.stderr
     assert "job 0 finished earlier" in again.stdout
-    assert f"job 1 goes on from {last}" in again.stdout
+    assert "job 1 goes on" in again.stdout
+    assert f"goes on from {folder}/1/checkpoints/last.ckpt after step 3" in again.stdout
+    assert (folder / "1" / "metrics.csv").read_text() == curve
     assert changed_at(folder / "0") == before
     assert (folder / "1" / "metrics.json").read_text() == whole
 

@@ -17,7 +17,7 @@ FLOORS = {
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
     "module": 3,
     "build": 4,
-    "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5,
+    "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
     "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
@@ -27,6 +27,7 @@ PLACES = {
         "guards/arguments",
         "build",
         "checkpoints",
+        "running",
         "sweeps/callback",
         "sweeps/run_name",
         "exchange/convert",
@@ -37,6 +38,7 @@ PLACES = {
         "checkpoints",
         "geometry",
         "keys/check",
+        "running",
         "sweeps/callback",
         "sweeps/run_name",
         "sweeps/collect",

@@ -24,7 +24,7 @@ class ConfusionMatrix(L.Callback):
     """Write the matrix over the whole validation set, and send it to loggers that take tables or pictures.
 
     Args:
-        folder: where; files are <folder>/step=<t>.csv, in pixels, and <folder>/step=<t>.png.
+        folder: where; files are <folder>/step_<t>.csv, in pixels, and <folder>/step_<t>.png.
     """
 
     def __init__(self, folder: str) -> None:
@@ -35,7 +35,7 @@ class ConfusionMatrix(L.Callback):
         module = cast("UDAModule", pl_module)
         if module.counts is None or not trainer.is_global_zero:
             return
-        path = self.folder / f"step={trainer.global_step}"
+        path = self.folder / f"step_{trainer.global_step}"
         with self._optional.writing():
             write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
             write_atomically(path.with_name(f"{path.name}.png"), png(pil(matrix(module.counts, module.classes))))

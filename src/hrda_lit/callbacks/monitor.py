@@ -38,7 +38,7 @@ class Monitor(L.Callback):
         numbers = {f"train/class_probability/{name}": value for name, value in probabilities.items()}
         for logger in trainer.loggers:
             logger.log_hyperparams({**module.config, "code": code_version()})
-            if numbers:
+            if numbers and trainer.global_step == 0:  # a run that goes on has logged them
                 logger.log_metrics(numbers, trainer.global_step)
         self._restart()
 

@@ -34,7 +34,7 @@ class Pictures(L.Callback):
     exactly what the step trained on: source, target with pseudo-label and q, mixed and masked crops, detail boxes.
 
     Args:
-        folder: where; files are <folder>/step=<t>/<index>.png and <folder>/step=<t>/train_<index>.png.
+        folder: where; files are <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
         count: how many images, spread evenly over the set, and how many training crops at most, >= 0.
         every: training steps from one drawn step to the next; 0 draws none.
 
@@ -97,7 +97,7 @@ class Pictures(L.Callback):
 
     def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
         with self._optional.writing():
-            write_atomically(self.folder / f"step={step}" / f"{name}.png", png(panels(titled(sheet, classes))))
+            write_atomically(self.folder / f"step_{step}" / f"{name}.png", png(panels(titled(sheet, classes))))
 
 
 def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:

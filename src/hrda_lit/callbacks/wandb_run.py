@@ -1,6 +1,6 @@
 """How a run is called on W&B: a sweep is a group, each of its jobs a run named by what was swept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +10,23 @@ from lightning.pytorch.loggers import WandbLogger
 Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
 
 
+class WandbRun(WandbLogger):
+    """W&B's logger; a run that goes on has the id that it had."""
+
+    def kept(self) -> dict[str, Any]:
+        """Return the id of the run."""
+        return {"id": self.version}
+
+    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
+        """Continue the run of that id, or start one where W&B does not know it."""
+        if isinstance(identity := kept.get("id"), str):
+            self._id = identity
+            self._wandb_init.update(id=identity, resume="allow")
+
+
 def wandb_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, mode: Mode = "online", **options: Any
-) -> WandbLogger:
+) -> WandbRun:
     """Build W&B's logger.
 
     Args:
@@ -35,7 +49,7 @@ def wandb_logger(
     if sweep in Path(save_dir).resolve().parents:
         options = {"group": sweep.name, **options}
         name = ",".join(swept_overrides(overrides, sweep)) or name
-    return WandbLogger(name, save_dir, mode=mode, **options)
+    return WandbRun(name, save_dir, mode=mode, **options)
 
 
 def _require_login(mode: str) -> None:

@@ -15,7 +15,7 @@ from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.step_batches import StepBatches, StepLoader
+from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
 from hrda_lit.guards.ranges import BatchSize, Seed, Workers
 from hrda_lit.ops import rng
@@ -204,7 +204,7 @@ class UDADataModule(L.LightningDataModule):
         share = list(range(trainer.global_rank, len(images), trainer.world_size))
         # Without a batch, Lightning would leave this process out of a validation whose end the others wait for.
         share = share or [UNCOUNTED]
-        return DataLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
+        return QuietLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Make the same loader as for validation."""

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Sampler
 
+from hrda_lit.guards.signals import held_back
+
 
 class StepBatches(Sampler[list[int]]):
     """Yield the draw indices of each step's batch, a function of (step, rank) alone.
@@ -34,7 +36,16 @@ class StepBatches(Sampler[list[int]]):
         return self.last_step
 
 
-class StepLoader(DataLoader[Any]):
+class QuietLoader(DataLoader[Any]):
+    """Load in processes that no signal to the group of this one reaches."""
+
+    def __iter__(self) -> Any:
+        """Start the processes, or those that persist anew."""
+        with held_back():
+            return super().__iter__()
+
+
+class StepLoader(QuietLoader):
     """Load `StepBatches`; tells Lightning that it can be resumed, for which it needs no state."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import multiprocessing
 from typing import Any
 
+from hrda_lit.guards.signals import leave_to_the_parent
+
 
 def worker_options(count: int) -> dict[str, Any]:
     """Tell a DataLoader how many processes load for it, and how they start.
@@ -19,5 +21,6 @@ def worker_options(count: int) -> dict[str, Any]:
     # The first of all methods is the platform's default, whatever was set since.
     return {
         "num_workers": count,
+        "worker_init_fn": leave_to_the_parent if count else None,
         "multiprocessing_context": multiprocessing.get_all_start_methods()[0] if count else None,
     }

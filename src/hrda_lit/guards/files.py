@@ -1,10 +1,50 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and reading what may have been damaged since."""
 
 import json
+import logging
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside the target that takes its place, synced, once all is written, and vanishes on any error.
+
+    Args:
+        path: where; folders are made.
+
+    Yields:
+        A file to write to.
+
+    Raises:
+        OSError: if it cannot be written, in one sentence with the path; the file that was there is kept.
+    """
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+            part = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        os.replace(part, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}); make room there or choose another place, "
+            "what was there before is kept."
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,11 +54,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         path: where; folders are made.
         content: what.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+    with replacing(path) as file:
         file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+
+
+def link_atomically(source: Path, path: Path) -> None:
+    """Let `path` name the content of `source` too, without writing it again where the file system knows links."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.unlink(missing_ok=True)
+        os.link(source, part)
+        os.replace(part, path)
+        _sync(path.parent)
+    except OSError:
+        with source.open("rb") as old, replacing(path) as new:
+            shutil.copyfileobj(old, new)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -46,3 +98,28 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is cut or no record of this library; delete it, or the folder that it describes.")  # noqa: TRY004
     return content
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; None where there is no file, or one that was cut, which is named in the log."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        log.warning("%s is damaged (%s) and is passed over", path, error)
+        return None
+
+
+def _sync(folder: Path) -> None:
+    # The rename itself is only on disk once the folder is; not every system can sync a folder.
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(file)
+    except OSError:
+        pass
+    finally:
+        os.close(file)

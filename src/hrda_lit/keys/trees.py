@@ -66,7 +66,8 @@ class TrainKeys(TypedDict):
     data_root: str
     cache_dir: str
     run_dir: str
-    ckpt_path: str | None
+    resume: str
+    ckpt_path: NotRequired[str | None]
     evaluate: Literal["student", "teacher"]
     prepare: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]

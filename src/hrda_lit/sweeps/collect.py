@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
-from hrda_lit.guards.files import read_record
+from hrda_lit.guards.files import read_json
 from hrda_lit.sweeps.jobs import Job, parse, with_result
 from hrda_lit.sweeps.settings import Setting, settings
 
 # They say where things lie and who loads them, not what is computed; a name stands for its experiment.
 WORKERS = {"loading.num_workers", "loading.val_workers"}
-ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path"} | WORKERS
+ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path", "resume"} | WORKERS
 
 
 class Collected(NamedTuple):
@@ -40,7 +40,9 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
     paths = sorted({path for folder in folders for path in folder.rglob("metrics.json")})
     runs: dict[str, list[Job]] = defaultdict(list)
     for number, path in enumerate(paths):
-        metrics = read_record(path)
+        metrics = read_json(path)
+        if not isinstance(metrics, dict) or not {"name", "val/miou", "val/iou"} <= set(metrics):
+            continue  # cut, or of something else
         run = with_result(Job(number, _overrides(path.parent)), metrics)
         if run.state == "done":
             runs[metrics["name"]].append(run)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hrda_lit.guards.files import read_record, write_json
+from hrda_lit.guards.files import read_json, write_json
 
 SEED = "seed"
 
@@ -49,10 +49,13 @@ def begin(folder: Path, number: int, overrides: Sequence[str]) -> bool:
         Whether an earlier start of the sweep began this same job in this folder.
     """
     asked = parse(overrides)
-    again = (folder / "job.json").is_file() and read(folder).overrides == asked
+    before, there = read(folder), (folder / "job.json").exists()
+    # One that was cut is made anew: the sweep's command.json says that these are the same jobs.
+    again = there and (before is None or before.overrides == asked)
     (folder / "failure.json").unlink(missing_ok=True)
     if not again:
         (folder / "metrics.json").unlink(missing_ok=True)
+    if before is None or not again:
         write_json(folder / "job.json", {"number": number, "overrides": asked})
     return again
 
@@ -68,25 +71,28 @@ def parse(overrides: Sequence[str]) -> dict[str, str]:
     return {key.lstrip("+~"): value for key, _, value in pairs}
 
 
-def read(folder: Path) -> Job:
+def read(folder: Path) -> Job | None:
     """Read one job from its folder.
 
     Args:
         folder: holds job.json and, once the job has ended, metrics.json or failure.json.
 
     Returns:
-        The job.
-
-    Raises:
-        FileNotFoundError: if there is no job.json.
+        The job; None if its job.json is not there, or was cut. A result that was cut counts as none.
     """
-    asked = read_record(folder / "job.json")
+    asked = read_json(folder / "job.json")
+    if not _has(asked, number=int, overrides=dict):
+        return None
     job = Job(asked["number"], asked["overrides"])
-    if (path := folder / "metrics.json").is_file():
-        return with_result(job, read_record(path))
-    if (path := folder / "failure.json").is_file():
-        return replace(job, reason=read_record(path)["reason"])
+    if _has(metrics := read_json(folder / "metrics.json"), **{"val/iou": dict}) and "val/miou" in metrics:
+        return with_result(job, metrics)
+    if _has(failure := read_json(folder / "failure.json"), reason=str):
+        return replace(job, reason=failure["reason"])
     return job
+
+
+def _has(content: Any, **kinds: type) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(key), kind) for key, kind in kinds.items())
 
 
 def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
@@ -96,8 +102,9 @@ def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
 
 
 def read_all(sweep: Path) -> list[Job]:
-    """Read every job below a folder, in the order of their numbers."""
-    return sorted((read(path.parent) for path in sweep.rglob("job.json")), key=lambda job: job.number)
+    """Read every job below a folder, in the order of their numbers; damaged ones are named in the log."""
+    found = (read(path.parent) for path in sweep.rglob("job.json"))
+    return sorted((job for job in found if job is not None), key=lambda job: job.number)
 
 
 def swept_keys(jobs: Sequence[Job]) -> list[str]:

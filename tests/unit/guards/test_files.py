@@ -2,11 +2,20 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hrda_lit.guards.files import read_record, write_atomically, write_json
+from hrda_lit.guards.files import (
+    link_atomically,
+    read_json,
+    read_record,
+    replacing,
+    write_atomically,
+    write_json,
+)
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
@@ -23,9 +32,69 @@ def test_failed_replacement_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"/a cannot be written \(disk full\); make room") as caught:
         write_atomically(path, b"new")
+    assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from hrda_lit.callbacks.whole_files import WholeFiles
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+try:
+    WholeFiles().save_checkpoint({"a": torch.zeros(1_000_000)}, sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{path} cannot be written (")
+    assert len(done.stdout.splitlines()) == 1
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    def half() -> None:
+        with replacing(tmp_path / "a") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_outlives_the_first(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    best, last = tmp_path / "best", tmp_path / "last"
+    last.write_bytes(b"older")
+    best.write_bytes(b"one")
+    link_atomically(best, last)
+    write_atomically(last, b"two")
+    assert (best.read_bytes(), last.read_bytes()) == (b"one", b"two")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1,"])
+def test_json_that_was_cut_is_named(content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.json"
+    assert read_json(path) is None
+    assert not caplog.messages
+    path.write_bytes(content)
+    assert read_json(path) is None
+    assert str(path) in caplog.messages[0]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"x": ', b"[1]", b"null", b"\xff"])

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.sweeps.jobs import Job, begin, fail, parse, read, read_all, swept_keys
+from hrda_lit.sweeps import jobs
+from hrda_lit.sweeps.jobs import Job, begin, fail, parse, read_all, swept_keys
+
+
+def read(folder: Path) -> Job:
+    found = jobs.read(folder)
+    assert found is not None
+    return found
 
 
 def finish(folder: Path, miou: float | None = 0.5) -> None:
@@ -51,8 +58,26 @@ def test_overrides_are_split_at_the_first_sign() -> None:
 
 
 def test_swept_keys_are_those_in_which_jobs_differ() -> None:
-    jobs = [
+    some = [
         Job(0, {"name": "a", "tau": "0.9", "seed": "0"}),
         Job(1, {"name": "a", "tau": "0.9", "seed": "1", "x": "1"}),
     ]
-    assert swept_keys(jobs) == ["seed", "x"]
+    assert swept_keys(some) == ["seed", "x"]
+
+
+@pytest.mark.parametrize("cut", ["", "{", "[]", '{"number": 3}', '{"number": 3, "overrides": null}'])
+def test_a_record_that_was_cut_is_made_anew(cut: str, tmp_path: Path) -> None:
+    begin(tmp_path, 3, ["lambda_d=0.1"])
+    finish(tmp_path)
+    (tmp_path / "job.json").write_text(cut)
+    assert read_all(tmp_path) == []
+    assert begin(tmp_path, 3, ["lambda_d=0.1"])
+    assert read(tmp_path).state == "done"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "failure.json"])
+@pytest.mark.parametrize("cut", ["", "{", "[]", "{}", "null"])
+def test_a_result_that_was_cut_counts_as_none(name: str, cut: str, tmp_path: Path) -> None:
+    begin(tmp_path, 3, ["lambda_d=0.1"])
+    (tmp_path / name).write_text(cut)
+    assert read(tmp_path).state == "unfinished"

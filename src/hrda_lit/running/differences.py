@@ -1,0 +1,88 @@
+"""What a run that goes on does differently from before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# What these say is built into the weights and the moments of the optimiser.
+FIXED = ("network", "s_T")
+FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
+# They say where things lie and who loads them, not what is computed.
+UNSAID = {"run_dir", "resume", "ckpt_path", "prepare", "data_root", "cache_dir"}
+_ABSENT = "(none)"
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compare two configs.
+
+    Args:
+        before: plain containers, as stored in a checkpoint.
+        now: of the run that goes on.
+
+    Returns:
+        By dotted key, the value before and now; what only follows from where things lie is left out.
+    """
+    old, new = _flat(_without_places(before)), _flat(_without_places(now))
+    keys = [key for key in {**new, **old} if key not in UNSAID and not key.startswith("prepare.")]
+    return {
+        key: (old.get(key, _ABSENT), new.get(key, _ABSENT))
+        for key in keys
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+    }
+
+
+def check(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
+    """Refuse changes that the state of a run does not allow.
+
+    Args:
+        changed: from `differences`.
+        path: of the checkpoint.
+
+    Raises:
+        ValueError: if the network, the method, the classes or s_T differ.
+    """
+    if fixed := {key: values for key, values in changed.items() if _is_fixed(key)}:
+        raise ValueError(
+            f"{path} cannot go on with {told(fixed)}, because its weights were made for the former; keep that, or "
+            "start a new run."
+        )
+
+
+def told(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
+    return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+
+
+def _is_fixed(key: str) -> bool:
+    root, _, rest = key.partition(".")
+    if key in FREE:
+        return False
+    classes = root in ("source", "target", "val") and rest.split(".")[0] in ("classes", "things", "palette")
+    return root in FIXED or classes or (root == "method" and ("_target_" in rest or rest == "masked"))
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, Mapping) or not node:
+        return {prefix: list(node) if isinstance(node, tuple) else node}
+    return {
+        key: value
+        for name, inner in node.items()
+        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def _without_places(config: Mapping[str, Any]) -> Any:
+    places = {name: str(config[name]) for name in ("run_dir", "cache_dir", "data_root") if config.get(name)}
+    # The longest first: the data may lie in the cache.
+    order = sorted(places, key=lambda name: len(places[name]), reverse=True)
+
+    def replace(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: replace(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [replace(value) for value in node]
+        for name in order if isinstance(node, str) else ():
+            if node == places[name] or node.startswith(places[name] + "/"):
+                return f"<{name}>{node.removeprefix(places[name])}"
+        return node
+
+    return replace(config)
