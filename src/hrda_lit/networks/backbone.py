@@ -82,8 +82,8 @@ class Backbone(nn.Module):
         if not self.independent or len({image.shape[1:] for image in images}) > 1:
             return [self(image) for image in images]
         maps = self(torch.cat(images))
-        # Not split(): ONNX cannot split a batch of unknown size.
-        ends = list(accumulate(len(image) for image in images))
+        # Not split() nor len(): a graph of any batch size can hold neither.
+        ends = list(accumulate(image.shape[0] for image in images))
         return [[x[start:end] for x in maps] for start, end in zip((0, *ends), ends, strict=False)]
 
     def _load(self, path: str, options: dict[str, Any]) -> None:
