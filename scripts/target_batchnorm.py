@@ -88,7 +88,8 @@ class _Training(nn.Module):
         self.network, self.generator = network, rng.generator("target_batchnorm")
 
     def forward(self, image: Tensor) -> Supervised:
-        supervised: Supervised = self.network(image, self.generator)
+        drawn = self.network.draw((image.shape[-2], image.shape[-1]), self.generator)
+        supervised: Supervised = self.network(image, drawn.to(image.device))
         return supervised
 
 

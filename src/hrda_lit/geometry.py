@@ -33,8 +33,8 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
     network.check_crop(size)
     inference = build_inference(config)
     inference.check(network)
-    crops = torch.zeros(*shape, *size, device="meta")
-    _try("a training step", size, config, lambda: network.train()(crops, torch.Generator()))
+    crops, drawn = torch.zeros(*shape, *size, device="meta"), network.draw(size, torch.Generator()).to("meta")
+    _try("a training step", size, config, lambda: network.train()(crops, drawn))
     if method.needs_teacher:
         _try("the teacher", size, config, lambda: batch_statistics_mode(network).predict(crops))
     if inference.window not in ((None, size) if method.needs_teacher else ()):

@@ -100,13 +100,14 @@ class UDAModule(L.LightningModule):
                 network.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Back-propagate every pass of the method as it comes, then step once."""
+        """Draw, then back-propagate every pass of the method as it comes, then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
         networks = Networks(self.student, self.teacher, *self._imagenet[:1])
-        for done in self.method.passes(batch, networks, generator(*where)):
+        drawn = self.method.draw(self.student, batch["source"]["image"].shape, generator(*where))
+        for done in self.method.passes(batch, networks, self.trainer.strategy.batch_to_device(drawn)):
             with self._gradient_sync(done.name == self.method.names[-1]):
                 # What is no number must reach the gradients, which all devices have in common.
                 sound = soundness(done.loss.detach(), *self._statistics())

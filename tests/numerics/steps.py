@@ -79,7 +79,9 @@ class Run:
         ema_update_(self.teacher, self.student, step, self.config["alpha"])
         self.optimizer.zero_grad()
         logs: dict[str, float] = {}
-        for done in self.method.passes(self.batch(f"it{step}"), self.networks, torch.Generator()):
+        batch = self.batch(f"it{step}")
+        drawn = self.method.draw(self.student, batch["source"]["image"].shape, torch.Generator())
+        for done in self.method.passes(batch, self.networks, drawn):
             done.loss.backward()
             logs |= {name: float(value) for name, value in done.logs.items()}
         return logs
@@ -97,4 +99,11 @@ def inject(monkeypatch: pytest.MonkeyPatch, boxes: list[list[int]], choices: lis
     given: Iterator[Box] = iter([Box(*box) for box in boxes])
     chosen = iter(choices)
     monkeypatch.setattr("hrda_lit.networks.multires.random_aligned_box", lambda *_: next(given))
-    monkeypatch.setattr("hrda_lit.methods.self_training.draw_classes", lambda present, _: present[next(chosen)])
+
+    def choose(present: Tensor, priorities: Tensor) -> Tensor:
+        classes, made = present.nonzero().flatten(), torch.zeros(priorities.shape, dtype=torch.bool)
+        for one in made:
+            one[classes[next(chosen)]] = True
+        return made
+
+    monkeypatch.setattr("hrda_lit.methods.self_training.choose_classes", choose)

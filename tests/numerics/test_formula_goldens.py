@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from hrda_lit.data.classes import classes_from
 from hrda_lit.methods.base import supervise
 from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, Supervised
-from hrda_lit.ops.boxes import Box, whole
+from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.classmix import batch_classes, class_mask, paste
-from hrda_lit.ops.colour import JitterFactors, gaussian_blur, jitter
+from hrda_lit.ops.colour import Jitter, gaussian_blur, jitter
 from hrda_lit.ops.ema import ema_momentum, ema_update_
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy, thing_mask
 from hrda_lit.ops.masking import block_mask
 from hrda_lit.ops.normalise import denormalise, renormalise
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
+from hrda_lit.ops.spots import Spot
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.scoring.iou import class_iou, mean_iou
 
@@ -52,7 +53,7 @@ def test_cross_entropy_of_an_image_without_labels(losses: Golden) -> None:
 def test_fused_and_detail_loss(losses: Golden, lambda_d: float, weighted: bool) -> None:
     label, box = label_of(losses), Box(*losses["crop_box"].tolist())
     fused, detail = losses["fused"].requires_grad_(), losses["hr"].requires_grad_()
-    outputs = [Output(fused, whole((128, 128)), 1 - lambda_d), Output(detail, box, lambda_d)]
+    outputs = [Output(fused, None, 1 - lambda_d), Output(detail, Spot.of(box), lambda_d)]
     loss = supervise(Supervised(outputs, fused), label, CLASSES, losses["weight"] if weighted else None)
     loss.backward()
     key = f"hr{lambda_d}_lr0.0_{'w' if weighted else 'nw'}"
@@ -80,8 +81,12 @@ def mixing() -> Golden:
 def test_classmix(mixing: Golden) -> None:
     label = mixing["label"].squeeze(1)
     present = batch_classes(label)
-    assert torch.equal(present, mixing["batch_classes"])
-    mask = class_mask(label, [present[mixing["choice0"]], present[mixing["choice1"]]])
+    classes = present.nonzero().flatten()
+    assert torch.equal(classes, mixing["batch_classes"])
+    chosen = torch.zeros(2, 256, dtype=torch.bool)
+    for one, name in zip(chosen, ("choice0", "choice1"), strict=True):
+        one[classes[mixing[name]]] = True
+    mask = class_mask(label, chosen)
     assert torch.equal(mask, mixing["mask"].squeeze(1).bool())
     assert torch.equal(paste(mask, mixing["img"], mixing["target_img"]), mixing["mixed_img"])
     assert torch.equal(paste(mask, label, mixing["pseudo_label"]), mixing["mixed_label"].squeeze(1))
@@ -91,7 +96,7 @@ def test_classmix(mixing: Golden) -> None:
 
 @pytest.mark.parametrize("sigma", [0.3, 1.1])
 def test_blur(mixing: Golden, sigma: float) -> None:
-    made = gaussian_blur(mixing["img"][0], sigma, taps=(5, 7))
+    made = gaussian_blur(mixing["img"][0], torch.tensor(sigma), taps=(5, 7))
     mixing.check(f"blur_s{sigma}", made.unsqueeze(0), atol=1e-6)
 
 
@@ -99,7 +104,7 @@ def test_blur(mixing: Golden, sigma: float) -> None:
 def test_jitter(mixing: Golden, run: int) -> None:
     drawn = mixing.json(f"jitter{run}_params")
     kinds = ("brightness", "contrast", "saturation", "hue")
-    factors = JitterFactors(*(drawn[f"{kind}_factor"][0] for kind in kinds), tuple(drawn["order"]))
+    factors = Jitter(torch.tensor([drawn[f"{kind}_factor"][0] for kind in kinds]), torch.tensor(drawn["order"]))
     made = renormalise(jitter(denormalise(mixing["img"][0]), factors))
     mixing.check(f"jitter{run}_out", made.unsqueeze(0), rtol=1e-4, atol=1e-4)
 

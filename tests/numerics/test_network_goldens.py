@@ -9,10 +9,10 @@ from torch import Tensor
 
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.methods.self_training import batch_statistics_mode
-from hrda_lit.networks.fusion import inside_box, pad_detail
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.ops.boxes import Box, crop, sliding_boxes, whole
+from hrda_lit.ops.boxes import Box, crop, sliding_boxes
 from hrda_lit.ops.resize import resize
+from hrda_lit.ops.spots import Spot, keep, lay
 
 
 class Case(NamedTuple):
@@ -40,8 +40,7 @@ def _no_gradients():
 
 def fused(network: MultiResSegmentor, image: Tensor, box: Box) -> Tensor:
     """Fuse with one detail crop, as in training."""
-    detail = network.head(network.backbone(crop(image, box)))
-    return network._fuse(network._context(image), detail, box)
+    return network(image, Spot.of(box).offset).outputs[0].logits
 
 
 def test_context_image(case: Case) -> None:
@@ -56,7 +55,7 @@ def test_feature_pyramids(case: Case) -> None:
 
 
 def test_context_logits_and_attention(case: Case) -> None:
-    context = case.network._context(case.image)
+    context = case.network._context(case.network.backbone(case.network.context(case.image)))
     case.golden.check("raw_lr_seg", context.logits)
     case.golden.check("att", context.attention)
     case.golden.check("lr_feat3", context.features)
@@ -65,32 +64,32 @@ def test_context_logits_and_attention(case: Case) -> None:
 
 
 def test_parts_of_the_training_fusion(case: Case) -> None:
-    network, context = case.network, case.network._context(case.image)
+    network, context = case.network, case.network._context(case.network.backbone(case.network.context(case.image)))
     detail = network.head(network.backbone(crop(case.image, case.box)))
-    masked = inside_box(context.attention, case.box.divided(8))
+    masked = keep(context.attention, Spot.of(case.box.divided(8)))
     size = (case.image.shape[-2] // 4, case.image.shape[-1] // 4)
     case.golden.check("raw_hr_seg", detail)
     case.golden.check("fwd_hr_seg", detail)
     case.golden.check("fwd_att_masked", masked)
     case.golden.check("fwd_att_up", resize(masked, size))
     case.golden.check("fwd_lr_seg", (1 - masked) * context.logits)
-    padded = pad_detail(detail, case.box.divided(4), size)
+    padded = lay(detail, Spot.of(case.box.divided(4)), size)
     assert padded.shape[-2:] == size
     assert torch.equal(crop(padded, case.box.divided(4)), detail)
 
 
-def test_training_forward(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hrda_lit.networks.multires.random_aligned_box", lambda *_: case.box)
-    outputs = case.network(case.image, torch.Generator()).outputs
+def test_training_forward(case: Case) -> None:
+    outputs = case.network(case.image, Spot.of(case.box).offset).outputs
     assert [output.weight for output in outputs] == [0.9, 0.1]
-    assert [output.box for output in outputs] == [whole(tuple(case.image.shape[-2:])), case.box]
+    assert outputs[0].spot is None
+    assert outputs[1].spot.box() == case.box
     case.golden.check("fwd_fused_seg", outputs[0].logits)
     case.golden.check("fwd_hr_seg", outputs[1].logits)
 
 
 def test_double_precision(case: Case) -> None:
     network, image = case.build().double(), case.image.double()
-    context = network._context(image)
+    context = network._context(network.backbone(network.context(image)))
     for name, ours in (
         ("raw_lr_seg", context.logits),
         ("att", context.attention),

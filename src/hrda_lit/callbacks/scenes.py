@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from hrda_lit.methods.base import Seen
-from hrda_lit.ops.boxes import whole
 from hrda_lit.ops.decide import deciding, require_finite
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.layers import Scene, errors, grey, photograph
@@ -74,5 +73,5 @@ def _crop(name: str, seen: Seen, index: int) -> Scene:
         layers[weight] = grey(seen.weight[index])
         # One number for the batch, so the brightest pixel tells it where nothing is pasted.
         caption = f"q = {float(seen.weight[index].max()):.3f}" if name == "target" else ""
-    partial = seen.box is not None and seen.box != whole((image.shape[-2], image.shape[-1]))
-    return Scene(photograph(image), layers, {"detail": seen.box} if partial and seen.box else {}, caption)
+    partial = seen.spot is not None and seen.spot.size != (image.shape[-2], image.shape[-1])
+    return Scene(photograph(image), layers, {"detail": seen.spot.box()} if partial and seen.spot else {}, caption)

@@ -1,8 +1,8 @@
 """What a method is: a generator of forward/backward passes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +11,8 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
-from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
+from hrda_lit.ops.spots import Spot, cut
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -34,12 +34,12 @@ class Networks(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Crops that a pass used, for pictures; `box` is where the student looked in detail."""
+    """Crops that a pass used, for pictures; `spot` is where the student looked in detail."""
 
     image: Float[Tensor, "B 3 H W"]
     label: Int[Tensor, "B H W"]
     weight: Float[Tensor, "B H W"] | None = None
-    box: Box | None = None
+    spot: Spot | None = None
 
 
 class Pass(NamedTuple):
@@ -54,6 +54,9 @@ class Pass(NamedTuple):
 class Method(ABC):
     """With which labels the student learns.
 
+    A step draws first and then computes: `draw` makes all that is random, small tensors on the CPU; `passes` is a
+    function of tensors, which never asks the device for a number.
+
     Attributes:
         needs_target: whether batches must hold target images.
         needs_teacher: whether a moving average of the student is kept.
@@ -67,13 +70,26 @@ class Method(ABC):
     names: tuple[str, ...] = ()
 
     @abstractmethod
-    def passes(self, batch: Batch, networks: Networks, generator: torch.Generator) -> Iterator[Pass]:
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
+        """Draw everything random of a step.
+
+        Args:
+            student: draws what it leaves to chance.
+            shape: (B, 3, H, W) of the images.
+            generator: source of randomness (CPU).
+
+        Returns:
+            Tensors on the CPU, in a NamedTuple.
+        """
+
+    @abstractmethod
+    def passes(self, batch: Batch, networks: Networks, drawn: Any) -> Iterator[Pass]:
         """Yield one pass at a time; the caller runs its backward before it asks for the next.
 
         Args:
             batch: {"source": {"image", "label"}, "target": {"image", "valid"}}.
             networks: what `needs_*` asked for.
-            generator: source of every random draw of the step (CPU).
+            drawn: of `draw`, on the device of the batch.
 
         Returns:
             The passes named by `names`.
@@ -106,10 +122,14 @@ def supervise(
         output.weight
         * pixel_weighted_cross_entropy(
             output.logits,
-            crop(label, output.box),
-            None if weight is None else crop(weight, output.box),
+            _part(label, output.spot),
+            None if weight is None else _part(weight, output.spot),
             classes.ignore,
         )
         for output in supervised.outputs
     ]
     return torch.stack(losses).sum()
+
+
+def _part(x: Tensor, spot: Spot | None) -> Tensor:
+    return x if spot is None else cut(x, spot)

@@ -1,15 +1,25 @@
 """The masked pass of MIC: predict what blocks hide from the context that remains."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from hrda_lit.guards.ranges import Count, NotNegative, Ratio, Share
 from hrda_lit.methods.base import Labelled
 from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.colour import StrongAugmentation
+from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.masking import block_mask, draw_blocks
+
+
+class MaskDraws(NamedTuple):
+    """One number per block, which decides whether it is hidden, and the augmentation of the masked images."""
+
+    blocks: Float[Tensor, "B 1 rows columns"]
+    augmentation: Augmentation | None
 
 
 @dataclass(frozen=True)
@@ -47,20 +57,27 @@ class MaskedConsistency:
         if self.images not in ("target", "source", "both"):
             raise ValueError(f"masked images must be target, source or both, got {self.images!r}.")
 
-    def prepare(
-        self,
-        source: Labelled,
-        target: Labelled,
-        augmentation: StrongAugmentation | None,
-        generator: torch.Generator,
-    ) -> Labelled:
+    def draw(
+        self, shape: Sequence[int], augmentation: StrongAugmentation | None, generator: torch.Generator
+    ) -> MaskDraws:
+        """Draw blocks and, with `augment`, how the masked images are augmented.
+
+        Args:
+            shape: (B, 3, H, W) of the images.
+            augmentation: jitter and blur, or None.
+            generator: source of randomness (CPU).
+        """
+        own = augmentation.draw(shape[0], generator) if self.augment and augmentation is not None else None
+        blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.shrink), generator)
+        return MaskDraws(blocks, own)
+
+    def prepare(self, source: Labelled, target: Labelled, drawn: MaskDraws) -> Labelled:
         """Choose images, augment and mask them.
 
         Args:
             source: labelled source crops.
             target: pseudo-labelled target crops.
-            augmentation: jitter and blur, or None.
-            generator: source of randomness (CPU).
+            drawn: of `draw`, on the device of the crops.
 
         Returns:
             As many crops. Hidden pixels are 0, the mean colour (MIC equation 5).
@@ -70,8 +87,7 @@ class MaskedConsistency:
         image, label, weight = (
             torch.cat([ours[:count], theirs[:rest]]) for ours, theirs in zip(source, target, strict=True)
         )
-        if self.augment and augmentation is not None:
-            image = augmentation(image, generator)
-        size = (image.shape[-2], image.shape[-1])
-        draws = draw_blocks(len(image), size, round(self.block / self.shrink), generator)
-        return Labelled(image * block_mask(draws, self.ratio, size).to(image), label, weight)
+        if drawn.augmentation is not None:
+            image = augment(image, drawn.augmentation)
+        mask = block_mask(drawn.blocks, self.ratio, (image.shape[-2], image.shape[-1]))
+        return Labelled(image * mask.to(image.dtype), label, weight)

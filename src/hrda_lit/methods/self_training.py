@@ -1,21 +1,38 @@
 """Self-training with a mean teacher: DAFormer, HRDA and, with a masked pass, MIC."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
-from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.classmix import batch_classes, class_mask, draw_classes, paste
-from hrda_lit.ops.colour import StrongAugmentation
+from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste
+from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
+
+
+class Draws(NamedTuple):
+    """Everything random of a step.
+
+    Attributes:
+        student: what the student leaves to chance, by the name of the pass.
+        priorities: which classes are pasted, see `draw_priorities`.
+        augmentation: of the mixed images; None for none.
+        masked: of the masked pass; None without one.
+    """
+
+    student: dict[str, Tensor]
+    priorities: Int[Tensor, "B 256"]
+    augmentation: Augmentation | None
+    masked: MaskDraws | None
 
 
 class SelfTraining(Method):
@@ -57,15 +74,25 @@ class SelfTraining(Method):
         self.needs_imagenet = lambda_fd > 0
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
 
-    def passes(self, batch: Batch, networks: Networks, generator: torch.Generator) -> Iterator[Pass]:
-        """Yield the source, the mixed and perhaps the masked pass."""
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
+        """Draw where the student looks, which classes are pasted, and how images are augmented and masked."""
+        size = (shape[-2], shape[-1])
+        return Draws(
+            {name: student.draw(size, generator) for name in self.names},
+            draw_priorities(shape[0], generator),
+            None if self.augmentation is None else self.augmentation.draw(shape[0], generator),
+            None if self.masked is None else self.masked.draw(shape, self.augmentation, generator),
+        )
+
+    def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
+        """Yield the source, the mixed and perhaps the masked pass: label, mix, learn."""
         image, label = batch["source"]["image"], batch["source"]["label"]
-        yield self._source(image, label, networks, generator)
+        yield self._source(image, label, networks, drawn)
         target, q = self.label_target(networks.teacher, batch["target"]["image"], batch["target"]["valid"])
         source = Labelled(image, label, torch.ones_like(target.weight))
-        yield self._mixed(source, target, q, networks.student, generator)
-        if self.masked is not None:
-            yield self._masked(self.masked, source, target, networks.student, generator)
+        yield self._mixed(source, target, q, networks.student, drawn)
+        if self.masked is not None and drawn.masked is not None:
+            yield self._masked(self.masked, self.masked.prepare(source, target, drawn.masked), networks.student, drawn)
 
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if blocks of the masked pass are larger than a crop."""
@@ -75,8 +102,8 @@ class SelfTraining(Method):
                 "whole; lower it or raise data.crop."
             )
 
-    def _source(self, image: Tensor, label: Tensor, networks: Networks, generator: torch.Generator) -> Pass:
-        outputs = networks.student(image, generator)
+    def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
+        outputs = networks.student(image, drawn.student["source"])
         loss = supervise(outputs, label, self.classes)
         logs = {"loss/source": loss.detach()}
         if self.lambda_fd > 0:
@@ -84,7 +111,7 @@ class SelfTraining(Method):
             # One backward for both: the official release retains the source graph for a second (docs/official.md 13).
             loss = loss + self.lambda_fd * distance
             logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
-        return Pass("source", loss, logs, {"source": Seen(image, label, box=outputs.outputs[-1].box)})
+        return Pass("source", loss, logs, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)})
 
     @torch.no_grad()
     def label_target(
@@ -106,30 +133,20 @@ class SelfTraining(Method):
         labels = pseudo_labels(batch_statistics_mode(teacher).predict(image).float(), self.tau)
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q
 
-    def _mixed(
-        self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, generator: torch.Generator
-    ) -> Pass:
-        mixed = self.mix(source, target, generator)
-        outputs = student(mixed.image, generator)
+    def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
+        mixed = self.mix(source, target, drawn)
+        outputs = student(mixed.image, drawn.student["mixed"])
         loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
-        seen = {"target": Seen(*target), "mixed": Seen(*mixed, outputs.outputs[-1].box)}
+        seen = {"target": Seen(*target), "mixed": Seen(*mixed, outputs.outputs[-1].spot)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, seen)
 
-    def _masked(
-        self,
-        masked: MaskedConsistency,
-        source: Labelled,
-        target: Labelled,
-        student: Segmentor,
-        generator: torch.Generator,
-    ) -> Pass:
-        hidden = masked.prepare(source, target, self.augmentation, generator)
-        outputs = student(hidden.image, generator)
+    def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
+        outputs = student(hidden.image, drawn.student["masked"])
         loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
-        seen = {"masked": Seen(*hidden, outputs.outputs[-1].box)}
+        seen = {"masked": Seen(*hidden, outputs.outputs[-1].spot)}
         return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
 
-    def mix(self, source: Labelled, target: Labelled, generator: torch.Generator) -> Labelled:
+    def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.
 
         Pasted pixels weigh 1, the target's their q.
@@ -137,19 +154,17 @@ class SelfTraining(Method):
         Args:
             source: labelled source crops.
             target: pseudo-labelled target crops.
-            generator: source of randomness (CPU).
+            drawn: of `draw`, on the device of the crops.
 
         Returns:
             Mixed crops.
 
         DAFormer section 3.2 (DACS).
         """
-        present = batch_classes(source.label)
-        chosen = [draw_classes(present, generator) for _ in source.label]
-        mask = class_mask(source.label, chosen)
+        mask = class_mask(source.label, choose_classes(batch_classes(source.label), drawn.priorities))
         image = paste(mask, source.image, target.image)
-        if self.augmentation is not None:
-            image = self.augmentation(image, generator)
+        if drawn.augmentation is not None:
+            image = augment(image, drawn.augmentation)
         return Labelled(image, paste(mask, source.label, target.label), paste(mask, source.weight, target.weight))
 
 

@@ -1,11 +1,13 @@
 """Learning from labels alone: source-only, and the oracle when the source is the labelled target."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
+from hrda_lit.networks.segmentor import Segmentor
 
 
 class Supervised(Method):
@@ -22,10 +24,14 @@ class Supervised(Method):
     def __init__(self, classes: Classes) -> None:
         self.classes = classes
 
-    def passes(self, batch: Batch, networks: Networks, generator: torch.Generator) -> Iterator[Pass]:
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Draw what the student leaves to chance."""
+        return student.draw((shape[-2], shape[-1]), generator)
+
+    def passes(self, batch: Batch, networks: Networks, drawn: Tensor) -> Iterator[Pass]:
         """Yield the source pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
-        outputs = networks.student(image, generator)
+        outputs = networks.student(image, drawn)
         loss = supervise(outputs, label, self.classes)
-        seen = {"source": Seen(image, label, box=outputs.outputs[-1].box)}
+        seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
         yield Pass("source", loss, {"loss/source": loss.detach()}, seen)

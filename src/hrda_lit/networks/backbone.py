@@ -3,18 +3,21 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import timm
 import torch
 from jaxtyping import Float
+from timm.layers.drop import DropPath as TimmDropPath
 from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
 from hrda_lit.guards.ranges import DropRate, KeysOf, Length, Level
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
+from hrda_lit.networks.drop_path import DropPath
 from hrda_lit.networks.weights import load_checked, read_state_dict
 
 IMAGENET = "imagenet"
@@ -78,6 +81,9 @@ class Backbone(nn.Module):
             out_indices=tuple(levels),
             **options,
         )
+        _exchange_drop_paths(self.model)
+        # Without BatchNorm, an image's features do not depend on the others of its batch.
+        self.independent = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
         info: Any = self.model.feature_info
         self.channels: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
@@ -89,6 +95,19 @@ class Backbone(nn.Module):
         """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first."""
         maps: list[Tensor] = self.model(image)
         return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
+
+    def together(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
+        """Encode several batches, in one call where that changes nothing: of one size, by an encoder without BatchNorm.
+
+        Returns:
+            The feature maps of each batch.
+        """
+        if not self.independent or len({image.shape[1:] for image in images}) > 1:
+            return [self(image) for image in images]
+        maps = self(torch.cat(images))
+        # Not split() nor len(): a graph of any batch size can hold neither.
+        ends = list(accumulate(image.shape[0] for image in images))
+        return [[x[start:end] for x in maps] for start, end in zip((0, *ends), ends, strict=False)]
 
     def _load(self, path: str, options: dict[str, Any]) -> None:
         state = to_timm(read_state_dict(path))
@@ -157,6 +176,13 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
             f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
             f"file, or to null (with lambda_fd=0) to train from random weights."
         )
+
+
+def _exchange_drop_paths(model: nn.Module) -> None:
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, TimmDropPath):
+                setattr(module, name, DropPath(child.drop_prob) if child.drop_prob else nn.Identity())
 
 
 def _is_head(key: str) -> bool:

@@ -3,43 +3,9 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.resize import resize
-
-
-def inside_box(attention: Float[Tensor, "B K h w"], box: Box) -> Float[Tensor, "B K h w"]:
-    """Zero the scale attention outside the detail box: a'_c.
-
-    Args:
-        attention: a_c in [0, 1] on the grid of the context logits.
-        box: the detail crop in cells of that grid, b_d / (s o).
-
-    Returns:
-        a'_c.
-
-    User's document, a'_c.
-    """
-    masked = torch.zeros_like(attention)
-    crop(masked, box).copy_(crop(attention, box))
-    return masked
-
-
-def pad_detail(detail: Float[Tensor, "B C h w"], box: Box, size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
-    """Surround the detail logits with zeros: y'_d.
-
-    Args:
-        detail: y_d.
-        box: where it lies in the fused logits, b_d / o.
-        size: (height, width) of the fused logits.
-
-    Returns:
-        y'_d.
-
-    User's document, y'_d.
-    """
-    return F.pad(detail, (box.left, size[1] - box.right, box.top, size[0] - box.bottom))
+from hrda_lit.ops.spots import Spot, keep, lay
 
 
 def fuse(
@@ -96,21 +62,25 @@ class MultiResFusion(nn.Module):
         context: Float[Tensor, "B C h w"],
         attention: Float[Tensor, "B K h w"],
         detail: Float[Tensor, "B C hd wd"],
-        box: Box,
+        spot: Spot,
         s_T: float,
     ) -> Float[Tensor, "B C H W"]:
         """Fuse the logits of a context crop with those of a detail crop inside it.
+
+        The attention is 0 outside the detail crop, a'_c, and zeros surround the detail, y'_d.
 
         Args:
             context: y_c.
             attention: a_c.
             detail: y_d.
-            box: where the detail lies in the fused logits, in cells.
+            spot: where the detail lies in the fused logits, in cells.
             s_T: high resolution / low resolution.
 
         Returns:
             y_{c,F}, s_T times finer than the context.
+
+        User's document, a'_c, y'_d and y_{c,F}.
         """
         size = (round(context.shape[-2] * s_T), round(context.shape[-1] * s_T))
-        masked = inside_box(attention, box.divided(s_T))
-        return fuse(context, masked, pad_detail(detail, box, size))
+        masked_attention = keep(attention, spot.divided(s_T))
+        return fuse(context, masked_attention, padded_detail=lay(detail, spot, size))

@@ -4,16 +4,17 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
-from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch, whole
+from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import downscale, low_resolution_size
+from hrda_lit.ops.spots import Spot, cut
 
 
 class Context(NamedTuple):
@@ -58,20 +59,23 @@ class MultiResSegmentor(Segmentor):
         require_share("lambda_d", lambda_d)
         require_at_least("s_T", s_T, 1)
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
-        self.detail, self.lambda_d, self.s_T, self.overlap = tuple(detail), lambda_d, s_T, overlap
+        self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.stride = backbone.strides[0]
         self.multiple = alignment(self.stride, s_T)
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
+    def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
+        """Draw where the detail crop lies: (top, left) in pixels."""
+        return Spot.of(random_aligned_box(size, self.detail, self.multiple, generator)).offset
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d."""
-        size = (image.shape[-2], image.shape[-1])
-        box = random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, generator)
-        context = self._context(image)
-        detail = self.head(self.backbone(crop(image, box)))
-        fused = self._fuse(context, detail, box)
-        outputs = [Output(fused, whole(size), 1 - self.lambda_d), Output(detail, box, self.lambda_d)]
+        spot = Spot(drawn, self.detail)
+        seen, closer = self.backbone.together(self.context(image), cut(image, spot))
+        context, detail = self._context(seen), self.head(closer)
+        fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
+        outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
         return Supervised(outputs, context.features)
 
     def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
@@ -82,9 +86,13 @@ class MultiResSegmentor(Segmentor):
 
         HRDA section 3.4.
         """
-        context = self._context(image)
-        detail = self._slide_detail(image)
-        fused = self._fuse(context, detail, whole((image.shape[-2], image.shape[-1])))
+        size = (image.shape[-2], image.shape[-1])
+        boxes = self._detail_boxes(size)
+        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
+        windows = torch.cat([crop(image, box) for box in boxes])
+        seen, closer = self.backbone.together(self.context(image), windows)
+        context, detail = self._context(seen), self._stitched(self.head(closer), boxes, size)
+        fused = fuse(context.logits, context.attention, detail)
         return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
 
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
@@ -99,8 +107,8 @@ class MultiResSegmentor(Segmentor):
         """
         low_resolution_size(size, self.s_T)
         _check_multiple("data.crop", size, self.multiple)
-        random_aligned_box(size, (self.detail[0], self.detail[1]), self.multiple, torch.Generator())
-        for seen in (low_resolution_size(size, self.s_T), (self.detail[0], self.detail[1])):
+        self.draw(size, torch.Generator())
+        for seen in (low_resolution_size(size, self.s_T), self.detail):
             self._check_cells(seen, 1)
 
     def _check_windows(self) -> None:
@@ -111,25 +119,19 @@ class MultiResSegmentor(Segmentor):
                 "network.segmentor.overlap=false."
             )
 
-    def _context(self, image: Tensor) -> Context:
-        features = self.backbone(self.context(image))
+    def _context(self, features: list[Tensor]) -> Context:
         return Context(self.head(features), self.fusion.attend(features), features[-1])
 
-    def _fuse(self, context: Context, detail: Tensor, box: Box) -> Tensor:
-        fused: Tensor = self.fusion(context.logits, context.attention, detail, box.divided(self.stride), self.s_T)
-        return fused
-
-    def _slide_detail(self, image: Tensor) -> Tensor:
-        size = (image.shape[-2], image.shape[-1])
+    def _detail_boxes(self, size: tuple[int, int]) -> list[Box]:
         height, width = self.detail
         step = 2 if self.overlap else 1
-        boxes = sliding_boxes(size, (height, width), (height // step, width // step))
-        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
-        windows = torch.cat([crop(image, box) for box in boxes])
-        # Not chunk(): ONNX cannot split a batch of unknown size.
-        logits = self.head(self.backbone(windows)).unflatten(0, (len(boxes), -1))
+        return sliding_boxes(size, self.detail, (height // step, width // step))
+
+    def _stitched(self, logits: Tensor, boxes: list[Box], size: tuple[int, int]) -> Tensor:
         cells = (size[0] // self.stride, size[1] // self.stride)
-        return stitch(logits, [box.divided(self.stride) for box in boxes], cells)
+        # Not chunk(): ONNX cannot split a batch of unknown size.
+        pieces = logits.reshape(len(boxes), -1, *logits.shape[1:])
+        return stitch(pieces, [box.divided(self.stride) for box in boxes], cells)
 
 
 def alignment(stride: int, s_T: float) -> int:

@@ -4,20 +4,20 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Ratio
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.ops.boxes import Box, whole
 from hrda_lit.ops.resize import resize
+from hrda_lit.ops.spots import Spot
 
 
 class Output(NamedTuple):
-    """Logits, where they lie in the input image, and how much their loss counts."""
+    """Logits, where they lie in the input image (None: all over it), and how much their loss counts."""
 
     logits: Float[Tensor, "B C h w"]
-    box: Box
+    spot: Spot | None
     weight: float
 
 
@@ -44,8 +44,20 @@ class Segmentor(nn.Module, ABC):
     multiple: int = 1
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
-        """Return what the losses supervise; `generator` draws what the network leaves to chance."""
+    def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " n"]:
+        """Draw what a training forward leaves to chance.
+
+        Args:
+            size: (height, width) of the images in pixels.
+            generator: source of randomness (CPU).
+
+        Returns:
+            What `forward` takes, once it is on the device of the images.
+        """
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " n"]) -> Supervised:
+        """Return what the losses supervise; `drawn` is of `draw`."""
 
     @abstractmethod
     def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
@@ -97,11 +109,14 @@ class SingleScaleSegmentor(Segmentor):
         super().__init__()
         self.backbone, self.head, self.num_classes, self.shrink = backbone, head, num_classes, shrink
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Supervised:
+    def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 0"]:
+        """Draw nothing."""
+        return torch.zeros(0, dtype=torch.long)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 0"]) -> Supervised:
         """Return one output that covers the image."""
         features = self.backbone(image)
-        height, width = image.shape[-2:]
-        return Supervised([Output(self.head(features), whole((height, width)), 1.0)], features[-1])
+        return Supervised([Output(self.head(features), None, 1.0)], features[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
         """Return the logits as "fused"."""

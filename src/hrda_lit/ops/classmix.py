@@ -4,44 +4,63 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+IDS = 256  # labels are uint8
 
-def batch_classes(label: Int[Tensor, "B H W"]) -> Int[Tensor, " n"]:
-    """List the classes of the whole batch, ascending, the ignored id included.
+
+def draw_priorities(batch: int, generator: torch.Generator) -> Int[Tensor, "B 256"]:
+    """Draw, for each sample, which classes go before which.
+
+    Ranking the classes that occur by such priorities, and taking the first half, draws half of them without
+    replacement; which ones occur need not be known yet.
+
+    Args:
+        batch: number of samples.
+        generator: source of randomness (CPU).
+
+    Returns:
+        A permutation of all ids for each sample.
+    """
+    return torch.stack([torch.randperm(IDS, generator=generator) for _ in range(batch)])
+
+
+def batch_classes(label: Int[Tensor, "B H W"]) -> Bool[Tensor, " 256"]:
+    """Tell which ids occur in the whole batch, the ignored one included.
 
     official: classes are those of the batch, not of the sample, and 255 is one of them (docs/official.md 3,
     the authors call it unintended); here: the same, so a sample may get fewer than half of its own classes.
     """
-    classes: Tensor = torch.unique(label)
-    return classes
+    present = torch.zeros(IDS, dtype=torch.bool, device=label.device)
+    return present.index_fill(0, label.flatten().long(), True)
 
 
-def draw_classes(classes: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " k"]:
-    """Draw ceil(n / 2) of the classes without replacement.
+def choose_classes(present: Bool[Tensor, " 256"], priorities: Int[Tensor, "B 256"]) -> Bool[Tensor, "B 256"]:
+    """Choose ceil(n / 2) of the n classes that occur: those of the highest priority.
 
     Args:
-        classes: candidates.
-        generator: source of randomness (CPU).
+        present: candidates.
+        priorities: see `draw_priorities`.
 
     Returns:
-        The chosen class ids.
+        True for the chosen ids of each sample.
 
     DACS section 3; DAFormer section 3.2.
     """
-    order = torch.randperm(len(classes), generator=generator)
-    return classes[order[: (len(classes) + 1) // 2].to(classes.device)]
+    ranked = priorities.masked_fill(~present, -1)
+    higher = (ranked[:, None, :] > ranked[:, :, None]).sum(2)
+    return present & (higher < (present.sum() + 1) // 2)
 
 
-def class_mask(label: Int[Tensor, "B H W"], chosen: list[Int[Tensor, " k"]]) -> Bool[Tensor, "B H W"]:
+def class_mask(label: Int[Tensor, "B H W"], chosen: Bool[Tensor, "B 256"]) -> Bool[Tensor, "B H W"]:
     """Mark the pixels of each sample that show one of its chosen classes.
 
     Args:
         label: source labels.
-        chosen: one list of class ids per sample.
+        chosen: for each sample.
 
     Returns:
         True where the source is pasted.
     """
-    return torch.stack([torch.isin(one, classes) for one, classes in zip(label, chosen, strict=True)])
+    return chosen.gather(1, label.flatten(1).long()).view_as(label)
 
 
 def paste(

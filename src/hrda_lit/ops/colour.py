@@ -3,38 +3,36 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.guards.ranges import Length, Positive, Range, Share
 from hrda_lit.ops.checks import require_share
+from hrda_lit.ops.choose import choose
 from hrda_lit.ops.normalise import denormalise, renormalise
 
+KINDS = ("brightness", "contrast", "saturation", "hue")
 
-@dataclass(frozen=True)
-class JitterFactors:
-    """One image's colour changes, applied in `order`, a permutation of 0..3 over the four fields.
 
-    Args:
-        brightness: factor around 1; its excess over 1 is added.
-        contrast: factor around 1; multiplied, without subtracting the mean.
-        saturation: factor around 1, on S of HSV.
-        hue: shift in turns, around 0.
-        order: which change comes first.
+class Jitter(NamedTuple):
+    """Colour changes of one image or, with a leading dimension, of several.
+
+    Attributes:
+        factors: by `KINDS`: brightness (a factor around 1, whose excess over 1 is added), contrast (multiplied, without
+            subtracting the mean), saturation (multiplied, on S of HSV), and hue (a shift in turns, around 0).
+        order: indices into `KINDS`, which change comes first.
     """
 
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    order: tuple[int, ...] = (0, 1, 2, 3)
+    factors: Float[Tensor, "*B 4"]
+    order: Int[Tensor, "*B n"]
 
 
-def jitter(image: Float[Tensor, "3 H W"], factors: JitterFactors) -> Float[Tensor, "3 H W"]:
+def jitter(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W"]:
     """Change the colours of one image.
 
     official: kornia 0.5.8, whose brightness is additive and whose contrast ignores the mean; newer versions
@@ -42,32 +40,29 @@ def jitter(image: Float[Tensor, "3 H W"], factors: JitterFactors) -> Float[Tenso
 
     Args:
         image: RGB on 0..1.
-        factors: what to change and in which order.
+        drawn: what to change and in which order.
 
     Returns:
         RGB on 0..1.
 
     DACS section 3; DAFormer section 4.1.
     """
-    changes = (
-        lambda x: (x + factors.brightness - 1).clamp(0, 1),
-        lambda x: (x * factors.contrast).clamp(0, 1),
-        lambda x: _saturate(x, factors.saturation),
-        lambda x: _shift_hue(x, factors.hue),
-    )
-    for index in factors.order:
-        image = changes[index](image)
+    kinds = torch.arange(len(KINDS), device=image.device)
+    for kind in drawn.order.unbind():
+        factors = torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
+        image = choose(kind < 2, partial(_scale, image, factors), partial(_turn, image, factors, kind == 2))
     return image
 
 
-def _saturate(image: Tensor, factor: float) -> Tensor:
-    hue, saturation, value = _rgb_to_hsv(image)
-    return _hsv_to_rgb(hue, (saturation * factor).clamp(0, 1), value)
+def _scale(image: Tensor, factors: Tensor) -> Tensor:
+    return (image * factors[1] + (factors[0] - 1)).clamp(0, 1)
 
 
-def _shift_hue(image: Tensor, turns: float) -> Tensor:
+def _turn(image: Tensor, factors: Tensor, saturates: Tensor) -> Tensor:
     hue, saturation, value = _rgb_to_hsv(image)
-    return _hsv_to_rgb((hue + turns) % 1.0, saturation, value)
+    # Where a colour lies outside of 0..1, its saturation may too; a change of hue lets it.
+    saturation = torch.where(saturates, (saturation * factors[2]).clamp(0, 1), saturation)
+    return _hsv_to_rgb((hue + factors[3]) % 1.0, saturation, value)
 
 
 def _rgb_to_hsv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +84,7 @@ def _hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def gaussian_blur(
-    image: Float[Tensor, "3 H W"], sigma: float, taps: tuple[int, int] = (11, 11)
+    image: Float[Tensor, "3 H W"], sigma: Float[Tensor, ""], taps: tuple[int, int] = (11, 11)
 ) -> Float[Tensor, "3 H W"]:
     """Blur one image with a separable Gaussian, reflecting at the border.
 
@@ -112,10 +107,24 @@ def gaussian_blur(
     return F.conv2d(F.conv2d(padded, rows.view(1, 1, -1, 1)), columns.view(1, 1, 1, -1)).squeeze(1)
 
 
-def _gaussian(sigma: float, taps: int, like: Tensor) -> Tensor:
+def _gaussian(sigma: Tensor, taps: int, like: Tensor) -> Tensor:
     position = torch.arange(taps, device=like.device, dtype=like.dtype) - taps // 2
     weight = torch.exp(-0.5 * (position / sigma) ** 2)
     return weight / weight.sum()
+
+
+class Augmentation(NamedTuple):
+    """What was drawn for a batch.
+
+    Attributes:
+        decisions: whether to jitter and whether to blur, for all images alike.
+        jitter: colour changes of each image.
+        sigma: standard deviation of the blur of each image in pixels.
+    """
+
+    decisions: Bool[Tensor, " 2"]
+    jitter: Jitter
+    sigma: Float[Tensor, " B"]
 
 
 @dataclass(frozen=True)
@@ -148,31 +157,36 @@ class StrongAugmentation:
         if not 0 < self.sigma[0] <= self.sigma[1] or math.isinf(self.sigma[1]):
             raise ValueError(f"sigma of the blur must be 0 < smallest <= largest, got {list(self.sigma)}.")
 
-    def __call__(self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Float[Tensor, "B 3 H W"]:
-        """Augment normalised images.
+    def draw(self, count: int, generator: torch.Generator) -> Augmentation:
+        """Draw how to augment a batch.
 
         Args:
-            images: network inputs.
+            count: number of images.
             generator: source of randomness (CPU).
-
-        Returns:
-            Network inputs.
         """
-        jitters, blurs = (torch.rand(2, generator=generator) < self._probabilities()).tolist()
-        return torch.stack([self._one(image, jitters, blurs, generator) for image in images])
+        decisions = torch.rand(2, generator=generator) < torch.tensor([self.jitter_probability, self.blur_probability])
+        changes = self.strength * (2 * torch.rand(count, len(KINDS), generator=generator) - 1)
+        orders = torch.stack([torch.randperm(len(KINDS), generator=generator) for _ in range(count)])
+        low, high = self.sigma
+        sigmas = low + (high - low) * torch.rand(count, generator=generator)
+        return Augmentation(decisions, Jitter(changes + torch.tensor([1.0, 1, 1, 0]), orders), sigmas)
 
-    def _probabilities(self) -> Tensor:
-        return torch.tensor([self.jitter_probability, self.blur_probability])
 
-    def _one(self, image: Tensor, jitters: bool, blurs: bool, generator: torch.Generator) -> Tensor:
-        if jitters:
-            image = renormalise(jitter(denormalise(image), self._draw_factors(generator)))
-        if blurs:
-            low, high = self.sigma
-            image = gaussian_blur(image, low + (high - low) * float(torch.rand((), generator=generator)))
-        return image
+def augment(images: Float[Tensor, "B 3 H W"], drawn: Augmentation) -> Float[Tensor, "B 3 H W"]:
+    """Augment normalised images.
 
-    def _draw_factors(self, generator: torch.Generator) -> JitterFactors:
-        change = (self.strength * (2 * torch.rand(4, generator=generator) - 1)).tolist()
-        order = tuple(torch.randperm(4, generator=generator).tolist())
-        return JitterFactors(1 + change[0], 1 + change[1], 1 + change[2], change[3], order)
+    Args:
+        images: network inputs.
+        drawn: how, on the device of the images.
+
+    Returns:
+        Network inputs.
+    """
+    parts = zip(images, *drawn.jitter, drawn.sigma, strict=True)
+    return torch.stack([_augment(image, drawn.decisions, Jitter(*changes), sigma) for image, *changes, sigma in parts])
+
+
+def _augment(image: Tensor, decisions: Tensor, drawn: Jitter, sigma: Tensor) -> Tensor:
+    jitters, blurs = decisions.unbind()
+    changed = choose(jitters, lambda: renormalise(jitter(denormalise(image), drawn)), lambda: image)
+    return choose(blurs, lambda: gaussian_blur(changed, sigma), lambda: changed)

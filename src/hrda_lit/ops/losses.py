@@ -55,11 +55,14 @@ def downscale_label(
 
     DAFormer section 3.3; user's document, "M_things".
     """
-    known = torch.where(label == ignore, num_classes, label)
-    one_hot = F.one_hot(known.long(), num_classes + 1).permute(0, 3, 1, 2).float()
-    share, small = F.avg_pool2d(one_hot, factor).max(dim=1)
-    small = torch.where(small == num_classes, ignore, small)
-    return torch.where(share < min_ratio, ignore, small)
+    known = torch.where(label == ignore, num_classes, label).long()
+    rows, columns = (extent // factor for extent in label.shape[-2:])
+    whole = known[:, : rows * factor, : columns * factor].reshape(-1, rows, factor, columns, factor)
+    cells = whole.transpose(2, 3).flatten(3)
+    counts = torch.zeros(*cells.shape[:3], num_classes + 1, device=label.device)
+    share, small = counts.scatter_add_(3, cells, torch.ones_like(cells, dtype=counts.dtype)).max(dim=3)
+    unknown = (small == num_classes) | (share < min_ratio * factor**2)
+    return torch.where(unknown, ignore, small)
 
 
 def thing_mask(small_label: Int[Tensor, "B h w"], things: frozenset[int]) -> Bool[Tensor, "B h w"]:
@@ -72,7 +75,9 @@ def thing_mask(small_label: Int[Tensor, "B h w"], things: frozenset[int]) -> Boo
     Returns:
         True where the cell shows a thing.
     """
-    return torch.isin(small_label, torch.tensor(sorted(things), device=small_label.device))
+    # Not isin(): its second argument would be copied to the device in every step.
+    none = torch.zeros_like(small_label, dtype=torch.bool)
+    return torch.stack([none, *(small_label == thing for thing in sorted(things))]).any(0)
 
 
 def feature_distance(

@@ -26,5 +26,8 @@ def renormalise(image: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
 
 
 def _statistics(like: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(values, device=like.device).view(3, 1, 1) for values in (MEAN, STD))
-    return mean, std
+    # Filled in on the device: a copy from the host would wait for all that is queued there.
+    def on_device(values: tuple[float, ...]) -> Tensor:
+        return torch.stack([torch.full((1, 1), value, device=like.device) for value in values])
+
+    return on_device(MEAN), on_device(STD)

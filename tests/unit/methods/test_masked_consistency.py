@@ -10,11 +10,18 @@ from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
+from tests.passes import steps
 
 
 def crops(value: float, label: int, weight: float) -> Labelled:
     image = value + torch.arange(2.0).view(2, 1, 1, 1) * torch.ones(2, 3, 32, 48)
     return Labelled(image, torch.full((2, 32, 48), label), torch.full((2, 32, 48), weight))
+
+
+def prepared(
+    masked: MaskedConsistency, source: Labelled, target: Labelled, strong: StrongAugmentation | None = None
+) -> Labelled:
+    return masked.prepare(source, target, masked.draw(target.image.shape, strong, generator(0)))
 
 
 SOURCE, TARGET = crops(10, 1, 1.0), crops(20, 2, 0.5)
@@ -29,7 +36,7 @@ SOURCE, TARGET = crops(10, 1, 1.0), crops(20, 2, 0.5)
     ],
 )
 def test_which_images(images: str, values: list[int], labels: list[int], weights: list[float]) -> None:
-    made = MaskedConsistency(ratio=0, images=images).prepare(SOURCE, TARGET, None, generator(0))
+    made = prepared(MaskedConsistency(ratio=0, images=images), SOURCE, TARGET, None)
     assert made.image.amax((1, 2, 3)).tolist() == values
     assert made.image.amin((1, 2, 3)).tolist() == values
     assert made.label[:, 0, 0].tolist() == labels
@@ -38,12 +45,12 @@ def test_which_images(images: str, values: list[int], labels: list[int], weights
 
 def test_halves_of_a_larger_batch() -> None:
     source, target = (Labelled(*(torch.cat([x, x]) for x in crops)) for crops in (SOURCE, TARGET))
-    made = MaskedConsistency(ratio=0, images="both").prepare(source, target, None, generator(0))
+    made = prepared(MaskedConsistency(ratio=0, images="both"), source, target, None)
     assert made.label[:, 0, 0].tolist() == [1, 1, 2, 2]
 
 
 def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
-    made = MaskedConsistency(ratio=0.5, block=8).prepare(SOURCE, TARGET, None, generator(0))
+    made = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
     blocks = made.image.unflatten(2, (4, 8)).unflatten(4, (6, 8))
     assert torch.equal(blocks.amax((3, 5)), blocks.amin((3, 5))), "blocks are hidden whole"
     hidden = made.image[:, 0] == 0
@@ -54,20 +61,20 @@ def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
 
 
 def test_block_shrinks_with_the_images() -> None:
-    made = MaskedConsistency(ratio=0.5, block=32, shrink=4).prepare(SOURCE, TARGET, None, generator(0))
-    same = MaskedConsistency(ratio=0.5, block=8).prepare(SOURCE, TARGET, None, generator(0))
+    made = prepared(MaskedConsistency(ratio=0.5, block=32, shrink=4), SOURCE, TARGET, None)
+    same = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
     assert torch.equal(made.image, same.image)
 
 
 def test_everything_hidden() -> None:
-    assert not MaskedConsistency(ratio=1).prepare(SOURCE, TARGET, None, generator(0)).image.any()
+    assert not prepared(MaskedConsistency(ratio=1), SOURCE, TARGET, None).image.any()
 
 
 @pytest.mark.parametrize("augment", [True, False])
 def test_own_augmentation(augment: bool) -> None:
     target = TARGET._replace(image=torch.randn(2, 3, 32, 48, generator=generator("image")))
     strong = StrongAugmentation(1, 0.2, 1)
-    made = MaskedConsistency(ratio=0, augment=augment).prepare(SOURCE, target, strong, generator(0))
+    made = prepared(MaskedConsistency(ratio=0, augment=augment), SOURCE, target, strong)
     assert torch.equal(made.image, target.image) != augment
 
 
@@ -76,7 +83,7 @@ def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, 
     for weight in (1.0, 0.25, 0.0):
         torch.manual_seed(0)
         method = SelfTraining(classes, tau=0.3, masked=MaskedConsistency(block=16, weight=weight))
-        made.append(list(method.passes(batch, networks, generator(0)))[-1])
+        made.append(list(steps(method, batch, networks))[-1])
     assert made[0].loss.item() > 0
     torch.testing.assert_close(made[1].loss, 0.25 * made[0].loss)
     assert made[2].loss.item() == 0

@@ -11,7 +11,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
-from hrda_lit.ops.rng import generator
+from tests.passes import steps
 
 Collect = Callable[[nn.Module], Tensor]
 
@@ -48,7 +48,7 @@ class Activations:
 def test_one_graph_at_a_time(classes: Classes, batch: Batch, networks: Networks, backward: bool) -> None:
     seen, counts = Activations(), []
     with seen.hooks():
-        for done in mic(classes).passes(batch, networks, generator(0)):
+        for done in steps(mic(classes), batch, networks):
             counts.append(len(seen.alive))
             if backward:
                 done.loss.backward()
@@ -75,7 +75,7 @@ def test_outputs_do_not_survive_their_pass(classes: Classes, batch: Batch, netwo
         logits.append(weakref.ref(made))
 
     networks.student.head.register_forward_hook(remember)
-    for done in mic(classes).passes(batch, networks, generator(0)):
+    for done in steps(mic(classes), batch, networks):
         done.loss.backward()
     assert len(logits) == 6
 
@@ -87,7 +87,7 @@ def test_passes_add_up_to_the_sum_of_losses(
     for together in (False, True):
         networks.student.zero_grad()
         torch.manual_seed(1)
-        passes = mic(classes).passes(batch, networks, generator(0))
+        passes = steps(mic(classes), batch, networks)
         if together:
             torch.stack([done.loss for done in passes]).sum().backward()
         else:
@@ -99,7 +99,7 @@ def test_passes_add_up_to_the_sum_of_losses(
 
 def test_only_the_student_learns(classes: Classes, batch: Batch, networks: Networks) -> None:
     networks.teacher.requires_grad_(True)  # even if somebody forgot to freeze it
-    for done in mic(classes).passes(batch, networks, generator(0)):
+    for done in steps(mic(classes), batch, networks):
         done.loss.backward()
     assert all(p.grad is None for network in (networks.teacher, networks.imagenet) for p in network.parameters())
     silent = {name for name, p in networks.student.named_parameters() if p.grad is None}

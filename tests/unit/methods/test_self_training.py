@@ -1,25 +1,33 @@
 """The passes of self-training: their names, losses and labels."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Labelled, Method, Networks, supervise
+from hrda_lit.methods.base import Batch, Labelled, Method, Networks, _part, supervise
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining, batch_statistics_mode
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.ops.boxes import crop
+from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.ops.rng import generator
+from tests.passes import steps
 
 MASKED = MaskedConsistency(block=16)
 
 
 def mic(classes: Classes, **options: object) -> SelfTraining:
     return SelfTraining(classes, tau=0.3, masked=MASKED, **options)
+
+
+def mixed_by(method: SelfTraining, source: Labelled, target: Labelled) -> Labelled:
+    student = SimpleNamespace(draw=lambda *_: torch.zeros(0))
+    return method.mix(source, target, method.draw(student, source.image.shape, generator(2)))  # type: ignore[arg-type]
 
 
 def methods(classes: Classes) -> list[Method]:
@@ -29,7 +37,7 @@ def methods(classes: Classes) -> list[Method]:
 @pytest.mark.parametrize("index", range(3))
 def test_names_are_those_of_the_passes(classes: Classes, batch: Batch, networks: Networks, index: int) -> None:
     method = methods(classes)[index]
-    made = list(method.passes(batch, networks, generator(0)))
+    made = list(steps(method, batch, networks))
     assert tuple(done.name for done in made) == method.names
     assert method.names == ("source", "mixed", "masked")[: index + 1]
     for done in made:
@@ -45,12 +53,12 @@ def test_needs(classes: Classes) -> None:
 
 
 def test_supervised_needs_the_source_alone(classes: Classes, batch: Batch, networks: Networks) -> None:
-    [done] = Supervised(classes).passes({"source": batch["source"]}, Networks(networks.student), generator(0))
-    outputs, _ = networks.student(batch["source"]["image"], generator(0))
+    [done] = steps(Supervised(classes), {"source": batch["source"]}, Networks(networks.student))
+    outputs, _ = networks.student(batch["source"]["image"], networks.student.draw((64, 64), generator(0)))
     assert done.loss.item() == pytest.approx(
         sum(
             output.weight
-            * pixel_weighted_cross_entropy(output.logits, crop(batch["source"]["label"], output.box)).item()
+            * pixel_weighted_cross_entropy(output.logits, _part(batch["source"]["label"], output.spot)).item()
             for output in outputs
         ),
         rel=1e-2,  # drop-out differs between the two passes
@@ -58,10 +66,10 @@ def test_supervised_needs_the_source_alone(classes: Classes, batch: Batch, netwo
 
 
 def test_loss_is_the_weighted_sum_of_the_outputs(classes: Classes, batch: Batch, networks: Networks) -> None:
-    outputs = networks.student.eval()(batch["source"]["image"], generator(0))
+    outputs = networks.student.eval()(batch["source"]["image"], torch.tensor([8, 16]))
     label, weight = batch["source"]["label"], torch.rand(2, 64, 64, generator=generator("weight"))
     fused, detail = outputs.outputs
-    box = detail.box
+    box = Box(8, 40, 16, 48)
     expected = 0.9 * pixel_weighted_cross_entropy(fused.logits, label, weight)
     cut = (
         label[:, box.top : box.bottom, box.left : box.right],
@@ -158,7 +166,7 @@ def test_mixed_crops(classes: Classes, batch: Batch) -> None:
     image, label = batch["source"]["image"], batch["source"]["label"]
     source = Labelled(image, label, torch.ones(2, 64, 64))
     target = Labelled(batch["target"]["image"], torch.full((2, 64, 64), 7), torch.full((2, 64, 64), 0.25))
-    mixed = SelfTraining(classes).mix(source, target, generator(2))
+    mixed = mixed_by(SelfTraining(classes), source, target)
     pasted = mixed.weight == 1
     assert 0 < pasted.float().mean() < 1
     assert torch.equal(mixed.label[pasted], label[pasted])
@@ -176,7 +184,7 @@ def test_mixed_labels_are_not_augmented(classes: Classes, batch: Batch) -> None:
     target = Labelled(batch["target"]["image"], torch.zeros(2, 64, 64, dtype=torch.long), torch.zeros(2, 64, 64))
     strong = StrongAugmentation(jitter_probability=1, blur_probability=1)
     plain, augmented = (
-        SelfTraining(classes, augmentation=choice).mix(source, target, generator(2)) for choice in (None, strong)
+        mixed_by(SelfTraining(classes, augmentation=choice), source, target) for choice in (None, strong)
     )
     assert torch.equal(plain.label, augmented.label)
     assert torch.equal(plain.weight, augmented.weight)
@@ -184,7 +192,7 @@ def test_mixed_labels_are_not_augmented(classes: Classes, batch: Batch) -> None:
 
 
 def test_feature_distance_is_part_of_the_source_loss(classes: Classes, batch: Batch, networks: Networks) -> None:
-    passes = (SelfTraining(classes, lambda_fd=fd).passes(batch, networks, generator(0)) for fd in (0.0, 2.0))
+    passes = (steps(SelfTraining(classes, lambda_fd=fd), batch, networks) for fd in (0.0, 2.0))
     losses = []
     for step in passes:
         torch.manual_seed(0)
@@ -202,9 +210,7 @@ def test_step_repeats_from_its_seeds(classes: Classes, batch: Batch, networks: N
     for seed in (0, 0, 2):
         torch.manual_seed(0)
         strong = StrongAugmentation()
-        runs.append(
-            [done.loss.item() for done in mic(classes, augmentation=strong).passes(batch, networks, generator(seed))]
-        )
+        runs.append([done.loss.item() for done in steps(mic(classes, augmentation=strong), batch, networks, seed)])
     assert runs[0] == runs[1]
     assert all(a != b for a, b in zip(runs[0], runs[2], strict=True))
 

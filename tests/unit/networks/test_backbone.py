@@ -1,10 +1,10 @@
 """Encoders of several families as checked pyramids."""
 
 import pytest
-import timm
 import torch
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.drop_path import DropPath
 
 SWIN = {"embed_dim": 16, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "window_size": 2}
 
@@ -69,5 +69,5 @@ def test_checking_leaves_no_trace() -> None:
 
 def test_options_reach_the_encoder() -> None:
     backbone = Backbone("mit_b0", options={"depths": (1, 1, 1, 1), "drop_path_rate": 0.3})
-    rates = [m.drop_prob for m in backbone.modules() if isinstance(m, timm.layers.DropPath)]
+    rates = [m.drop_prob for m in backbone.modules() if isinstance(m, DropPath)]
     assert max(rates) == pytest.approx(0.3)

@@ -4,20 +4,26 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from hrda_lit.networks.multires import MultiResSegmentor, alignment
-from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.ops.boxes import Box, crop, whole
+from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor, Supervised
+from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.resize import downscale, resize
 from hrda_lit.ops.rng import generator
 
 Builder = Callable[..., MultiResSegmentor]
 
 
+def forward(network: Segmentor, image: Tensor, seed: int) -> Supervised:
+    made: Supervised = network(image, network.draw((image.shape[-2], image.shape[-1]), generator(seed)))
+    return made
+
+
 def test_single_scale_gives_one_output(single: SingleScaleSegmentor) -> None:
     image = torch.rand(2, 3, 64, 96)
-    outputs, features = single(image, generator(0))
-    assert [(tuple(o.logits.shape), o.box, o.weight) for o in outputs] == [((2, 3, 16, 24), whole((64, 96)), 1)]
+    outputs, features = single(image, single.draw((64, 96), generator(0)))
+    assert [(tuple(o.logits.shape), o.spot, o.weight) for o in outputs] == [((2, 3, 16, 24), None, 1)]
     assert features.shape == (2, 32, 2, 3)
     assert single.context(image) is image
 
@@ -32,34 +38,34 @@ def test_single_scale_predicts_every_pixel(single: SingleScaleSegmentor) -> None
 def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> None:
     network = multires(lambda_d=0.3)
     image = torch.rand(2, 3, 64, 96)
-    (fused, detail), features = network(image, generator(0))
+    (fused, detail), features = forward(network, image, 0)
     assert fused.logits.shape == (2, 3, 16, 24)
     assert detail.logits.shape == (2, 3, 8, 8)
-    assert fused.box == whole((64, 96))
-    assert detail.box.size == (32, 32)
-    assert all(edge % 8 == 0 for edge in detail.box)
+    assert fused.spot is None
+    assert detail.spot.size == (32, 32)
+    assert all(edge % 8 == 0 for edge in detail.spot.box())
     assert (fused.weight, detail.weight) == (0.7, 0.3)
     assert features.shape == (2, 32, 1, 2)  # of the context, at half resolution
 
 
 def test_box_comes_from_the_generator(multires: Builder) -> None:
     network, image = multires(), torch.rand(1, 3, 96, 96)
-    boxes = [[network(image, generator(seed)).outputs[1].box for seed in range(6)] for _ in range(2)]
+    boxes = [[forward(network, image, seed).outputs[1].spot.box() for seed in range(6)] for _ in range(2)]
     assert boxes[0] == boxes[1]
     assert len(set(boxes[0])) > 1
 
 
 def test_detail_sees_the_crop_of_the_full_resolution(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 64, 64)
-    outputs, features = network(image, generator(1))
-    expected = network.head(network.backbone(crop(image, outputs[1].box)))
-    assert torch.equal(outputs[1].logits, expected)
-    assert torch.equal(features, network.backbone(downscale(image, 2))[-1])
+    outputs, features = forward(network, image, 1)
+    expected = network.head(network.backbone(crop(image, outputs[1].spot.box())))
+    torch.testing.assert_close(outputs[1].logits, expected)
+    torch.testing.assert_close(features, network.backbone(downscale(image, 2))[-1])
 
 
 def test_prediction_of_a_crop_that_is_the_detail(multires: Builder) -> None:
     network, image = multires(detail=(64, 64)).eval(), torch.rand(1, 3, 64, 64)
-    fused = network(image, generator(0)).outputs[0].logits
+    fused = forward(network, image, 0).outputs[0].logits
     torch.testing.assert_close(network.views(image)["fused"], fused)
 
 
@@ -89,7 +95,7 @@ def test_alignment(stride: int, s_T: float, expected: int) -> None:
 def test_other_scales(multires: Builder, s_T: float, size: int, detail: int) -> None:
     network, image = multires(detail=(detail, detail), s_T=s_T).eval(), torch.rand(1, 3, size, size)
     network.check_crop((size, size))
-    assert network(image, generator(0)).outputs[0].logits.shape == (1, 3, size // 4, size // 4)
+    assert forward(network, image, 0).outputs[0].logits.shape == (1, 3, size // 4, size // 4)
     assert network.predict(image).shape == (1, 3, size, size)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrda_lit.ops.colour import JitterFactors, StrongAugmentation, gaussian_blur, jitter
+from hrda_lit.ops.colour import Jitter, StrongAugmentation, augment, gaussian_blur, jitter
 from hrda_lit.ops.normalise import denormalise, normalise, renormalise
 from hrda_lit.ops.rng import generator
 
@@ -19,6 +19,14 @@ def image() -> Tensor:
     return made
 
 
+def changes(*factors: float, order: tuple[int, ...] = (0, 1, 2, 3)) -> Jitter:
+    return Jitter(torch.tensor(factors, dtype=torch.float32), torch.tensor(order))
+
+
+def blur(image: Tensor, sigma: float, taps: tuple[int, int] = (11, 11)) -> Tensor:
+    return gaussian_blur(image, torch.tensor(sigma), taps)
+
+
 def by_pixel(image: Tensor, change: object) -> Tensor:
     """Apply `change` to (h, s, v) of each pixel, through Python's colorsys."""
     out = torch.empty_like(image)
@@ -28,36 +36,36 @@ def by_pixel(image: Tensor, change: object) -> Tensor:
 
 
 def test_neutral_factors_change_nothing(image: Tensor) -> None:
-    torch.testing.assert_close(jitter(image, JitterFactors(1, 1, 1, 0)), image)
+    torch.testing.assert_close(jitter(image, changes(1, 1, 1, 0)), image)
 
 
 def test_brightness_is_added(image: Tensor) -> None:
-    made = jitter(image, JitterFactors(1.2, 1, 1, 0, order=(0,)))
+    made = jitter(image, changes(1.2, 1, 1, 0, order=(0,)))
     torch.testing.assert_close(made, (image + 0.2).clamp(0, 1))
 
 
 def test_contrast_multiplies_without_the_mean(image: Tensor) -> None:
-    made = jitter(image, JitterFactors(1, 1.2, 1, 0, order=(1,)))
+    made = jitter(image, changes(1, 1.2, 1, 0, order=(1,)))
     torch.testing.assert_close(made, (image * 1.2).clamp(0, 1))
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
 def test_saturation(image: Tensor, factor: float) -> None:
-    made = jitter(image, JitterFactors(1, 1, factor, 0, order=(2,)))
+    made = jitter(image, changes(1, 1, factor, 0, order=(2,)))
     expected = by_pixel(image, lambda h, s, v: (h, min(s * factor, 1), v))
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("turns", [-0.2, 0.15])
 def test_hue(image: Tensor, turns: float) -> None:
-    made = jitter(image, JitterFactors(1, 1, 1, turns, order=(3,)))
+    made = jitter(image, changes(1, 1, 1, turns, order=(3,)))
     expected = by_pixel(image, lambda h, s, v: ((h + turns) % 1, s, v))
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_order_matters(image: Tensor) -> None:
-    first = jitter(image, JitterFactors(1.2, 0.8, 1, 0, order=(0, 1)))
-    assert not torch.allclose(first, jitter(image, JitterFactors(1.2, 0.8, 1, 0, order=(1, 0))))
+    first = jitter(image, changes(1.2, 0.8, 1, 0, order=(0, 1)))
+    assert not torch.allclose(first, jitter(image, changes(1.2, 0.8, 1, 0, order=(1, 0))))
 
 
 def dense_blur(image: np.ndarray, sigma: float, taps: tuple[int, int]) -> np.ndarray:
@@ -73,13 +81,13 @@ def dense_blur(image: np.ndarray, sigma: float, taps: tuple[int, int]) -> np.nda
 
 @pytest.mark.parametrize("taps", [(11, 11), (3, 7)])
 def test_blur_is_a_dense_convolution(image: Tensor, taps: tuple[int, int]) -> None:
-    made = gaussian_blur(image, 1.1, taps)
+    made = blur(image, 1.1, taps)
     np.testing.assert_allclose(made.numpy(), dense_blur(image.double().numpy(), 1.1, taps), atol=1e-6)
 
 
 def test_eleven_taps_are_enough(image: Tensor) -> None:
     large = torch.rand(3, 40, 40, generator=generator("large"))
-    assert (gaussian_blur(large, 1.15) - gaussian_blur(large, 1.15, (39, 39))).abs().max() < 1e-4
+    assert (blur(large, 1.15) - blur(large, 1.15, (39, 39))).abs().max() < 1e-4
 
 
 def test_normalisation_and_its_inverse(image: Tensor) -> None:
@@ -91,7 +99,7 @@ def test_normalisation_and_its_inverse(image: Tensor) -> None:
 
 def augmented(seed: int, **options: float) -> tuple[Tensor, Tensor]:
     images = normalise(255 * torch.rand(2, 3, 12, 12, generator=generator("batch")))
-    return images, StrongAugmentation(**options)(images, generator("augment", seed))
+    return images, augment(images, StrongAugmentation(**options).draw(2, generator("augment", seed)))
 
 
 def test_probability_zero_keeps_images() -> None:
@@ -110,7 +118,7 @@ def test_batch_shares_the_decision_but_not_the_amount(kind: str) -> None:
         changed.append(one)
     assert 5 < sum(changed) < 35
     images = normalise(torch.full((2, 3, 12, 12), 90.0) + torch.arange(12) * 10)
-    made = StrongAugmentation(**(other | {kind: 1}))(images, generator("amount"))
+    made = augment(images, StrongAugmentation(**(other | {kind: 1})).draw(2, generator("amount")))
     assert not torch.allclose(made[0], made[1], atol=1e-3)
 
 
@@ -118,23 +126,15 @@ def test_same_generator_same_augmentation() -> None:
     assert torch.equal(augmented(3)[1], augmented(3)[1])
 
 
-def test_factors_fill_their_ranges() -> None:
-    source, strong = generator("factors"), StrongAugmentation(strength=0.2)
-    drawn = [strong._draw_factors(source) for _ in range(600)]
-    for kind, middle in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0)):
-        values = [getattr(factors, kind) for factors in drawn]
-        assert -0.2 <= min(values) - middle < -0.19, kind
-        assert 0.19 < max(values) - middle <= 0.2, kind
-    assert len({factors.order for factors in drawn}) == 24
-
-
-def test_sigma_fills_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
-    monkeypatch.setattr("hrda_lit.ops.colour.gaussian_blur", lambda image, sigma: drawn.append(sigma) or image)
-    strong = StrongAugmentation(jitter_probability=0, blur_probability=1)
-    strong(torch.zeros(300, 3, 1, 1), generator("sigma"))
-    assert 0.15 <= min(drawn) < 0.17
-    assert 1.13 < max(drawn) <= 1.15
+def test_draws_fill_their_ranges() -> None:
+    drawn = StrongAugmentation(strength=0.2, sigma=(0.15, 1.15)).draw(600, generator("factors"))
+    excess = drawn.jitter.factors - torch.tensor([1, 1, 1, 0])
+    assert excess.shape == (600, 4)
+    assert -0.2 <= excess.min() < -0.19
+    assert 0.19 < excess.amax(0).min() <= excess.max() <= 0.2 + 1e-6
+    assert len({tuple(order.tolist()) for order in drawn.jitter.order}) == 24
+    assert 0.15 <= drawn.sigma.min() < 0.17
+    assert 1.13 < drawn.sigma.max() <= 1.15
 
 
 def test_jittered_images_stay_in_range() -> None:

@@ -1,0 +1,131 @@
+"""The device part of a step never asks the device for a number; and how many operators it takes."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.methods.base import Method, Networks
+from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.self_training import SelfTraining
+from hrda_lit.methods.supervised import Supervised
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
+from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor
+from hrda_lit.ops.colour import StrongAugmentation
+from hrda_lit.ops.rng import generator
+
+SIDE = 128
+
+
+def methods() -> dict[str, Method]:
+    strong = StrongAugmentation()
+    return {
+        "supervised": Supervised(CITYSCAPES),
+        "self_training": SelfTraining(CITYSCAPES, augmentation=strong),
+        "mic": SelfTraining(CITYSCAPES, augmentation=strong, masked=MaskedConsistency(block=16)),
+    }
+
+
+def student(multires: bool) -> Segmentor:
+    options = {"embed_dims": (8, 16, 20, 32), "depths": (1, 1, 1, 1), "drop_path_rate": 0.1}
+    backbone = Backbone("mit_b0", options=options)
+    head = DAFormerHead(backbone.channels, 19, 8)
+    if not multires:
+        return SingleScaleSegmentor(backbone, head, 19)
+    fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 19, 8))
+    return MultiResSegmentor(backbone, head, fusion, 19, (SIDE // 2, SIDE // 2))
+
+
+def on_device(tree: Any) -> Any:
+    """Move the tensors of nested tuples and dictionaries to a GPU that is not there."""
+    return pytree.tree_map_only(Tensor, lambda x: x.to("cuda"), tree)
+
+
+def step(method: Method, networks: Networks, seed: int = 0) -> Iterator[str]:
+    """Run the device part of one step; yields the names of the passes."""
+    image, label = torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, SIDE, SIDE, dtype=torch.long)
+    batch = {
+        "source": {"image": image, "label": label},
+        "target": {"image": image, "valid": torch.ones(2, SIDE, SIDE)},
+    }
+    with unset_fake_temporarily():  # the host part draws real numbers
+        drawn = method.draw(networks.student, image.shape, generator(seed))
+    # No backward: the engine of autograd looks for the device itself.
+    for done in method.passes(on_device(batch), networks, on_device(drawn)):
+        assert done.loss.device.type == "cuda"
+        yield done.name
+
+
+def on_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """Turn the tensors of a network into fake ones that claim to lie on a GPU."""
+
+    def convert(tensor: Tensor) -> Tensor:
+        made = mode.from_tensor(tensor.data)
+        with mode:
+            made = made.to("cuda")
+            return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+    for module in network.modules():
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({name: convert(tensor) for name, tensor in tensors.items() if tensor is not None})
+    return network
+
+
+def fakes(multires: bool, mode: FakeTensorMode) -> Networks:
+    made = student(multires)
+    teacher, imagenet = copy.deepcopy(made).requires_grad_(False), copy.deepcopy(made.backbone).requires_grad_(False)
+    return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval())))
+
+
+@pytest.mark.parametrize("multires", [True, False])
+@pytest.mark.parametrize("name", methods())
+def test_a_step_waits_for_nothing(name: str, multires: bool) -> None:
+    method, mode = methods()[name], FakeTensorMode(allow_non_fake_inputs=True)
+    networks = fakes(multires, mode)
+    with mode:
+        assert tuple(step(method, networks)) == method.names
+
+
+@pytest.mark.parametrize("wait", [lambda x: x.item(), torch.unique, torch.nonzero, lambda x: x[x > 0], bool])
+def test_a_wait_is_found(wait: Callable[[Tensor], object]) -> None:
+    with FakeTensorMode():
+        x = torch.ones(1, device="cuda")
+        with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
+            wait(x)
+
+
+class Counting(TorchDispatchMode):
+    """Count operators."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["self_training", "mic"])
+def test_operators_do_not_depend_on_the_draws(name: str) -> None:
+    """A graph that was captured in one step can then be replayed in another."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    networks, counts = fakes(True, mode), set()
+    for seed in range(4):
+        with mode, Counting() as counting:
+            list(step(methods()[name], networks, seed))
+        counts.add(counting.count)
+    assert len(counts) == 1
