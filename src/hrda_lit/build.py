@@ -30,6 +30,7 @@ RUN = ("name", "seed", "data_root", "cache_dir", "run_dir", "ckpt_path", "evalua
 DATA = ("data", "loading", "splits", "source", "target", "val")
 LOOK = ("look",)
 PARTS = ("network", "method", "optim", "inference", "trainer", "callbacks", "logger")
+NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
 KEYS = frozenset((*NUMBERS, *RUN, *DATA, *LOOK, *PARTS))
 
 
@@ -50,16 +51,20 @@ def check_numbers(config: DictConfig) -> None:
     # Hydra checks the command line; a misspelt key inside a file would be merged in silence.
     if unknown := sorted(set(map(str, config)) - KEYS):
         raise ConfigError(f"the config has the unknown keys {unknown}; it may have {sorted(KEYS)}.")
-    needed = ("data", "loading", "source", "network", "method", "optim", "inference", "trainer")
-    if lacking := [name for name in needed if config.get(name) is None]:
+    if lacking := [name for name in NEEDED if not _is_chosen(config, name)]:
         raise ConfigError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
-    # Where dataset@val is null, an experiment may still set keys of it, e.g. its size.
-    if config.val is not None and not set(config.val) & {"_target_", "name", "root", "images"}:
+    if not _is_chosen(config, "val"):
         config.val = None
     for name in ("lambda_d", "tau", "alpha"):
         require_share(name, config[name])
     require_at_least("s_T", config.s_T, 1)
     require_at_least("lambda_fd", config.lambda_fd, 0)
+
+
+def _is_chosen(config: DictConfig, name: str) -> bool:
+    # Where nothing is chosen, an experiment may still have set a key or two, e.g. val.size.
+    node = config.get(name)
+    return node is not None and ("segmentor" if name == "network" else "_target_") in node
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
@@ -91,7 +96,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
 
 
 def _target(config: DictConfig) -> FolderDataset:
-    if config.get("target") is None:
+    if not _is_chosen(config, "target"):
         raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
 
