@@ -126,3 +126,10 @@ def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path: Path) -> Non
     assert done.stderr.strip().startswith(f"error: {tmp_path}/nothing/gta is no folder")
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("group", ["dataset@source", "dataset@target", "network", "method", "optim", "trainer"])
+def test_nothing_chosen_where_something_is_needed(group: str, tmp_path: Path, demo_root: Path) -> None:
+    # `[]` is what the command makes of null, which Hydra refuses with a traceback.
+    with pytest.raises(ValueError, match=rf"the config has no {group.rpartition('@')[2]}.*choose one"):
+        train(smoke(tmp_path, demo_root, "hrda_demo", f"{group}=[]"))

@@ -10,6 +10,10 @@ from hrda_lit.guards.values import check, check_names
 from hrda_lit.keys.trainer import refuse_useless
 from hrda_lit.keys.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
 
+# Groups of which something must be chosen, and keys that only a choice sets.
+NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
+CHOSEN = {"_target_", "name", "root", "images", "segmentor"}
+
 
 def check_train(config: DictConfig) -> None:
     """Refuse a tree of conf/train.yaml with a key or a value that does not fit.
@@ -20,8 +24,9 @@ def check_train(config: DictConfig) -> None:
     Raises:
         ValueError: if a key is unknown or missing, or a value is of another type or out of range.
     """
-    # Where dataset@val is null, an experiment may still set keys of it, e.g. its size.
-    if config.get("val") is not None and not set(config.val) & {"_target_", "name", "root", "images"}:
+    if lacking := [name for name in NEEDED if not _is_chosen(config, name)]:
+        raise ValueError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
+    if not _is_chosen(config, "val"):
         config.val = None
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
@@ -38,6 +43,12 @@ def check_evaluate(config: DictConfig) -> None:
 def check_predict(config: DictConfig) -> None:
     """Refuse a tree of conf/predict.yaml, see `check_train`."""
     _check(config, PredictKeys)
+
+
+def _is_chosen(config: DictConfig, name: str) -> bool:
+    # Where nothing is chosen, an experiment may still have set a key or two, e.g. val.size.
+    node = config.get(name)
+    return not isinstance(node, DictConfig | None) or bool(node and set(node) & CHOSEN)
 
 
 def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
