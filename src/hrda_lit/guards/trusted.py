@@ -91,8 +91,8 @@ def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
         raise fault_at(place, f"the _target_ {shortened(name)} with the _partial_ {shortened(partial)}", origin)
     if "_target_" in node and name not in _trusted() and not _belongs(name, place):
         raise ValueError(
-            f"the config in {origin} would build {shortened(name)} as {'.'.join(place) or 'its root'}, no part "
-            f"of this library that belongs there; {REMEDY[:-1]}, or allow code of your own with {TRUST}=<its name>."
+            f"the config in {origin} would build {shortened(name)} as {'.'.join(place) or 'its root'}, which is no "
+            f"part of this library that belongs there; {REMEDY[:-1]}, or allow your own code by {TRUST}=<its name>."
         )
 
 
