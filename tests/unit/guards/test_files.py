@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically, write_json
 
 
@@ -26,3 +27,15 @@ def test_failed_replacement_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_what_a_run_can_do_without_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    pictures = BestEffort("pictures")
+    for _ in range(2):
+        with pictures.writing():
+            raise OSError(28, "No space left on device", "a.png")
+    assert [record.message for record in caplog.records] == [
+        "pictures cannot be written, the run goes on without: [Errno 28] No space left on device: 'a.png'"
+    ]
+    with pytest.raises(ZeroDivisionError), pictures.writing():
+        _ = 1 / 0
