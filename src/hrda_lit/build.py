@@ -223,7 +223,9 @@ def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
         return instantiate(node, _convert_="all", **kwargs)
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, (ValueError, OSError)):
+        # Our own constructors say which key it is; those of others know no keys.
+        ours = str(node.get("_target_")).startswith("hrda_lit.")
+        if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
             raise cause from None
         reason = " ".join(str(cause or error).split()).rstrip(".")
         raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error

@@ -37,9 +37,10 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
     _try("a training step", size, config, lambda: network.train()(crops, drawn))
     if method.needs_teacher:
         _try("the teacher", size, config, lambda: batch_statistics_mode(network).predict(crops))
-    if inference.window not in ((None, size) if method.needs_teacher else ()):
-        window = torch.zeros(1, 3, *(inference.window or size), device="meta")
-        _try("a validation", inference.window or size, config, lambda: network.eval().predict(window))
+    seen = inference.network_size or size
+    if seen != size or not method.needs_teacher:  # else the teacher has shown it
+        window = torch.zeros(1, 3, *seen, device="meta")
+        _try("a validation", seen, config, lambda: network.eval().predict(window))
 
 
 def _size(config: DictConfig) -> Size:

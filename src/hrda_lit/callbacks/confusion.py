@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hrda_lit.callbacks.media import send_confusion
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.guards.optional import Optional
 from hrda_lit.pictures.layers import pil, png
 from hrda_lit.pictures.matrix import matrix
 
@@ -28,7 +28,7 @@ class ConfusionMatrix(L.Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder, self._optional = Path(folder), Optional("confusion matrices")
+        self.folder, self._best_effort = Path(folder), BestEffort("confusion matrices")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write and send the matrix that the module has just summed over all devices."""
@@ -36,7 +36,7 @@ class ConfusionMatrix(L.Callback):
         if module.counts is None or not trainer.is_global_zero:
             return
         path = self.folder / f"step_{trainer.global_step}"
-        with self._optional.writing():
+        with self._best_effort.writing():
             write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
             write_atomically(path.with_name(f"{path.name}.png"), png(pil(matrix(module.counts, module.classes))))
         send_confusion(trainer, module.counts, module.classes)

@@ -9,8 +9,8 @@ from torch import Tensor
 from hrda_lit.callbacks.media import Sheet, send_sheets
 from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.guards.optional import Optional
 from hrda_lit.guards.ranges import Number
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.pictures.layers import paint, panels, png
@@ -47,7 +47,7 @@ class Pictures(L.Callback):
         require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every
         self._sheets: list[Sheet] = []
-        self._optional = Optional("pictures")
+        self._best_effort = BestEffort("pictures")
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -96,7 +96,7 @@ class Pictures(L.Callback):
         self._sheets = []
 
     def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
-        with self._optional.writing():
+        with self._best_effort.writing():
             write_atomically(self.folder / f"step_{step}" / f"{name}.png", png(panels(titled(sheet, classes))))
 
 

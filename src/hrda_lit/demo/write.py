@@ -39,6 +39,7 @@ def render_demo(root: str | Path, seed: Seed = 0, source: Count = 200, target: C
     Raises:
         ValueError: if a number is below 1.
         FileExistsError: if the folder holds something else.
+        OSError: if a file cannot be written; then none is left.
 
     Folders and encodings are those of GTA and Cityscapes.
     """
@@ -52,8 +53,11 @@ def render_demo(root: str | Path, seed: Seed = 0, source: Count = 200, target: C
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
         fresh = Path(scratch, "demo")
-        _render_all(fresh, seed, counts)
-        (fresh / "demo.json").write_text(json.dumps(wanted, indent=2) + "\n")
+        try:
+            _render_all(fresh, seed, counts)
+            (fresh / "demo.json").write_text(json.dumps(wanted, indent=2) + "\n")
+        except OSError as error:  # pillow does not say which file it was
+            raise OSError(f"no demo can be drawn at {root} ({error.strerror or error}); free space there.") from error
         try:
             os.rename(fresh, root)
         except OSError:  # another process was faster; its pictures are the same if its parameters are

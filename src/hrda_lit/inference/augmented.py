@@ -45,8 +45,12 @@ class Augmented(Inference):
         if average not in AVERAGES:
             raise ValueError(f"inference.average={average!r} is none of {list(AVERAGES)}; choose one.")
         self.base = base if isinstance(base, Inference) else windowed(base, window)
-        self.window = self.base.window
         self.scales, self.flip, self.average = tuple(scales), flip, average
+
+    @property
+    def network_size(self) -> tuple[int, int] | None:
+        """Return that of `base`."""
+        return self.base.network_size
 
     def check(self, network: Segmentor) -> None:
         """Raise a ValueError if `base` cannot apply the network."""

@@ -14,13 +14,7 @@ Predict = Callable[[Tensor], Tensor]
 
 
 class Inference(ABC):
-    """Predict an image of any size.
-
-    Attributes:
-        window: (height, width) in pixels of what the network gets; None where that depends on the image.
-    """
-
-    window: tuple[int, int] | None = None
+    """Predict an image of any size."""
 
     def __call__(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
         """Return the class logits of every pixel."""
@@ -38,6 +32,11 @@ class Inference(ABC):
 
         parts = torch.split(self._apply(network, stacked, image), [*widths.values()], dim=1)
         return dict(zip(widths, parts, strict=True))
+
+    @property
+    def network_size(self) -> tuple[int, int] | None:
+        """Return (height, width) in pixels of what the network gets; None where that depends on the image."""
+        return None
 
     def check(self, network: Segmentor) -> None:  # noqa: B027  a whole image is padded as the network needs it
         """Raise a ValueError if the network cannot be applied this way."""

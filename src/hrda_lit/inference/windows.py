@@ -49,6 +49,11 @@ class Slide(Inference):
                 "inference.window."
             )
 
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """Return the size of a window."""
+        return self.window
+
     def check(self, network: Segmentor) -> None:
         """Raise a ValueError if the network cannot predict the windows."""
         network.check_window("inference.window", self.window)

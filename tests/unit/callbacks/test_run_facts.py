@@ -65,3 +65,9 @@ def test_a_job_of_a_sweep_is_grouped_and_a_single_run_is_not(
     logger = wandb_logger("hrda", str(folder), ["lambda_d=0.1"], str(sweep), mode="offline")
     assert logger._wandb_init["name"] == name
     assert logger._wandb_init.get("group") == group
+
+
+def test_an_online_run_needs_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    with pytest.raises(ValueError, match=r"logger.wandb.mode=online needs a login.*logger.wandb.mode=offline"):
+        wandb_logger("hrda", "run", [], "sweep")

@@ -173,3 +173,13 @@ def test_camera_projects_by_similar_triangles() -> None:
     camera = Camera(focal=500.0, height=1.5, horizon=120.0, centre=256.0, offset=1.0, curve=0.0)
     assert camera.project((1.0, 1.5, 7.0)) == (256.0, 120.0)
     assert camera.project((3.0, 0.0, 10.0)) == (256.0 + 500 * 2 / 10, 120.0 + 500 * 1.5 / 10)
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(OSError, match=r"no demo can be drawn at .*demo \(No space left on device\); free space"):
+        render_demo(tmp_path / "demo", source=1, target=1, val=1)
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from hrda_lit.guards.files import (
     write_atomically,
     write_json,
 )
+from hrda_lit.guards.best_effort import BestEffort
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
@@ -104,3 +105,13 @@ def test_a_broken_record_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.json is cut or no record of this library; delete it"):
         read_record(tmp_path / "a.json")
+def test_what_a_run_can_do_without_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    pictures = BestEffort("pictures")
+    for _ in range(2):
+        with pictures.writing():
+            raise OSError(28, "No space left on device", "a.png")
+    assert [record.message for record in caplog.records] == [
+        "pictures cannot be written, the run goes on without: [Errno 28] No space left on device: 'a.png'"
+    ]
+    with pytest.raises(ZeroDivisionError), pictures.writing():
+        _ = 1 / 0

@@ -77,3 +77,21 @@ def test_views_agree_with_the_prediction(multires: Builder, inference: Whole | S
 def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Slide((8, 8), **options)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "sentence"),
+    [
+        ((60, 64), None, r"inference.window of \(60, 64\) is not a multiple of 8 pixels, as this network needs"),
+        ((64, 64), (32, 72), r"inference.stride of \(32, 72\) leaves gaps between windows of \(64, 64\)"),
+    ],
+)
+def test_windows_that_fit_neither_network_nor_image(
+    multires: Builder, window: tuple[int, int], stride: tuple[int, int] | None, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Slide(window, stride).check(multires())
+
+
+def test_a_single_scale_network_takes_any_window(single: SingleScaleSegmentor) -> None:
+    Slide((61, 63)).check(single)

@@ -105,7 +105,11 @@ def test_other_scales(multires: Builder, s_T: float, size: int, detail: int) -> 
         ({"lambda_d": -0.1}, r"lambda_d must lie in \[0, 1\], got -0.1; correct lambda_d"),
         ({"lambda_d": 1.1}, r"lambda_d must lie in \[0, 1\], got 1.1"),
         ({"s_T": 0.5}, r"s_T must be at least 1, got 0.5; correct s_T"),
-        ({"detail": (32, 36)}, r"detail crop of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
+        ({"detail": (32, 36)}, r"network.detail .*of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
+        (
+            {"detail": (36, 36), "s_T": 1},
+            r"of \(36, 36\) gives windows .* off the grid of 4 pixels; choose a multiple",
+        ),
     ],
 )
 def test_out_of_range_arguments(multires: Builder, options: dict[str, object], sentence: str) -> None:

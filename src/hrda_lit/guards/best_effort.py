@@ -7,7 +7,7 @@ from collections.abc import Iterator
 log = logging.getLogger(__name__)
 
 
-class Optional:
+class BestEffort:
     """Warn once where files of one kind cannot be written, and go on.
 
     Args:
