@@ -68,6 +68,7 @@ class MaskedConsistency:
         image, label, weight = (
             torch.cat([ours[:count], theirs[:rest]]) for ours, theirs in zip(source, target, strict=True)
         )
+        # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
         if self.augment and augmentation is not None:
             image = augmentation(image, generator)
         size = (image.shape[-2], image.shape[-1])
