@@ -116,7 +116,7 @@ class BadSteps(L.Callback):
         if self.in_a_row >= self.limit or hopeless:
             which = f"step {step - 1}" if self.in_a_row == 1 else f"steps {step - self.in_a_row} to {step - 1}"
             raise FloatingPointError(
-                f"the loss or gradient of {which} was NaN or infinite, and was skipped; lower optim.lr, set "
+                f"the loss or gradient of {which} was NaN or infinite; lower optim.lr, set "
                 "optim.clip or use trainer.precision=32-true, and start again, or from the last checkpoint."
             )
 

@@ -58,7 +58,8 @@ def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) ->
     Returns:
         True if at least two classes occur and the largest is below the bound.
 
-    DAFormer, official code: cat_max_ratio 0.75.
+    DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here: a crop
+    of a single class is never varied.
     """
     counts = torch.bincount(label.flatten(), minlength=256).float()
     counts[ignore] = 0

@@ -23,7 +23,7 @@ class Whole(Inference):
 class Slide(Inference):
     """Average the logits of overlapping windows, as HRDA is evaluated.
 
-    An image smaller than a window is padded with the mean colour.
+    An image smaller than a window is padded with the mean colour (docs/official.md 23).
 
     Args:
         window: (height, width) in pixels.

@@ -67,6 +67,7 @@ class MaskedConsistency:
             augmentation: jitter and blur, or None.
             generator: source of randomness (CPU).
         """
+        # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
         own = augmentation.draw(shape[0], generator) if self.augment and augmentation is not None else None
         blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.shrink), generator)
         return MaskDraws(blocks, own)

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from hrda_lit import optim
@@ -87,6 +88,18 @@ def test_a_gradient_or_a_loss_alone_can_be_bad(make_module: Make, fit: Fit, wher
     trainer = fit(module, 3, states)
     assert equal(states.student[1], states.student[2])
     assert guard(trainer).skipped == 1
+
+
+def test_with_a_loss_scaler_both_leave_out_the_same_steps(make_module: Make, fit: Fit) -> None:
+    # The first step overflows in half precision, and the next ones do not.
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60, backoff_factor=2.0**-50)
+    module, states = make_module(), States()
+    trainer = fit(module, 3, states, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    assert scaler.get_scale() == 2.0**10
+    assert guard(trainer).skipped == 1
+    assert equal(states.student[0], states.student[1])
+    assert not equal(states.student[1], states.student[2])
+    assert all(value.isfinite().all() for value in module.state_dict().values())
 
 
 def test_good_steps_are_as_they_were(make_module: Make, fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,37 @@ def test_ranks_share_validation_without_doubles(make_data: Make) -> None:
     assert sorted(seen) == list(range(6))
 
 
+def test_a_rank_without_images_validates_one_that_does_not_count(make_data: Make) -> None:
+    data = make_data()
+    data.setup("validate")
+    items = []
+    for rank in range(9):
+        data.trainer = type("Rank", (), {"global_rank": rank, "world_size": 9})()
+        items += list(data.val_dataloader())
+    assert [int(item["index"]) for item in items] == [*range(6), -1, -1, -1]
+    assert all((item["label"] == data.source.classes.ignore).all() for item in items[6:])
+    assert all((item["label"] != data.source.classes.ignore).any() for item in items[:6])
+
+
+def test_files_of_a_batch_have_names(make_data: Make) -> None:
+    data = make_data()
+    _, module = fit(data, 1)
+    for domain, draws in (("source", data._source_draws), ("target", data._target_draws)):
+        for row, file in enumerate(module.batches[0][domain]["file"].tolist()):
+            assert data.file_name(domain, file) == str(draws.samples[file].image)
+            assert Path(data.file_name(domain, file)).is_file()
+            assert row < 2
+
+
+def test_unseen_crops_are_the_same_every_time_and_no_steps(make_data: Make) -> None:
+    data = make_data()
+    data.setup("fit")
+    first, again, other = data.unseen_target_crop(0), data.unseen_target_crop(0), data.unseen_target_crop(1)
+    assert torch.equal(first["image"], again["image"])
+    assert not torch.equal(first["image"], other["image"])
+    assert not any(torch.equal(first["image"], data._target_draws[draw]["image"]) for draw in range(8))
+
+
 def test_class_probabilities_by_name(make_data: Make) -> None:
     data = make_data()
     assert data.class_probabilities is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import (
     link_atomically,
     read_json,
@@ -16,7 +17,6 @@ from hrda_lit.guards.files import (
     write_atomically,
     write_json,
 )
-from hrda_lit.guards.best_effort import BestEffort
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
@@ -105,6 +105,8 @@ def test_a_broken_record_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.json is cut or no record of this library; delete it"):
         read_record(tmp_path / "a.json")
+
+
 def test_what_a_run_can_do_without_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     pictures = BestEffort("pictures")
     for _ in range(2):
