@@ -58,7 +58,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
 
 
 def _target(config: DictConfig) -> FolderDataset:
-    if not _is_chosen(config, "target"):
+    if config.get("target") is None:
         raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
 

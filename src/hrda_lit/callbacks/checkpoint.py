@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import lightning as L
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from hrda_lit.callbacks.loggers import KEPT, kept_of
 from hrda_lit.callbacks.resumed import SCORES, adapt, scores_of
 from hrda_lit.guards.files import link_atomically
+from hrda_lit.guards.ranges import Count, Positive
 from hrda_lit.guards.signals import Stopped, watch
 from hrda_lit.ops.checks import require_at_least
 
@@ -44,10 +45,10 @@ class Checkpoint(L.Callback):
     def __init__(
         self,
         folder: str,
-        every: int,
+        every: Count,
         best: str | None = "val/miou",
-        mode: str = "max",
-        every_minutes: float | None = None,
+        mode: Literal["max", "min"] = "max",
+        every_minutes: Positive | None = None,
     ) -> None:
         require_at_least("callbacks.checkpoint.every", every, 1)
         if mode not in ("max", "min"):

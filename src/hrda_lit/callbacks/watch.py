@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hrda_lit.callbacks.monitor import relative_distance
+from hrda_lit.guards.ranges import Count, NotNegative, Share
 from hrda_lit.ops.checks import require_at_least
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class Watch(L.Callback):
         ValueError: if a number is out of range.
     """
 
-    def __init__(self, learned: float = 0.05, validations: int = 3, stuck: int = 20, departed: float = 0.5) -> None:
+    def __init__(
+        self, learned: Share = 0.05, validations: Count = 3, stuck: Count = 20, departed: NotNegative = 0.5
+    ) -> None:
         for name, value, least in (
             ("learned", learned, 0),
             ("validations", validations, 1),

@@ -198,8 +198,9 @@ def _expected(config: DictConfig) -> State:
     """Return the official names and shapes of the network, without its memory."""
     dry = config.copy()
     dry.network.backbone.weights = None
+    classes = build_dataset(dry.source, "source").classes
     with torch.device("meta"):
-        network = build_network(dry, build_dataset(dry.source, "source").classes)
+        network = build_network(dry, classes)
     return to_official(network.state_dict(), multires="attention" in config.network)
 
 

@@ -26,8 +26,9 @@ def check_train(config: DictConfig) -> None:
     """
     if lacking := [name for name in NEEDED if not _is_chosen(config, name)]:
         raise ValueError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
-    if not _is_chosen(config, "val"):
-        config.val = None
+    for name in ("target", "val"):
+        if not _is_chosen(config, name):
+            config[name] = None
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
     if (before := plain.get("ckpt_path")) is not None:

@@ -43,6 +43,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a data set of few files"),
     "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; leave it out"),
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
+    "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
     "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
     "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard or wandb"),
 }

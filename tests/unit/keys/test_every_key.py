@@ -38,22 +38,24 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
-     r"|.*(size|id_map|split_file)|ckpt_path|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
+     r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
-     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\..*|val|method\.augmentation"
+     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|.*(flip|augment|overlap|class_wise|benchmark|enable_model_summary|save_last))", {"true"}, "a switch"),
+    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark|enable_model_summary))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|rare_class\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
-     r"|progress\.refresh_rate)|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
+     r"|progress\.refresh_rate|watch\.\w+)|look\.\w+|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.head\.dilations"
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
-    (r"callbacks\.checkpoint\..*|logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
+    (r"callbacks\.checkpoint\.every_minutes", {"2.5", "huge"}, "a time"),
+    (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
+    (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
     (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
      "the encoder's own; building it without memory tells"),
     (r"logger\.wandb\.(project|group)", {"null", "[]", "[1,2]", "-1", "0", "huge", "2.5", "true", "{a: 1}"},
@@ -146,7 +148,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
         ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),
         ("+temperture=1", "temperture is no key that exists; the config may have"),
-        ("~optim", "the config lacks optim, which must be set; do not delete it."),
+        ("~optim", "the config has no optim; choose one, or leave optim=null out."),
         ("~network.head", "network lacks head, which must be set; do not delete it."),
         ("optim._target_=nowhere.Thing", "optim._target_='nowhere.Thing' names nothing"),
         ("method.masked={block: 8}", "method.masked must be a group of keys with a _target_ or null"),
