@@ -43,11 +43,13 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark|enable_model_summary))", {"true"}, "a switch"),
+    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
+     r"|enable_model_summary))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|rare_class\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
-     r"|progress\.refresh_rate|watch\.\w+)|look\.\w+|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
+     r"|progress\.refresh_rate|watch\.\w+)|look\.\w+"
+     r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.head\.dilations"
