@@ -20,6 +20,7 @@ from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.finite import soundness, statistics
+from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly
@@ -175,6 +176,10 @@ class UDAModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config beside the weights."""
         checkpoint[CONFIG_KEY] = self.config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of another network in one sentence, before Lightning lists them in many."""
+        check_keys(self.state_dict(), checkpoint["state_dict"], "the checkpoint does not fit this network")
 
     def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:
         # With several devices, gradients are exchanged once, by the last backward of a step.

@@ -38,7 +38,7 @@ def train(config: DictConfig) -> float:
 
     from hrda_lit.guards.claims import claimed, wanted
 
-    with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(str(config.resume))):
+    with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(config.resume)):
         try:
             return _train(config)
         except Exception as error:

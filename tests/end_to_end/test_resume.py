@@ -141,6 +141,22 @@ def test_what_cannot_be_applied_is_refused(override: str, told: str, run: Path, 
     assert before == ((run / "checkpoints" / "last.ckpt").read_bytes(), (run / "metrics.csv").read_bytes())
 
 
+@pytest.mark.parametrize("strange", ["weights", "optimizer_states", "loops", "lr_schedulers", "networks"])
+def test_a_checkpoint_of_something_else_is_one_sentence(strange: str, run: Path, demo_root: Path) -> None:
+    saved = content(run)
+    if strange == "weights":
+        saved["state_dict"].popitem()
+    elif strange == "networks":
+        saved = {key: saved[key] for key in ("state_dict", CONFIG_KEY)}
+    else:
+        saved[strange] = type(saved[strange])()
+    path = run / "checkpoints" / "strange.ckpt"
+    torch.save(saved, path)
+    with pytest.raises(ValueError, match=r"does not fit|does not hold|no training to go on with") as caught:
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, f"resume={path}"))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("before", ["validation", "table"])
 def test_a_run_that_was_killed_at_its_very_end_is_scored(
     before: str, whole: Path, tmp_path: Path, demo_root: Path

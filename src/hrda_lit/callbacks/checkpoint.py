@@ -103,7 +103,7 @@ class Checkpoint(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last step."""
         self._save(trainer)
-        watch.can_wait = False
+        watch.can_wait, watch.told = False, f"after its last step, saved in {self.folder / 'last.ckpt'}"
         if self.best is not None and self.best_value is None and trainer.is_global_zero:
             L.pytorch.utilities.rank_zero_warn(
                 f"no best.ckpt: {self.best} was not logged, choose one of {sorted(trainer.callback_metrics)} as best."

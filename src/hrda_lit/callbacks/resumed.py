@@ -24,7 +24,20 @@ def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -
         checkpoint: what was read.
         trainer: of the run that goes on.
         module: of the run that goes on; gets the scores of the last validation.
+
+    Raises:
+        ValueError: if it does not hold the state of such a run.
     """
+    try:
+        _adapt(checkpoint, trainer, module)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"the checkpoint does not hold the state of such a training ({type(error).__name__}: {error}); go on from "
+            "one that `hrda_lit.train` wrote."
+        ) from error
+
+
+def _adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
     scores = checkpoint.get(SCORES, {})
     step, interval = checkpoint["global_step"], trainer.val_check_interval
     due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))

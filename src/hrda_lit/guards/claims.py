@@ -13,8 +13,9 @@ _RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 _held: dict[Path, int] = {}  # the lock files that this process keeps open
 
 
-def wanted(resume: str) -> str:
-    """Turn "never" into "auto" for a job that Slurm has put into its queue again."""
+def wanted(given: object) -> str:
+    """Turn "never" (or nothing) into "auto" for a job that Slurm has put into its queue again."""
+    resume = NEVER if given is None else str(given)
     again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
     return AUTO if resume == NEVER and again else resume
 

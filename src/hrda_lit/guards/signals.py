@@ -10,6 +10,8 @@ from types import FrameType
 # What Slurm sends before it takes a job's machine away, where it was asked to: sbatch --signal=USR1@120.
 REQUEUE = getattr(signal, "SIGUSR1", None)
 
+BEFORE = "before its first step"
+
 
 class Stopped(BaseException):
     """A signal ended the run; no Exception, so that nothing takes it for a failure.
@@ -19,7 +21,7 @@ class Stopped(BaseException):
         told: what the run had reached, as a part of a sentence.
     """
 
-    def __init__(self, signum: int, told: str = "before its first step") -> None:
+    def __init__(self, signum: int, told: str = BEFORE) -> None:
         super().__init__(signum, told)
         self.signum, self.told = signum, told
 
@@ -37,12 +39,13 @@ class Watch:
 
     Attributes:
         received: the first signal, or None.
+        told: how far the run is, as a part of a sentence.
         can_wait: whether someone looks at `received` between steps; else a signal raises `Stopped` where it comes in.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.can_wait = False
+        self.can_wait, self.told = False, BEFORE
         self._active = False
         self._process = os.getpid()
 
@@ -52,7 +55,8 @@ class Watch:
         if self._active or threading.current_thread() is not threading.main_thread():
             yield
             return
-        self._active, self.received, self.can_wait, self._process = True, None, False, os.getpid()
+        self._active, self._process = True, os.getpid()
+        self.received, self.can_wait, self.told = None, False, BEFORE
         before = {signum: signal.getsignal(signum) for signum in _wanted()}
         for signum in before:
             signal.signal(signum, self._receive)
@@ -70,7 +74,7 @@ class Watch:
             os._exit(128 + signum)
         self.received = signum
         if not self.can_wait:
-            raise Stopped(signum)
+            raise Stopped(signum, self.told)
         os.write(2, b"\nthe run stops after this step; a second signal stops it at once\n")
 
 

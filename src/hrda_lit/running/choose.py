@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.guards import claims
-from hrda_lit.guards.claims import AUTO, NEVER
+from hrda_lit.guards.claims import AUTO
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run tells those that it starts
 
@@ -45,7 +45,7 @@ def choose(config: DictConfig) -> Path:
         ValueError: if a folder that was asked for is another run's.
     """
     given = Path(config.hydra.run.dir)
-    resume = claims.wanted(str(config.get("resume", NEVER)))
+    resume = claims.wanted(config.get("resume"))
     if not claims.is_timed(str(OmegaConf.to_container(config.hydra.run, resolve=False))):
         claims.take(given, resume)
         return given

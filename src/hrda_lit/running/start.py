@@ -52,7 +52,7 @@ def begin(config: DictConfig) -> Start | None:
         ValueError: if it is damaged, holds no training, or does not go together with the config.
     """
     run_dir = Path(config.run_dir)
-    start = find(wanted(str(config.resume)), run_dir)
+    start = find(wanted(config.resume), run_dir)
     if start is not None:
         now: Any = OmegaConf.to_container(config, resolve=True)
         changed = differences(start.config, now)

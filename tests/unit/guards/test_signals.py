@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.guards.signals import Stopped, leave_to_the_parent, watch
+from hrda_lit.guards.signals import Stopped, watch
 
 TWICE = """
 import os, signal
@@ -18,6 +18,27 @@ with watch.obeyed():
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     print("not reached")
+"""
+
+DEAF = """
+import os, signal, sys
+from hrda_lit.guards.signals import leave_to_the_parent
+leave_to_the_parent()
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(5)
+"""
+BORN_DEAF = """
+import os, signal
+from hrda_lit.guards.signals import held_back
+with held_back():
+    if (child := os.fork()) == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("the child is well", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+os.kill(os.getpid(), signal.SIGTERM)
+print("not reached")
 """
 
 
@@ -63,10 +84,10 @@ def test_a_handler_of_something_else_is_left_alone(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_loader_ignores_what_is_sent_to_the_group() -> None:
-    if process := os.fork():
-        os.kill(process, signal.SIGINT)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 5
-        return
-    leave_to_the_parent()
-    os.kill(os.getpid(), signal.SIGTERM)
-    os._exit(5)
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+
+
+def test_a_process_that_is_started_while_signals_are_held_back_never_gets_them() -> None:
+    done = subprocess.run([sys.executable, "-c", BORN_DEAF], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "the child is well\n")
