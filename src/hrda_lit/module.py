@@ -19,8 +19,8 @@ from hrda_lit.inference.base import Inference
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.networks.weights import check_keys
+from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly

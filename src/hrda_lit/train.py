@@ -83,7 +83,7 @@ def _train(config: DictConfig) -> float:
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     with together():
         trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
-    if module.scored != trainer.global_step:  # stopped amid its last validation before
+    if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
         trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
 

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from hrda_lit.callbacks.bad_steps import in_doubt
 from hrda_lit.callbacks.loggers import KEPT, kept_of
 from hrda_lit.callbacks.resumed import SCORES, adapt, scores_of
 from hrda_lit.guards.files import link_atomically
@@ -138,6 +139,9 @@ class Checkpoint(L.Callback):
     def _save(self, trainer: L.Trainer) -> None:
         if self._saved == (now := _reached(trainer)):
             return
+        # A step that failed may have failed with these weights; what was saved before it leads here again.
+        if in_doubt(trainer) and trainer.global_step < trainer.max_steps:
+            return
         last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
         value = self._number(trainer)
         if trainer.strategy.broadcast(value is not None and self._is_better(value)):
@@ -166,7 +170,7 @@ class Checkpoint(L.Callback):
         return bool(trainer.strategy.reduce_boolean_decision(time.monotonic() - self._since > self.seconds, all=False))
 
     def _stop(self, trainer: L.Trainer) -> None:
-        step, path = trainer.global_step, self.folder / "last.ckpt"
+        step, path = self._saved[0] if self._saved else 0, self.folder / "last.ckpt"
         told = f"after step {step}, saved in {path}" if path.is_file() else "before its first step"
         raise Stopped(watch.received or signal.SIGTERM, told)
 
