@@ -14,11 +14,14 @@ from hrda_lit.data.pixels import Channel, KindError, Pixels, class_ids, refuse_l
 # Pillow, because torchvision's decoder garbles palettes of fewer than 8 bits, crashes the process on damaged
 # PNGs and is deprecated since torchvision 0.29.
 
+# Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+
 Made = TypeVar("Made")
 
 
 def read_pixels(path: Path) -> Pixels:
-    """Read an image of any format Pillow knows as upright RGB.
+    """Read an image of any of `FORMATS` as upright RGB.
 
     Args:
         path: of the file; see `pixels.rgb`.
@@ -30,7 +33,7 @@ def read_pixels(path: Path) -> Pixels:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or no image.
     """
-    return opened(path, rgb)
+    return decoded(path, rgb)
 
 
 def read_image(path: Path) -> UInt8[Tensor, "3 H W"]:
@@ -58,7 +61,7 @@ def read_label(path: Path, channel: Channel = "index") -> UInt8[Tensor, "H W"]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or of another kind than `channel` says.
     """
-    return torch.from_numpy(opened(path, lambda file: class_ids(file, channel)))
+    return torch.from_numpy(decoded(path, lambda file: class_ids(file, channel)))
 
 
 def read_label_colours(path: Path) -> Pixels:
@@ -73,7 +76,18 @@ def read_label_colours(path: Path) -> Pixels:
         refuse_lossy(file)
         return rgb(file)
 
-    return opened(path, colours)
+    return decoded(path, colours)
+
+
+def decoded(path: Path, read: Callable[[ImageFile.ImageFile], Made]) -> Made:
+    """Read something of an image file of which every byte counts, see `opened`."""
+    opened(path, _compare_checksums)
+    return opened(path, read)
+
+
+def _compare_checksums(file: ImageFile.ImageFile) -> None:
+    if file.format == "PNG":
+        file.verify()  # decoding does not look at those of the pixels
 
 
 def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made]) -> Made:
@@ -93,7 +107,7 @@ def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made]) -> Made:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the data set's rules.")
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             return read(file)
     except KindError as error:
         raise ValueError(f"{path} {error}.") from error

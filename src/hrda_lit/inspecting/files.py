@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import ImageFile
 
-from hrda_lit.data.images import opened
+from hrda_lit.data.images import decoded, opened
 from hrda_lit.data.pixels import upright_size
 
 _PNG_END = b"IEND\xaeB\x60\x82"  # the last chunk's name and checksum
@@ -46,7 +46,7 @@ def _looked_at(path: Path, decode: bool) -> Header:
         return Header(*upright_size(file), file.mode)
 
     try:
-        return opened(path, look)
+        return (decoded if decode else opened)(path, look)
     except (ValueError, OSError) as error:
         return Header(0, 0, "", str(error))
 
