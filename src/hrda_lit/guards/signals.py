@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,10 +61,11 @@ class Watch:
         before = {signum: signal.getsignal(signum) for signum in _wanted()}
         for signum in before:
             signal.signal(signum, self._receive)
+        unraisable, sys.unraisablehook = sys.unraisablehook, self._send_again
         try:
             yield
         finally:
-            self._active = False
+            self._active, sys.unraisablehook = False, unraisable
             for signum, handler in before.items():
                 signal.signal(signum, handler)
 
@@ -76,6 +78,14 @@ class Watch:
         if not self.can_wait:
             raise Stopped(signum, self.told)
         os.write(2, b"\nthe run stops after this step; a second signal stops it at once\n")
+
+    def _send_again(self, swallowed: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(swallowed.exc_value, Stopped):
+            sys.__unraisablehook__(swallowed)
+            return
+        # The signal came while Python was in a __del__ or the like, out of which nothing can be raised.
+        self.received, signum = None, swallowed.exc_value.signum
+        threading.Timer(0.01, os.kill, (os.getpid(), signum)).start()
 
 
 watch = Watch()

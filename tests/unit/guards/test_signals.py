@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_signal_waits_where_someone_looks() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert watch.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_comes_amid_a_finaliser_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def run() -> None:
+        with watch.obeyed():
+            thing = Finalised()
+            del thing
+            time.sleep(20)
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        run()
+    assert "ignored" not in capfd.readouterr().err
 
 
 def test_the_second_signal_stops_at_once(tmp_path: Path) -> None:
