@@ -126,7 +126,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
         (["submission=acdc"], "give either input=.* or submission="),
         (["input=/nowhere"], "no image at input=/nowhere"),
         (["input=null", "submission=acdc", "data_root=/nowhere"], r"/nowhere/acdc is no folder, .*get rgb_anon"),
-        (["input=null", "submission=acdc", "+submission.counts=3"], "submission does not fit: .*counts"),
+        (
+            ["input=null", "submission=acdc", "+submission.counts=3"],
+            "submission.counts is no key that exists; submission.count may be meant",
+        ),
         (["save=[labels]"], "correct save"),
         (["save=[]"], "correct save"),
         (["ids=names"], "ids='names' is none of"),

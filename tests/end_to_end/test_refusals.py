@@ -26,7 +26,7 @@ from .compose import compose, smoke
         ("data.crop=[130,128]", r"\(65, 64\) is not a multiple of|\(130, 128\) is not a multiple of"),
         ("s_T=3", r"divided by s_T = 3 gives \(42.6667, 42.6667\)"),
         ("network.detail=[256,256]", "does not fit into a context crop"),
-        ("data.cat_max_ratio=0", "data.cat_max_ratio must be a number in \(0, 1\], got 0"),
+        ("data.cat_max_ratio=0", r"data.cat_max_ratio must be a number in \(0, 1\], got 0"),
         ("optim.lr=0", "optim.lr must be a number above 0, got 0"),
         ("evaluate=both", "evaluate must be student or teacher, got 'both'"),
         ("inference.batch=0", "inference.batch must be a whole number in"),

@@ -37,7 +37,7 @@ def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, dem
 
     assert done.returncode == 1, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: failed 2 of 4 jobs (0, 1) for the reasons above;")
-    assert "job 0 (lambda_d=2 tau=0.9) failed: lambda_d must lie in [0, 1], got 2" in done.stdout
+    assert "job 0 (lambda_d=2 tau=0.9) failed: lambda_d must be a number in [0, 1], got 2" in done.stdout
     rows = rows_of(folder)
     assert sorted(row["job"] for row in rows[:2]) == ["2", "3"]
     assert [row["state"] for row in rows] == ["done", "done", "failed", "failed"]

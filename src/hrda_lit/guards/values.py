@@ -1,22 +1,19 @@
 """The one place that checks what a config's keys hold, against the annotations of what they are given to."""
 
 import difflib
-import functools
 import inspect
 import math
-import pkgutil
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeGuard, Union
 
+from hrda_lit.guards.constructors import Hints, Names, hints_of, located, names_of, required_of
 from hrda_lit.guards.describe import describe, shown
 from hrda_lit.guards.ranges import KeysOf, Length, Range, Without
 
 MISSING = "???"  # OmegaConf's mark of a key that the user must set; others ask for it
-Hints = Mapping[str, Any]
-Names = frozenset[str] | None
 Notes = tuple[Any, ...]
 
 
@@ -78,8 +75,8 @@ class _Checker:
         elif typing.get_origin(base) in (Union, types.UnionType):
             self._one_of(value, base, key)
         elif isinstance(value, Mapping) and (wanted := _keys_of(notes)) and "_target_" not in value:
-            names = None if wanted.others else _names(wanted.of, notes)
-            self.keys(value, _hints(wanted.of), key, names, _required(wanted.of))
+            names = None if wanted.others else names_of(wanted.of, _given(notes))
+            self.keys(value, hints_of(wanted.of), key, names, required_of(wanted.of))
         elif _is_plain(base):
             if not _fits(value, base, notes):
                 raise _refusal(value, hint, key)
@@ -125,14 +122,14 @@ class _Checker:
 
     def _part(self, value: Mapping[Any, Any], key: str, notes: Notes = ()) -> None:
         target = value["_target_"]
-        made = _located(target)
+        made = located(target)
         if made is None:
             raise WrongValueError(
                 _join(key, "_target_"), f"{key}._target_={shown(target)} names nothing that is there; correct it."
             )
         better = self._more.get(str(target))
-        hints = {**_hints(made), **(_hints(better) if better else {})}
-        self.keys(value, hints, key, _names(made, notes), frozenset())
+        hints = {**hints_of(made), **(hints_of(better) if better else {})}
+        self.keys(value, hints, key, names_of(made, _given(notes)), frozenset())
 
     def _list(self, value: Sequence[Any], base: Any, hint: Any, key: str, notes: Notes) -> None:
         if any(isinstance(note, Length) and not note.holds(value) for note in notes):
@@ -212,41 +209,12 @@ def _is_sequence(base: Any) -> bool:
     return inspect.isclass(origin) and issubclass(origin, Sequence | frozenset | set) and not issubclass(origin, str)
 
 
+def _given(notes: Notes) -> frozenset[str]:
+    return frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
+
+
 def _keys_of(notes: Notes) -> KeysOf | None:
     return next((note for note in notes if isinstance(note, KeysOf)), None)
-
-
-@functools.cache
-def _hints(made: Any) -> Hints:
-    asked = made.__init__ if inspect.isclass(made) and not typing.is_typeddict(made) else made
-    try:
-        hints = typing.get_type_hints(asked, include_extras=True)
-    except (NameError, TypeError):  # annotations of others that cannot be looked up here
-        return {}
-    return {name: hint for name, hint in hints.items() if name != "return"}
-
-
-def _names(made: Any, notes: Notes) -> Names:
-    given = frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
-    if typing.is_typeddict(made):
-        return frozenset(_hints(made)) - given
-    try:
-        parameters = inspect.signature(made).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return None if open_ended else frozenset(p.name for p in parameters) - given
-
-
-def _required(wanted: Any) -> frozenset[str]:
-    return frozenset(wanted.__required_keys__) if typing.is_typeddict(wanted) else frozenset()
-
-
-def _located(target: Any) -> Any:
-    try:
-        return pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError, TypeError):
-        return None
 
 
 def _refusal(value: Any, hint: Any, key: str) -> WrongValueError:
