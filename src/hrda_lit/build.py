@@ -109,15 +109,15 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
     method: Method = _make(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
         raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
-    if method.needs_imagenet and config.network.backbone.weights is None:
-        raise ConfigError(
-            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
-            "network.backbone.weights is null; give weights, or set lambda_fd=0."
-        )
     if method.needs_imagenet and not classes.things:
         raise ConfigError(
             f"lambda_fd={config.lambda_fd} acts where things are, but classes.things of the source is empty; name "
             "some, or set lambda_fd=0."
+        )
+    if method.needs_imagenet and config.network.backbone.weights is None:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
+            "network.backbone.weights is null; give weights, or set lambda_fd=0."
         )
     return method
 

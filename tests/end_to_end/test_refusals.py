@@ -56,9 +56,9 @@ from .compose import compose, smoke
         ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_='nowhere.Logger' names"),
         ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
         ("ckpt_path=/nowhere.ckpt", "write resume=/nowhere.ckpt"),
-        ("callbacks.checkpoint.mode=best", "mode='best', need max or min"),
-        ("callbacks.checkpoint.every=0", "callbacks.checkpoint.every must be at least 1"),
-        ("callbacks.checkpoint.every_minutes=0", "need a time above 0"),
+        ("callbacks.checkpoint.mode=best", "callbacks.checkpoint.mode must be max or min, got 'best'"),
+        ("callbacks.checkpoint.every=0", r"callbacks.checkpoint.every must be a whole number in \[1, "),
+        ("callbacks.checkpoint.every_minutes=0", "callbacks.checkpoint.every_minutes must be a number above 0 or null"),
     ],
 )
 def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:

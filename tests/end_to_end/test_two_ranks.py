@@ -51,7 +51,8 @@ def gradients_of_one_process(data: Path, run: Path) -> dict[str, torch.Tensor]:
         batch = {name: default_collate([some[index] for index in indices]) for name, some in draws.items()}  # type: ignore[index]
         where = (config.seed, "step", 0, rank)
         torch.manual_seed(fold(*where, "dropout"))
-        for done in module.method.passes(batch, networks, generator(*where)):
+        drawn = module.method.draw(module.student, batch["source"]["image"].shape, generator(*where))
+        for done in module.method.passes(batch, networks, drawn):
             (done.loss / 2).backward()
     return {name: p.grad for name, p in module.student.named_parameters() if p.grad is not None}
 

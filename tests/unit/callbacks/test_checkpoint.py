@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ class Saves:
     """As much of a Trainer as the callback needs; files hold the step."""
 
     max_steps, world_size, is_global_zero, sanity_checking = 100, 1, True, False
+    callbacks: tuple[L.Callback, ...] = ()
     val_check_batch: float = 10
 
     def __init__(self) -> None:
