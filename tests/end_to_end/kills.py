@@ -48,6 +48,7 @@ def start(folder: Path, demo: Path, experiment: str, precision: str, workers: in
     code = 1
     try:
         os.setsid()  # a group of its own, as a shell gives to a command
+        torch.set_num_threads(1)  # makes torch's pool anew here, which threads of a forked process cannot do at once
         log = os.open(folder.with_suffix(".log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)

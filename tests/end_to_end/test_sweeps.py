@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-SMOKE = "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures.count=0"
+SMOKE = (
+    "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures.count=0 "
+    "source.size=[128,256] target.size=[128,256] val.size=[128,256] inference=whole callbacks.confusion=null"
+)
 
 
 def sweep(folder: Path, demo_root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +94,7 @@ def test_an_error_of_ours_is_a_failed_job_with_its_traceback_on_file(
 
 def test_a_search_can_be_continued(tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "sweep"
-    asked = ("hydra/sweeper=search", "hydra.sweeper.n_trials=3", "lambda_d=interval(0,1.8)")
+    asked = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "lambda_d=interval(0,1.8)")
     first = sweep(folder, demo_root, *asked)
     assert first.returncode == 1, first.stderr
     states = [row["state"] for row in rows_of(folder)]
