@@ -12,6 +12,8 @@ from hrda_lit.predicting.predictor import Predictor
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 TITLE = 16  # pixels above each picture
 
 

@@ -10,6 +10,8 @@ from hrda_lit.predicting.predictor import Predictor
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:

@@ -12,6 +12,8 @@ from hrda_lit.data.draws import TargetDraws
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 BATCHES = 3
 
 

@@ -29,6 +29,8 @@ from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
 
+pytestmark = pytest.mark.slow
+
 SIDE = 128
 
 
