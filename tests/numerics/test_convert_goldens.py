@@ -11,6 +11,8 @@ from torch import Tensor
 from hrda_lit.checkpoints import load_trained
 from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours
 
+pytestmark = pytest.mark.slow
+
 FIVE = ("dataset@source=folder", "source.root=.", "source.classes={names:[a,b,c,d,e]}")
 
 

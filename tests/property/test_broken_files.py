@@ -17,6 +17,8 @@ from hrda_lit.data.split_lists import read_lines
 from hrda_lit.guards.files import read_json
 from hrda_lit.sweeps.jobs import Job, read
 
+pytestmark = pytest.mark.slow
+
 FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, 5, (24, 33), dtype=np.uint8)

@@ -18,6 +18,8 @@ from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights,
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.weights import read_plain, read_state_dict
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"name": "x", "list": [1, 2.5, None, True], "deeper": {"key": "value"}}
 STATE = {"student.a": torch.arange(35.0).view(7, 5) + 0.1, "student.b": torch.arange(9), "student.c": torch.ones(300)}
 

@@ -13,6 +13,8 @@ from hrda_lit.inference.base import Inference
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 
+pytestmark = pytest.mark.slow
+
 Builder = Callable[..., MultiResSegmentor]
 WINDOW = (64, 64)
 

@@ -15,6 +15,8 @@ from hrda_lit.keys.check import check_evaluate, check_predict, check_train
 from hrda_lit.keys.trainer import refuse_useless
 from hrda_lit.keys.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["run_dir=run", "cache_dir=cache"]
 TREES = {
     "hrda": ("train", TRAIN),
