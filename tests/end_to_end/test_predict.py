@@ -1,8 +1,9 @@
 """The command as a user runs it: outputs, resuming, refusals, exit codes, archives."""
 
 import json
+import os
+import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -16,9 +17,8 @@ from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.predict import Predictor, predict
 from hrda_lit.predicting import predictor
 from hrda_lit.predicting.output import KINDS, Tally
+from tests import commands
 from tests.trained import write_checkpoint
-
-COMMAND = [sys.executable, "-m", "hrda_lit.predict"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def run(*overrides: str) -> Tally:
 
 
 def call(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *overrides], cwd=folder, capture_output=True, text=True, check=False)
+    return commands.run("hrda_lit.predict", *overrides, cwd=folder)
 
 
 def files(folder: Path) -> list[str]:
@@ -98,10 +98,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     for index in range(20):
         Image.open(photos / "a.png").save(photos / f"{index:02d}.png")
     overrides = [f"checkpoint={checkpoint}", f"input={photos}", "device=cpu"]
-    process = subprocess.Popen([*COMMAND, *overrides, "output=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = commands.Command("hrda_lit.predict", *overrides, "output=killed", cwd=tmp_path)
     while process.poll() is None and not list((tmp_path / "killed").rglob("*.png")):
         time.sleep(0.01)
-    process.kill()
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
     there = list((tmp_path / "killed").rglob("*.png"))
     assert 0 < len(there) < 3 * 23
