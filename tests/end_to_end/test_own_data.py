@@ -81,6 +81,8 @@ def test_own_folders_train_with_the_feature_distance(configs: Path, tmp_path: Pa
     places = [f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/cache"]
     done = run("hrda_lit.train", "--config-dir", configs, "experiment=mine", *places, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "mine: source " in done.stdout  # no terminal, so that lines tell how it goes
+    assert "step 1/" in done.stdout
     assert "ground" in done.stdout
     assert "thing" in done.stdout
     header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]

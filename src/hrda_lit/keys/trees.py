@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.data.datamodule import Loading
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.guards.ranges import KeysOf, NotNegative, Number, Part, Ratio, Seed, Share, Sides, Without, Workers
+from hrda_lit.guards.ranges import KeysOf, NotNegative, Part, Ratio, Seed, Share, Sides, Without, Workers
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
 from hrda_lit.predicting.submission import Rules
@@ -45,12 +45,6 @@ class SplitKeys(TypedDict, total=False):
     source: str
     target: str
     val: str
-
-
-class ProgressKeys(TypedDict, total=False):
-    """conf/callbacks, progress."""
-
-    refresh_rate: Number
 
 
 class TrainKeys(TypedDict):
@@ -129,4 +123,4 @@ class PredictKeys(TypedDict):
 
 
 # Keys of constructors of others, where theirs would take what training cannot use.
-BETTER = {"lightning.Trainer": TrainerKeys, "hrda_lit.callbacks.progress.Progress": ProgressKeys}
+BETTER = {"lightning.Trainer": TrainerKeys}

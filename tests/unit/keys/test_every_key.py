@@ -50,14 +50,14 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|rare_class\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
-     r"|progress\.refresh_rate|watch\.\w+)|look\.\w+"
+     r"|watch\.\w+)|look\.\w+"
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.head\.dilations"
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
-    (r"callbacks\.checkpoint\.every_minutes", {"2.5", "huge"}, "a time"),
+    (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
     (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
     (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
