@@ -171,7 +171,7 @@ def _report(
     return mean_iou(first)
 
 
-@readable_arguments
+@readable_arguments("evaluate")
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="evaluate")
 def main(config: DictConfig) -> float:
     """Run `evaluate` and turn what a user can mend into one sentence and exit code 1."""

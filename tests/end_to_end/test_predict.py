@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -224,8 +225,13 @@ def test_no_archive_while_an_image_is_missing(checkpoint: Path, tmp_path: Path) 
     assert not (tmp_path / "out/acdc.zip").exists()
 
 
+def test_one_kind_of_file_is_one_word(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    run(f"checkpoint={checkpoint}", f"input={photos}/a.png", f"output={tmp_path}/out", "save=overlay")
+    assert files(tmp_path / "out") == ["overlay/a.png", "predictions.json"]
+
+
 def test_help_explains_itself() -> None:
     done = call(Path.cwd(), "--help")
     assert done.returncode == 0
     assert "input='photos/**/*.jpg'" in done.stdout
-    assert "submission: acdc, cityscapes, dark_zurich" in done.stdout
+    assert re.search(r"submission +none +acdc, cityscapes, dark_zurich", done.stdout)

@@ -25,6 +25,7 @@ PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
     "hydra": {
         "guards/arguments",
+        "guards/misspelt",
         "build",
         "checkpoints",
         "running",
@@ -37,6 +38,7 @@ PLACES = {
         "build",
         "checkpoints",
         "geometry",
+        "guards/misspelt",
         "keys/check",
         "running",
         "sweeps/callback",

@@ -112,7 +112,7 @@ class PredictKeys(TypedDict):
     checkpoint: str | None
     input: str | None
     output: str
-    save: Sequence[str]
+    save: str | Sequence[str]
     ids: str
     model: Literal["student", "teacher"] | None
     inference: Part | None

@@ -1,5 +1,6 @@
 """The feature encoder f^E: any timm model as a checked NCHW pyramid."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
@@ -74,13 +75,8 @@ class Backbone(nn.Module):
         options = dict(options or {})
         check_backbone(name, weights, options)
         self.name, self.pretrained = name, weights is not None
-        self.model = timm.create_model(
-            name,
-            pretrained=weights == IMAGENET,
-            features_only=True,
-            out_indices=tuple(levels),
-            **options,
-        )
+        shape = {"features_only": True, "out_indices": tuple(levels), **options}
+        self.model = _downloaded(name, shape) if weights == IMAGENET else timm.create_model(name, **shape)
         _exchange_drop_paths(self.model)
         # Without BatchNorm, an image's features do not depend on the others of its batch.
         self.independent = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
@@ -169,13 +165,27 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
             "network.backbone.name, weights and levels instead."
         )
     if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "mit_b5, resnet50"
-        raise ValueError(f"timm knows no model named {name}; choose one of its names, e.g. {close}.")
+        close = difflib.get_close_matches(name, timm.list_models(), 3) or ["mit_b5", "resnet50"]
+        raise ValueError(
+            f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
+        )
     if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
         raise FileNotFoundError(
             f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
             f"file, or to null (with lambda_fd=0) to train from random weights."
         )
+
+
+def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=True, **shape)
+    except (OSError, RuntimeError) as error:
+        if not str(type(error).__module__).startswith(("huggingface_hub", "urllib", "http", "socket", "httpx")):
+            raise
+        raise FileNotFoundError(
+            f"network.backbone.weights=imagenet lets timm download weights of {name}, which did not work here "
+            f"({type(error).__name__}); give a file instead, or null (with lambda_fd=0) to train from random weights."
+        ) from error
 
 
 def _exchange_drop_paths(model: nn.Module) -> None:

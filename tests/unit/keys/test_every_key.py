@@ -69,6 +69,7 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"callbacks|logger|inference", {"null"}, "none of them"),
     (r"network\.attention", {"0"}, "a fixed attention"),
     (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
+    (r"save", {"maybe"}, "a word; a kind that does not exist is refused before anything is predicted"),
     (r"save|logger\.wandb\.overrides", {"[]"}, "a list; refused where one is needed"),
 ]  # fmt: skip
 
@@ -196,8 +197,8 @@ def test_what_makes_sense_is_taken(override: str) -> None:
 def test_the_other_commands_check_too() -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         evaluate = compose("evaluate", ["checkpoint=x", "run_dir=run", "workers=-1"])
-        predict = compose("predict", ["save=label"])
+        predict = compose("predict", ["save=3"])
     with pytest.raises(ValueError, match=re.escape("workers must be a whole number in [0, 1024], got -1")):
         check_evaluate(evaluate)
-    with pytest.raises(ValueError, match="save must be a list, each text, got 'label'"):
+    with pytest.raises(ValueError, match=r"save must be .*got 3"):
         check_predict(predict)
