@@ -11,9 +11,12 @@ docs/wandb.md says what the panels show.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from hrda_lit.data.classes import CITYSCAPES
+import yaml
+
+from hrda_lit.data.classes import CITYSCAPES, classes_from
 
 try:
     import wandb_workspaces.reports.v2 as wr
@@ -31,10 +34,10 @@ def main() -> None:
     parser.add_argument("--entity", default="", help="user or team on W&B")
     parser.add_argument("--project", default="hrda_lit", help="as logger.wandb.project (default: %(default)s)")
     parser.add_argument("--sweep", metavar="GROUP", help="make a report on this group of runs, not a workspace")
-    parser.add_argument("--classes", help="names, comma-separated (default: those of Cityscapes)")
+    parser.add_argument("--run", type=Path, help="folder of a run, whose classes are shown (default: Cityscapes)")
     parser.add_argument("--list", action="store_true", help="print the panels and save nothing")
     arguments = parser.parse_args()
-    classes = arguments.classes.split(",") if arguments.classes else CITYSCAPES.names
+    classes = classes_of(arguments.run) if arguments.run else CITYSCAPES.names
     if arguments.list:
         print_panels(sections(classes))
         return
@@ -43,6 +46,15 @@ def main() -> None:
     where = (arguments.entity, arguments.project)
     saved = report(*where, arguments.sweep) if arguments.sweep else workspace(*where, classes)
     print(saved.save().url)
+
+
+def classes_of(run: Path) -> tuple[str, ...]:
+    """Return the names of the classes that a run was trained on."""
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        return tuple(classes_from(config["source"]["classes"]).names)
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        sys.exit(f"error: {run} holds no config.yaml of a run ({type(error).__name__}); give the folder of a run.")
 
 
 def workspace(entity: str, project: str, classes: Sequence[str] = CITYSCAPES.names) -> ws.Workspace:

@@ -73,7 +73,8 @@ def build_look(config: DictConfig) -> Looking | None:
     """
     if config.look is None:
         return None
-    skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir}
+    crop = _crop(config) if "crop" in config.data else None
+    skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
     looking: Looking = _construct(Looking, "look", {**_plain(config.look), **skip})
     return looking
 

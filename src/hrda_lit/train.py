@@ -169,9 +169,10 @@ def _stop(stopped: signals.Stopped) -> int:
     if sweep:
         from rich.console import Console
 
-        from hrda_lit.sweeps import report
+        from hrda_lit.guards.files import read_json
+        from hrda_lit.sweeps import jobs, report
 
-        report.show(report.write(folder), Console())
+        report.show(report.write(folder), Console(), jobs.asked(read_json(folder / "command.json") or []))
     return ending.end(stopped, ending.again("hrda_lit.train", sys.argv[1:], folder, sweep))
 
 

@@ -177,6 +177,7 @@ def test_tensorboard_gets_the_same_numbers_and_pictures(
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     tags = events.Tags()
     assert set(tags["scalars"]) >= SCALARS
+    assert "hp_metric" not in tags["scalars"]
     assert set(tags["images"]) >= {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
 
 

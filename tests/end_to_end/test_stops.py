@@ -24,14 +24,18 @@ def command(folder: Path, demo_root: Path, *overrides: str) -> list[str]:
     return ["hrda_lit.train", *overrides, *FIXED, *places]
 
 
-def stop(command: list[str], folder: Path, signum: int, begun: str) -> tuple[int, str]:
-    """Start a command, and send a signal to its whole process group once a file is there."""
+def stop(command: list[str], folder: Path, signum: int, begun: str) -> tuple[int, str, str]:
+    """Start a command, and send a signal to its whole process group once a file is there.
+
+    Returns:
+        The exit code, stderr and stdout.
+    """
     process = Command(*command, cwd=folder)
     while not list(folder.glob(begun)) and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signum)
     done = process.wait(timeout=120)
-    return done.returncode, done.stderr
+    return done.returncode, done.stderr, done.stdout
 
 
 def steps(folder: Path) -> list[int]:
@@ -41,7 +45,7 @@ def steps(folder: Path) -> list[int]:
 
 def test_the_command_that_a_stopped_run_names_goes_on(tmp_path: Path, demo_root: Path) -> None:
     asked = command(tmp_path, demo_root, "resume=auto", "trainer.max_steps=12")
-    code, said = stop(asked, tmp_path, signal.SIGTERM, "outputs/*/*/metrics.csv")
+    code, said, _ = stop(asked, tmp_path, signal.SIGTERM, "outputs/*/*/metrics.csv")
     assert code == 143
     assert "Traceback" not in said
     [folder] = (tmp_path / "outputs" / "hrda_demo").iterdir()
@@ -69,10 +73,11 @@ def test_the_command_that_a_stopped_run_names_goes_on(tmp_path: Path, demo_root:
 
 def test_a_stopped_sweep_says_what_is_done(tmp_path: Path, demo_root: Path) -> None:
     asked = command(tmp_path, demo_root, "-m", "seed=0,1", "trainer.max_steps=3", "hydra.sweep.dir=night")
-    code, said = stop(asked, tmp_path, signal.SIGINT, "night/1/metrics.csv")
+    code, said, shown = stop(asked, tmp_path, signal.SIGINT, "night/1/metrics.csv")
     assert code == 130
     assert "Traceback" not in said
     assert "go on with: python -m hrda_lit.train -m seed=0,1" in said
+    assert "1 of 2 jobs done, then stopped" in shown
     with (tmp_path / "night" / "sweep.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["done", "unfinished"]
     again = run(*asked, cwd=tmp_path)
@@ -84,7 +89,7 @@ def test_a_stopped_sweep_says_what_is_done(tmp_path: Path, demo_root: Path) -> N
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_the_first_step(signum: int, tmp_path: Path, demo_root: Path) -> None:
     asked = command(tmp_path, demo_root, "hydra.run.dir=run")
-    code, said = stop(asked, tmp_path, signum, "run/train.log")
+    code, said, _ = stop(asked, tmp_path, signum, "run/train.log")
     assert code == 128 + signum
     assert "stopped the run before its first step" in said
     assert "Traceback" not in said

@@ -30,6 +30,7 @@ PLACES = {
         "checkpoints",
         "running",
         "sweeps/callback",
+        "sweeps/jobs",
         "sweeps/run_name",
         "exchange/convert",
         *COMMANDS,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
 
@@ -22,6 +23,13 @@ class WandbRun(WandbLogger):
         if isinstance(identity := kept.get("id"), str):
             self._id = identity
             self._wandb_init.update(id=identity, resume="allow")
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers; the latest mIoU goes to the top of the summary too, which W&B sorts, capitals first."""
+        super().log_metrics(metrics, step)
+        if "val/miou" in metrics:
+            self.experiment.summary["mIoU"] = metrics["val/miou"]
 
 
 def wandb_logger(

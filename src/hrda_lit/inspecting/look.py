@@ -8,7 +8,7 @@ from pathlib import Path
 from hrda_lit.data.folder import Part
 from hrda_lit.guards.ranges import Number, Share
 from hrda_lit.inspecting.broken import faults, refusal
-from hrda_lit.inspecting.mistakes import mistake, strangers, warnings
+from hrda_lit.inspecting.mistakes import mistake, padding, strangers, warnings
 from hrda_lit.inspecting.survey import Survey, count_ids, spread, survey
 from hrda_lit.ops.checks import require_at_least, require_share
 
@@ -25,6 +25,7 @@ class Looking:
         most_ignored: share of ignored pixels above which labels are refused, in [0, 1].
         skip_broken: whether images that cannot be used are left out instead of refused; needs `every`, and implies it.
         cache_dir: where what was seen is kept; `~` is the home.
+        crop: (height, width) of training crops in high-resolution pixels; None where none are made.
 
     Raises:
         ValueError: if a number is out of range.
@@ -35,6 +36,7 @@ class Looking:
     most_ignored: Share = 0.99
     skip_broken: bool = False
     cache_dir: str = "~/.cache/hrda_lit"
+    crop: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         require_at_least("look.labels", self.labels, 0)
@@ -86,7 +88,9 @@ def look(parts: Sequence[Part], options: Looking) -> Seen:
     learned = [seen for seen in surveys if seen.part.role == "source"]
     scored = [seen for seen in surveys if seen.part.role == "val"]
     refusals += [text for one in learned for other in scored if (text := _never_meet(one, other, options))]
-    return Seen(surveys, refusals, warnings(surveys))
+    cropped = [seen for seen in surveys if seen.part.role in ("source", "target")] if options.crop else []
+    padded = [text for seen in cropped if options.crop and (text := padding(seen, options.crop))]
+    return Seen(surveys, refusals, warnings(surveys) + padded)
 
 
 def _usable(part: Part, options: Looking) -> tuple[Survey, list[str]]:

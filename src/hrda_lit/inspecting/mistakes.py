@@ -1,10 +1,13 @@
 """Labels that can be read and teach nothing: a wrong id map, binary masks, classes that never meet."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+from hrda_lit.data.transforms import fitted_size
 from hrda_lit.inspecting.survey import Survey
 
 FEW = 10  # images, below which a set is probably not meant as it is
+PADDED = 0.1  # share of a crop that is worth a warning
 MUCH = 0.8  # share of ignored pixels that is worth a warning
 
 
@@ -51,6 +54,29 @@ def strangers(source: Survey, val: Survey) -> str:
 def warnings(surveys: Sequence[Survey]) -> list[str]:
     """Say what is worth a look and stops nothing."""
     return [text for seen in surveys for text in _of_one(seen)] + _shared(surveys)
+
+
+def padding(seen: Survey, crop: tuple[int, int]) -> str:
+    """Say in one sentence that crops are larger than images, so that much of them is padding; "" if they are not.
+
+    Args:
+        seen: the part that is cropped.
+        crop: (height, width) in high-resolution pixels.
+    """
+    box = seen.part.dataset.size
+    sizes = Counter(fitted_size(seen.headers[sample.image][:2], box) for sample in seen.samples)
+    if not sizes:
+        return ""
+    (height, width), _ = sizes.most_common(1)[0]
+    share = 1 - min(height, crop[0]) * min(width, crop[1]) / (crop[0] * crop[1])
+    if share <= PADDED:
+        return ""
+    least = min(height, width)
+    return (
+        f"crops of {crop[0]} x {crop[1]} from images of {height} x {width} ({seen.part}) are {100 * share:.0f} % "
+        f"padding; lower data.crop, e.g. to [{least // 64 * 64 or least}, {least // 64 * 64 or least}], or raise "
+        f"{seen.part.role}.size."
+    )
 
 
 def present(seen: Survey) -> list[str]:

@@ -67,7 +67,7 @@ class TrainKeys(TypedDict):
     network: Annotated[Group, KeysOf(NetworkKeys)]
     data: Annotated[Group, KeysOf(DataKeys), Without("shrink")]
     loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
-    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir")] | None
+    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir", "crop")] | None
     splits: Annotated[Group, KeysOf(SplitKeys)]
     source: Part
     target: Part | None
@@ -91,7 +91,7 @@ class EvaluateKeys(TypedDict):
     splits: Mapping[str, str]
     views: bool
     data: Annotated[Group, KeysOf(SkipKeys)]
-    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir")] | None
+    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir", "crop")] | None
     device: str
     workers: Workers
     data_root: str | None

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from hrda_lit.guards.files import read_json, write_json
 
 SEED = "seed"
@@ -58,6 +60,16 @@ def begin(folder: Path, number: int, overrides: Sequence[str]) -> bool:
     if before is None or not again:
         write_json(folder / "job.json", {"number": number, "overrides": asked})
     return again
+
+
+def asked(overrides: Sequence[str]) -> int:
+    """Return how many jobs a sweep over these overrides has, where it takes all combinations.
+
+    Args:
+        overrides: as on a command line, e.g. "seed=0,1,2".
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return math.prod(len(list(one.sweep_iterator())) for one in parsed if one.is_discrete_sweep())
 
 
 def fail(folder: Path, reason: str) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
-from hrda_lit.sweeps.settings import Setting, short
+from hrda_lit.sweeps.settings import Setting, best, short
 
 PANEL = 3.6  # inches
 COLUMNS = 4
@@ -89,7 +89,7 @@ def _dots(axes: Axes, some: Sequence[Setting], key: str) -> None:
 
 
 def _mark_best(axes: Axes, some: Sequence[Setting], places: dict[str, float], key: str) -> None:
-    if some[0].mious:
+    if best(some):
         axes.plot(places[some[0].values[key]], 100 * some[0].miou, "*", markersize=16, color="tab:red", label="best")
         axes.legend()
 
@@ -111,14 +111,18 @@ def _heat_maps(some: Sequence[Setting], keys: Sequence[str]) -> Figure:
     for axes, choice in zip(panels, choices, strict=True):
         wanted = dict(zip(others, choice, strict=True))
         chosen = [setting for setting in some if wanted.items() <= setting.values.items()]
-        image = _heat_map(axes, chosen, (_choices(some, x), _choices(some, y)), scale, some[0])
+        image = _heat_map(axes, chosen, (_choices(some, x), _choices(some, y)), scale, best(some))
         axes.set(xlabel=x, ylabel=y, title=", ".join(f"{key}={value}" for key, value in wanted.items()))
-    figure.colorbar(image, ax=panels, label="mIoU %, ★ best")
+    figure.colorbar(image, ax=panels, label="mIoU %, ★ best" if best(some) else "mIoU %")
     return figure
 
 
 def _heat_map(
-    axes: Axes, chosen: Sequence[Setting], choices: tuple[list[str], list[str]], scale: Normalize, best: Setting
+    axes: Axes,
+    chosen: Sequence[Setting],
+    choices: tuple[list[str], list[str]],
+    scale: Normalize,
+    winner: Setting | None,
 ) -> Any:
     columns, rows = choices
     cells = [[math.nan] * len(columns) for _ in rows]
@@ -128,7 +132,7 @@ def _heat_map(
         cells[row][column] = 100 * setting.miou
         text = f"{100 * setting.miou:.1f}" if setting.mious else setting.jobs[0].state
         dark = bool(setting.mious) and scale(100 * setting.miou) < 0.6
-        star = "\n★" if setting is best and setting.mious else ""
+        star = "\n★" if setting is winner else ""
         axes.text(column, row, text + star, ha="center", va="center", color="white" if dark else "black")
     axes.set_facecolor("lightgrey")
     axes.set_xticks(range(len(columns)), columns)

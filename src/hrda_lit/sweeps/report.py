@@ -12,7 +12,7 @@ from rich.table import Table
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.sweeps.jobs import Job, read_all, swept_keys
 from hrda_lit.sweeps.plots import draw
-from hrda_lit.sweeps.settings import Setting, classes, collapses, settings, short, summary
+from hrda_lit.sweeps.settings import Setting, best, classes, collapses, settings, short, summary
 
 WIDEST = 6  # settings whose classes fit side by side on a screen
 
@@ -36,16 +36,21 @@ def write(sweep: Path) -> list[Job]:
     return jobs
 
 
-def show(jobs: Sequence[Job], console: Console) -> None:
+def show(jobs: Sequence[Job], console: Console, stopped: int | None = None) -> None:
     """Print the settings from best to worst, classes over seeds, and what went wrong.
 
     Args:
         jobs: of one sweep.
         console: where.
+        stopped: of a sweep that was stopped, how many jobs it was to have; None for one that was not.
     """
     some = settings(jobs)
     several = any(len(setting.jobs) > 1 for setting in some)
-    console.print(_table(some, jobs))
+    done, asked = sum(job.state == "done" for job in jobs), max(len(jobs), stopped or 0)
+    state = "" if stopped is None else ", then stopped"
+    # Not the table's title, which would be broken at its width.
+    console.print(f"{done} of {asked} jobs done{state}; mIoU in percent, best first", highlight=False)
+    console.print(_table(some))
     if several and any(setting.mious for setting in some):
         console.print(class_table({setting.label: setting for setting in some[:WIDEST] if setting.mious}))
     # As plain text: a reason may hold [brackets], which rich would take for markup.
@@ -73,22 +78,21 @@ def class_table(columns: dict[str, Setting]) -> Table:
     return table
 
 
-def _table(some: Sequence[Setting], jobs: Sequence[Job]) -> Table:
-    done = sum(job.state == "done" for job in jobs)
-    table = Table(title=f"{done} of {len(jobs)} jobs done, mIoU in percent, best first")
+def _table(some: Sequence[Setting]) -> Table:
+    table = Table()
     table.add_column("")
     for key in some[0].values:
         table.add_column(key, justify="right")
     table.add_column("mIoU", justify="right")
     table.add_column("runs", justify="right")
     table.add_column("jobs")
-    for index, setting in enumerate(some):
-        best = index == 0 and bool(setting.mious)
+    for setting in some:
+        is_best = setting is best(some)
         numbers = ", ".join(str(job.number) for job in setting.jobs)
         score = summary(setting.mious) if setting.mious else setting.jobs[0].state
         runs = f"{len(setting.done)} of {len(setting.jobs)}"
         cells = (*map(short, setting.values.values()), score, runs, numbers)
-        table.add_row("best" if best else "", *cells, style="bold" if best else None)
+        table.add_row("best" if is_best else "", *cells, style="bold" if is_best else None)
     return table
 
 

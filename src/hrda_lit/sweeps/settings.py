@@ -64,6 +64,16 @@ def settings(jobs: Sequence[Job]) -> list[Setting]:
     return sorted(found.values(), key=lambda setting: -setting.miou if setting.mious else 1)
 
 
+def best(some: Sequence[Setting]) -> Setting | None:
+    """Return the first setting if seeds support that it is the best: it and its rivals have several finished jobs.
+
+    Args:
+        some: from best to worst, see `settings`.
+    """
+    done = [setting for setting in some if setting.mious]
+    return done[0] if done and all(len(setting.mious) > 1 for setting in done) else None
+
+
 def classes(some: Sequence[Setting]) -> list[str]:
     """Return the names of the classes that occur in any finished job."""
     names = dict.fromkeys(name for setting in some for job in setting.done for name in job.iou)

@@ -200,3 +200,12 @@ def test_the_look_of_a_run_raises_and_warns(make_part: Make, tmp_path: Path, cap
 def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="look"):
         Looking(**options)
+
+
+def test_crops_that_are_mostly_padding_are_told(make_part: Make, looked: Callable[..., Seen]) -> None:
+    # Images are of 24 x 32 pixels.
+    assert not any("padding" in text for text in looked(make_part(), crop=(24, 24)).warnings)
+    [told] = [text for text in looked(make_part(), crop=(48, 64)).warnings if "padding" in text]
+    assert told.startswith("crops of 48 x 64 from images of 24 x 32 (source")
+    assert "are 75 % padding; lower data.crop, e.g. to [24, 24], or raise source.size." in told
+    assert not any("padding" in text for text in looked(make_part("val"), crop=(48, 64)).warnings)

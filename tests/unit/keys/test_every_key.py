@@ -46,7 +46,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
     (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
-     r"|enable_model_summary))", {"true"}, "a switch"),
+     r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|rare_class\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"

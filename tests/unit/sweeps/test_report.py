@@ -6,11 +6,12 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from hrda_lit.sweeps.jobs import Job, begin, fail
+from hrda_lit.sweeps.jobs import Job, asked, begin, fail, read_all
 from hrda_lit.sweeps.plots import draw
-from hrda_lit.sweeps.report import write
-from hrda_lit.sweeps.settings import settings
+from hrda_lit.sweeps.report import show, write
+from hrda_lit.sweeps.settings import best, settings
 from tests.plots import VIRIDIS_TOP, share_of, width
 
 
@@ -41,9 +42,9 @@ def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
     assert "val/iou/train" not in rows[0]
     assert (rows[4]["val/miou"], rows[4]["reason"]) == ("", "tau must lie in [0, 1], got 2")
     text = (tmp_path / "sweep.txt").read_text()
-    best = next(line for line in text.splitlines() if "best" in line and "│" in line)
-    assert "0.9" in best
-    assert "50.0 ± 7.1" in best
+    winner = next(line for line in text.splitlines() if "best" in line and "│" in line)
+    assert "0.9" in winner
+    assert "50.0 ± 7.1" in winner
     assert "job 4 (tau=2 seed=0) failed: tau must lie in [0, 1], got 2" in text
     assert "job 5 (tau=2 seed=1) unfinished\n" in text
     assert "warning: bus collapsed in seed 1 (0.0 %) of tau=0.8 and reached 50.0 %" in text
@@ -106,3 +107,17 @@ def test_a_random_search_is_dots_and_a_sweep_that_failed_altogether_can_be_drawn
     assert share_of(plot(scattered), VIRIDIS_TOP) < 0.0005
     for keys in ({"tau": ["1", "2"]}, {"tau": ["1", "2"], "s_T": ["1", "2"]}):
         plot([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
+
+
+def test_one_seed_supports_no_best(tmp_path: Path) -> None:
+    for number, tau in enumerate((0.8, 0.9)):
+        make(tmp_path, number, [f"tau={tau}", "seed=0"], tau / 2)
+    write(tmp_path)
+    assert not any("best" in line for line in (tmp_path / "sweep.txt").read_text().splitlines() if "│" in line)
+    assert best(settings(read_all(tmp_path))) is None
+
+
+def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    show(write(tmp_path), Console(width=100), asked(["experiment=x", "tau=0.8,0.9", "seed=range(3)"]))
+    assert "1 of 6 jobs done, then stopped" in capsys.readouterr().out
