@@ -99,6 +99,29 @@ class Method(ABC):
         """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
 
 
+def parts(batch: Batch, count: int) -> list[Batch]:
+    """Cut a batch into equal parts, for gradients that are accumulated.
+
+    Args:
+        batch: see `Method.passes`.
+        count: how many, >= 1.
+
+    Returns:
+        The parts in order.
+
+    Raises:
+        ValueError: if the batch does not divide.
+    """
+    total = len(batch["source"]["image"])
+    if total % count:
+        raise ValueError(f"a batch of {total} has no {count} equal parts; load loading.batch_size for each of them.")
+    sizes = [total // count] * count
+    pieces = {domain: {key: x.split(sizes) for key, x in tensors.items()} for domain, tensors in batch.items()}
+    return [
+        {domain: {key: x[i] for key, x in tensors.items()} for domain, tensors in pieces.items()} for i in range(count)
+    ]
+
+
 def supervise(
     supervised: Supervised,
     label: Int[Tensor, "B H W"],

@@ -149,7 +149,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("+source.layout.exclude=[12]", "source.layout.exclude[0] must be text, got 12; "
          "correct source.layout.exclude[0]."),
         ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['batch_size', 'num_workers', "
-         "'val_workers']."),
+         "'val_workers', 'accumulate']."),
         ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
         ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),
         ("+temperture=1", "temperture is no key that exists; the config may have"),
@@ -165,7 +165,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("trainer.val_check_interval=0.5", "trainer.val_check_interval must be a whole number"),
         ("+trainer.gradient_clip_val=1.0", "trainer.gradient_clip_val=1.0 cannot be used here: gradients are clipped "
          "once per step; set optim.clip."),
-        ("+trainer.accumulate_grad_batches=2", "raise loading.batch_size."),
+        ("+trainer.accumulate_grad_batches=2", "set loading.accumulate."),
         ("+trainer.max_epochs=3", "set trainer.max_steps."),
         ("+trainer.limit_train_batches=5", "set trainer.max_steps."),
         ("+trainer.overfit_batches=1", "trainer.overfit_batches=1 cannot be used here"),
