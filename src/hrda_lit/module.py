@@ -73,7 +73,9 @@ class UDAModule(L.LightningModule):
         self.ema = ema
         self.teacher = _frozen(student) if method.needs_teacher else None
         # In a list, so that it is neither a parameter nor part of the checkpoint.
-        self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
+        self._imagenet: list[Backbone] = (
+            [_frozen(student.backbone).eval().to(dtype=method.imagenet_in)] if method.needs_imagenet else []
+        )
         self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
         self.unscorable = SumMetric(nan_strategy="disable")
         self.iou: Float[Tensor, " C"] | None = None
