@@ -91,6 +91,14 @@ def test_small_batches_learn_what_a_large_one_does(fresh: Callable[[], Backbone]
     assert [loss for _, loss in summed.steps] == pytest.approx(losses, rel=1e-3)
 
 
+def test_devices_exchange_gradients_once_a_step(fresh: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    sync = UDAModule._gradient_sync
+    monkeypatch.setattr(UDAModule, "_gradient_sync", lambda self, last: asked.append(last) or sync(self, last))
+    fit(fresh(), 4)
+    assert asked == [False, False, False, True] * STEPS
+
+
 def test_parts_keep_the_order_of_the_crops() -> None:
     [batch, *_] = batches()
     first, second = parts(batch, 2)

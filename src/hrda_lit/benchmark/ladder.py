@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from hrda_lit.benchmark.measure import Row, Tell
+from hrda_lit.benchmark.measure import Row, Tell, flop_counter
 from hrda_lit.build import build_dataset
 from hrda_lit.memory.check import estimated, told
 from hrda_lit.memory.rungs import Memory
@@ -33,9 +33,10 @@ def measure(config: DictConfig, tell: Tell) -> Iterator[Row]:
     classes = build_dataset(config.source, "source").classes
     for name, memory in RUNGS.items():
         tell(f"{name}: running a step without numbers")
-        start = time.perf_counter()
-        needed = estimated(config, classes, memory)
+        start, flops = time.perf_counter(), flop_counter()
+        needed = estimated(config, classes, memory, flops)
         row = Row(name, {"rung": name, "crop": config.data.crop[0], "batch": config.loading.batch_size})
+        row.flops = config.loading.accumulate * flops.get_total_flops()
         row.memory, row.note = needed.total, told(needed).partition(": ")[2]
         row.parts = {"the estimate itself": [time.perf_counter() - start]}
         yield row

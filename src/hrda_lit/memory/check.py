@@ -1,6 +1,8 @@
 """Telling before a training what it needs, and refusing what its GPU has no room for."""
 
 import logging
+import os
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -31,7 +33,13 @@ def check_memory(config: DictConfig, classes: Classes) -> None:
     memory, device = build_memory(config), _gpu(config)
     if not memory.check:
         return
-    needed = estimated(config, classes, memory)
+    try:
+        needed = estimated(config, classes, memory)
+    except ValueError:
+        raise
+    except Exception as error:  # an encoder may do what tensors without numbers cannot; it may train all the same
+        log.warning("what a step needs cannot be estimated (%s)", " ".join(str(error).split())[:200])
+        return
     log.info("%s", told(needed))
     if device is None:
         return
@@ -41,19 +49,21 @@ def check_memory(config: DictConfig, classes: Classes) -> None:
         raise ConfigError(refusal(needed, small, free, whole, str(device)))
 
 
-def estimated(config: DictConfig, classes: Classes, memory: Memory) -> Estimate:
+def estimated(config: DictConfig, classes: Classes, memory: Memory, *watching: AbstractContextManager[Any]) -> Estimate:
     """Estimate what a step of a config needs.
 
     Args:
         config: the composed tree.
         classes: of the labels.
         memory: how it saves memory.
+        watching: see `estimate`.
     """
     student, method = without_memory(config, classes), build_method(config, classes)
     memory.lighten(student, method)
     lower = LOWER.get(str(config.trainer.get("precision", "32")).removesuffix("-mixed"))
     keys = config.loading
-    return estimate(student, method, Setting(crop_size(config), keys.batch_size, keys.accumulate, lower))
+    setting = Setting(crop_size(config), keys.batch_size, keys.accumulate, lower)
+    return estimate(student, method, setting, *watching)
 
 
 def told(needed: Estimate) -> str:
@@ -77,11 +87,12 @@ def refusal(needed: Estimate, small: Estimate, free: int, whole: int, device: st
 
 
 def _gib(size: float) -> str:
-    return f"{size / GIB:.1f}"
+    return f"{size / GIB:.1f}" if size > GIB else f"{size / GIB:.2f}"
 
 
 def _gpu(config: DictConfig) -> torch.device | None:
     if not torch.cuda.is_available() or config.trainer.get("accelerator", "auto") not in ("auto", "gpu", "cuda"):
         return None
     devices: Any = config.trainer.get("devices", 1)
-    return torch.device("cuda", int(devices[0]) if OmegaConf.is_list(devices) else 0)
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return torch.device("cuda", int(devices[rank]) if OmegaConf.is_list(devices) else rank)

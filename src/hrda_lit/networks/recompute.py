@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, noop_context_fn
 
 
 class Recomputed(nn.Module):
@@ -19,8 +19,8 @@ class Recomputed(nn.Module):
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         # Dropout and drop path draw the same again: the states of the generators are put back.
-        again = partial(_contexts, self)
-        return checkpoint(super().forward, *args, use_reentrant=False, context_fn=again, **kwargs)
+        contexts = partial(_contexts, self) if _norms(self) else noop_context_fn
+        return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
 def recompute(module: nn.Module) -> None:
@@ -53,10 +53,14 @@ def _contexts(module: nn.Module) -> tuple[contextlib.AbstractContextManager[Any]
     return contextlib.nullcontext(), _without_counting(module)
 
 
+def _norms(module: nn.Module) -> list[_BatchNorm]:
+    return [one for one in module.modules() if isinstance(one, _BatchNorm)]
+
+
 @contextlib.contextmanager
 def _without_counting(module: nn.Module) -> Iterator[None]:
     # Statistics of a batch are gathered once, by the first of the two passes.
-    norms = [one for one in module.modules() if isinstance(one, _BatchNorm)]
+    norms = _norms(module)
     before: list[tuple[float | None, Tensor | None]] = [(one.momentum, one.num_batches_tracked) for one in norms]
     for one in norms:
         one.momentum, one.num_batches_tracked = 0.0, None
