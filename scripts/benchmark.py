@@ -14,7 +14,9 @@ teacher's moving, without loading.
 """
 
 import argparse
+import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +29,9 @@ from rich.console import Console
 
 from hrda_lit.benchmark import images, ladder, loader, step
 from hrda_lit.benchmark.measure import Row, Tell, matrix_rate
-from hrda_lit.benchmark.report import Report, compared, device_name, draw, notes, table, versions
+from hrda_lit.benchmark.report import SUFFIXES, Report, compared, device_name, draw, encode, notes, table, versions
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.keys.check import check_train
-from hrda_lit.sweeps.plots import figure_png
 
 SMALL = "experiment=hrda_demo"
 REAL_SIZES = "experiment=hrda_gta"
@@ -49,13 +50,15 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[0], help="of the loader (default: %(default)s)")
     parser.add_argument("--side", nargs=2, type=_count, metavar=("HEIGHT", "WIDTH"), help="of source files or images")
     parser.add_argument("--json", type=Path, help="a file to write")
-    parser.add_argument("--picture", type=Path, help="a PNG file to write: cost over crop, batch and workers")
+    parser.add_argument(
+        "--picture", type=_picture, help="a .png, .svg or .pdf file to write: cost over crop, batch and workers"
+    )
     parser.add_argument("--beside", nargs="+", type=Path, default=[], help="earlier JSON files to draw too")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("BEFORE", "AFTER"), help="two JSON files")
     arguments = parser.parse_intermixed_args()
     try:
         if arguments.compare:
-            Console().print(compared(*map(Report.read, arguments.compare)))
+            _console().print(compared(*map(Report.read, arguments.compare)))
         elif arguments.what is None:
             parser.error("say what to measure: step, data, infer or memory; or give --compare")
         else:
@@ -66,6 +69,8 @@ def main() -> None:
 
 
 def _measure(arguments: argparse.Namespace) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")  # of what a training of a few steps lacks
     earlier = [Report.read(path) for path in arguments.beside]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows: list[Row] = []
@@ -80,10 +85,9 @@ def _measure(arguments: argparse.Namespace) -> None:
             report.flops_per_second = matrix_rate(device, torch.bfloat16 if lower else torch.float32)
     if arguments.json:
         report.write(arguments.json)
-    # Wide enough for every column where the output goes into a file.
-    Console(width=None if sys.stdout.isatty() else 140).print(table(report), *notes(report), sep="\n", soft_wrap=False)
+    _console().print(table(report), *notes(report), sep="\n")
     if arguments.picture:
-        write_atomically(arguments.picture, figure_png(draw([*earlier, report])))
+        write_atomically(arguments.picture, encode(draw([*earlier, report]), arguments.picture.suffix))
 
 
 def _rows(arguments: argparse.Namespace, tell: Tell) -> Iterator[Row]:
@@ -118,6 +122,17 @@ def _choices(group: str) -> list[str]:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         names: list[str] = GlobalHydra.instance().config_loader().get_group_options(group)
     return names
+
+
+def _console() -> Console:
+    # Wide enough for every column where the output goes into a file.
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def _picture(text: str) -> Path:
+    if (path := Path(text)).suffix not in SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text} ends in none of {', '.join(SUFFIXES)}")
+    return path
 
 
 def _count(text: str) -> int:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from hrda_lit.benchmark.measure import Row, Tell, flop_counter
+from hrda_lit.benchmark.measure import Counts, Row, Tell
 from hrda_lit.build import build_dataset
 from hrda_lit.memory.check import estimated, told
-from hrda_lit.memory.rungs import Memory
+from hrda_lit.memory.rungs import SMALL, Memory
 
 RUNGS = {
     "full": Memory(),
@@ -18,8 +19,9 @@ RUNGS = {
     "rows=128": Memory(rows=128),
     "imagenet=bfloat16": Memory(imagenet="bfloat16"),
     "teacher=bfloat16": Memory(teacher="bfloat16"),
-    "small": Memory("recompute", "recompute", windows=6, rows=128),
-    "small, imagenet and teacher in bfloat16": Memory("recompute", "recompute", 6, 128, "bfloat16", "bfloat16"),
+    "small": SMALL,
+    "small, windows=6": replace(SMALL, windows=6),
+    "small, windows=6, both in bfloat16": replace(SMALL, windows=6, imagenet="bfloat16", teacher="bfloat16"),
 }
 
 
@@ -33,10 +35,10 @@ def measure(config: DictConfig, tell: Tell) -> Iterator[Row]:
     classes = build_dataset(config.source, "source").classes
     for name, memory in RUNGS.items():
         tell(f"{name}: running a step without numbers")
-        start, flops = time.perf_counter(), flop_counter()
-        needed = estimated(config, classes, memory, flops)
+        start, counts = time.perf_counter(), Counts()
+        needed = estimated(config, classes, memory, counts)
         row = Row(name, {"rung": name, "crop": config.data.crop[0], "batch": config.loading.batch_size})
-        row.flops = config.loading.accumulate * flops.get_total_flops()
+        row.flops = config.loading.accumulate * counts.flops
         row.memory, row.note = needed.total, told(needed).partition(": ")[2]
         row.parts = {"the estimate itself": [time.perf_counter() - start]}
         yield row

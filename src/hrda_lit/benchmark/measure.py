@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch import Tensor
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from hrda_lit.memory.live import Live
 
@@ -59,29 +60,43 @@ class Row:
 
 
 class Counts(Live):  # type: ignore[no-untyped-call]
-    """Count operators, those that a host would wait for, and the bytes alive; and what is added and multiplied."""
+    """Count operators, those that a host would wait for, arithmetic, and the bytes alive."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits = 0
+        self.waits = self.flops = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = super().__torch_dispatch__(function, types, args, kwargs)
         self.waits += function.__name__.partition(".")[0] in WAITS
-        return super().__torch_dispatch__(function, types, args, kwargs)
+        if (formula := FLOPS.get(getattr(function, "_overloadpacket", None))) is not None:
+            self.flops += int(formula(*args, **(kwargs or {}), out_val=made))
+        return made
 
 
-def flop_counter() -> FlopCounterMode:
-    """Return a counter of additions and multiplications that knows a CPU's attention too."""
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
 
-    def forward_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
-    def backward_flops(outer: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_backward_flop_count(outer, query, key, value))  # type: ignore[no-untyped-call]
+def _attention_back(outer: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    shapes = (outer.shape, query.shape, key.shape, value.shape)
+    return int(sdpa_backward_flop_count(*shapes))  # type: ignore[no-untyped-call]
 
-    return FlopCounterMode(display=False, custom_mapping={attention: forward_flops, backward: backward_flops})
+
+def _convolution_back(outer: Tensor, image: Tensor, weight: Tensor, *rest: Any, **_: Any) -> int:
+    # Not PyTorch's: it takes the gradient of a depthwise weight for that of a dense one, a thousand times as much.
+    wanted = rest[-1]
+    once = 2 * outer.numel() * weight.numel() // weight.shape[0]
+    return once * sum(bool(one) for one in wanted[:2])
+
+
+# By operator; with the attention of a CPU, which PyTorch's own table lacks.
+FLOPS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_back,
+    torch.ops.aten.convolution_backward: _convolution_back,
+}
 
 
 class Counting:
@@ -93,7 +108,7 @@ class Counting:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.counts, self.flops = Counts(), flop_counter()
+        self.counts = Counts()
         self._profile: Any = None
         self._on = False
 
@@ -103,7 +118,6 @@ class Counting:
         if self.device.type == "cuda":
             self._profile = torch.profiler.profile()
             self._profile.start()
-        self.flops.__enter__()  # type: ignore[no-untyped-call]
         self.counts.__enter__()  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:
@@ -112,13 +126,12 @@ class Counting:
             return
         self._on = False
         self.counts.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-        self.flops.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         if self._profile is not None:
             self._profile.stop()
 
     def write(self, row: Row) -> None:
         """Enter the counts into a row."""
-        row.operators, row.waits, row.flops = self.counts.operators, self.counts.waits, self.flops.get_total_flops()
+        row.operators, row.waits, row.flops = self.counts.operators, self.counts.waits, self.counts.flops
         if self._profile is not None:
             events = self._profile.events()
             row.operators = sum(one.device_type.name == "CUDA" and not one.name.startswith("Mem") for one in events)

@@ -1,5 +1,6 @@
 """What was measured: as a table, as JSON, side by side with an earlier one, and as a picture."""
 
+import io
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from hrda_lit.benchmark.measure import Row, spread
 from hrda_lit.guards.files import read_json, write_json
 from hrda_lit.memory.estimate import GIB
 
+SUFFIXES = (".png", ".svg", ".pdf")
 AXES = {"crop": "crop, pixels a side", "batch": "batch", "workers": "loader processes a domain"}
 
 
@@ -81,7 +83,7 @@ def table(report: Report) -> Table:
     """
     columns: dict[str, Callable[[Row], str]] = {
         "median": lambda row: _seconds(row.median),
-        "10 to 90 %": lambda row: " to ".join(map(_seconds, spread(row.seconds)[1:])) if row.seconds else "",
+        "10 to 90 %": lambda row: _between(row.seconds),
         "images/s": lambda row: _number(row.rate),
         "peak memory": lambda row: "" if row.memory is None else f"{row.memory / GIB:.2f} GiB",
         "operators": lambda row: "" if row.operators is None else f"{row.operators:,}",
@@ -98,12 +100,11 @@ def table(report: Report) -> Table:
     made = Table(title=f"{report.what} on {report.device}", caption=_caption(report))
     made.add_column(report.what, no_wrap=True)
     for name in used:
-        made.add_column(name, justify="right")
+        made.add_column(name, justify="right", no_wrap=True)
     for row in report.rows:
         made.add_row(row.name, *(show(row) for show in used.values()))
         for name, seconds in row.parts.items():
-            middle, *ends = map(_seconds, spread(seconds))
-            shown = {"median": middle, "10 to 90 %": " to ".join(ends) if len(seconds) > 1 else ""}
+            shown = {"median": _seconds(spread(seconds)[0]), "10 to 90 %": _between(seconds)}
             made.add_row(f"  {name}", *(shown.get(column, "") for column in used), style="dim")
         made.add_section()
     return made
@@ -129,7 +130,7 @@ def compared(before: Report, after: Report) -> Table:
         raise ValueError("the two files have no row of the same name; compare runs of the same settings.")
     made = Table(title=f"{before.device} / {after.device}" if before.device != after.device else after.device)
     for heading in (after.what, "before", "after", "after / before", "memory before", "after"):
-        made.add_column(heading, justify="left" if heading == after.what else "right")
+        made.add_column(heading, justify="left" if heading == after.what else "right", no_wrap=True)
     for name in common:
         (one, size), (other, now) = old[name], new[name]
         ratio = f"{other / one:.2f}" if one and other else ""
@@ -164,11 +165,24 @@ def draw(reports: Sequence[Report]) -> Figure:
             x, middle, low, high = zip(*sorted(points), strict=True)
             axes.plot(x, middle, marker="o", label=name)
             axes.fill_between(x, low, high, alpha=0.2, linewidth=0)
-        axes.set(xlabel=label, ylabel="seconds an image", title=what, ylim=(0, None))
+        ticks = sorted({point[0] for points in lines.values() for point in points})
+        axes.set(xlabel=label, ylabel="seconds an image", title=what, ylim=(0, None), xticks=ticks)
         axes.grid(alpha=0.3)
         if any(lines):
             axes.legend(fontsize="small")
     return figure
+
+
+def encode(figure: Figure, suffix: str) -> bytes:
+    """Encode a figure as a file's suffix says.
+
+    Args:
+        figure: from `draw`.
+        suffix: of `SUFFIXES`.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix.removeprefix("."), dpi=120)
+    return buffer.getvalue()
 
 
 def _lines(rows: Sequence[Row], axis: str) -> dict[str, list[tuple[float, float, float, float]]]:
@@ -203,6 +217,13 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
+
+
+def _between(seconds: Sequence[float]) -> str:
+    if len(seconds) < 2:
+        return ""
+    _, low, high = spread(seconds)
+    return f"{low:.2f} to {high:.2f} s" if high >= 1 else f"{1000 * low:.1f} to {1000 * high:.1f} ms"
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -12,7 +11,8 @@ from hrda_lit.build import ConfigError, build_memory, build_method
 from hrda_lit.data.classes import Classes
 from hrda_lit.geometry import crop_size, without_memory
 from hrda_lit.memory.estimate import GIB, WORKSPACE, Estimate, Setting, estimate
-from hrda_lit.memory.rungs import Memory
+from hrda_lit.memory.live import Live
+from hrda_lit.memory.rungs import SMALL, Memory
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +45,25 @@ def check_memory(config: DictConfig, classes: Classes) -> None:
         return
     free, whole = torch.cuda.mem_get_info(device)
     if needed.total + WORKSPACE > free:
-        small = estimated(config, classes, Memory(encoder="recompute", heads="recompute", windows=6, rows=128))
+        small = estimated(config, classes, SMALL)
         raise ConfigError(refusal(needed, small, free, whole, str(device)))
 
 
-def estimated(config: DictConfig, classes: Classes, memory: Memory, *watching: AbstractContextManager[Any]) -> Estimate:
+def estimated(config: DictConfig, classes: Classes, memory: Memory, live: Live | None = None) -> Estimate:
     """Estimate what a step of a config needs.
 
     Args:
         config: the composed tree.
         classes: of the labels.
         memory: how it saves memory.
-        watching: see `estimate`.
+        live: see `estimate`.
     """
     student, method = without_memory(config, classes), build_method(config, classes)
     memory.lighten(student, method)
     lower = LOWER.get(str(config.trainer.get("precision", "32")).removesuffix("-mixed"))
     keys = config.loading
     setting = Setting(crop_size(config), keys.batch_size, keys.accumulate, lower)
-    return estimate(student, method, setting, *watching)
+    return estimate(student, method, setting, live)
 
 
 def told(needed: Estimate) -> str:

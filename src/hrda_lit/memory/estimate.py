@@ -76,24 +76,24 @@ class Setting(NamedTuple):
     autocast: torch.dtype | None = None
 
 
-def estimate(student: Segmentor, method: Method, setting: Setting, *watching: AbstractContextManager[Any]) -> Estimate:
+def estimate(student: Segmentor, method: Method, setting: Setting, live: Live | None = None) -> Estimate:
     """Run every pass of a step, forward and backward, without computing anything.
 
     Args:
         student: on the meta device, lightened as for training; changed.
         method: with which labels it learns.
         setting: how large the step is.
-        watching: modes that see every operator too, e.g. a counter of arithmetic.
+        live: follows what is alive, and perhaps more; None for one of its own.
 
     Returns:
         What it needs, as it would be on a GPU.
     """
-    mode, live = FakeTensorMode(allow_non_fake_inputs=True), Live()
+    mode, live = FakeTensorMode(allow_non_fake_inputs=True), live or Live()
     drawn = method.draw(student, (setting.batch, 3, *setting.crop), generator("estimate"))
     networks = _networks(student, method, mode)
     passes: dict[str, Peak] = {}
     with ExitStack() as stack:
-        for context in (mode, live, *watching, *_lower(setting.autocast)):
+        for context in (mode, live, *_lower(setting.autocast)):
             stack.enter_context(context)
         drawn = pytree.tree_map_only(Tensor, mode.from_tensor, drawn)
         batch = _batch(setting, method.needs_target)

@@ -57,3 +57,6 @@ class Memory:
         student.at_once, method.rows = self.windows, self.rows
         method.labels_in = torch.bfloat16 if self.teacher == "bfloat16" else None
         method.imagenet_in = torch.bfloat16 if self.imagenet == "bfloat16" else None
+
+
+SMALL = Memory(encoder="recompute", heads="recompute", rows=128)  # conf/memory/small.yaml

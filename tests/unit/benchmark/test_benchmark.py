@@ -10,9 +10,8 @@ from torch import nn
 
 from hrda_lit.benchmark import ladder
 from hrda_lit.benchmark.measure import Counting, Row, spread
-from hrda_lit.benchmark.report import Report, compared, draw
+from hrda_lit.benchmark.report import Report, compared, draw, encode
 from hrda_lit.memory.rungs import Memory
-from hrda_lit.sweeps.plots import figure_png
 from tests.plots import width
 from tests.scripts import run_script
 
@@ -52,6 +51,16 @@ def test_attention_on_a_cpu_is_counted() -> None:
     counting.write(row)
     product = 2 * 2 * 3 * 64 * 64 * 16
     assert row.flops == product * (2 + 5), "two products forward; backward does one of them again"
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_convolutions_are_counted_with_their_groups(groups: int) -> None:
+    layer, counting = nn.Conv2d(8, 12, 3, padding=1, groups=groups, bias=False), Counting(CPU)
+    counting.start()
+    layer(torch.rand(2, 8, 10, 10, requires_grad=True)).sum().backward()
+    counting.stop()
+    once = 2 * 2 * 12 * 10 * 10 * (8 // groups) * 9
+    assert counting.counts.flops == 3 * once
 
 
 @pytest.mark.slow
@@ -138,7 +147,8 @@ def test_cost_is_drawn_over_what_differs() -> None:
     some = Report("step", [Row(f"{n}", {"mode": "eager", "crop": n}, [0.1 * n]) for n in (1, 2, 3)], "a device")
     [axes] = draw([some]).axes
     assert [list(line.get_ydata()) for line in axes.lines] == [pytest.approx([0.1, 0.2, 0.3])]
-    assert width(figure_png(draw([some]))) > 400
+    assert width(encode(draw([some]), ".png")) > 400
+    assert encode(draw([some]), ".svg").startswith(b"<?xml")
     with pytest.raises(ValueError, match="give several"):
         draw([report("eager", [1.0], crop=128)])
 
@@ -156,6 +166,7 @@ def test_the_spread_leaves_out_a_tenth_on_both_sides() -> None:
         (("step", "loading.batch_size=0"), "loading.batch_size must be"),
         (("--compare", "none.json", "none.json"), "there is no none.json"),
         (("step", "--steps", "0"), "0 is below 1"),
+        (("step", "--picture", "cost.bmp"), "cost.bmp ends in none of .png, .svg, .pdf"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...], message: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from hrda_lit import build as builders
 from hrda_lit.build import ConfigError
 from hrda_lit.data.classes import Classes, classes_from
-from hrda_lit.memory.check import check_memory
+from hrda_lit.memory.check import check_memory, refusal
 from hrda_lit.memory.estimate import GIB, Estimate, Peak, Setting, estimate
 from hrda_lit.memory.live import Live
 from hrda_lit.memory.rungs import Memory
@@ -142,13 +142,22 @@ def test_what_a_gpu_has_no_room_for_is_refused(
         return
     with pytest.raises(ConfigError) as caught:
         check_memory(config, classes)
-    sentence = str(caught.value)
-    assert "but cuda:0 has 0.25 of 8.0 free" in sentence
-    for key in ("memory=small", "loading.batch_size", "loading.accumulate", "data.crop", "memory.check=false"):
-        assert key in sentence
-    assert "\n" not in sentence
+    assert "but cuda:0 has 0.25 of 8.0 free" in str(caught.value)
     config.memory.check = False
     check_memory(config, classes)
+
+
+def test_the_refusal_names_the_keys_that_help() -> None:
+    needed, small = (Estimate(GIB, GIB, {"source": Peak(0, 0, size * GIB)}) for size in (9, 4))
+    sentence = refusal(needed, small, 8 * GIB, 12 * GIB, "cuda:1")
+    assert sentence.startswith("a step needs about 11.5 GiB, but cuda:1 has 8.0 of 12.0 free; set memory=small, which ")
+    assert "needs 6.5" in sentence
+    for key in ("loading.batch_size", "loading.accumulate", "trainer.precision=bf16-mixed", "memory.check=false"):
+        assert key in sentence
+    assert sentence.endswith(".")
+    assert ". " not in sentence
+    assert "\n" not in sentence
+    assert "memory=small" not in refusal(small, small, 0, GIB, "cuda:0")
 
 
 def test_rows_that_do_not_fit_are_refused_before_data_are_read(tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 
+from hrda_lit.build import build_memory
 from hrda_lit.data.classes import Classes, classes_from
+from hrda_lit.memory import rungs
 from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Batch, Method, Networks
 from hrda_lit.methods.masked_consistency import MaskedConsistency
@@ -19,7 +22,7 @@ from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.ops.rng import generator
 from tests.passes import steps
 
-SMALL = Memory("recompute", "recompute", windows=3, rows=16)
+ALL = Memory("recompute", "recompute", windows=3, rows=16)
 Build = Callable[..., MultiResSegmentor]
 
 
@@ -71,7 +74,7 @@ def learn(build: Build, method: Method, memory: Memory, batch: Batch) -> dict[st
         Memory(windows=3),
         Memory(windows=5),
         Memory(rows=8),
-        SMALL,
+        ALL,
     ],
     ids=lambda memory: ",".join(f"{k}" for k, v in vars(memory).items() if v != getattr(Memory(), k)),
 )
@@ -99,10 +102,16 @@ def test_sixteen_bits_change_the_numbers_a_little(build: Build, classes: Classes
 
 def test_the_teacher_and_the_frozen_encoder_keep_little(build: Build, classes: Classes) -> None:
     student, method = build(), mic(classes)
-    replace(SMALL, imagenet="bfloat16").lighten(student, method)
+    replace(ALL, imagenet="bfloat16").lighten(student, method)
     assert sum(isinstance(part, Recomputed) for part in student.modules()) == 5 + 2
     assert student.at_once == 3
     assert (method.rows, method.imagenet_in, method.labels_in) == (16, torch.bfloat16, None)
+
+
+def test_the_small_choice_is_the_one_that_refusals_name() -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose("train", ["memory=small", "run_dir=run", "cache_dir=cache"])
+    assert build_memory(config) == rungs.SMALL
 
 
 def test_what_makes_no_sense_is_refused() -> None:
