@@ -38,7 +38,7 @@ def in_chunks(head: nn.Module, features: Sequence[Float[Tensor, "B C h w"]], cou
 def _settled(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> Iterator[None]:
     before = [(one.running_mean, one.running_var) for one in norms]
     for one in norms:
-        one.eval()
+        one.training = False  # not by .eval() and .train(), which reach the parts of a layer
         one.running_mean = torch.zeros(one.num_features, device=parts[0][0].device)
         one.running_var = torch.ones_like(one.running_mean)
     depth = int(getattr(head, "norm_depth", len(norms))) if norms else 0
@@ -52,7 +52,7 @@ def _settled(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> I
     finally:
         for one, (mean, variance) in zip(norms, before, strict=True):
             one.running_mean, one.running_var = mean, variance
-            one.train()
+            one.training = True
     for one, moments in zip(norms, gathered, strict=True):
         _move(one, *moments.whole())
 
