@@ -18,6 +18,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.inspecting.look import Looking
+from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import check_backbone
@@ -172,8 +173,10 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         FileNotFoundError: if a weight file is missing.
     """
     L.seed_everything(config.seed, verbose=False)
+    student = build_network(config, classes)
+    build_memory(config).lighten(student, method)
     return UDAModule(
-        build_network(config, classes),
+        student,
         method,
         classes,
         _instantiate(config.optim, "optim"),
@@ -181,7 +184,19 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         EMATeacher(config.alpha, config.evaluate),
         config.seed,
         _plain(config),
+        config.loading.accumulate,
     )
+
+
+def build_memory(config: DictConfig) -> Memory:
+    """Build how a training step saves memory.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if a value is out of range.
+    """
+    memory: Memory = _construct(Memory, "memory", _plain(config.memory))
+    return memory
 
 
 def build_inference(config: DictConfig) -> Inference:

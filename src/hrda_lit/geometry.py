@@ -27,9 +27,9 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         ConfigError: if a key does not fit.
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
     """
-    size, shape = _size(config), (int(config.loading.batch_size), 3)
+    size, shape = crop_size(config), (int(config.loading.batch_size), 3)
     method.check_crop((config.data.crop[0], config.data.crop[1]))
-    network = _without_memory(config, classes)
+    network = without_memory(config, classes)
     network.check_crop(size)
     inference = build_inference(config)
     inference.check(network)
@@ -43,12 +43,13 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         _try("a validation", seen, config, lambda: network.eval().predict(window))
 
 
-def _size(config: DictConfig) -> Size:
+def crop_size(config: DictConfig) -> Size:
     """Return (height, width) of the crops as the network gets them."""
     return low_resolution_size((config.data.crop[0], config.data.crop[1]), config.network.shrink)
 
 
-def _without_memory(config: DictConfig, classes: Classes) -> Segmentor:
+def without_memory(config: DictConfig, classes: Classes) -> Segmentor:
+    """Build the student without weights and numbers, on the meta device."""
     dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
     assert isinstance(dry, DictConfig)
     with torch.device("meta"):

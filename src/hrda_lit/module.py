@@ -16,7 +16,7 @@ from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
-from hrda_lit.methods.base import Batch, Method, Networks, Seen
+from hrda_lit.methods.base import Batch, Method, Networks, Seen, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
@@ -41,6 +41,7 @@ class UDAModule(L.LightningModule):
         ema: moves the teacher.
         seed: of every draw in a training step.
         config: plain containers, stored in every checkpoint so that it can be used alone.
+        accumulate: equal parts of a batch that go through the network one after the other.
 
     Attributes:
         teacher: the moving average of the student, or None.
@@ -60,6 +61,7 @@ class UDAModule(L.LightningModule):
         ema: EMATeacher,
         seed: int = 0,
         config: dict[str, Any] | None = None,
+        accumulate: int = 1,
     ) -> None:
         super().__init__()
         # Several backward calls per step: Lightning's automatic loop knows one.
@@ -67,10 +69,13 @@ class UDAModule(L.LightningModule):
         # The frozen ImageNet encoder is rebuilt from its file and never stored, see `_imagenet`.
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
+        self.accumulate = accumulate
         self.ema = ema
         self.teacher = _frozen(student) if method.needs_teacher else None
         # In a list, so that it is neither a parameter nor part of the checkpoint.
-        self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
+        self._imagenet: list[Backbone] = (
+            [_frozen(student.backbone).eval().to(dtype=method.imagenet_in)] if method.needs_imagenet else []
+        )
         self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
         self.unscorable = SumMetric(nan_strategy="disable")
         self.iou: Float[Tensor, " C"] | None = None
@@ -101,22 +106,26 @@ class UDAModule(L.LightningModule):
                 network.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Draw, then back-propagate every pass of the method as it comes, then step once."""
+        """Draw, then back-propagate every pass of the method as it comes, part by part of the batch; then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
         networks = Networks(self.student, self.teacher, *self._imagenet[:1])
-        drawn = self.method.draw(self.student, batch["source"]["image"].shape, generator(*where))
-        for done in self.method.passes(batch, networks, self.trainer.strategy.batch_to_device(drawn)):
-            with self._gradient_sync(done.name == self.method.names[-1]):
-                # What is no number must reach the gradients, which all devices have in common.
-                sound = soundness(done.loss.detach(), *self._statistics())
-                self.manual_backward(done.loss * sound)
-            for name, value in done.logs.items():
-                self.log(f"train/{name}", value, prog_bar=True)
-            if self.seen is not None:
-                self.seen |= done.seen
+        draws, logs = generator(*where), dict[str, list[Tensor]]()
+        for left, part in zip(reversed(range(self.accumulate)), parts(batch, self.accumulate), strict=True):
+            drawn = self.method.draw(self.student, part["source"]["image"].shape, draws)
+            for done in self.method.passes(part, networks, self.trainer.strategy.batch_to_device(drawn)):
+                with self._gradient_sync(left == 0 and done.name == self.method.names[-1]):
+                    # What is no number must reach the gradients, which all devices have in common.
+                    sound = soundness(done.loss.detach(), *self._statistics())
+                    self.manual_backward(done.loss * (sound / self.accumulate))
+                for name, value in done.logs.items():
+                    logs.setdefault(name, []).append(value)
+                if self.seen is not None:
+                    self.seen = done.seen | self.seen  # of the first part
+        for name, values in logs.items():
+            self.log(f"train/{name}", torch.stack(values).mean(), prog_bar=True)
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr]
 

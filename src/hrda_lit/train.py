@@ -58,6 +58,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.guards.errors import together
     from hrda_lit.inspecting.look import require_good_data
     from hrda_lit.keys.check import check_train
+    from hrda_lit.memory.check import check_memory
     from hrda_lit.running.start import begin, finished
 
     _quieten()
@@ -65,6 +66,7 @@ def _train(config: DictConfig) -> float:
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     check_geometry(config, method, source.classes)
+    check_memory(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
     start = begin(config)
     if (score := finished(start, config)) is not None:

@@ -214,3 +214,14 @@ def test_loggers_go_on(tmp_path: Path, demo_root: Path, monkeypatch: pytest.Monk
     assert len({name.rsplit("-", 1)[-1] for name in parts}) == 1  # one run
     events = EventAccumulator(str(run / "tb")).Reload().Scalars("train/loss/source")
     assert [event.step for event in events] == [0, 1, 2, 3]
+
+
+def test_a_run_that_accumulates_goes_on_from_its_last_whole_step(tmp_path: Path, demo_root: Path) -> None:
+    pairs = (*STEPS, "loading.batch_size=1", "loading.accumulate=2")
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    train(smoke(whole, demo_root, "hrda_demo", *pairs))
+    with pytest.raises(RuntimeError, match="killed"):
+        train(smoke(again, demo_root, "hrda_demo", *pairs, KILL))
+    assert content(again)["global_step"] == 2
+    train(smoke(again, demo_root, "hrda_demo", *pairs, "resume=auto"))
+    check_equal(whole, again)

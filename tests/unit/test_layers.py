@@ -15,10 +15,10 @@ FLOORS = {
     "ops": 0, "guards": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "exchange/mit_keys": 1, "exchange/official_keys": 1,
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
-    "module": 3,
+    "module": 3, "memory": 3,
     "build": 4,
-    "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
-    "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
+    "checkpoints": 5, "geometry": 5, "memory/check": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
+    "benchmark": 6, "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
@@ -40,6 +40,7 @@ PLACES = {
         "checkpoints",
         "geometry",
         "guards/misspelt",
+        "memory/check",
         "keys/check",
         "running",
         "sweeps/callback",
@@ -51,7 +52,7 @@ PLACES = {
     "timm": {"networks/backbone", "networks/mit"},
     "wandb": {"callbacks/media", "callbacks/wandb_run"},
     "av": {"predicting/video"},
-    "matplotlib": {"sweeps/plots", "sweeps/curves"},
+    "matplotlib": {"benchmark/report", "sweeps/plots", "sweeps/curves"},
 }
 # What a room may know of the library, where that is less than its floor allows.
 NARROW = {"demo": {"demo", "data/classes", "guards/files", "guards/ranges", "ops/rng"}}

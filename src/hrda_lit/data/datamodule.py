@@ -17,7 +17,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
-from hrda_lit.guards.ranges import BatchSize, Seed, Workers
+from hrda_lit.guards.ranges import BatchSize, Count, Seed, Workers
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
@@ -28,11 +28,12 @@ class Loading:
     """Set up how batches are loaded.
 
     Args:
-        batch_size: source images and target images per step and process, >= 1.
+        batch_size: source images and target images that go through the network at once, per process, >= 1.
         num_workers: loader processes per domain; 0 loads in the training process.
         seed: of all draws.
         cache_dir: folder for class statistics; `~` is the home.
         val_workers: loader processes for validation.
+        accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
 
     Raises:
         ValueError: if a number is out of range.
@@ -43,10 +44,16 @@ class Loading:
     seed: Seed = 0
     cache_dir: str = "~/.cache/hrda_lit"
     val_workers: Workers = 1
+    accumulate: Count = 1
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or min(self.num_workers, self.val_workers) < 0:
-            raise ValueError(f"{self} needs batch_size >= 1 and workers >= 0; correct data.")
+        if min(self.batch_size, self.accumulate) < 1 or min(self.num_workers, self.val_workers) < 0:
+            raise ValueError(f"{self} needs batch_size >= 1, accumulate >= 1 and workers >= 0; correct loading.")
+
+    @property
+    def per_step(self) -> int:
+        """Return how many source images and target images a process loads for one step of the optimiser."""
+        return self.batch_size * self.accumulate
 
 
 class UDADataModule(L.LightningDataModule):
@@ -181,7 +188,7 @@ class UDADataModule(L.LightningDataModule):
         domains: dict[str, Dataset[Any]] = {"source": self._source_draws}
         if self._target_draws is not None:
             domains["target"] = self._target_draws
-        steps = (trainer.global_step, trainer.max_steps, self.loading.batch_size)
+        steps = (trainer.global_step, trainer.max_steps, self.loading.per_step)
         return {
             name: StepLoader(
                 draws,

@@ -33,7 +33,7 @@ class TrainerKeys(TypedDict, total=False):
 # Keys of Lightning that a training of several backward passes a step, on draws without epochs, has no use for: what
 # they may hold all the same, and what to set instead.
 INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
-    "accumulate_grad_batches": ((1,), "a step has several backward passes already; raise loading.batch_size"),
+    "accumulate_grad_batches": ((1,), "a step has several backward passes already; set loading.accumulate"),
     "gradient_clip_val": ((None,), "gradients are clipped once per step; set optim.clip"),
     "gradient_clip_algorithm": ((None, "norm"), "optim.clip clips by norm"),
     "max_epochs": ((None, -1), "draws with replacement have no epochs; set trainer.max_steps"),

@@ -9,6 +9,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.guards.ranges import KeysOf, NotNegative, Part, Ratio, Seed, Share, Sides, Without, Workers
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
+from hrda_lit.memory.rungs import Memory
 from hrda_lit.predicting.submission import Rules
 
 Group = Mapping[str, Any]
@@ -67,6 +68,7 @@ class TrainKeys(TypedDict):
     network: Annotated[Group, KeysOf(NetworkKeys)]
     data: Annotated[Group, KeysOf(DataKeys), Without("shrink")]
     loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
+    memory: Annotated[Group, KeysOf(Memory)]
     look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir", "crop")] | None
     splits: Annotated[Group, KeysOf(SplitKeys)]
     source: Part

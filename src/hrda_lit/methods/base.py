@@ -62,12 +62,18 @@ class Method(ABC):
         needs_teacher: whether a moving average of the student is kept.
         needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
         names: the passes of one step, in order.
+        rows: rows of pixels whose logits are held at full size at a time; None for all.
+        labels_in: the type that the teacher labels in, under autocast; None for that of the training.
+        imagenet_in: the type of the frozen encoder's weights; None for that of the student's.
     """
 
     needs_target: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     needs_imagenet: bool = False
     names: tuple[str, ...] = ()
+    rows: int | None = None
+    labels_in: torch.dtype | None = None
+    imagenet_in: torch.dtype | None = None
 
     @abstractmethod
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
@@ -99,11 +105,35 @@ class Method(ABC):
         """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
 
 
+def parts(batch: Batch, count: int) -> list[Batch]:
+    """Cut a batch into equal parts, for gradients that are accumulated.
+
+    Args:
+        batch: see `Method.passes`.
+        count: how many, >= 1.
+
+    Returns:
+        The parts in order.
+
+    Raises:
+        ValueError: if the batch does not divide.
+    """
+    total = len(batch["source"]["image"])
+    if total % count:
+        raise ValueError(f"a batch of {total} has no {count} equal parts; load loading.batch_size for each of them.")
+    sizes = [total // count] * count
+    pieces = {domain: {key: torch.split(x, sizes) for key, x in tensors.items()} for domain, tensors in batch.items()}
+    return [
+        {domain: {key: x[i] for key, x in tensors.items()} for domain, tensors in pieces.items()} for i in range(count)
+    ]
+
+
 def supervise(
     supervised: Supervised,
     label: Int[Tensor, "B H W"],
     classes: Classes,
     weight: Float[Tensor, "B H W"] | None = None,
+    rows: int | None = None,
 ) -> Float[Tensor, ""]:
     """Sum the cross entropies of all outputs: (1 - lambda_d) L_ce(fused) + lambda_d L_ce(detail) for HRDA.
 
@@ -112,6 +142,7 @@ def supervise(
         label: class ids of the whole input.
         classes: says which id is ignored.
         weight: q per pixel, or None for 1.
+        rows: see `Method.rows`.
 
     Returns:
         The loss.
@@ -125,6 +156,7 @@ def supervise(
             _part(label, output.spot),
             None if weight is None else _part(weight, output.spot),
             classes.ignore,
+            rows,
         )
         for output in supervised.outputs
     ]

@@ -42,7 +42,8 @@ class FeatureDistance:
         """Return the distance; HRDA measures it on the context crop alone (docs/official.md 10)."""
         assert networks.imagenet is not None
         with torch.no_grad():
-            reference = networks.imagenet(networks.student.context(image))[-1]
+            context = networks.student.context(image).to(next(networks.imagenet.parameters()).dtype)
+            reference = networks.imagenet(context)[-1]
         cell = label.shape[-1] // features.shape[-1]
         small = downscale_label(label, cell, self.min_ratio, len(self.classes), self.classes.ignore)
         # A crop that is no multiple of the cell leaves one cell more in the features than in the label.

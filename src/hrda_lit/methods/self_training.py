@@ -1,6 +1,7 @@
 """Self-training with a mean teacher: DAFormer, HRDA and, with a masked pass, MIC."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -104,7 +105,7 @@ class SelfTraining(Method):
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
-        loss = supervise(outputs, label, self.classes)
+        loss = supervise(outputs, label, self.classes, rows=self.rows)
         logs = {"loss/source": loss.detach()}
         if self.lambda_fd > 0:
             distance = self.feature_distance(networks, outputs.features, image, label)
@@ -130,19 +131,22 @@ class SelfTraining(Method):
         User's document, p^T and q^T.
         """
         assert teacher is not None
-        labels = pseudo_labels(batch_statistics_mode(teacher).predict(image).float(), self.tau)
+        batch_statistics_mode(teacher)
+        with torch.autocast(image.device.type, self.labels_in, enabled=True) if self.labels_in else nullcontext():
+            logits = teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
+        labels = pseudo_labels(logits, self.tau, (image.shape[-2], image.shape[-1]), self.rows)
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
         mixed = self.mix(source, target, drawn)
         outputs = student(mixed.image, drawn.student["mixed"])
-        loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
+        loss = supervise(outputs, mixed.label, self.classes, mixed.weight, self.rows)
         seen = {"target": Seen(*target), "mixed": Seen(*mixed, outputs.outputs[-1].spot)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, seen)
 
     def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
         outputs = student(hidden.image, drawn.student["masked"])
-        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
+        loss = supervise(outputs, hidden.label, self.classes, hidden.weight, self.rows)
         seen = {"masked": Seen(*hidden, outputs.outputs[-1].spot)}
         return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
 

@@ -32,6 +32,6 @@ class Supervised(Method):
         """Yield the source pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         outputs = networks.student(image, drawn)
-        loss = supervise(outputs, label, self.classes)
+        loss = supervise(outputs, label, self.classes, rows=self.rows)
         seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
         yield Pass("source", loss, {"loss/source": loss.detach()}, seen)

@@ -46,7 +46,13 @@ class ASPP(nn.Module):
 
 
 class _PyramidHead(nn.Module):
-    """Embed every level, bring all to the finest one, fuse, classify."""
+    """Embed every level, bring all to the finest one, fuse, classify.
+
+    Attributes:
+        norm_depth: how many layers of BatchNorm lie one behind another.
+    """
+
+    norm_depth: int
 
     def __init__(
         self, in_channels: Sequence[int], num_classes: int, channels: int, dropout: float, fuse: nn.Module
@@ -86,6 +92,8 @@ class DAFormerHead(_PyramidHead):
     DAFormer section 3.1; user's document, f^S.
     """
 
+    norm_depth = 3
+
     def __init__(
         self,
         in_channels: Sequence[int],
@@ -110,6 +118,8 @@ class ScaleAttentionHead(_PyramidHead):
 
     HRDA section 3.2; user's document, f^A.
     """
+
+    norm_depth = 1
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch
@@ -90,10 +91,15 @@ class MultiResSegmentor(Segmentor):
         boxes = self._detail_boxes(size)
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = torch.cat([crop(image, box) for box in boxes])
-        seen, closer = self.backbone.together(self.context(image), windows)
-        context, detail = self._context(seen), self._stitched(self.head(closer), boxes, size)
+        seen, closer = self._encoded(self.context(image), windows)
+        context, detail = self._context(seen), self._stitched(self._decoded(closer), boxes, size)
         fused = fuse(context.logits, context.attention, detail)
         return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
+
+    def heads(self) -> list[nn.Module]:
+        """Return the decoder and, where it is learned, the scale attention."""
+        attention = self.fusion.attention
+        return [self.head, *([attention] if isinstance(attention, nn.Module) else [])]
 
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
         """Return x_LR = zeta(x_HR, 1 / s_T)."""
@@ -110,6 +116,16 @@ class MultiResSegmentor(Segmentor):
         self.draw(size, torch.Generator())
         for seen in (low_resolution_size(size, self.s_T), self.detail):
             self._check_cells(seen, 1)
+
+    def _encoded(self, context: Tensor, windows: Tensor) -> list[list[Tensor]]:
+        if self.at_once is None or not self.backbone.independent:
+            return self.backbone.together(context, windows)
+        some = [self.backbone(part) for part in torch.split(windows, self.at_once)]
+        return [self.backbone(context), [torch.cat(level) for level in zip(*some, strict=True)]]
+
+    def _decoded(self, features: list[Tensor]) -> Tensor:
+        logits: Tensor = self.head(features) if self.at_once is None else in_chunks(self.head, features, self.at_once)
+        return logits
 
     def _check_windows(self) -> None:
         if self.overlap and any(extent % (2 * self.stride) for extent in self.detail):

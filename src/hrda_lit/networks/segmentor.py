@@ -36,12 +36,14 @@ class Segmentor(nn.Module, ABC):
         num_classes: C.
         shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
         multiple: pixels of which the sides of an image must be multiples.
+        at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
     """
 
     backbone: Backbone
     num_classes: int
     shrink: float = 1
     multiple: int = 1
+    at_once: int | None = None
 
     @abstractmethod
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " n"]:
@@ -70,6 +72,10 @@ class Segmentor(nn.Module, ABC):
     @abstractmethod
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
+
+    def heads(self) -> list[nn.Module]:
+        """Return what decodes features, whose activations may be computed again."""
+        return []
 
     def check_window(self, key: str, size: tuple[int, int]) -> None:
         """Raise a ValueError if windows of `size` (height, width), which `key` sets, cannot be predicted."""
@@ -125,6 +131,10 @@ class SingleScaleSegmentor(Segmentor):
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
         """Return the image itself."""
         return image
+
+    def heads(self) -> list[nn.Module]:
+        """Return the decoder."""
+        return [self.head]
 
     def check_crop(self, size: tuple[int, int]) -> None:
         """Accept any size of at least two cells of the coarsest level.

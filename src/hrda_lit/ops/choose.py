@@ -5,19 +5,21 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool
 from torch import Tensor
+from torch._subclasses.fake_tensor import is_fake
 
 
 def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """Return what `yes` or what `no` computes.
 
     A GPU computes both and takes one, because asking it for the flag would make the host wait, and a graph that is
-    replayed cannot leave anything out. On a CPU asking costs nothing, so only what is taken is computed.
+    replayed cannot leave anything out. On a CPU asking costs nothing, so only what is taken is computed, unless the
+    flag has a shape alone.
 
     Args:
         flag: which.
         yes: computes a tensor.
         no: computes one of the same shape.
     """
-    if flag.device.type == "cpu":
+    if flag.device.type == "cpu" and not is_fake(flag):
         return yes() if bool(flag) else no()
     return torch.where(flag, yes(), no())

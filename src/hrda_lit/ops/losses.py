@@ -1,11 +1,15 @@
 """The losses: pixel-weighted cross entropy and the feature distance."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hrda_lit.ops.resize import resize
+from hrda_lit.ops.tiles import tiles
 
 
 def pixel_weighted_cross_entropy(
@@ -13,6 +17,7 @@ def pixel_weighted_cross_entropy(
     label: Int[Tensor, "B H W"],
     weight: Float[Tensor, "B H W"] | None = None,
     ignore: int = 255,
+    rows: int | None = None,
 ) -> Float[Tensor, ""]:
     """Compute L_ce(y_hat, y, q): logits are upsampled to the label, each pixel counts q.
 
@@ -24,15 +29,52 @@ def pixel_weighted_cross_entropy(
         label: class ids; `ignore` where unknown.
         weight: q, >= 0; None means 1 everywhere.
         ignore: the id that adds nothing.
+        rows: rows of pixels whose logits are held at full size at a time; None for all.
 
     Returns:
         The loss in nats.
 
+    Raises:
+        ValueError: if `rows` is given and the label's height is no multiple of the logits'.
+
     User's document, "Loss", L_ce.
     """
+    if rows is not None:
+        tiled: Tensor = _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
+        return tiled
     height, width = label.shape[-2:]
     loss = F.cross_entropy(resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none")
     return (loss if weight is None else loss * weight).mean()
+
+
+class _TiledCrossEntropy(torch.autograd.Function):
+    """The same tile by tile, each of which goes backward before the next; only the small logits' gradient is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, label: Tensor, weight: Tensor | None, ignore: int, rows: int
+    ) -> Float[Tensor, ""]:
+        total = torch.zeros((), dtype=torch.promote_types(logits.dtype, torch.float32), device=logits.device)
+        gradient = torch.zeros_like(logits, dtype=total.dtype)
+        for tile in tiles(logits.shape[-2], (label.shape[-2], label.shape[-1]), rows):
+            cells = logits[..., tile.cells, :].detach().requires_grad_()
+            part = label[..., tile.rows, :].long()
+            with torch.enable_grad():
+                loss = F.cross_entropy(tile.upsample(cells), part, ignore_index=ignore, reduction="none")
+                # Not yet divided by the number of pixels, which 16 bits would not survive.
+                summed = (loss if weight is None else loss * weight[..., tile.rows, :]).sum()
+            total += summed.detach()
+            if ctx.needs_input_grad[0]:
+                gradient[..., tile.cells, :] += torch.autograd.grad(summed, cells)[0]
+        ctx.pixels, ctx.dtype = label.numel(), logits.dtype
+        ctx.save_for_backward(gradient)
+        return total / label.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> Any:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * (outer / ctx.pixels)).to(ctx.dtype), None, None, None, None
 
 
 def downscale_label(

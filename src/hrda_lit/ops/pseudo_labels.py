@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from hrda_lit.ops.tiles import tiles
 
 
 class PseudoLabels(NamedTuple):
@@ -14,22 +17,31 @@ class PseudoLabels(NamedTuple):
     q: Float[Tensor, ""]
 
 
-def pseudo_labels(logits: Float[Tensor, "B C H W"], tau: float) -> PseudoLabels:
+def pseudo_labels(
+    logits: Float[Tensor, "B C h w"], tau: float, size: tuple[int, int] | None = None, rows: int | None = None
+) -> PseudoLabels:
     """Label each pixel with its most probable class and measure the confidence of the batch.
 
     official: q is one share over the whole batch, and `>=` (docs/official.md 2); paper: one share per
     image, and `>`; here: the official rule, because published numbers were made with it.
 
     Args:
-        logits: the teacher's class scores at full resolution.
+        logits: the teacher's class scores.
         tau: confidence threshold.
+        size: full resolution (height, width), to which logits are upsampled; None where they are there already.
+        rows: rows of pixels whose logits are held at full size at a time; None for all.
 
     Returns:
         p^T, the confidence in [0, 1], and q^T in [0, 1]; NaN where a logit is NaN or infinite.
 
     User's document, "Preliminary", p^T, and equation 3, q^T.
     """
-    confidence, label = logits.softmax(dim=1).max(dim=1)
+    whole = (logits.shape[-2], logits.shape[-1]) if size is None else size
+    made = [
+        tile.upsample(logits[..., tile.cells, :]).float().softmax(dim=1).max(dim=1)
+        for tile in tiles(logits.shape[-2], whole, rows)
+    ]
+    confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
     # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.
     confident = (confidence >= tau).float() + 0 * confidence
     return PseudoLabels(label, confidence, confident.mean())

@@ -42,10 +42,10 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
-     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
+     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
@@ -148,8 +148,8 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
          "correct source.layout.margins.top."),
         ("+source.layout.exclude=[12]", "source.layout.exclude[0] must be text, got 12; "
          "correct source.layout.exclude[0]."),
-        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['batch_size', 'num_workers', "
-         "'val_workers']."),
+        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', "
+         "'num_workers', 'val_workers']."),
         ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
         ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),
         ("+temperture=1", "temperture is no key that exists; the config may have"),
@@ -165,7 +165,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("trainer.val_check_interval=0.5", "trainer.val_check_interval must be a whole number"),
         ("+trainer.gradient_clip_val=1.0", "trainer.gradient_clip_val=1.0 cannot be used here: gradients are clipped "
          "once per step; set optim.clip."),
-        ("+trainer.accumulate_grad_batches=2", "raise loading.batch_size."),
+        ("+trainer.accumulate_grad_batches=2", "set loading.accumulate."),
         ("+trainer.max_epochs=3", "set trainer.max_steps."),
         ("+trainer.limit_train_batches=5", "set trainer.max_steps."),
         ("+trainer.overfit_batches=1", "trainer.overfit_batches=1 cannot be used here"),
