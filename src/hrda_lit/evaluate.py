@@ -110,6 +110,7 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from rich.progress import track
     from torch.utils.data import DataLoader
 
+    from hrda_lit.data.draws import ready
     from hrda_lit.data.workers import worker_options
     from hrda_lit.scoring.breakdown import Tally, structure
 
@@ -119,9 +120,10 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
     with torch.inference_mode():
         for item in track(loader, images.dataset.name, transient=True):
-            label = item["label"][0].to(device)
+            item = ready({"image": item["image"].to(device), "label": item["label"].to(device)})
+            label = item["label"][0]
             where = structure(label, classes)
-            for name, logits in _views(trained, inference, item["image"].to(device), config.views).items():
+            for name, logits in _views(trained, inference, item["image"], config.views).items():
                 tallies.setdefault(name, Tally(classes, device)).update(_labels(logits, label), label, where)
     return tallies
 

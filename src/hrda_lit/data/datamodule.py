@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
-from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
@@ -121,7 +121,13 @@ class UDADataModule(L.LightningDataModule):
             index: of the crop, >= 0.
         """
         assert self._target_draws is not None, "setup('fit') comes first"
-        return self._target_draws[-1 - index]  # steps draw from 0 on
+        return ready(self._target_draws[-1 - index])  # steps draw from 0 on
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Turn the bytes of a batch into numbers, on its device."""
+        if "image" in batch:
+            return ready(batch)
+        return {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""

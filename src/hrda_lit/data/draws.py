@@ -1,10 +1,15 @@
-"""Training crops and validation images; a crop is a function of (seed, domain, draw index) alone."""
+"""Training crops and validation images; a crop is a function of (seed, domain, draw index) alone.
 
-from functools import partial
+They are bytes, a quarter of the numbers that a network takes, which `ready` makes of them where they are used.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -52,7 +57,12 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         )
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, h x w) and "file", its index, of a draw."""
+        """Return a draw.
+
+        Returns:
+            "image" (uint8, 3 x h x w), "label" (uint8, h x w), "extent", the height and width of both that are no
+            padding, and "file", the index of the image.
+        """
         generator = rng.generator(self.seed, "source", draw)
         wanted, file = self._pick(generator)
         image, label = self.dataset.read(self.samples[file])
@@ -62,15 +72,16 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
             fitted_size((x.shape[-2], x.shape[-1]), self.dataset.size, pipeline.shrink) for x in (image, label)
         )
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
-        label = resize_label(label, label_size)
+        # A box is judged, and at once kept: the last one judged is the one that is taken.
+        part = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
-        box = self._box(label, size, wanted, generator)
+        box = self._box(part, size, wanted, generator)
         flip = _flip(generator)
-        cut = normalise(crop(resize_image(image, size), box))
         return {
-            "image": finish(cut, pipeline.crop_size, flip, fill=0),
-            "label": finish(crop(label, box), pipeline.crop_size, flip, fill=ignore).long(),
+            "image": finish(crop(resize_image(image, size), box), pipeline.crop_size, flip, fill=0),
+            "label": finish(part(box), pipeline.crop_size, flip, fill=ignore),
+            "extent": torch.tensor(box.size),
             "file": torch.tensor(file),
         }
 
@@ -81,19 +92,21 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         # uniform draws, so that a draw needs no list of all pairs.
         return None, int(torch.randint(len(self.samples), (), generator=generator))
 
-    def _box(self, label: UInt8[Tensor, "H W"], size: Size, wanted: int | None, generator: torch.Generator) -> Box:
+    def _box(
+        self, part: Callable[[Box], UInt8[Tensor, "h w"]], size: Size, wanted: int | None, generator: torch.Generator
+    ) -> Box:
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
         varied = partial(
             retry,
             lambda: random_crop(size, pipeline.crop_size, generator),
-            lambda box: is_varied(crop(label, box), ignore, pipeline.cat_max_ratio),
+            lambda box: is_varied(part(box), ignore, pipeline.cat_max_ratio),
             pipeline.crop_tries,
         )
         options = pipeline.rare_class
         if wanted is None or options is None:
             return varied()
         enough = options.accept_pixels(pipeline.shrink)
-        return retry(varied, lambda box: int((crop(label, box) == wanted).sum()) > enough, options.max_tries)
+        return retry(varied, lambda box: np.count_nonzero(part(box).numpy() == wanted) > enough, options.max_tries)
 
 
 class TargetDraws(Dataset[dict[str, Tensor]]):
@@ -112,7 +125,7 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return "image" (float32, 3 x h x w, normalised), "valid" (float32, h x w, 0 or 1) and "file" of a draw."""
+        """Return "image", "extent" and "file" as `SourceDraws` does, and "valid" (uint8, h x w, 0 or 1) of a draw."""
         generator = rng.generator(self.seed, "target", draw)
         file = int(torch.randint(len(self.samples), (), generator=generator))
         image, _ = self.dataset.read(Sample(self.samples[file].image, None))
@@ -121,12 +134,12 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         box = random_crop(size, pipeline.crop_size, generator)
         flip = _flip(generator)
         margins = self.dataset.layout.margins
-        valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of).float()
-        cut = normalise(crop(resize_image(image, size), box))
+        valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         return {
-            "image": finish(cut, pipeline.crop_size, flip, fill=0),
+            "image": finish(crop(resize_image(image, size), box), pipeline.crop_size, flip, fill=0),
             "valid": finish(valid, pipeline.crop_size, flip, fill=0),
+            "extent": torch.tensor(box.size),
             "file": torch.tensor(file),
         }
 
@@ -147,7 +160,7 @@ class ValImages(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file.
+        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W) and "index" of a file.
 
         Args:
             index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
@@ -157,7 +170,35 @@ class ValImages(Dataset[dict[str, Any]]):
         if index == UNCOUNTED:
             label = torch.full_like(label, self.dataset.classes.ignore)
         size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
-        return {"image": normalise(resize_image(image, size)), "label": label.long(), "index": index}
+        return {"image": resize_image(image, size).contiguous(), "label": label, "index": index}
+
+
+def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn what was drawn into numbers for a network, on the device where it lies by now, without a wait for it.
+
+    Args:
+        drawn: an item of one of the classes above, or a batch of such.
+
+    Returns:
+        "image" as float32, normalised, 0 where it is padding; "label" as int64, "valid" as float32, and the rest.
+    """
+    made = dict(drawn)
+    if "image" in made:
+        made["image"] = _without_padding(normalise(made["image"]), made.pop("extent", None))
+    if "label" in made:
+        made["label"] = made["label"].long()
+    if "valid" in made:
+        made["valid"] = made["valid"].float()
+    return made
+
+
+def _without_padding(image: Float[Tensor, "*B 3 h w"], extent: Int[Tensor, "*B 2"] | None) -> Float[Tensor, "*B 3 h w"]:
+    if extent is None:
+        return image
+    rows, columns = (
+        torch.arange(side, device=image.device) >= extent[..., axis, None] for axis, side in enumerate(image.shape[-2:])
+    )
+    return image.masked_fill_((rows[..., :, None] | columns[..., None, :]).unsqueeze(-3), 0)
 
 
 def _flip(generator: torch.Generator) -> bool:
