@@ -125,9 +125,9 @@ class UDADataModule(L.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn the bytes of a batch into numbers, on its device."""
-        if "image" in batch:
-            return ready(batch)
-        return {domain: ready(drawn) for domain, drawn in batch.items()}
+        if not isinstance(batch, dict):
+            return batch  # what a method draws goes to the device this way too
+        return ready(batch) if "image" in batch else {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
         """Count the source's classes, on one process only, where rare class sampling needs them."""

@@ -32,7 +32,7 @@ def decode(content: bytes, kind: Kind) -> UInt8[np.ndarray, "H W *channels"] | N
     """
     try:
         return _decoded(content, kind)
-    except (ValueError, struct.error, isal_zlib.error, imagecodecs.PngError):
+    except (ValueError, struct.error, isal_zlib.error, imagecodecs.PngError):  # type: ignore[misc]
         return None
 
 
