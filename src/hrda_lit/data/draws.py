@@ -106,7 +106,9 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         if wanted is None or options is None:
             return varied()
         enough = options.accept_pixels(pipeline.shrink)
-        return retry(varied, lambda box: bool(np.count_nonzero(part(box).numpy() == wanted) > enough), options.max_tries)
+        return retry(
+            varied, lambda box: bool(np.count_nonzero(part(box).numpy() == wanted) > enough), options.max_tries
+        )
 
 
 class TargetDraws(Dataset[dict[str, Tensor]]):

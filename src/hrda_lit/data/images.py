@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from hrda_lit.data import png
+from hrda_lit.data import archives, png
 from hrda_lit.data.pixels import Channel, KindError, Pixels, class_ids, refuse_lossy, rgb
 
 # Pillow, but for the usual PNGs, because torchvision's decoder garbles palettes of fewer than 8 bits, crashes the
@@ -90,7 +90,7 @@ def decoded(path: Path, read: Callable[[ImageFile.ImageFile], Made], kind: png.K
         kind: what `png.decode` returns where that is what `read` returns.
     """
     _require_file(path)
-    content = path.read_bytes()
+    content = archives.content(path)
     if kind and (made := png.decode(content, kind)) is not None:
         return cast(Made, made)
     opened(path, _compare_checksums, content)
@@ -118,6 +118,8 @@ def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made], content: byt
         ValueError: if the file is broken or no image, or holds something else than `read` needs.
     """
     _require_file(path)
+    if content is None and not path.is_file():
+        content = archives.content(path)
     try:
         with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as file:
             return read(file)
@@ -132,5 +134,5 @@ def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made], content: byt
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
+    if not archives.is_file(path):
         raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the data set's rules.")
