@@ -5,6 +5,7 @@ They are bytes, a quarter of the numbers that a network takes, which `ready` mak
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.margins import target_mask
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
+from hrda_lit.data.reading import Reading
+from hrda_lit.data.transforms import Size, finish, fitted_size, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
@@ -36,6 +38,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         pipeline: how crops are made.
         seed: of the run.
         rare: rare class sampling; None draws files uniformly.
+        cache: folder where decoded pictures are kept; None for none.
 
     DAFormer section 3.3; HRDA section 4.1.
     """
@@ -47,14 +50,10 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         pipeline: Pipeline,
         seed: int,
         rare: RareClassSampler | None = None,
+        cache: Path | None = None,
     ) -> None:
-        self.dataset, self.samples, self.pipeline, self.seed, self.rare = (
-            dataset,
-            samples,
-            pipeline,
-            seed,
-            rare,
-        )
+        self.dataset, self.samples, self.pipeline, self.seed, self.rare = dataset, samples, pipeline, seed, rare
+        self.read = Reading(dataset, pipeline.shrink, cache)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return a draw.
@@ -65,12 +64,11 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         """
         generator = rng.generator(self.seed, "source", draw)
         wanted, file = self._pick(generator)
-        image, label = self.dataset.read(self.samples[file])
+        image, label = self.read(self.samples[file])
         assert label is not None, "source samples are labelled"
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
-        size, label_size = (
-            fitted_size((x.shape[-2], x.shape[-1]), self.dataset.size, pipeline.shrink) for x in (image, label)
-        )
+        size = (image.shape[1], image.shape[2])
+        label_size = fitted_size((label.shape[0], label.shape[1]), self.dataset.size, pipeline.shrink)
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         # A box is judged, and at once kept: the last one judged is the one that is taken.
         part = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
@@ -79,7 +77,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         box = self._box(part, size, wanted, generator)
         flip = _flip(generator)
         return {
-            "image": finish(crop(resize_image(image, size), box), pipeline.crop_size, flip, fill=0),
+            "image": finish(crop(image, box), pipeline.crop_size, flip, fill=0),
             "label": finish(part(box), pipeline.crop_size, flip, fill=ignore),
             "extent": torch.tensor(box.size),
             "file": torch.tensor(file),
@@ -119,27 +117,35 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
         samples: from `dataset.files`.
         pipeline: how crops are made.
         seed: of the run.
+        cache: folder where decoded pictures are kept; None for none.
 
     HRDA section 4.1.
     """
 
-    def __init__(self, dataset: FolderDataset, samples: list[Sample], pipeline: Pipeline, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: FolderDataset,
+        samples: list[Sample],
+        pipeline: Pipeline,
+        seed: int,
+        cache: Path | None = None,
+    ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
+        self.read = Reading(dataset, pipeline.shrink, cache)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image", "extent" and "file" as `SourceDraws` does, and "valid" (uint8, h x w, 0 or 1) of a draw."""
         generator = rng.generator(self.seed, "target", draw)
         file = int(torch.randint(len(self.samples), (), generator=generator))
-        image, _ = self.dataset.read(Sample(self.samples[file].image, None))
-        pipeline = self.pipeline
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, pipeline.shrink)
+        image, _ = self.read(Sample(self.samples[file].image, None))
+        pipeline, size = self.pipeline, (image.shape[1], image.shape[2])
         box = random_crop(size, pipeline.crop_size, generator)
         flip = _flip(generator)
         margins = self.dataset.layout.margins
         valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         return {
-            "image": finish(crop(resize_image(image, size), box), pipeline.crop_size, flip, fill=0),
+            "image": finish(crop(image, box), pipeline.crop_size, flip, fill=0),
             "valid": finish(valid, pipeline.crop_size, flip, fill=0),
             "extent": torch.tensor(box.size),
             "file": torch.tensor(file),
@@ -153,10 +159,11 @@ class ValImages(Dataset[dict[str, Any]]):
         dataset: reads the files.
         samples: labelled, from `dataset.files`.
         shrink: divides the image size, see `Pipeline`.
+        cache: folder where decoded pictures are kept; None for none.
     """
 
-    def __init__(self, dataset: FolderDataset, samples: list[Sample], shrink: float) -> None:
-        self.dataset, self.samples, self.shrink = dataset, samples, shrink
+    def __init__(self, dataset: FolderDataset, samples: list[Sample], shrink: float, cache: Path | None = None) -> None:
+        self.dataset, self.samples, self.read = dataset, samples, Reading(dataset, shrink, cache)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -167,12 +174,11 @@ class ValImages(Dataset[dict[str, Any]]):
         Args:
             index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
         """
-        image, label = self.dataset.read(self.samples[max(index, 0)])
+        image, label = self.read(self.samples[max(index, 0)])
         assert label is not None, "validation samples are labelled"
         if index == UNCOUNTED:
             label = torch.full_like(label, self.dataset.classes.ignore)
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
-        return {"image": resize_image(image, size).contiguous(), "label": label, "index": index}
+        return {"image": image.contiguous(), "label": label, "index": index}
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
     (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
+    (r"loading\.cache", {"maybe", "null"}, "a folder, or none"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
     (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
     (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
