@@ -123,23 +123,36 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
             item = ready({"image": item["image"].to(device), "label": item["label"].to(device)})
             label = item["label"][0]
             where = structure(label, classes)
-            for name, logits in _views(trained, inference, item["image"], config.views).items():
-                tallies.setdefault(name, Tally(classes, device)).update(_labels(logits, label), label, where)
+            size = (label.shape[0], label.shape[1])
+            for name, made in _predictions(trained, inference, item["image"], size, config.views).items():
+                tallies.setdefault(name, Tally(classes, device)).update(made, label, where)
     return tallies
 
 
-def _views(trained: "Trained", inference: "Inference", image: "Tensor", every: bool) -> "dict[str, Tensor]":
-    if not every:
-        return {"fused": inference(trained.network, image)}
-    return {name: view for name, view in inference.views(trained.network, image).items() if name != "attention"}
+def _predictions(
+    trained: "Trained", inference: "Inference", image: "Tensor", size: tuple[int, int], every: bool
+) -> "dict[str, Tensor]":
+    """Predict the label of an image, by view; of one that needs no resizing, as its rows are finished."""
+    import torch
 
+    from hrda_lit.ops.decide import best, require_finite
 
-def _labels(logits: "Tensor", label: "Tensor") -> "Tensor":
-    from hrda_lit.ops.decide import require_finite
-    from hrda_lit.ops.resize import resize
-
-    require_finite(logits)
-    return resize(logits.float(), (label.shape[0], label.shape[1])).argmax(dim=1)[0]
+    labels: dict[str, Tensor] = {}
+    height, width = image.shape[-2:]
+    strips = inference.strips(trained.network, image, every)
+    if (height, width) == size:
+        for top, rows in strips:
+            for name, logits in rows.items():
+                require_finite(logits)
+                label = labels.setdefault(name, torch.empty(size, dtype=torch.long, device=image.device))
+                label[top : top + logits.shape[-2]] = logits.argmax(dim=1)[0]
+        return labels
+    views = inference.views(trained.network, image) if every else {"fused": inference(trained.network, image)}
+    for name, logits in views.items():
+        if name != "attention":
+            require_finite(logits)
+            labels[name] = best(logits, size)[0]
+    return labels
 
 
 def _report(

@@ -49,6 +49,27 @@ def decide(
     return label, 1 / total
 
 
+def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
+    """Resample logits to `size` and return the best class, as `argmax` does, in memory for few classes at a time.
+
+    Args:
+        logits: of at most 255 classes.
+        size: (height, width) in pixels.
+
+    Returns:
+        Class ids.
+    """
+    if logits.shape[-2:] == size:
+        return logits.argmax(dim=1)
+    highest = torch.full((logits.shape[0], *size), -torch.inf, device=logits.device)
+    label = torch.zeros(highest.shape, dtype=torch.long, device=logits.device)
+    for index in range(logits.shape[1]):
+        plane = resize(logits[:, index : index + 1].float(), size)[:, 0]
+        label.masked_fill_(plane > highest, index)
+        torch.maximum(highest, plane, out=highest)
+    return label
+
+
 def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
     """Take the attention of the class that won each pixel, which decided it.
 
