@@ -97,7 +97,7 @@ class Slide(Inference):
     def _rows(self, network: Segmentor, predict: Predict, image: Tensor) -> Iterator[tuple[int, Tensor]]:
         height, width = image.shape[-2:]
         missing = (0, max(0, self.window[1] - width), 0, max(0, self.window[0] - height))
-        padded = F.pad(image, missing)
+        padded = F.pad(image, missing) if any(missing) else image
         size = (padded.shape[-2], padded.shape[-1])
         boxes = sliding_boxes(size, self.window, self.stride)
         for top, rows in strips(self._pieces(network, predict, padded, boxes), boxes, size[1]):
