@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -32,13 +34,13 @@ class Inference(ABC):
 
     def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
         """Return what the prediction was made of, at the size of the image, see `Segmentor.views`."""
-        stack = _Stack()
+        stack = Stack()
         return stack.split(self._apply(network, stack, image))
 
     def strips(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
     ) -> Iterator[tuple[int, dict[str, Float[Tensor, "B K h W"]]]]:
-        """Predict in less memory than all logits take: as many rows as are finished at a time, from top to bottom.
+        """Predict as many rows as are finished at a time, from top to bottom, so that not all logits need memory.
 
         Args:
             network: predicts.
@@ -48,17 +50,11 @@ class Inference(ABC):
         Yields:
             The first row, and logits by view, to be used before the next are asked for.
         """
-        stack = _Stack(lambda name: name == FUSED or (every and name != ATTENTION))
-        for top, rows in self._rows(network, stack, image):
-            yield top, stack.split(rows)
+        views = self.views(network, image) if every else {FUSED: self(network, image)}
+        yield 0, {name: view for name, view in views.items() if name != ATTENTION}
 
-    def _rows(self, network: Segmentor, predict: Predict, image: Tensor) -> Iterator[tuple[int, Tensor]]:
-        yield 0, self._apply(network, predict, image)
-
-    def _computing(self, image: Tensor) -> torch.autocast:
-        on = self.bf16 or torch.is_autocast_enabled(image.device.type)
-        dtype = torch.bfloat16 if self.bf16 else torch.get_autocast_dtype(image.device.type)
-        return torch.autocast(image.device.type, dtype, enabled=on)
+    def _computing(self, image: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(image.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     @property
     def network_size(self) -> tuple[int, int] | None:
@@ -81,7 +77,7 @@ def _sized(view: Tensor, size: tuple[int, int]) -> Tensor:
     return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
 
 
-class _Stack:
+class Stack:
     """Lay views on one another, those that are `wanted`, and take them apart again."""
 
     def __init__(self, wanted: Callable[[str], bool] = lambda _: True) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.guards.ranges import Count, Sides
-from hrda_lit.inference.base import Inference, Predict
+from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Stack
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, sliding_boxes, strips
 from hrda_lit.ops.checks import require_at_least
@@ -84,6 +84,14 @@ class Slide(Inference):
     def check(self, network: Segmentor) -> None:
         """Raise a ValueError if the network cannot predict the windows."""
         network.check_window("inference.window", self.window)
+
+    def strips(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
+    ) -> Iterator[tuple[int, dict[str, Float[Tensor, "B K h W"]]]]:
+        """Yield rows as soon as no further window reaches them, see `Inference.strips`."""
+        stack = Stack(lambda name: name == FUSED or (every and name != ATTENTION))
+        for top, rows in self._rows(network, stack, image):
+            yield top, stack.split(rows)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         made: Tensor | None = None
