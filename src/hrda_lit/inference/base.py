@@ -84,11 +84,13 @@ class Stack:
         self.wanted, self.widths = wanted, dict[str, int]()
 
     def __call__(self, views: Views, size: tuple[int, int]) -> Tensor:
+        """Bring views to one size and stack their channels."""
         chosen = {name: view for name, view in views.items() if self.wanted(name)}
         self.widths = {name: view.shape[1] for name, view in chosen.items()}
         return torch.cat([_sized(view, size) for view in chosen.values()], dim=1)
 
     def split(self, stacked: Tensor) -> dict[str, Tensor]:
+        """Return what was stacked, by name."""
         return dict(zip(self.widths, torch.split(stacked, [*self.widths.values()], dim=1), strict=True))
 
 
