@@ -125,7 +125,7 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
             where = structure(label, classes)
             size = (label.shape[0], label.shape[1])
             for name, made in _predictions(trained, inference, item["image"], size, config.views).items():
-                tallies.setdefault(name, Tally(classes, device)).update(made, label, where)
+                tallies.setdefault(name, Tally(classes, device)).update(made.long(), label, where)
     return tallies
 
 
@@ -141,11 +141,11 @@ def _predictions(
     height, width = image.shape[-2:]
     strips = inference.strips(trained.network, image, every)
     if (height, width) == size:
-        for top, rows in strips:
-            for name, logits in rows.items():
-                require_finite(logits)
-                label = labels.setdefault(name, torch.empty(size, dtype=torch.long, device=image.device))
-                label[top : top + logits.shape[-2]] = logits.argmax(dim=1)[0]
+        for top, name, rows in strips:
+            require_finite(rows)
+            if name not in labels:
+                labels[name] = torch.empty(size, dtype=torch.uint8, device=image.device)
+            labels[name][top : top + rows.shape[-2]] = rows.argmax(dim=1)[0]
         return labels
     views = inference.views(trained.network, image) if every else {"fused": inference(trained.network, image)}
     for name, logits in views.items():

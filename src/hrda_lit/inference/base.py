@@ -34,12 +34,12 @@ class Inference(ABC):
 
     def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
         """Return what the prediction was made of, at the size of the image, see `Segmentor.views`."""
-        stack = Stack()
+        stack = _Stack()
         return stack.split(self._apply(network, stack, image))
 
     def strips(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
-    ) -> Iterator[tuple[int, dict[str, Float[Tensor, "B K h W"]]]]:
+    ) -> Iterator[tuple[int, str, Float[Tensor, "B K h W"]]]:
         """Predict as many rows as are finished at a time, from top to bottom, so that not all logits need memory.
 
         Args:
@@ -48,10 +48,10 @@ class Inference(ABC):
             every: whether all views that are class logits are wanted, or the fused one alone.
 
         Yields:
-            The first row, and logits by view, to be used before the next are asked for.
+            The first row, the name of a view, and its rows.
         """
         views = self.views(network, image) if every else {FUSED: self(network, image)}
-        yield 0, {name: view for name, view in views.items() if name != ATTENTION}
+        yield from ((0, name, view) for name, view in views.items() if name != ATTENTION)
 
     def _computing(self, image: Tensor) -> AbstractContextManager[Any]:
         return torch.autocast(image.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -70,24 +70,24 @@ class Inference(ABC):
 
 
 def _fused(views: Views, size: tuple[int, int]) -> Tensor:
-    return _sized(views[FUSED], size)
+    return sized(views[FUSED], size)
 
 
-def _sized(view: Tensor, size: tuple[int, int]) -> Tensor:
+def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
+    """Resample a view to a size in pixels, in float32 where it is bfloat16."""
     return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
 
 
-class Stack:
-    """Lay views on one another, those that are `wanted`, and take them apart again."""
+class _Stack:
+    """Lay views on one another, and take them apart again."""
 
-    def __init__(self, wanted: Callable[[str], bool] = lambda _: True) -> None:
-        self.wanted, self.widths = wanted, dict[str, int]()
+    def __init__(self) -> None:
+        self.widths: dict[str, int] = {}
 
     def __call__(self, views: Views, size: tuple[int, int]) -> Tensor:
         """Bring views to one size and stack their channels."""
-        chosen = {name: view for name, view in views.items() if self.wanted(name)}
-        self.widths = {name: view.shape[1] for name, view in chosen.items()}
-        return torch.cat([_sized(view, size) for view in chosen.values()], dim=1)
+        self.widths = {name: view.shape[1] for name, view in views.items()}
+        return torch.cat([sized(view, size) for view in views.values()], dim=1)
 
     def split(self, stacked: Tensor) -> dict[str, Tensor]:
         """Return what was stacked, by name."""

@@ -1,6 +1,7 @@
 """A whole image at once, or window by window."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -8,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.guards.ranges import Count, Sides
-from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Stack
+from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Views, sized
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.boxes import Box, sliding_boxes, strips
+from hrda_lit.ops.boxes import Box, crop, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least
 
 # Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
 _BYTES_A_PIXEL = 1000
-_PIXELS_ON_CPU = 2 * 512 * 512  # more does not make a CPU faster
+_PIXELS_ON_CPU = 512 * 512  # more does not make a CPU faster
 
 
 class Whole(Inference):
@@ -87,38 +88,56 @@ class Slide(Inference):
 
     def strips(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
-    ) -> Iterator[tuple[int, dict[str, Float[Tensor, "B K h W"]]]]:
-        """Yield rows as soon as no further window reaches them, see `Inference.strips`."""
-        stack = Stack(lambda name: name == FUSED or (every and name != ATTENTION))
-        for top, rows in self._rows(network, stack, image):
-            yield top, stack.split(rows)
+    ) -> Iterator[tuple[int, str, Float[Tensor, "B K h W"]]]:
+        """Yield rows as soon as no further window reaches them, see `Inference.strips`.
+
+        Until then windows are kept as the network returned them, which takes a sixteenth of the memory.
+        """
+        height, width = image.shape[-2:]
+        padded, boxes = self._laid_out(image)
+        made, live = self._windows(network, padded, boxes), list[tuple[Box, Views]]()
+        tops = sorted({box.top for box in boxes})
+        for top, bottom in zip(tops, [*tops[1:], padded.shape[-2]], strict=True):
+            live = [window for window in live if window[0].bottom > top]
+            live += islice(made, len(boxes) // len(tops))
+            for name in live[0][1]:
+                if name == FUSED or (every and name != ATTENTION):
+                    rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]))
+                    yield top, name, rows[..., : height - top, :width]
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
-        made: Tensor | None = None
-        for top, rows in self._rows(network, predict, image):
-            if made is None:
-                made = rows.new_empty(*rows.shape[:2], *image.shape[-2:])
-            made[..., top : top + rows.shape[-2], :] = rows
-        assert made is not None, "an image has rows"
-        return made
+        height, width = image.shape[-2:]
+        padded, boxes = self._laid_out(image)
+        pieces = (predict(views, box.size) for box, views in self._windows(network, padded, boxes))
+        return stitch(pieces, boxes, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
 
-    def _rows(self, network: Segmentor, predict: Predict, image: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _laid_out(self, image: Tensor) -> tuple[Tensor, list[Box]]:
+        """Return the image, as large as a window at least, and its windows."""
         height, width = image.shape[-2:]
         missing = (0, max(0, self.window[1] - width), 0, max(0, self.window[0] - height))
         padded = F.pad(image, missing) if any(missing) else image
-        size = (padded.shape[-2], padded.shape[-1])
-        boxes = sliding_boxes(size, self.window, self.stride)
-        for top, rows in strips(self._pieces(network, predict, padded, boxes), boxes, size[1]):
-            if top < height:
-                yield top, rows[..., : height - top, :width]
+        return padded, sliding_boxes((padded.shape[-2], padded.shape[-1]), self.window, self.stride)
 
-    def _pieces(self, network: Segmentor, predict: Predict, image: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
+    def _windows(self, network: Segmentor, image: Tensor, boxes: list[Box]) -> Iterator[tuple[Box, Views]]:
         pixels = pixels_at_once(image) if self.batch is None else self.batch * self.window[0] * self.window[1]
         windows = network.window_views(image, boxes, pixels, self.overlap)
         for box in boxes:
             with self._computing(image):
                 views = next(windows)
-            yield predict(views, box.size)
+            yield box, views
+
+
+def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box) -> Tensor:
+    """Average some rows of a view over windows."""
+    size = rows.size
+    first = windows[0][1][name]
+    total, counts = first.new_zeros(*first.shape[:2], *size, dtype=torch.float), first.new_zeros(size)
+    for box, views in windows:
+        top, bottom = max(box.top, rows.top), min(box.bottom, rows.bottom)
+        here = Box(top - rows.top, bottom - rows.top, box.left, box.right)
+        crop(total, here).add_(sized(views[name], box.size)[..., top - box.top : bottom - box.top, :])
+        crop(counts, here).add_(1)
+    return total.div_(counts)
 
 
 def pixels_at_once(image: Float[Tensor, "B 3 H W"]) -> int:

@@ -134,52 +134,15 @@ def stitch(
     HRDA section 3.4.
     """
     canvas: Tensor | None = None
-    for top, rows in strips(pieces, boxes, size[1]):
-        if canvas is None:
-            canvas = rows.new_empty(*rows.shape[:2], *size)
-        canvas[..., top : top + rows.shape[-2], :] = rows
-    if canvas is None:
-        raise ValueError("there is nothing to stitch; give at least one piece and its box.")
-    return canvas
-
-
-def strips(
-    pieces: Iterable[Float[Tensor, "B C h w"]], boxes: list[Box], width: int
-) -> Iterator[tuple[int, Float[Tensor, "B C h W"]]]:
-    """Average pieces where they overlap, and hand out rows as soon as no further piece reaches them.
-
-    Args:
-        pieces: one tensor per box, of the box's size; consumed one by one.
-        boxes: where each piece lies, all of one height, from top to bottom; together they cover the canvas.
-        width: of the canvas.
-
-    Yields:
-        The first row, and rows of the canvas, from top to bottom; the next ones take their memory.
-    """
-    start, total, counts = 0, torch.empty(0), torch.empty(0)
+    counts: Tensor | None = None
     for piece, box in zip(pieces, boxes, strict=True):
-        if not total.numel():
-            total = piece.new_zeros(*piece.shape[:3], width)
-            counts = piece.new_zeros(piece.shape[2], width)
-        if done := min(box.top - start, counts.shape[0]):
-            yield start, total[..., :done, :].div_(counts[:done])
-            start += done
-            _move_up(total, done)
-            _move_up(counts, done)
-        here = Box(box.top - start, box.bottom - start, box.left, box.right)
-        crop(total, here).add_(piece)
-        crop(counts, here).add_(1)
-    if total.numel():
-        yield start, total.div_(counts)
-
-
-def _move_up(x: Float[Tensor, "*B h W"], rows: int) -> None:
-    """Move rows up in place, and fill with zeros."""
-    height = x.shape[-2]
-    for top in range(0, height - rows, rows):  # what is copied at once does not overlap
-        count = min(rows, height - rows - top)
-        x[..., top : top + count, :] = x[..., top + rows : top + rows + count, :]
-    x[..., height - rows :, :] = 0
+        if canvas is None or counts is None:
+            canvas, counts = piece.new_zeros(*piece.shape[:2], *size), piece.new_zeros(size)
+        crop(canvas, box).add_(piece)
+        crop(counts, box).add_(1)
+    if canvas is None or counts is None:
+        raise ValueError("there is nothing to stitch; give at least one piece and its box.")
+    return canvas.div_(counts)
 
 
 def chunks(boxes: list[Box], count: int) -> Iterator[list[Box]]:

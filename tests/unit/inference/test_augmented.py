@@ -111,9 +111,9 @@ def test_strips_are_the_views_that_are_logits(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 64, 96)
     augmented = Augmented(WINDOW, Slide(WINDOW), scales=(1.0, 1.5))
     views = augmented.views(network, image)
-    [(top, rows)] = augmented.strips(network, image, every=True)
-    assert (top, set(rows)) == (0, {"fused", "detail", "context"})
-    assert all(view.equal(views[name]) for name, view in rows.items())
-    [(_, fused)] = augmented.strips(network, image, every=False)
-    assert fused.keys() == {"fused"}
-    torch.testing.assert_close(fused["fused"], views["fused"], rtol=1e-4, atol=1e-6)
+    strips = list(augmented.strips(network, image, every=True))
+    assert [(top, name) for top, name, _ in strips] == [(0, name) for name in ("fused", "detail", "context")]
+    assert all(rows.equal(views[name]) for _, name, rows in strips)
+    [(_, name, fused)] = augmented.strips(network, image, every=False)
+    assert name == "fused"
+    torch.testing.assert_close(fused, views["fused"], rtol=1e-4, atol=1e-6)
