@@ -39,13 +39,13 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
-    (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
+    (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
+    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|class_wise|benchmark"
      r"|enable_model_summary))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
