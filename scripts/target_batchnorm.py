@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.data.draws import ready
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.data.workers import worker_options
 from hrda_lit.module import CONFIG_KEY
@@ -94,7 +95,7 @@ class _Training(nn.Module):
 
 
 def _images(loader: DataLoader[Any]) -> Iterator[Tensor]:
-    return (batch["image"] for batch in track(loader, "target crops", transient=True))
+    return (ready(batch)["image"] for batch in track(loader, "target crops", transient=True))
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from rich.progress import track
     from torch.utils.data import DataLoader
 
+    from hrda_lit.data.draws import ready
     from hrda_lit.data.workers import worker_options
     from hrda_lit.scoring.breakdown import Tally, structure
 
@@ -119,25 +120,39 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
     with torch.inference_mode():
         for item in track(loader, images.dataset.name, transient=True):
-            label = item["label"][0].to(device)
+            item = ready({"image": item["image"].to(device), "label": item["label"].to(device)})
+            label = item["label"][0]
             where = structure(label, classes)
-            for name, logits in _views(trained, inference, item["image"].to(device), config.views).items():
-                tallies.setdefault(name, Tally(classes, device)).update(_labels(logits, label), label, where)
+            size = (label.shape[0], label.shape[1])
+            for name, made in _predictions(trained, inference, item["image"], size, config.views).items():
+                tallies.setdefault(name, Tally(classes, device)).update(made.long(), label, where)
     return tallies
 
 
-def _views(trained: "Trained", inference: "Inference", image: "Tensor", every: bool) -> "dict[str, Tensor]":
-    if not every:
-        return {"fused": inference(trained.network, image)}
-    return {name: view for name, view in inference.views(trained.network, image).items() if name != "attention"}
+def _predictions(
+    trained: "Trained", inference: "Inference", image: "Tensor", size: tuple[int, int], every: bool
+) -> "dict[str, Tensor]":
+    """Predict the label of an image, by view; of one that needs no resizing, as its rows are finished."""
+    import torch
 
+    from hrda_lit.ops.decide import best, require_finite
 
-def _labels(logits: "Tensor", label: "Tensor") -> "Tensor":
-    from hrda_lit.ops.decide import require_finite
-    from hrda_lit.ops.resize import resize
-
-    require_finite(logits)
-    return resize(logits.float(), (label.shape[0], label.shape[1])).argmax(dim=1)[0]
+    labels: dict[str, Tensor] = {}
+    height, width = image.shape[-2:]
+    strips = inference.strips(trained.network, image, every)
+    if (height, width) == size:
+        for top, name, rows in strips:
+            require_finite(rows)
+            if name not in labels:
+                labels[name] = torch.empty(size, dtype=torch.uint8, device=image.device)
+            labels[name][top : top + rows.shape[-2]] = rows.argmax(dim=1)[0]
+        return labels
+    views = inference.views(trained.network, image) if every else {"fused": inference(trained.network, image)}
+    for name, logits in views.items():
+        if name != "attention":
+            require_finite(logits)
+            labels[name] = best(logits, size)[0]
+    return labels
 
 
 def _report(

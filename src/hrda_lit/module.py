@@ -20,8 +20,8 @@ from hrda_lit.methods.base import Batch, Method, Networks, Seen, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
+from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import soundness, statistics
-from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.scoring.iou import class_iou, mean_iou
@@ -146,8 +146,7 @@ class UDAModule(L.LightningModule):
         logits = self.inference(self.evaluated, batch["image"])
         # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
         self.unscorable.update(~logits.isfinite().all())
-        prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).argmax(dim=1)
-        self.confusion.update(prediction, label)
+        self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)
 
     def on_validation_epoch_end(self) -> None:
         """Log mIoU and the IoU of each class that occurs.

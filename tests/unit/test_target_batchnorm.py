@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints import load_trained, read_checkpoint
-from hrda_lit.data.draws import TargetDraws
+from hrda_lit.data.draws import TargetDraws, ready
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
@@ -38,7 +38,7 @@ def crops(checkpoint: Path) -> list[Tensor]:
     assert data.target is not None
     draws = TargetDraws(data.target, data.target.files("train", labelled=False), data.pipeline, config.seed)
     size = config.loading.batch_size
-    return [torch.stack([draws[step * size + i]["image"] for i in range(size)]) for step in range(BATCHES)]
+    return [torch.stack([ready(draws[step * size + i])["image"] for i in range(size)]) for step in range(BATCHES)]
 
 
 def test_the_first_layer_has_the_mean_and_variance_of_its_inputs(checkpoint: Path, adapted: Path) -> None:

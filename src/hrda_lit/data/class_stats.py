@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from rich.progress import track
 from torch import Tensor
 
+from hrda_lit.data.archives import state
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.guards.files import write_atomically
 
@@ -90,9 +91,8 @@ def _key(dataset: FolderDataset, samples: list[Sample]) -> str:
     digest.update(dataset.labels.key.encode())
     for sample in samples:
         assert sample.label is not None, "statistics need labelled samples"
-        status = sample.label.stat()
         relative = sample.label.relative_to(dataset.root).as_posix()
-        digest.update(repr((relative, status.st_size, status.st_mtime_ns)).encode())
+        digest.update(repr((relative, *state(sample.label))).encode())
     return digest.hexdigest()
 
 

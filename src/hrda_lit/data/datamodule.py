@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
-from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
+from hrda_lit.data.reading import Reading, require_room
 from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
 from hrda_lit.guards.ranges import BatchSize, Count, Seed, Workers
@@ -34,6 +35,8 @@ class Loading:
         cache_dir: folder for class statistics; `~` is the home.
         val_workers: loader processes for validation.
         accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
+        cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is the home;
+            None decodes them each time.
 
     Raises:
         ValueError: if a number is out of range.
@@ -45,6 +48,7 @@ class Loading:
     cache_dir: str = "~/.cache/hrda_lit"
     val_workers: Workers = 1
     accumulate: Count = 1
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.accumulate) < 1 or min(self.num_workers, self.val_workers) < 0:
@@ -54,6 +58,11 @@ class Loading:
     def per_step(self) -> int:
         """Return how many source images and target images a process loads for one step of the optimiser."""
         return self.batch_size * self.accumulate
+
+    @property
+    def kept(self) -> Path | None:
+        """Return the folder of decoded pictures."""
+        return None if self.cache is None else Path(self.cache).expanduser()
 
 
 class UDADataModule(L.LightningDataModule):
@@ -128,11 +137,27 @@ class UDADataModule(L.LightningDataModule):
             index: of the crop, >= 0.
         """
         assert self._target_draws is not None, "setup('fit') comes first"
-        return self._target_draws[-1 - index]  # steps draw from 0 on
+        return ready(self._target_draws[-1 - index])  # steps draw from 0 on
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Turn the bytes of a batch into numbers, on its device."""
+        if not isinstance(batch, dict):
+            return batch  # what a method draws goes to the device this way too
+        return ready(batch) if "image" in batch else {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
-        """Count the source's classes, on one process only, where rare class sampling needs them."""
-        if self.pipeline.rare_class is not None and self._source_draws is None:
+        """Count the source's classes where rare class sampling needs them, and tell what is kept; on one process only.
+
+        Raises:
+            ValueError: if the disk has no room for what shall be kept.
+        """
+        if self._source_draws is not None:
+            return
+        if self.loading.kept is not None:
+            reading = ((Reading(part.dataset, self.pipeline.shrink, self.loading.kept), part) for part in self.parts())
+            wanted = [(one, part.dataset.files(part.split, part.labelled)) for one, part in reading]
+            require_room(self.loading.kept, wanted)
+        if self.pipeline.rare_class is not None:
             self._counts(self._source_samples())
 
     def setup(self, stage: str) -> None:
@@ -146,14 +171,14 @@ class UDADataModule(L.LightningDataModule):
             self._setup_training()
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
-            self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
+            self._val_images = ValImages(self.val, samples, self.pipeline.shrink, self.loading.kept)
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None
         if self.pipeline.rare_class is not None:
             names = self.source.classes.names
             rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names)
-        self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare)
+        self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
         if self.target is not None:
             self._target_draws = self.target_draws(self.target)
 
@@ -167,7 +192,7 @@ class UDADataModule(L.LightningDataModule):
             FileNotFoundError: if there is no image.
         """
         samples = target.files(self.splits["target"], labelled=False)
-        return TargetDraws(target, samples, self.pipeline, self.loading.seed)
+        return TargetDraws(target, samples, self.pipeline, self.loading.seed, self.loading.kept)
 
     def train_dataloader(self) -> dict[str, StepLoader]:
         """Make the loaders of the steps that the trainer has still to do.

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hrda_lit.data import archives
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
 from hrda_lit.data.images import read_image
 from hrda_lit.data.labels import Labels
@@ -33,7 +34,7 @@ class FolderDataset:
 
     Args:
         name: for messages.
-        root: the folder; `~` is the home.
+        root: the folder, with the files or with archives (.zip, .tar) that hold them, or one archive; `~` is the home.
         images: glob relative to root, with `{split}` where paths tell the split, e.g.
             "leftImg8bit/{split}/*/*_leftImg8bit.png".
         label_rule: replacements that turn the path of an image (relative, with `/`) into that of its label,
@@ -61,6 +62,7 @@ class FolderDataset:
     ) -> None:
         self.name, self.images, self.label_rule = name, images, label_rule
         self.root = existing(Path(root).expanduser())
+        archives.mount(self.root)
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
         require_plain(name, "the name of a data set")
         self.layout = Layout.of(layout)
@@ -86,7 +88,7 @@ class FolderDataset:
             ValueError: if the data set has no such split or the label rule does not fit.
         """
         samples = self.pairs(split, labelled)
-        absent = [sample.label for sample in samples if sample.label is not None and not sample.label.is_file()]
+        absent = [sample.label for sample in samples if sample.label is not None and not archives.is_file(sample.label)]
         if absent:
             raise self._missing(
                 f"{absent[0]} does not exist, need a label file for each of the {len(samples)} images of "
@@ -101,7 +103,7 @@ class FolderDataset:
             DataNotFoundError: if the root, the images or the split file are missing, or none are left.
             ValueError: if the data set has no such split or the label rule does not fit.
         """
-        if not self.root.is_dir():
+        if not archives.is_dir(self.root):
             raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
         images = [image for image in self._of_split(split) if image not in self._left_out]
         if not images:
@@ -155,9 +157,7 @@ class FolderDataset:
         word = self.layout.splits.get(split, split)
         pattern = self.images.replace("{split}", word)
         require_below(pattern, f"images of {self.name}")
-        images = [
-            path for path in sorted(search(self.root, pattern)) if path.relative_to(self.root) not in self._excluded
-        ]
+        images = [path for path in sorted(self._search(pattern)) if path.relative_to(self.root) not in self._excluded]
         if not images:
             quote = ", where [ in a name is written [[]" if "[" in pattern else ""
             raise self._missing(f"no file fits {self.root / pattern}{quote}, need the images of {self.name} ({split})")
@@ -166,9 +166,13 @@ class FolderDataset:
         listing = self.layout.split_file.replace("{split}", word)
         return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"), pattern)
 
+    def _search(self, pattern: str) -> list[Path]:
+        # Archives beside what was unpacked from them are not opened.
+        return search(self.root, pattern) or archives.found(self.root, pattern)
+
     def _listed(self, images: list[Path], listing: Path, pattern: str) -> list[Path]:
         listing = existing(listing)
-        if not listing.is_file():
+        if not archives.is_file(listing):
             raise self._missing(f"{listing} does not exist, need the names of images of {self.name}, one a line")
         lines = read_lines(listing)
         listed, absent = chosen(lines, images, listing, ending=pattern.rpartition("*")[2])
@@ -196,6 +200,11 @@ class FolderDataset:
                 "image to its label."
             )
         return label
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In a loader process that was not forked.
+        self.__dict__.update(state)
+        archives.mount(self.root)
 
     def _missing(self, what: str) -> DataNotFoundError:
         return DataNotFoundError(f"{what}; {self.layout.help}.")

@@ -52,7 +52,7 @@ class Labels:
             FileNotFoundError: if there is no such file.
             ValueError: if the file is broken, or holds train ids or colours that do not exist.
         """
-        return self.table[self._raw(path).int()]
+        return self._train_ids(self._raw(path))
 
     def count(self, path: Path) -> Counter[int]:
         """Count the pixels of each id, as the file holds them.
@@ -64,11 +64,14 @@ class Labels:
         counts = torch.bincount(self._raw(path).flatten())
         return Counter({raw: number for raw, number in enumerate(counts.tolist()) if number})
 
+    def _train_ids(self, raw: UInt8[Tensor, "H W"]) -> UInt8[Tensor, "H W"]:
+        return self.table.index_select(0, raw.flatten().int()).view(raw.shape)
+
     def _raw(self, path: Path) -> UInt8[Tensor, "H W"]:
         if self._colours is not None:
             return self._from_colours(path, self._colours)
         raw = read_label(path, self.layout.label_channel)
-        if self.are_train_ids and bool((strange := self.table[raw.int()] != raw).any()):
+        if self.are_train_ids and bool((strange := self._train_ids(raw) != raw).any()):
             raise ValueError(
                 f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
                 f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from hrda_lit.data.archives import content
 from hrda_lit.data.names import same
 
 
@@ -19,7 +20,7 @@ def read_lines(listing: Path) -> list[str]:
         ValueError: if it is no text.
     """
     try:
-        text = listing.read_text(encoding="utf-8-sig")
+        text = content(listing).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing} is no text in UTF-8 ({error.reason}); save it as such.") from error
     lines = (line.strip() for line in text.splitlines())

@@ -1,11 +1,15 @@
 """Resizing, flipping and padding as DAFormer and HRDA do it."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Int64, Num, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
+
+from hrda_lit.ops.boxes import Box
 
 Size = tuple[int, int]
 
@@ -35,7 +39,7 @@ def resize_image(image: UInt8[Tensor, "3 h w"], size: Size) -> UInt8[Tensor, "3 
     """Resize bilinearly without antialiasing, as cv2 does (differs by at most 1 of 255).
 
     Args:
-        image: RGB in [0, 255].
+        image: RGB in [0, 255]; fastest where the channels lie together, as `images.read_image` returns it.
         size: (height, width) in pixels.
 
     Returns:
@@ -46,20 +50,25 @@ def resize_image(image: UInt8[Tensor, "3 h w"], size: Size) -> UInt8[Tensor, "3 
     return resized
 
 
-def resize_label(label: UInt8[Tensor, "h w"], size: Size) -> UInt8[Tensor, "H W"]:
+def resize_label(label: UInt8[Tensor, "h w"], size: Size, box: Box | None = None) -> UInt8[Tensor, "H W"]:
     """Resize by nearest neighbour, index for index as cv2 does.
 
     Args:
         label: ids.
         size: (height, width) in pixels.
+        box: the part of the resized label that is wanted; None for all of it.
 
     Returns:
-        The resized label.
+        The resized label, or as much of the box as lies in it.
     """
     rows, columns = (_nearest(old, new) for old, new in zip(label.shape, size, strict=True))
-    return label.index_select(1, columns).index_select(0, rows)
+    if box is not None:
+        rows, columns = rows[box.top : box.bottom], columns[box.left : box.right]
+    # NumPy's indexing takes a fifth of the time of torch's here.
+    return torch.from_numpy(label.numpy()[rows.numpy()][:, columns.numpy()])
 
 
+@lru_cache(maxsize=64)
 def _nearest(old: int, new: int) -> Int64[Tensor, " new"]:
     # cv2 rounds both quotients to 64 bits: in single precision 104 -> 142 takes row 51 for row 71, in exact
     # arithmetic 2 -> 98 takes row 1 for row 49; cv2 takes 52 and 0.
@@ -71,14 +80,15 @@ def finish(x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int) -> 
     """Flip a crop and pad it at the bottom and right where it is smaller than `crop_size`.
 
     Args:
-        x: normalised image, label or mask.
+        x: image, label or mask.
         crop_size: (height, width) in pixels.
         flip: whether to mirror left and right.
         fill: 0 for images and masks, the ignored id for labels.
 
     Returns:
-        The finished crop.
+        The finished crop, with memory of its own.
     """
     height, width = x.shape[-2:]
     flipped = x.flip(-1) if flip else x
-    return F.pad(flipped, (0, crop_size[1] - width, 0, crop_size[0] - height), value=fill)
+    padded = F.pad(flipped, (0, crop_size[1] - width, 0, crop_size[0] - height), value=fill)
+    return padded.clone(memory_format=torch.contiguous_format)

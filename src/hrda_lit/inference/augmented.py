@@ -8,12 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hrda_lit.guards.ranges import Length, Scale
-from hrda_lit.inference.base import Inference, Predict, windowed
+from hrda_lit.inference.base import ATTENTION, Inference, Predict, windowed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
 
 AVERAGES = ("probabilities", "logits")
-_WEIGHTS = "attention"  # the one view that is not made of class logits
 
 
 class Augmented(Inference):
@@ -87,4 +86,4 @@ class Augmented(Inference):
         return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
 
     def _of_probabilities(self, name: str) -> bool:
-        return self.average == "probabilities" and name != _WEIGHTS
+        return self.average == "probabilities" and name != ATTENTION

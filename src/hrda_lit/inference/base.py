@@ -1,7 +1,9 @@
 """What every way to predict a whole image can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,28 +12,49 @@ from torch import Tensor
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import resize
 
-Predict = Callable[[Tensor], Tensor]
+FUSED = "fused"  # the view that is the prediction
+ATTENTION = "attention"  # the one view that is not made of class logits
+Views = Mapping[str, Tensor]
+# Makes one tensor, of a size in pixels, of the views of an image or a window.
+Predict = Callable[[Views, tuple[int, int]], Tensor]
 
 
 class Inference(ABC):
-    """Predict an image of any size."""
+    """Predict an image of any size.
+
+    Attributes:
+        bf16: whether the network computes in bfloat16 what can be; logits are averaged in float32 all the same.
+    """
+
+    bf16: bool = False
 
     def __call__(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
         """Return the class logits of every pixel."""
-        return self._apply(network, network.predict, image)
+        return self._apply(network, _fused, image)
 
     def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
         """Return what the prediction was made of, at the size of the image, see `Segmentor.views`."""
-        widths: dict[str, int] = {}
+        stack = _Stack()
+        return stack.split(self._apply(network, stack, image))
 
-        def stacked(window: Tensor) -> Tensor:
-            views = network.views(window)
-            widths.update({name: view.shape[1] for name, view in views.items()})
-            size = (window.shape[-2], window.shape[-1])
-            return torch.cat([resize(view, size) for view in views.values()], dim=1)
+    def strips(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
+    ) -> Iterator[tuple[int, str, Float[Tensor, "B K h W"]]]:
+        """Predict as many rows as are finished at a time, from top to bottom, so that not all logits need memory.
 
-        parts = torch.split(self._apply(network, stacked, image), [*widths.values()], dim=1)
-        return dict(zip(widths, parts, strict=True))
+        Args:
+            network: predicts.
+            image: normalised.
+            every: whether all views that are class logits are wanted, or the fused one alone.
+
+        Yields:
+            The first row, the name of a view, and its rows.
+        """
+        views = self.views(network, image) if every else {FUSED: self(network, image)}
+        yield from ((0, name, view) for name, view in views.items() if name != ATTENTION)
+
+    def _computing(self, image: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(image.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     @property
     def network_size(self) -> tuple[int, int] | None:
@@ -44,6 +67,31 @@ class Inference(ABC):
     @abstractmethod
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         """Apply `predict` to the image as a whole or in windows."""
+
+
+def _fused(views: Views, size: tuple[int, int]) -> Tensor:
+    return sized(views[FUSED], size)
+
+
+def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
+    """Resample a view to a size in pixels, in float32 where it is bfloat16."""
+    return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
+
+
+class _Stack:
+    """Lay views on one another, and take them apart again."""
+
+    def __init__(self) -> None:
+        self.widths: dict[str, int] = {}
+
+    def __call__(self, views: Views, size: tuple[int, int]) -> Tensor:
+        """Bring views to one size and stack their channels."""
+        self.widths = {name: view.shape[1] for name, view in views.items()}
+        return torch.cat([sized(view, size) for view in views.values()], dim=1)
+
+    def split(self, stacked: Tensor) -> dict[str, Tensor]:
+        """Return what was stacked, by name."""
+        return dict(zip(self.widths, torch.split(stacked, [*self.widths.values()], dim=1), strict=True))
 
 
 def windowed(make: Callable[..., Inference], window: Sequence[int]) -> Inference:

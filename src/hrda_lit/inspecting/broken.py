@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from hrda_lit.data.archives import is_file
 from hrda_lit.data.folder import Sample
 from hrda_lit.inspecting.survey import Survey
 
@@ -36,7 +37,7 @@ def _fault(seen: Survey, sample: Sample) -> Fault | None:
         return "broken", image.fault
     if sample.label is None:
         return None
-    if not sample.label.is_file():
+    if not is_file(sample.label):
         return "without a label", f"{sample.image} has no label, {sample.label} does not exist;"
     label = seen.headers[sample.label]
     if label.fault:

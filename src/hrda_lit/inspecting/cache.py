@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from rich.progress import track
 
+from hrda_lit.data.archives import state
 from hrda_lit.guards.files import write_atomically
 
 _VERSION = 1  # raise it whenever something else is seen of the same file
@@ -71,10 +72,9 @@ class Cache:
 
 def _state(path: Path) -> list[int]:
     try:
-        status = path.stat()
+        return [*state(path)]
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _load(path: Path) -> dict[str, Any]:

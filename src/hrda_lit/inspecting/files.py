@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from PIL import ImageFile
 
+from hrda_lit.data.archives import content
 from hrda_lit.data.images import decoded, opened
 from hrda_lit.data.pixels import upright_size
 
@@ -52,6 +53,8 @@ def _looked_at(path: Path, decode: bool) -> Header:
 
 
 def _tail(path: Path) -> bytes:
+    if not path.is_file():
+        return content(path)[-_TAIL:]
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         file.seek(-min(_TAIL, length), os.SEEK_END)

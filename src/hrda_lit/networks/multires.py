@@ -1,5 +1,6 @@
 """The multi-resolution segmentor of HRDA: context crop, detail crop, fusion."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
-from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch
+from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.resize import downscale, low_resolution_size
 from hrda_lit.ops.spots import Spot, cut
@@ -92,9 +93,29 @@ class MultiResSegmentor(Segmentor):
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = torch.cat([crop(image, box) for box in boxes])
         seen, closer = self._encoded(self.context(image), windows)
-        context, detail = self._context(seen), self._stitched(self._decoded(closer), boxes, size)
-        fused = fuse(context.logits, context.attention, detail)
-        return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
+        return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size))
+
+    def window_views(
+        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True
+    ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
+        """Yield the views of windows, where a detail that several of them share is looked at once."""
+        if self.training:
+            # BatchNorm takes its statistics from all details of a window.
+            yield from super().window_views(image, boxes, pixels, overlap)
+            return
+        inner = self._detail_boxes(boxes[0].size, overlap)
+        details = list(dict.fromkeys(part.moved(box) for box in boxes for part in inner))
+        at_once = max(1, pixels // (self.detail[0] * self.detail[1]))
+        seen = [
+            logits
+            for some in chunks(details, at_once)
+            for logits in self._looked_at(torch.cat([crop(image, box) for box in some])).chunk(len(some))
+        ]
+        found = dict(zip(details, seen, strict=True))
+        for box in boxes:
+            context = self._context(self.backbone(self.context(crop(image, box))))
+            pieces = torch.cat([found[part.moved(box)] for part in inner])
+            yield self._fused(context, self._stitched(pieces, inner, box.size))
 
     def heads(self) -> list[nn.Module]:
         """Return the decoder and, where it is learned, the scale attention."""
@@ -138,9 +159,17 @@ class MultiResSegmentor(Segmentor):
     def _context(self, features: list[Tensor]) -> Context:
         return Context(self.head(features), self.fusion.attend(features), features[-1])
 
-    def _detail_boxes(self, size: tuple[int, int]) -> list[Box]:
+    def _fused(self, context: Context, detail: Tensor) -> dict[str, Tensor]:
+        fused = fuse(context.logits, context.attention, detail)
+        return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
+
+    def _looked_at(self, details: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone(details))
+        return logits.float()  # in which they are averaged
+
+    def _detail_boxes(self, size: tuple[int, int], overlap: bool = True) -> list[Box]:
         height, width = self.detail
-        step = 2 if self.overlap else 1
+        step = 2 if self.overlap and overlap else 1
         return sliding_boxes(size, self.detail, (height // step, width // step))
 
     def _stitched(self, logits: Tensor, boxes: list[Box], size: tuple[int, int]) -> Tensor:

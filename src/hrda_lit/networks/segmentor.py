@@ -1,6 +1,7 @@
 """What is supervised: the interface of all networks, and the single-scale one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Ratio
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.ops.boxes import Box, chunks, crop
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.spots import Spot
 
@@ -64,6 +66,23 @@ class Segmentor(nn.Module, ABC):
     @abstractmethod
     def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
         """Predict a whole image: "fused" logits at output stride, and what they were made of."""
+
+    def window_views(
+        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True
+    ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
+        """Yield the `views` of windows of an image, one after the other, equal up to rounding.
+
+        Args:
+            image: normalised.
+            boxes: of the windows, all of one size, in pixels.
+            pixels: how many of each image go through the network at once; at least one window does.
+            overlap: whether a network that looks at details lets these overlap.
+        """
+        area = boxes[0].size[0] * boxes[0].size[1]
+        for some in chunks(boxes, max(1, pixels // area)):
+            views = self.views(torch.cat([crop(image, box) for box in some]))
+            for one in zip(*(view.chunk(len(some)) for view in views.values()), strict=True):
+                yield dict(zip(views, one, strict=True))
 
     @abstractmethod
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:

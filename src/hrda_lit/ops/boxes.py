@@ -21,6 +21,10 @@ class Box(NamedTuple):
         """Return (height, width) in pixels."""
         return self.bottom - self.top, self.right - self.left
 
+    def moved(self, into: "Box") -> "Box":
+        """Return a rectangle of a window as one of the image that the window `into` lies in."""
+        return Box(self.top + into.top, self.bottom + into.top, self.left + into.left, self.right + into.left)
+
     def divided(self, factor: float) -> "Box":
         """Return the same rectangle on a grid that is `factor` times coarser.
 
@@ -138,7 +142,7 @@ def stitch(
         crop(counts, box).add_(1)
     if canvas is None or counts is None:
         raise ValueError("there is nothing to stitch; give at least one piece and its box.")
-    return canvas / counts
+    return canvas.div_(counts)
 
 
 def chunks(boxes: list[Box], count: int) -> Iterator[list[Box]]:

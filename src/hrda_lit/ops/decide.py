@@ -1,5 +1,6 @@
 """From logits to labels of another size, one class at a time."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -18,7 +19,9 @@ def require_finite(logits: Float[Tensor, "*shape"]) -> None:
     Raises:
         ValueError: if one is NaN or infinite.
     """
-    if not bool(logits.isfinite().all()):
+    # Not isfinite(), which needs as much memory again.
+    least, most = logits.aminmax()
+    if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError("the network predicts NaN or infinity; its training diverged, use an earlier checkpoint.")
 
 
@@ -47,6 +50,27 @@ def decide(
         total = total * (best - higher).exp() + (plane - higher).exp()
         best = higher
     return label, 1 / total
+
+
+def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
+    """Resample logits to `size` and return the best class, as `argmax` does, in memory for few classes at a time.
+
+    Args:
+        logits: of at most 255 classes.
+        size: (height, width) in pixels.
+
+    Returns:
+        Class ids.
+    """
+    if logits.shape[-2:] == size:
+        return logits.argmax(dim=1)
+    highest = torch.full((logits.shape[0], *size), -torch.inf, device=logits.device)
+    label = torch.zeros(highest.shape, dtype=torch.long, device=logits.device)
+    for index in range(logits.shape[1]):
+        plane = resize(logits[:, index : index + 1].float(), size)[:, 0]
+        label.masked_fill_(plane > highest, index)
+        torch.maximum(highest, plane, out=highest)
+    return label
 
 
 def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:

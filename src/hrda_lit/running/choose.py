@@ -83,7 +83,7 @@ def _read(path: Path) -> Any:
 def _comparable(config: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     loading = dict(plain.get("loading") or {})
-    for key in ("num_workers", "val_workers"):
+    for key in ("num_workers", "val_workers", "cache"):
         loading.pop(key, None)
     return {
         **{key: value for key, value in plain.items() if key not in ("hydra", "resume", "run_dir")},

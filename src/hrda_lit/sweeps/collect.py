@@ -12,7 +12,7 @@ from hrda_lit.sweeps.jobs import Job, parse, with_result
 from hrda_lit.sweeps.settings import Setting, settings
 
 # They say where things lie and who loads them, not what is computed; a name stands for its experiment.
-WORKERS = {"loading.num_workers", "loading.val_workers"}
+WORKERS = {"loading.num_workers", "loading.val_workers", "loading.cache"}
 ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path", "resume"} | WORKERS
 
 

@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 
 from hrda_lit.data.class_stats import class_counts
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler
 
 Make = Callable[..., Any]
-MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+MEAN, STD = (np.array(x, np.float32)[:, None, None] for x in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
 
 
 def pixels(image: torch.Tensor) -> np.ndarray:
-    """Undo the normalisation."""
-    return np.rint(image.permute(1, 2, 0).numpy() * STD + MEAN)
+    return image.permute(1, 2, 0).numpy()
 
 
 def places(whole: np.ndarray, part: np.ndarray) -> list[tuple[int, int, bool]]:
@@ -48,8 +48,7 @@ def test_source_crop_is_a_piece_of_one_file(make_dataset: Make) -> None:
     draws, seen = source_draws(dataset), set()
     for draw in range(20):
         item = draws[draw]
-        assert item["image"].dtype == torch.float32
-        assert item["label"].dtype == torch.int64
+        assert item["image"].dtype == item["label"].dtype == torch.uint8
         both = np.concatenate([pixels(item["image"]), item["label"].numpy()[..., None]], -1)
         found = [
             (index, *place)
@@ -88,9 +87,31 @@ def test_small_images_are_padded(make_dataset: Make, kind: str) -> None:
         item = TargetDraws(dataset, dataset.files("train", False), pipeline, 0)[0]
         assert item["valid"].sum() == 48 * 64
         assert item["valid"][:48, :64].all()
-    assert item["image"].shape == (3, 50, 70)
-    assert not item["image"][:, 48:].any()
-    assert not item["image"][:, :, 64:].any()
+    image = ready(item)["image"]
+    assert image.shape == (3, 50, 70)
+    assert image[:, :48, :64].ne(0).all()
+    assert not image[:, 48:].any()
+    assert not image[:, :, 64:].any()
+
+
+def test_bytes_become_numbers_where_they_are_used(make_dataset: Make) -> None:
+    """Each of a batch as by itself, and as NumPy normalises it."""
+    dataset = make_dataset()
+    source = source_draws(dataset, crop=(50, 40))
+    target = TargetDraws(dataset, dataset.files("train", False), Pipeline((32, 80)), 0)
+    for items in ([source[draw] for draw in range(4)], [target[draw] for draw in range(4)]):
+        batch = ready(default_collate(items))
+        for index, item in enumerate(items):
+            alone = ready(item)
+            assert {name: value.dtype for name, value in alone.items()} == {
+                "image": torch.float32, "file": torch.int64,
+                **({"label": torch.int64} if "label" in item else {"valid": torch.float32}),
+            }  # fmt: skip
+            assert all(batch[name][index].equal(value) for name, value in alone.items())
+            height, width = item["extent"].tolist()
+            expected = (item["image"].numpy().astype(np.float32) - MEAN) / STD
+            assert alone["image"][:, :height, :width].equal(torch.from_numpy(expected[:, :height, :width]))
+            assert int(alone["image"].count_nonzero()) == 3 * height * width
 
 
 def test_draws_depend_on_seed_domain_and_index_alone(make_dataset: Make) -> None:
@@ -157,7 +178,7 @@ def test_validation_keeps_the_label_s_size(make_dataset: Make) -> None:
     item = images[4]
     assert (item["index"], item["image"].shape) == (4, (3, 24, 32))
     assert (item["label"].numpy() == np.asarray(Image.open(samples[4].label))).all()
-    assert item["label"].dtype == torch.int64
+    assert item["label"].dtype == torch.uint8
 
 
 def test_labels_of_another_size_are_resized_by_themselves(make_dataset: Make) -> None:

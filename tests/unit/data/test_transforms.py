@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrda_lit.data.transforms import finish, fitted_size, resize_image, resize_label
+from hrda_lit.ops.boxes import Box, crop
 
 SIDES = st.integers(2, 400)
 
@@ -77,6 +78,14 @@ def test_label_takes_the_pixels_that_cv2_takes(height: int, new_height: int, wid
     assert resize_label(ids, (new_height, new_width)).equal(rows[:, None].expand(new_height, new_width))
     wanted = torch.tensor(by_hand(width, new_width), dtype=torch.uint8)
     assert resize_label(columns, (new_height, new_width)).equal(wanted[None].expand(new_height, new_width))
+
+
+@given(SIDES, SIDES, SIDES, SIDES, st.integers(0, 99))
+def test_a_part_of_a_resized_label(height: int, width: int, new_height: int, new_width: int, seed: int) -> None:
+    label = torch.randint(0, 20, (height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    box = Box(new_height // 3, new_height + seed, new_width // 2, new_width)
+    part = resize_label(label, (new_height, new_width), box)
+    assert part.equal(crop(resize_label(label, (new_height, new_width)), box))
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,15 @@ def test_base_gets_the_window_it_lacks() -> None:
 def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Augmented(WINDOW, Whole(), **options)  # type: ignore[arg-type]
+
+
+def test_strips_are_the_views_that_are_logits(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 96)
+    augmented = Augmented(WINDOW, Slide(WINDOW), scales=(1.0, 1.5))
+    views = augmented.views(network, image)
+    strips = list(augmented.strips(network, image, every=True))
+    assert [(top, name) for top, name, _ in strips] == [(0, name) for name in ("fused", "detail", "context")]
+    assert all(rows.equal(views[name]) for _, name, rows in strips)
+    [(_, name, fused)] = augmented.strips(network, image, every=False)
+    assert name == "fused"
+    torch.testing.assert_close(fused, views["fused"], rtol=1e-4, atol=1e-6)

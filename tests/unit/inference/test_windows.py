@@ -1,14 +1,17 @@
 """Predicting whole images and sliding over them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrda_lit.inference.windows import Slide, Whole
+from hrda_lit.inference.windows import Slide, Whole, pixels_at_once
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.boxes import crop, sliding_boxes
+from hrda_lit.ops.resize import resize
 
 Builder = Callable[..., MultiResSegmentor]
 
@@ -49,7 +52,8 @@ def test_image_smaller_than_the_window_is_padded(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 40, 64)
     padded = torch.zeros(1, 3, 64, 64)
     padded[..., :40, :] = image
-    assert torch.equal(Slide((64, 64))(network, image), network.predict(padded)[..., :40, :])
+    made = Slide((64, 64))(network, image)
+    torch.testing.assert_close(made, network.predict(padded)[..., :40, :], rtol=1e-4, atol=1e-6)
 
 
 def test_stride_defaults_to_half_a_window() -> None:
@@ -95,3 +99,108 @@ def test_windows_that_fit_neither_network_nor_image(
 
 def test_a_single_scale_network_takes_any_window(single: SingleScaleSegmentor) -> None:
     Slide((61, 63)).check(single)
+
+
+@pytest.mark.parametrize("pixels", [1, 3 * 32 * 32, 10**9])
+def test_windows_share_their_details(multires: Builder, pixels: int) -> None:
+    """Equal to each window by itself, though what they have in common is looked at once."""
+    network, image = multires().eval(), torch.rand(2, 3, 64, 128)
+    boxes = sliding_boxes((64, 128), (64, 64), (32, 32))
+    seen = 0
+
+    def count(_: object, inputs: tuple[torch.Tensor]) -> None:
+        nonlocal seen
+        seen += inputs[0].shape[0]
+
+    with torch.no_grad(), network.backbone.register_forward_pre_hook(count):
+        made = list(network.window_views(image, boxes, pixels))
+    # Details of 32 pixels, 16 apart: 3 x 7 of the image where windows by themselves have 3 x 9; and 3 contexts.
+    assert seen == 2 * (3 * 7 + 3)
+    for views, box in zip(made, boxes, strict=True):
+        expected = network.views(crop(image, box))
+        assert views.keys() == expected.keys()
+        for name, view in views.items():
+            torch.testing.assert_close(view, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_in_training_each_window_is_a_batch_of_its_own(multires: Builder) -> None:
+    network, image = multires().train(), torch.rand(1, 3, 64, 128)
+    boxes = sliding_boxes((64, 128), (64, 64), (32, 32))
+    counted: list[int] = []
+    with torch.no_grad(), network.head.register_forward_pre_hook(lambda _, x: counted.append(x[0][0].shape[0])):
+        assert len(list(network.window_views(image, boxes, 10**9))) == 3
+    assert counted == [3, 27]
+
+
+def test_without_overlap_each_pixel_is_predicted_once(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 128)
+    slide = Slide((64, 64), overlap=False)
+    assert slide.stride == (64, 64)
+    views = slide.views(network, image)
+    for left in (0, 64):
+        window = image[..., left : left + 64]
+        context = network.views(window)["context"]
+        parts = [crop(window, box) for box in sliding_boxes((64, 64), (32, 32), (32, 32))]
+        details = [network.head(network.backbone(part)) for part in parts]
+        detail = torch.cat([torch.cat(details[:2], -1), torch.cat(details[2:], -1)], -2)
+        for name, view in (("context", context), ("detail", detail)):
+            made = views[name][..., left : left + 64]
+            torch.testing.assert_close(made, resize(view, (64, 64)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("inference", [Whole(), Slide((64, 64)), Slide((64, 96), (10, 33))])
+@pytest.mark.parametrize("size", [(72, 104), (64, 70), (131, 70)])
+def test_strips_are_the_rows_of_the_views(multires: Builder, inference: Whole | Slide, size: tuple[int, int]) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, *size)
+    with torch.no_grad():
+        views = inference.views(network, image)
+        strips = list(inference.strips(network, image, every=True))
+        alone = list(inference.strips(network, image, every=False))
+    assert {name for _, name, _ in strips} == {"fused", "detail", "context"}
+    for some in (strips, alone):
+        for name in {name for _, name, _ in some}:
+            mine = [(top, rows) for top, one, rows in some if one == name]
+            assert [top for top, _ in mine] == [sum(rows.shape[-2] for _, rows in mine[:i]) for i in range(len(mine))]
+            assert torch.cat([rows for _, rows in mine], -2).equal(views[name])
+            assert len(mine) > 1 or isinstance(inference, Whole) or size[0] <= inference.window[0]
+    assert {name for _, name, _ in alone} == {"fused"}
+
+
+@pytest.mark.parametrize("make", [Whole, lambda **o: Slide((64, 64), **o)])
+def test_bfloat16_is_near(multires: Builder, make: Callable[..., Whole | Slide]) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 96)
+    dtypes = []
+    with torch.no_grad(), network.head.classify.register_forward_hook(lambda *a: dtypes.append(a[2].dtype)):
+        exact, made = make()(network, image), make(bf16=True)(network, image)
+    assert set(dtypes[: len(dtypes) // 2]) == {torch.float32}
+    assert set(dtypes[len(dtypes) // 2 :]) == {torch.bfloat16}
+    assert made.dtype == torch.float32
+    assert not made.equal(exact)
+    assert (made - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_memory_says_how_many_pixels_go_through_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGPU:
+        device, shape = torch.device("cuda", 0), (2, 3, 8, 8)
+
+    assert pixels_at_once(torch.zeros(1, 3, 8, 8)) == 512 * 512
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6_000_000_000, 10**11))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 5_000_000_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 3_000_000_000)
+    assert pixels_at_once(OnGPU()) == 2_000_000  # type: ignore[arg-type]
+
+
+def test_strips_take_less_memory_than_all_logits(multires: Builder) -> None:
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                self.numbers = max(self.numbers, made.numel())
+            return made
+
+    network, image, slide = multires().eval(), torch.rand(1, 3, 1024, 64), Slide((64, 64), batch=1)
+    with torch.no_grad(), Largest() as seen:
+        assert sum(rows.shape[-2] for _, _, rows in slide.strips(network, image, every=False)) == 1024
+    assert seen.numbers < image.numel() // 4  # as many numbers as logits of three classes have

@@ -39,13 +39,13 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
-    (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
+    (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
@@ -58,6 +58,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
     (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
+    (r"loading\.cache", {"maybe", "null"}, "a folder, or none"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
     (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
     (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
@@ -148,7 +149,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
          "correct source.layout.margins.top."),
         ("+source.layout.exclude=[12]", "source.layout.exclude[0] must be text, got 12; "
          "correct source.layout.exclude[0]."),
-        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', "
+        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', 'cache', "
          "'num_workers', 'val_workers']."),
         ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
         ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from hrda_lit.ops.decide import decide, deciding
+from hrda_lit.ops.decide import best, decide, deciding
 
 
 @pytest.mark.parametrize("size", [(7, 9), (20, 31), (3, 2), (1, 1)])
@@ -44,3 +46,10 @@ def test_one_attention_for_all_classes_is_resampled() -> None:
     attention = torch.rand(1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
     taken = deciding(attention, torch.full((8, 10), 7, dtype=torch.uint8))
     assert torch.equal(taken, F.interpolate(attention, (8, 10), mode="bilinear", align_corners=False)[0, 0])
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99))
+def test_the_best_class_class_by_class(h: int, w: int, height: int, width: int, seed: int) -> None:
+    logits = torch.randint(-3, 4, (2, 5, h, w), generator=torch.Generator().manual_seed(seed)).float()
+    expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)
+    assert best(logits, (height, width)).equal(expected)

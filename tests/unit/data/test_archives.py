@@ -1,0 +1,157 @@
+import io
+import pickle
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from hrda_lit.data import archives
+from hrda_lit.data.class_stats import class_counts
+from hrda_lit.data.draws import SourceDraws
+from hrda_lit.data.folder import FolderDataset, Part
+from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.inspecting.look import Looking, look
+
+CLASSES = {"names": ["road", "sky", "tree", "person"], "things": ["person"]}
+Make = Callable[..., Any]
+
+
+def zipped(folder: Path, archive: Path, base: Path) -> None:
+    archive.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("README", "of this archive")
+        for path in sorted(folder.rglob("*")):
+            file.write(path, path.relative_to(base).as_posix())
+
+
+def dataset(root: Path, **options: Any) -> FolderDataset:
+    rule = {"images/": "labels/", ".jpg": ".png"}
+    return FolderDataset("data", str(root), "images/{split}/*.jpg", rule, CLASSES, **options)
+
+
+@pytest.fixture
+def unpacked(make_folder: Make) -> Path:
+    root: Path = make_folder()
+    (root / "train.txt").write_text("000\n003\n004\n")
+    return root
+
+
+@pytest.fixture(params=["two zips", "one zip", "tar"])
+def packed(request: pytest.FixtureRequest, unpacked: Path, tmp_path: Path) -> Path:
+    root = tmp_path / "packed"
+    if request.param == "two zips":
+        zipped(unpacked / "images", root / "01_images.zip", unpacked)
+        zipped(unpacked / "labels", root / "01_labels.ZIP", unpacked)
+        shutil.copy(unpacked / "train.txt", root)
+        return root
+    if request.param == "one zip":
+        zipped(unpacked, archive := root / "all.zip", unpacked)
+        return archive
+    root.mkdir()
+    with tarfile.open(root / "all.tar", "w") as file:
+        for name in ("images", "labels", "train.txt"):
+            file.add(unpacked / name, f"./{name}")
+    return root
+
+
+def test_archives_read_as_if_they_were_unpacked(unpacked: Path, packed: Path, tmp_path: Path) -> None:
+    options = {"layout": {"split_file": "train.txt", "exclude": ["004"]}}
+    plain, other = dataset(unpacked, **options), dataset(packed, **options)
+    samples, packed_samples = plain.files("train", True), other.files("train", True)
+    assert [s.image.relative_to(unpacked) for s in samples] == [s.image.relative_to(packed) for s in packed_samples]
+    assert len(samples) == 2
+    for one, two in zip(samples, packed_samples, strict=True):
+        assert all(a.equal(b) for a, b in zip(plain.read(one), other.read(two), strict=True))
+    counted = [class_counts(d, s, tmp_path) for d, s in ((plain, samples), (other, packed_samples))]
+    assert counted[0].equal(counted[1])
+    seen = look([Part("source", other, "train", True)], Looking(every=True, cache_dir=str(tmp_path)))
+    assert seen.refusals == []
+    assert seen.surveys[0].complete
+
+
+def test_every_process_reads_for_itself(unpacked: Path, packed: Path) -> None:
+    draws = [
+        SourceDraws(d, d.files("train", True), Pipeline((32, 32), rare_class=None), 0)
+        for d in (dataset(unpacked), dataset(packed))
+    ]
+    draws[1][0]  # opened before the others are forked
+    loader = DataLoader(draws[1], batch_size=2, sampler=range(24), num_workers=2)
+    made = torch.cat([batch["image"] for batch in loader])
+    assert made.equal(torch.stack([draws[0][index]["image"] for index in range(24)]))
+
+
+def test_a_process_that_was_not_forked_finds_them(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = (reader := dataset(packed)).files("train", True)[0]
+    sent = pickle.dumps(reader)
+    monkeypatch.setattr(archives, "_roots", set())
+    monkeypatch.setattr(archives, "_indices", {})
+    with pytest.raises(FileNotFoundError):
+        reader.read(sample)
+    assert pickle.loads(sent).read(sample)[0].shape == (3, 48, 64)
+
+
+def test_names_that_lead_out_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    root = tmp_path / "root"
+    root.mkdir()
+    with zipfile.ZipFile(root / "bad.zip", "w") as file:
+        for name in ("../secret.jpg", "images/../../secret.jpg", "/etc/x.jpg", "images/.hidden.jpg", "images/a.jpg"):
+            file.writestr(name, "x")
+    archives.mount(root)
+    assert [path.relative_to(root).as_posix() for path in archives.found(root, "**/*.jpg")] == ["images/a.jpg"]
+    assert archives.found(root, "*.jpg") == []
+    assert archives.found(root, "images/.hidden.jpg") == [root / "images/.hidden.jpg"]
+
+
+def test_accents_and_brackets_in_names(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("stra\u0301sse [1]/x.png", "decomposed")
+    archives.mount(tmp_path)
+    [path] = archives.found(tmp_path, "str\u00e1sse [1]/*.png")
+    assert archives.content(path) == archives.content(tmp_path / "str\u00e1sse [1]/x.png") == b"decomposed"
+
+
+def test_what_was_unpacked_comes_first(unpacked: Path) -> None:
+    (unpacked / "broken.zip").write_bytes(b"no zip")
+    assert len(dataset(unpacked).files("train", True)) == 6
+
+
+@pytest.mark.parametrize("name", ["images.zip", "images.tar"])
+def test_damaged_archives_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK" + bytes(3000))
+    with pytest.raises(ValueError, match=rf"{name} cannot be read \(.*\); copy the archive again"):
+        dataset(tmp_path).files("train", True)
+
+
+def test_damaged_members_are_named(unpacked: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "new" / "all.zip"
+    zipped(unpacked, archive, unpacked)
+    sample = (reader := dataset(archive.parent)).files("train", True)[0]
+    content = archive.read_bytes()
+    at = content.index(b"images/train/000.jpg") + 500
+    archive.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    archives._opened.cache_clear()
+    with pytest.raises(ValueError, match=r"images/train/000.jpg in .*all.zip cannot be read \("):
+        reader.read(sample)
+
+
+def test_a_cut_tar_is_named(unpacked: Path, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        file.add(unpacked / "images", "images")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/images.tar").write_bytes(buffer.getvalue()[:-12000])
+    with pytest.raises(ValueError, match=r"cut/images.tar cannot be read \("):
+        dataset(tmp_path / "cut").files("train", False)
+
+
+def test_compressed_tars_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "all.tar.gz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"all.tar.gz would be read from its start for every file; unpack it"):
+        dataset(tmp_path / "all.tar.gz").files("train", True)
