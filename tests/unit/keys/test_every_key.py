@@ -149,8 +149,8 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
          "correct source.layout.margins.top."),
         ("+source.layout.exclude=[12]", "source.layout.exclude[0] must be text, got 12; "
          "correct source.layout.exclude[0]."),
-        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', 'cache', "
-         "'num_workers', 'val_workers']."),
+        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', "
+         "'cache', 'num_workers', 'val_workers']."),
         ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
         ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),
         ("+temperture=1", "temperture is no key that exists; the config may have"),
