@@ -97,7 +97,7 @@ def test_labels_are_looked_for_only_if_wanted(make_dataset: Make) -> None:
     assert all(sample.label is None for sample in samples)
     assert dataset.read(samples[0])[1] is None
     with pytest.raises(
-        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; .*; try"
+        DataNotFoundError, match=r"labels/train/000\.png does not exist.* 6 images .* 6 missing; .*; correct root"
     ):
         dataset.files("train", labelled=True)
 
