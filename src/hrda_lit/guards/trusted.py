@@ -17,8 +17,13 @@ BUILDABLE: dict[str, set[str]] = {
     "target": _DATA,
     "val": _DATA,
     "network.backbone": {"hrda_lit.networks.backbone.Backbone"},
-    "network.head": {"hrda_lit.networks.heads.DAFormerHead"},
-    "network.attention": {"hrda_lit.networks.heads.ScaleAttentionHead"},
+    "network.head": {
+        "hrda_lit.networks.heads.DAFormerHead",
+        "hrda_lit.networks.heads.SegFormerHead",
+        "hrda_lit.networks.heads.DeepLabV2Head",
+        "hrda_lit.networks.heads.LinearHead",
+    },
+    "network.attention": {"hrda_lit.networks.heads.ScaleAttentionHead", "hrda_lit.networks.heads.DeepLabV2Head"},
     "network.segmentor": {
         "hrda_lit.networks.multires.MultiResSegmentor",
         "hrda_lit.networks.segmentor.SingleScaleSegmentor",

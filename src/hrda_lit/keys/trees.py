@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.data.datamodule import Loading
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.guards.ranges import KeysOf, NotNegative, Number, Part, Ratio, Seed, Share, Sides, Without, Workers
+from hrda_lit.guards.ranges import (
+    KeysOf,
+    NotNegative,
+    Number,
+    Part,
+    Ratio,
+    Seed,
+    Share,
+    Sides,
+    Width,
+    Without,
+    Workers,
+)
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
 from hrda_lit.predicting.submission import Rules
@@ -20,6 +32,7 @@ class NetworkKeys(TypedDict):
 
     shrink: Ratio
     detail: NotRequired[Sides | None]
+    width: NotRequired[Width]
     backbone: Part
     head: Annotated[Part, Without("in_channels", "num_classes")]
     attention: NotRequired[Share | Annotated[Part, Without("in_channels", "num_classes")]]

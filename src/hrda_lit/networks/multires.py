@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion, fuse
+from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
@@ -47,7 +48,7 @@ class MultiResSegmentor(Segmentor):
     def __init__(
         self,
         backbone: Backbone,
-        head: nn.Module,
+        head: Head,
         fusion: MultiResFusion,
         num_classes: int,
         detail: tuple[int, int],
@@ -60,7 +61,7 @@ class MultiResSegmentor(Segmentor):
         require_at_least("s_T", s_T, 1)
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
-        self.stride = backbone.strides[0]
+        self.stride = backbone.strides[head.level]
         self.multiple = alignment(self.stride, s_T)
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
@@ -120,7 +121,8 @@ class MultiResSegmentor(Segmentor):
             )
 
     def _context(self, features: list[Tensor]) -> Context:
-        return Context(self.head(features), self.fusion.attend(features), features[-1])
+        logits = self.head(features)
+        return Context(logits, self.fusion.attend(features, (logits.shape[-2], logits.shape[-1])), features[-1])
 
     def _detail_boxes(self, size: tuple[int, int]) -> list[Box]:
         height, width = self.detail
