@@ -48,7 +48,7 @@ def evaluate(config: DictConfig) -> float:
         raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
     check_evaluate(config)
     device = choose_device(config.device)
-    trained = load_trained(config.checkpoint, config.model, device)
+    trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
     look = build_look(config)
     sets = _images(config, trained, look)

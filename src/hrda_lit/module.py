@@ -18,6 +18,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.borrowed import fill_in_, leave_out_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.finite import soundness, statistics
@@ -174,11 +175,15 @@ class UDAModule(L.LightningModule):
         return self.teacher if self.ema.evaluate == "teacher" and self.teacher is not None else self.student
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the config beside the weights."""
+        """Put the config beside the weights, and leave those out that training leaves as they are."""
         checkpoint[CONFIG_KEY] = self.config
+        leave_out_(checkpoint, self.student.backbone)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network in one sentence, before Lightning lists them in many."""
+        for network in ("student",) if self.teacher is None else ("student", "teacher"):
+            prefix = f"{network}.backbone."
+            fill_in_(checkpoint["state_dict"], checkpoint, self.student.backbone, prefix, "the checkpoint")
         check_keys(self.state_dict(), checkpoint["state_dict"], "the checkpoint does not fit this network")
 
     def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:

@@ -9,13 +9,16 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hrda_lit.guards.ranges import Count, Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.guards.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
 
 
-def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Sort the student's parameters into backbone, backbone norms and heads.
+def parameter_groups(
+    student: Segmentor, lr: float, head_factor: float, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Sort what the student learns into backbone, backbone norms and heads, and with a decay also into layers.
 
     official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm" in
     their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15); here: the same.
@@ -25,21 +28,27 @@ def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_d
         lr: learning rate of the encoder.
         head_factor: heads / encoder.
         weight_decay: of all groups but the norms.
+        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
 
     Returns:
         Groups for a torch optimiser, with a `name` each.
     """
-    named = list(student.backbone.named_parameters())
-    norms = [parameter for name, parameter in named if "norm" in name]
-    others = [parameter for name, parameter in named if "norm" not in name]
-    encoder = {id(parameter) for _, parameter in named}
-    heads = [parameter for parameter in student.parameters() if id(parameter) not in encoder]
-    groups = [
-        {"name": "backbone", "params": others, "lr": lr, "weight_decay": weight_decay},
-        {"name": "norm", "params": norms, "lr": lr, "weight_decay": 0.0},
-        {"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay},
-    ]
-    return [group for group in groups if group["params"]]
+    encoder: Backbone = student.backbone
+    layers = encoder.layers() if layer_decay < 1 else {}
+    last, groups = max(layers.values(), default=0), dict[str, dict[str, Any]]()
+    for name, parameter in encoder.named_parameters():
+        norm, layer = "norm" in name, layers.get(name)
+        share = 1 if layer is None else layer_decay ** (last + 1 - layer)  # as BEiT: the heads are the layer after
+        key = ("norm" if norm else "backbone") + ("" if layer is None else f"_{layer}")
+        group = {"name": key, "params": [], "lr": lr * share, "weight_decay": 0.0 if norm else weight_decay}
+        groups.setdefault(key, group)["params"].append(parameter)
+    inside = {id(parameter) for parameter in encoder.parameters()}
+    heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
+    head = {"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay}
+    made = [*sorted(groups.values(), key=lambda group: "norm" in group["name"]), head]
+    for one in made:
+        one["params"] = [parameter for parameter in one["params"] if parameter.requires_grad]
+    return [one for one in made if one["params"]]
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
@@ -76,6 +85,8 @@ class AdamWPoly:
         betas: momenta of Adam.
         warmup: steps of the warm-up, >= 0.
         power: of the decay.
+        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1]; 1 in the papers,
+            less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
         max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
 
@@ -91,6 +102,7 @@ class AdamWPoly:
     betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
     warmup: Number = 1500
     power: NotNegative = 1.0
+    layer_decay: AboveShare = 1.0
     clip: Positive | None = None
     max_skipped: Count = 20
 
@@ -106,7 +118,7 @@ class AdamWPoly:
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
-        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay)
+        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
         # The fused kernel can skip a step that turned out bad without asking the host.
         optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=_on_gpu(student))
         # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.

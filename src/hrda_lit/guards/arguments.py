@@ -15,6 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
+_EMPTY = re.compile(r"(?P<key>\w+(\.\w+)+)=\{\}")
 _TAKES_A_VALUE = ("-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-p", "--package")
 
 
@@ -34,7 +35,9 @@ def readable_arguments(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
-    """Rewrite `group=null`, which Hydra knows in its files alone, and refuse what its grammar cannot read.
+    """Rewrite `group=null` and `key={}`, and refuse what Hydra's grammar cannot read.
+
+    Hydra knows the former in its files alone; the latter it merges into what is there, which leaves all of it.
 
     Args:
         arguments: of the command line.
@@ -52,7 +55,8 @@ def readable(arguments: Sequence[str]) -> list[str]:
             argument = f"{null['choice']}=[]"
         if "=" in argument and not argument.startswith("-") and before not in _TAKES_A_VALUE:
             _refuse_unreadable(parser, argument)
-        made.append(argument)
+        empty = _EMPTY.fullmatch(argument)
+        made += [f"~{empty['key']}", f"+{argument}"] if empty else [argument]
         before = argument
     return made
 

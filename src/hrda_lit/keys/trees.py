@@ -104,6 +104,7 @@ class EvaluateKeys(TypedDict):
 
     checkpoint: str
     model: Literal["student", "teacher"] | None
+    weights: str | None
     val: Part | None
     datasets: Mapping[str, Part]
     inference: Part | None
@@ -134,6 +135,7 @@ class PredictKeys(TypedDict):
     save: Sequence[str]
     ids: str
     model: Literal["student", "teacher"] | None
+    weights: str | None
     inference: Part | None
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None

@@ -171,6 +171,8 @@ class SelfTraining(Method):
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
     """Put a teacher into the mode it labels in: BatchNorm on batch statistics, everything else as in inference.
 
+    A frozen encoder stays as it is.
+
     official: the same, though the paper calls it inference (docs/official.md 11).
 
     Args:
@@ -185,4 +187,6 @@ def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
         # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
         if "running_var" in module._buffers:
             module.training = True
+    if teacher.backbone.tune == "frozen":
+        teacher.backbone.eval()
     return teacher

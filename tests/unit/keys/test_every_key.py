@@ -41,7 +41,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
-     r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|weights|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
@@ -58,6 +58,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
     (r"callbacks\.checkpoint\.every_minutes", {"2.5", "huge"}, "a time"),
+    (r"network\.backbone\.lora_alpha", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
     (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
     (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
