@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -24,7 +25,8 @@ from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
-from hrda_lit.optim import AdamWPoly
+from hrda_lit.optim import AdamWPoly, SGDPoly
+from hrda_lit.optim_pair import paired
 from hrda_lit.scoring.iou import class_iou, mean_iou
 
 CONFIG_KEY = "hrda_lit_config"
@@ -45,6 +47,7 @@ class UDAModule(L.LightningModule):
 
     Attributes:
         teacher: the moving average of the student, or None.
+        opponent: what learns against the student, or None.
         iou: IoU per class of the last validation, or None.
         counts: its pixels by label (rows) and prediction (columns), or None.
         scored: after which step it was, or None.
@@ -56,7 +59,7 @@ class UDAModule(L.LightningModule):
         student: Segmentor,
         method: Method,
         classes: Classes,
-        optim: AdamWPoly,
+        optim: AdamWPoly | SGDPoly,
         inference: Inference,
         ema: EMATeacher,
         seed: int = 0,
@@ -70,6 +73,7 @@ class UDAModule(L.LightningModule):
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
         self.ema = ema
         self.teacher = _frozen(student) if method.needs_teacher else None
+        self.opponent = method.opponent()
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
         self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
@@ -84,9 +88,20 @@ class UDAModule(L.LightningModule):
         return [BadSteps(self.optim.max_skipped), *([self.ema] if self.teacher is not None else [])]
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser for the student alone."""
-        optimizer, scheduler = self.optim.build(self.student, self.trainer.max_steps)
+        """Build the optimiser and its schedule."""
+        optimizer, scheduler = self.scheduled(self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def scheduled(self, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """Build the optimiser of the student, joined by that of what learns against it, with its schedule.
+
+        Args:
+            steps: of the whole run.
+        """
+        made = self.optim.build(self.student, steps)
+        if self.opponent is None or self.method.opponent_optim is None:
+            return made
+        return paired(made, self.method.opponent_optim.build(self.opponent, steps))
 
     def configure_model(self) -> None:
         """Bring the frozen encoder to the student's device, and lay weights out as the device likes them.
@@ -107,7 +122,7 @@ class UDAModule(L.LightningModule):
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
-        networks = Networks(self.student, self.teacher, *self._imagenet[:1])
+        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
         drawn = self.method.draw(self.student, batch["source"]["image"].shape, generator(*where))
         for done in self.method.passes(batch, networks, self.trainer.strategy.batch_to_device(drawn)):
             with self._gradient_sync(done.name == self.method.names[-1]):

@@ -1,12 +1,12 @@
-"""AdamW with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
+"""The optimisers with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hrda_lit.guards.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
@@ -121,10 +121,84 @@ class AdamWPoly:
         groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
         # The fused kernel can skip a step that turned out bad without asking the host.
         optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=_on_gpu(student))
-        # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
-        optimizer._step_supports_amp_scaling = False
         optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
-        return optimizer, LambdaLR(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+
+@dataclass(frozen=True)
+class SGDPoly:
+    """SGD with momentum and polynomial decay, the optimiser of entropy minimisation and adversarial training.
+
+    Args:
+        lr: learning rate of the encoder, > 0.
+        head_factor: learning rate of the heads / of the encoder.
+        weight_decay: added to the gradient.
+        momentum: share of the last direction that is kept.
+        warmup: see `AdamWPoly`.
+        power: see `AdamWPoly`.
+        layer_decay: see `AdamWPoly`.
+        clip: see `AdamWPoly`.
+        max_skipped: see `AdamWPoly`.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    ADVENT section 4.2; AdaptSegNet section 5.
+    """
+
+    lr: Positive = 2.5e-3
+    head_factor: Positive = 1.0
+    weight_decay: NotNegative = 5e-4
+    momentum: Momentum = 0.9
+    warmup: Number = 0
+    power: NotNegative = 0.9
+    layer_decay: AboveShare = 1.0
+    clip: Positive | None = None
+    max_skipped: Count = 20
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.head_factor <= 0:
+            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
+        require_at_least("optim.max_skipped", self.max_skipped, 1)
+
+    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a run of `total` steps."""
+        assert isinstance(student, Segmentor)
+        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
+        optimizer = SGD(groups, lr=self.lr, momentum=self.momentum, fused=_on_gpu(student))
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
+        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+
+@dataclass(frozen=True)
+class AdamPoly:
+    """Adam with polynomial decay, the optimiser of a discriminator.
+
+    Args:
+        lr: learning rate, > 0.
+        betas: momenta.
+        power: of the decay.
+
+    AdaptSegNet section 5.
+    """
+
+    lr: Positive = 1e-4
+    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.99)
+    power: NotNegative = 0.9
+
+    def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a run of `total` steps."""
+        group = {"name": "opponent", "params": list(network.parameters()), "lr": self.lr}
+        optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
+        return scheduled(optimizer, lambda step: schedule(step, total, 0, self.power))
+
+
+def scheduled(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
+    """Return an optimiser, which leaves the scaling of gradients to others, with its schedule."""
+    # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer, LambdaLR(optimizer, share)
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
@@ -135,5 +209,5 @@ def _lay_out_like_weights(optimizer: Optimizer) -> None:
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def _on_gpu(student: nn.Module) -> bool:
-    return all(parameter.is_cuda for parameter in student.parameters())
+def _on_gpu(network: nn.Module) -> bool:
+    return all(parameter.is_cuda for parameter in network.parameters())

@@ -6,13 +6,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.ops.spots import Spot, cut
+from hrda_lit.optim import AdamPoly
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -26,11 +27,12 @@ class Labelled(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """The student, its moving average, and the frozen encoder of the feature distance."""
+    """The student, its moving average, the frozen encoder of the feature distance, and what learns against it."""
 
     student: Segmentor
     teacher: Segmentor | None = None
     imagenet: Backbone | None = None
+    opponent: nn.Module | None = None
 
 
 class Seen(NamedTuple):
@@ -61,13 +63,19 @@ class Method(ABC):
         needs_target: whether batches must hold target images.
         needs_teacher: whether a moving average of the student is kept.
         needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
-        names: the passes of one step, in order.
+        names: the passes of one step, in order; the last one reaches every weight that learns.
+        opponent_optim: how the network of `opponent` learns; None without one.
     """
 
     needs_target: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     needs_imagenet: bool = False
     names: tuple[str, ...] = ()
+    opponent_optim: AdamPoly | None = None
+
+    def opponent(self) -> nn.Module | None:
+        """Build a network that learns against the student; it is kept, stored and resumed like the student."""
+        return None
 
     @abstractmethod
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
@@ -129,6 +137,28 @@ def supervise(
         for output in supervised.outputs
     ]
     return torch.stack(losses).sum()
+
+
+def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classes) -> Pass:
+    """Make the pass on source labels.
+
+    Args:
+        batch: see `Method.passes`.
+        student: to train.
+        drawn: what it leaves to chance.
+        classes: of the labels.
+
+    Returns:
+        The pass "source".
+
+    User's document, L^S.
+    """
+    image, label = batch["source"]["image"], batch["source"]["label"]
+    outputs = student(image, drawn)
+    loss = supervise(outputs, label, classes)
+    return Pass(
+        "source", loss, {"loss/source": loss.detach()}, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+    )
 
 
 def _part(x: Tensor, spot: Spot | None) -> Tensor:

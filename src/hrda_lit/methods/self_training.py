@@ -12,6 +12,7 @@ from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
+from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste
@@ -187,6 +188,7 @@ def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
         # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
         if "running_var" in module._buffers:
             module.training = True
-    if teacher.backbone.tune == "frozen":
-        teacher.backbone.eval()
+    for module in teacher.modules():
+        if isinstance(module, Backbone) and module.tune == "frozen":
+            module.eval()
     return teacher

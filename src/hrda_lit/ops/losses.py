@@ -1,4 +1,6 @@
-"""The losses: pixel-weighted cross entropy and the feature distance."""
+"""The losses: pixel-weighted cross entropy, entropy and the feature distance."""
+
+import math
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -33,6 +35,21 @@ def pixel_weighted_cross_entropy(
     height, width = label.shape[-2:]
     loss = F.cross_entropy(resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none")
     return (loss if weight is None else loss * weight).mean()
+
+
+def entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
+    """Compute how uncertain predictions are: their mean entropy as a share of the largest, log C.
+
+    Args:
+        logits: unnormalised class scores.
+
+    Returns:
+        A number in [0, 1].
+
+    ADVENT equations 2 and 3.
+    """
+    scores = logits.log_softmax(1)
+    return -(scores.exp() * scores).sum(1).mean() / math.log(logits.shape[1])
 
 
 def downscale_label(
