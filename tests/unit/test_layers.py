@@ -46,7 +46,7 @@ PLACES = {
         "exchange/convert",
         *COMMANDS,
     },
-    "timm": {"networks/backbone", "networks/mit"},
+    "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},
     "wandb": {"callbacks/media", "callbacks/wandb_run"},
     "av": {"predicting/video"},
     "matplotlib": {"sweeps/plots", "sweeps/curves"},

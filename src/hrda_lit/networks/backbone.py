@@ -2,51 +2,25 @@
 
 import contextlib
 import math
-import re
-from collections.abc import Container, Iterable, Mapping, Sequence
-from inspect import signature
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 import timm
 import torch
 from jaxtyping import Float
 from timm.layers.drop import DropPath as TimmDropPath
-from timm.models import build_model_with_cfg, group_parameters
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
-from hrda_lit.guards.ranges import Count, DropRate, KeysOf, Length, Level, Positive
-from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
+from hrda_lit.guards.ranges import Count, KeysOf, Length, Level, Positive
 from hrda_lit.networks.drop_path import DropPath
 from hrda_lit.networks.lora import add_low_rank_
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
+from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, layer_numbers, places
 from hrda_lit.networks.weights import load_checked, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.ops.resize import fill_up
-
-IMAGENET = "imagenet"
-_FLAT = re.compile(r"^(\w+)\.(\d+)\.")
-_NAME = re.compile(r"\w+(\.[\w.-]+)?", re.ASCII)
-# By these timm finds, reads or downloads weights, or wraps the model, instead of describing its architecture.
-_NOT_ARCHITECTURE = {
-    name
-    for function in (timm.create_model, build_model_with_cfg)
-    for name, parameter in signature(function).parameters.items()
-    if parameter.kind != parameter.VAR_KEYWORD
-} | {"features_only", "out_indices", "feature_cls", "pruned"}
-
-
-class TimmOptions(TypedDict, total=False):
-    """Arguments that many of timm's models know; a model may know others."""
-
-    drop_rate: DropRate
-    drop_path_rate: DropRate
-    proj_drop_rate: DropRate
-    attn_drop_rate: DropRate
-    pos_drop_rate: DropRate
-    drop_block_rate: DropRate | None
 
 
 class Backbone(nn.Module):
@@ -138,22 +112,10 @@ class Backbone(nn.Module):
         return [[x[start:end] for x in maps] for start, end in zip((0, *ends), ends, strict=False)]
 
     def layers(self) -> dict[str, int]:
-        """Number the layers of the encoder as timm does: 0 for the stem, then a block or a stage each.
-
-        Returns:
-            The layer of each parameter.
-        """
+        """Number the layers of the encoder, the stem first, and return the layer of each parameter."""
         with torch.device("meta"):
-            full: Any = timm.create_model(self.name, **self.options)
-        numbers: dict[str, int] = group_parameters(full, full.group_matcher(coarse=False), reverse=True)
-        own = {_without_lora(name): name for name, _ in self.model.named_parameters()}
-        places = self._places(numbers, own)
-        known = {f"model.{own[places[name]]}": number for name, number in numbers.items() if places[name] in own}
-        extra = {name: known[beside] for name in self._low_rank() if (beside := _beside(name)) in known}
-        return known | extra
-
-    def _low_rank(self) -> list[str]:
-        return [name for name, _ in self.named_parameters() if name.endswith((".down", ".up"))]
+            full: nn.Module = timm.create_model(self.name, **self.options)
+        return {f"model.{name}": layer for name, layer in layer_numbers(self.model, full).items()}
 
     def _build(self, levels: tuple[int, ...]) -> tuple[nn.Module, list[int], list[int]]:
         """Return the encoder with channels and strides of its levels."""
@@ -207,20 +169,10 @@ class Backbone(nn.Module):
         with torch.device("meta"):
             full = timm.create_model(self.name, **self.options)
         own = self.model.state_dict()
-        names = self._places(full.state_dict(), own)
+        names = places(full.state_dict(), own)
         unused = {new for new in names.values() if new not in own}
         renamed = {names.get(key, key): value for key, value in state.items() if not _is_head(key)}
         load_checked(self.model, renamed, str(path), unused)
-
-    def _places(self, names: Iterable[str], own: Container[str]) -> dict[str, str]:
-        """Return where the names of the whole model are in the encoder; a classifier's keep theirs."""
-
-        def place(name: str) -> str:
-            # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid does.
-            below = f"model.{name}"
-            return name if name in own else below if below in own else _FLAT.sub(r"\1_\2.", name)
-
-        return {name: place(name) for name in names}
 
     @torch.no_grad()
     def _check(self) -> None:
@@ -259,42 +211,6 @@ class Backbone(nn.Module):
                 "backbone whose strides double, e.g. mit_b5."
             ) from error
         return maps
-
-
-def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
-    """Refuse an unknown model, a missing weight file or a way around it, before anything is built.
-
-    Args:
-        name: a timm model name.
-        weights: a path, "imagenet" or None.
-        options: names of further arguments.
-
-    Raises:
-        ValueError: if timm does not know the name, or an option does not describe the architecture.
-        FileNotFoundError: if there are no weights at the path.
-    """
-    if strange := sorted(_NOT_ARCHITECTURE & set(options)):
-        raise ValueError(
-            f"network.backbone.options has {strange}, which are no numbers of an architecture; set "
-            "network.backbone.name, weights and levels instead."
-        )
-    if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "mit_b5, resnet50"
-        raise ValueError(f"timm knows no model named {name}; choose one of its names, e.g. {close}.")
-    if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
-        raise FileNotFoundError(
-            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
-            f"file, or to null (with lambda_fd=0) to train from random weights."
-        )
-
-
-def _without_lora(name: str) -> str:
-    return name.replace(".parametrizations.weight.original", ".weight")
-
-
-def _beside(name: str) -> str:
-    """Return the weight that a number of LoRA changes."""
-    return name.rpartition(".parametrizations.weight.")[0] + ".parametrizations.weight.original"
 
 
 def _exchange_drop_paths(model: nn.Module) -> None:

@@ -23,6 +23,12 @@ TREES = {
     "mic_tta": ("train", ["experiment=mic_demo", "logger=tensorboard", "inference=tta", *TRAIN]),
     "daformer": ("train", ["experiment=daformer_gta", "dataset@source=synthia", "logger=wandb", *TRAIN]),
     "source_only": ("train", ["experiment=source_only_gta", "dataset@source=folder", "dataset@val=acdc", *TRAIN]),
+    "against": (
+        "train",
+        ["method=adversarial", "optim=sgd", "network/head=deeplabv2", "network/attention=deeplabv2", *TRAIN],
+    ),
+    "entropy": ("train", ["method=minent", "network/backbone=dinov2_large", "network/head=linear", *TRAIN]),
+    "generalise": ("train", ["method=generalise", "network/backbone=resnet101", "network/head=segformer", *TRAIN]),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
@@ -45,7 +51,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|class_wise|benchmark"
+    (r"(views|data\.skip_broken|look\.every|.*(flip|augment|overlap|blur_detail|last_offset|class_wise|benchmark"
      r"|enable_model_summary))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"

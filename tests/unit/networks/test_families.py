@@ -1,7 +1,10 @@
 """One encoder of each family: a pyramid, a step, inference on any size; their published sizes."""
 
+from importlib.resources import files
+
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import CITYSCAPES
@@ -54,19 +57,22 @@ def test_a_step_and_inference_on_any_size(name: str) -> None:
         assert network.predict(torch.rand(1, 3, 72, 136)).isfinite().all()
 
 
+MILLIONS = {
+    "demo": 0.6, "mit_b5": 81.4, "resnet50": 23.5, "resnet101": 42.5, "convnext_large": 196.2, "swin_large": 195.2,
+    "dinov2_large": 304.4, "dinov3_large": 303.1, "eva02_large": 304.1, "siglip2_large": 304.1,
+}  # fmt: skip
+FILES = {
+    path.name.removesuffix(".yaml"): path for path in files("hrda_lit.conf").joinpath("network", "backbone").iterdir()
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "millions"),
-    [
-        ("resnet101c", 42.5), ("convnext_large", 196.2), ("vit_large_patch14_dinov2", 304.4),
-        ("vit_large_patch16_dinov3", 303.1), ("eva02_large_patch14_448", 304.1),
-        ("vit_large_patch16_siglip_512.v2_webli", 304.1),
-    ],
-)  # fmt: skip
-def test_names_that_the_configs_choose(name: str, millions: float) -> None:
+@pytest.mark.parametrize("choice", FILES)
+def test_encoders_that_the_configs_choose(choice: str) -> None:
+    keys = yaml.safe_load(FILES[choice].read_text())
     with torch.device("meta"):
-        backbone = Backbone(name)
-    assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+        backbone = Backbone(keys["name"], None, keys["levels"], keys["options"], keys["tune"])
+    assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(MILLIONS[choice], abs=0.1)
 
 
 class Centres(nn.Module):
