@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
@@ -199,7 +200,9 @@ def build_trainer(config: DictConfig) -> L.Trainer:
         ConfigError: if a key does not fit.
     """
     callbacks, loggers = _parts(config, "callbacks"), _parts(config, "logger")
-    given = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
+    given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
+    # Without callbacks.progress there is no bar, where Lightning would bring its own.
+    given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
     trainer: L.Trainer = _instantiate(config.trainer, "trainer", **given)
     # Its handlers stop and save amid a step; guards/signals.py has taken the signals over.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

@@ -183,7 +183,7 @@ def _heading(key: str, sets: "dict[str, ValImages]") -> str:
     return name if [images.dataset.name for images in sets.values()].count(name) == 1 else key
 
 
-@readable_arguments
+@readable_arguments("evaluate")
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="evaluate")
 def main(config: DictConfig) -> float:
     """Run `evaluate` and turn what a user can mend into one sentence and exit code 1."""

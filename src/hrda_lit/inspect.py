@@ -70,7 +70,7 @@ def _show(seen: "Seen", config: DictConfig) -> bool:
     return not refusals
 
 
-@readable_arguments
+@readable_arguments("inspect")
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="inspect")
 def main(config: DictConfig) -> None:
     """Run `inspect` and turn what a user can mend into one sentence and exit code 1."""

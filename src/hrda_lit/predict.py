@@ -59,7 +59,8 @@ def predict(config: DictConfig) -> "Tally":
     check_ids(ids)
     choose_device(config.device)
     checkpoint = _checkpoint(config)
-    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else config.save)
+    kinds = [config.save] if isinstance(config.save, str) else config.save
+    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else kinds)
     inputs = _inputs(config, rules, folder)
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
@@ -142,7 +143,7 @@ def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
     print(f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them.")
 
 
-@readable_arguments
+@readable_arguments("predict")
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="predict")
 def main(config: DictConfig) -> None:
     """Run `predict` and turn what a user can mend into one sentence and exit code 1."""

@@ -100,7 +100,7 @@ def _write_config(config: DictConfig) -> None:
 
 def _quieten() -> None:
     # Hydra's root logger would print each of Lightning's notices a second time.
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
@@ -133,7 +133,7 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     return mean_iou(module.iou)
 
 
-@readable_arguments
+@readable_arguments("train")
 @hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
 def _command(config: DictConfig) -> float | None:
     """Run `train` and turn what a user can mend into one sentence and exit code 1."""

@@ -32,7 +32,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STEPS = (
     "trainer.max_steps=5", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "inference=whole",
     "source.size=[128,256]", "target.size=[128,256]", "val.size=[128,256]", "callbacks.progress=null",
-    "callbacks.pictures=null", "callbacks.confusion=null", "+trainer.enable_progress_bar=false", "resume=auto",
+    "callbacks.pictures=null", "callbacks.confusion=null", "resume=auto",
 )  # fmt: skip
 MEASURED = {"train/throughput", "train/memory"}  # of the machine, not of the run
 

@@ -15,6 +15,7 @@ import timm
 import torch
 from PIL import Image
 
+from tests.commands import run
 from tests.scripts import SCRIPTS
 
 RARE = "data.rare_class={temperature:0.01,min_pixels:1,accept_ratio:1,max_tries:2}"
@@ -60,8 +61,7 @@ def train(folder: Path, demo_root: Path, *overrides: str, monkeypatch: pytest.Mo
     torch.save(timm.create_model("resnet10t", channels=(32, 64, 96, 128), stem_width=16).state_dict(), weights)
     places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", "experiment=mic_demo", "debug=smoke"]
     places += [f"network.backbone.weights={weights}", "lambda_fd=0.005"]
-    command = [sys.executable, "-m", "hrda_lit.train", *overrides, *places, "prepare=null"]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False, timeout=300)
+    done = run("hrda_lit.train", *overrides, *places, "prepare=null", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
 
 

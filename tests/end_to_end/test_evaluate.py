@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,9 @@ from hrda_lit.checkpoints import load_trained
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.evaluate import evaluate
 from hrda_lit.train import train
+from tests import commands
 
 from .compose import smoke
-
-COMMAND = [sys.executable, "-m", "hrda_lit.evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +149,7 @@ def test_what_a_user_can_get_wrong_is_one_sentence(
 
 def test_command(trained: Path, tmp_path: Path, demo_root: Path) -> None:
     arguments = [f"checkpoint={trained}/checkpoints/last.ckpt", "dataset@val=cityscapes", f"data_root={demo_root}"]
-    done = subprocess.run(
-        [*COMMAND, *arguments, "val.size=[256,512]"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = commands.run("hrda_lit.evaluate", *arguments, "val.size=[256,512]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "traffic light" in done.stdout
     [report] = tmp_path.glob("outputs/evaluate/*/report.txt")
@@ -167,7 +162,7 @@ def test_command_names_a_broken_image_in_one_sentence(trained: Path, tmp_path: P
     for image in tmp_path.glob("data/cityscapes/leftImg8bit/val/*/*.png"):
         image.write_bytes(image.read_bytes()[:2000])
     arguments = [f"checkpoint={trained}/checkpoints/last.ckpt", f"data_root={tmp_path}/data"]
-    done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = commands.run("hrda_lit.evaluate", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path}/data/cityscapes/leftImg8bit/val/")
     assert len(done.stderr.strip().splitlines()) == 1

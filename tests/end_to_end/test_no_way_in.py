@@ -2,7 +2,6 @@
 
 import copy
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from hrda_lit.exchange.convert import checkpoint_to_official
 from hrda_lit.exchange.export import export
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.predict import Predictor, predict
+from tests.commands import run
 from tests.scripts import SCRIPTS
 from tests.trained import write_checkpoint
 
@@ -205,8 +205,7 @@ def test_scripts_say_it_in_one_sentence(
 
 def test_the_command_ends_with_1_and_one_sentence(good: Path, folder: Path) -> None:
     bad = planted(good, folder / "bad.ckpt", "inference", {"_target_": "os.makedirs", "name": str(folder / "mark")})
-    command = [sys.executable, "-m", "hrda_lit.evaluate", f"checkpoint={bad}", f"run_dir={folder}", "device=cpu"]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
+    done = run("hrda_lit.evaluate", f"checkpoint={bad}", f"run_dir={folder}", "device=cpu", cwd=folder.parent)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: the config in {bad} would build 'os.makedirs' as inference")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -217,8 +216,7 @@ def test_the_command_ends_with_1_and_one_sentence(good: Path, folder: Path) -> N
 def test_a_run_does_not_leave_its_folder(name: str, tmp_path: Path) -> None:
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
-    command = [sys.executable, "-m", "hrda_lit.train", "experiment=hrda_demo", f"name={name}"]
-    done = subprocess.run(command, cwd=inside, capture_output=True, text=True, check=False)
+    done = run("hrda_lit.train", "experiment=hrda_demo", f"name={name}", cwd=inside)
     assert done.returncode == 1
     assert done.stderr.startswith("error: name is ")
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]

@@ -1,8 +1,6 @@
 """A user's own data and encoder weights are YAML files, not Python."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import yaml
 from PIL import Image
 
 from hrda_lit.networks.backbone import Backbone
+from tests.commands import run
 
 DATASET = """
 _target_: hrda_lit.data.folder.FolderDataset
@@ -79,15 +78,11 @@ def configs(tmp_path: Path) -> Path:
 
 
 def test_own_folders_train_with_the_feature_distance(configs: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hrda_lit.train", "--config-dir", str(configs), "experiment=mine"]
-    done = subprocess.run(
-        [*command, f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/cache"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    places = [f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/cache"]
+    done = run("hrda_lit.train", "--config-dir", configs, "experiment=mine", *places, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "mine: source " in done.stdout  # no terminal, so that lines tell how it goes
+    assert "step 1/" in done.stdout
     assert "ground" in done.stdout
     assert "thing" in done.stdout
     header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
@@ -105,8 +100,7 @@ def test_the_documented_folder_composes(experiment: str, network: str, tmp_path:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    command = [sys.executable, "-m", "hrda_lit.train", f"experiment={experiment}", "--config-dir", str(tmp_path)]
-    done = subprocess.run([*command, "--cfg", "job"], capture_output=True, text=True, check=False)
+    done = run("hrda_lit.train", f"experiment={experiment}", "--config-dir", tmp_path, "--cfg", "job")
     assert done.returncode == 0, done.stderr
     config = yaml.safe_load(done.stdout)
     assert (config["source"]["root"], config["val"]["root"]) == ("/data/rendered", "/data/street")

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 
 from hrda_lit import build
 from hrda_lit.train import train
+from tests.commands import run
 
 from .compose import compose, smoke
 
@@ -104,9 +105,7 @@ def test_a_truncated_image_is_named(workers: int, tmp_path: Path, demo_root: Pat
     for image in (root / "gta" / "images").iterdir():
         image.write_bytes(image.read_bytes()[:2000])
     overrides = ["experiment=hrda_gta", "debug=smoke", f"data_root={root}", f"loading.num_workers={workers}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hrda_lit.train", *overrides], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run("hrda_lit.train", *overrides, cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"error: {root}/gta/images/0000")

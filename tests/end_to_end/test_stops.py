@@ -5,12 +5,12 @@ import json
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.commands import Command, run
 
 FIXED = [
     "experiment=hrda_demo", "debug=smoke", "prepare=null", "callbacks.progress=null", "callbacks.pictures=null",
@@ -21,19 +21,17 @@ FIXED = [
 
 def command(folder: Path, demo_root: Path, *overrides: str) -> list[str]:
     places = [f"data_root={demo_root}", f"cache_dir={folder}/cache"]
-    return [sys.executable, "-m", "hrda_lit.train", *overrides, *FIXED, *places]
+    return ["hrda_lit.train", *overrides, *FIXED, *places]
 
 
 def stop(command: list[str], folder: Path, signum: int, begun: str) -> tuple[int, str]:
     """Start a command, and send a signal to its whole process group once a file is there."""
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = Command(*command, cwd=folder)
     while not list(folder.glob(begun)) and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signum)
-    _, said = process.communicate(timeout=120)
-    return process.returncode, said
+    done = process.wait(timeout=120)
+    return done.returncode, done.stderr
 
 
 def steps(folder: Path) -> list[int]:
@@ -46,26 +44,26 @@ def test_the_command_that_a_stopped_run_names_goes_on(tmp_path: Path, demo_root:
     code, said = stop(asked, tmp_path, signal.SIGTERM, "outputs/*/*/metrics.csv")
     assert code == 143
     assert "Traceback" not in said
-    [run] = (tmp_path / "outputs" / "hrda_demo").iterdir()
-    first = steps(run)
+    [folder] = (tmp_path / "outputs" / "hrda_demo").iterdir()
+    first = steps(folder)
     assert (
-        f"SIGTERM stopped the run after step {len(first)}, saved in {run}/checkpoints/last.ckpt; go on with: " in said
+        f"SIGTERM stopped the run after step {len(first)}, saved in {folder}/checkpoints/last.ckpt; go on with: "
+        in said
     )
 
     again = shlex.split(said.strip().splitlines()[-1].partition("go on with: ")[2])
-    assert again[-2:] == [f"hydra.run.dir={run}", "resume=auto"]
-    done = subprocess.run([sys.executable, *again[1:]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again[-2:] == [f"hydra.run.dir={folder}", "resume=auto"]
+    assert again[:2] == ["python", "-m"]
+    done = run(*again[2:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"the run goes on from {run}/checkpoints/last.ckpt after step {len(first)}" in done.stdout
-    assert steps(run) == list(range(12))
-    assert json.loads((run / "metrics.json").read_text())["step"] == 12
+    assert f"the run goes on from {folder}/checkpoints/last.ckpt after step {len(first)}" in done.stdout
+    assert steps(folder) == list(range(12))
+    assert json.loads((folder / "metrics.json").read_text())["step"] == 12
 
-    files = {path: path.stat().st_mtime_ns for path in run.rglob("*.*") if path.suffix in (".csv", ".json", ".ckpt")}
-    once_more = subprocess.run(
-        asked, cwd=tmp_path, capture_output=True, text=True, check=False
-    )  # finds it by its config
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.suffix in (".csv", ".json", ".ckpt")}
+    once_more = run(*asked, cwd=tmp_path)  # finds it by its config
     assert once_more.returncode == 0, once_more.stderr
-    assert f"the run in {run} is complete, nothing is changed" in once_more.stdout
+    assert f"the run in {folder} is complete, nothing is changed" in once_more.stdout
     assert files == {path: path.stat().st_mtime_ns for path in files}
 
 
@@ -77,7 +75,7 @@ def test_a_stopped_sweep_says_what_is_done(tmp_path: Path, demo_root: Path) -> N
     assert "go on with: python -m hrda_lit.train -m seed=0,1" in said
     with (tmp_path / "night" / "sweep.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["done", "unfinished"]
-    again = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
+    again = run(*asked, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "job 0 finished earlier" in again.stdout
     assert [steps(tmp_path / "night" / str(job)) for job in range(2)] == [[0, 1, 2], [0, 1, 2]]

@@ -3,11 +3,12 @@
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.commands import run
 
 SMOKE = (
     "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures.count=0 "
@@ -17,10 +18,8 @@ SMOKE = (
 
 def sweep(folder: Path, demo_root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", f"hydra.sweep.dir={folder}"]
-    command = [sys.executable, "-m", "hrda_lit.train", "-m", *SMOKE.split(), *places, "trainer.limit_val_batches=1"]
-    return subprocess.run(
-        [*command, *overrides], cwd=folder.parent, capture_output=True, text=True, check=False, timeout=300
-    )
+    words = ("-m", *SMOKE.split(), *places, "trainer.limit_val_batches=1", *overrides)
+    return run("hrda_lit.train", *words, cwd=folder.parent)
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -36,17 +35,15 @@ def changed_at(folder: Path) -> dict[str, int]:
 def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "sweep"
     workers = ("loading.num_workers=1", "loading.val_workers=1")  # which each way to start a job must allow
-    done = sweep(folder, demo_root, "lambda_d=2,0", "tau=0.9,0.968", f"hydra/launcher={launcher}", *workers)
+    done = sweep(folder, demo_root, "lambda_d=2,0", "tau=0.9", f"hydra/launcher={launcher}", *workers)
 
     assert done.returncode == 1, done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: failed 2 of 4 jobs (0, 1) for the reasons above;")
-    assert "job 0 (lambda_d=2 tau=0.9) failed: lambda_d must be a number in [0, 1], got 2" in done.stdout
+    assert done.stderr.strip().splitlines()[-1].startswith("error: failed 1 of 2 jobs (0) for the reasons above;")
+    assert "job 0 (lambda_d=2) failed: lambda_d must be a number in [0, 1], got 2" in done.stdout
     rows = rows_of(folder)
-    assert sorted(row["job"] for row in rows[:2]) == ["2", "3"]
-    assert [row["state"] for row in rows] == ["done", "done", "failed", "failed"]
-    for row in rows[:2]:
-        result = json.loads((folder / row["job"] / "metrics.json").read_text())
-        assert float(row["val/miou"]) == result["val/miou"]
+    assert [(row["job"], row["state"]) for row in rows] == [("1", "done"), ("0", "failed")]
+    result = json.loads((folder / "1" / "metrics.json").read_text())
+    assert float(rows[0]["val/miou"]) == result["val/miou"]
     with Image.open(folder / "sweep.png") as picture:
         assert picture.width > 400
 

@@ -26,6 +26,7 @@ PLACES = {
     "lightning": {"data/datamodule", "callbacks", "module", "build", *COMMANDS},
     "hydra": {
         "guards/arguments",
+        "guards/misspelt",
         "build",
         "checkpoints",
         "running",
@@ -38,6 +39,7 @@ PLACES = {
         "build",
         "checkpoints",
         "geometry",
+        "guards/misspelt",
         "keys/check",
         "running",
         "sweeps/callback",

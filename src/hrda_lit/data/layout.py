@@ -45,7 +45,7 @@ class Layout:
     sizes: Literal["same", "differ"] = "same"
     colour_map: Mapping[Any, Any] | None = None
     unknown_colours: Literal["refuse", "ignore"] = "refuse"
-    help: str = "try experiment=hrda_demo, which draws its own data"
+    help: str = "correct root, images and label_rule of the data set"
 
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():

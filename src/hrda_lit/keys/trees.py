@@ -9,7 +9,6 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.guards.ranges import (
     KeysOf,
     NotNegative,
-    Number,
     Part,
     Ratio,
     Seed,
@@ -58,12 +57,6 @@ class SplitKeys(TypedDict, total=False):
     source: str
     target: str
     val: str
-
-
-class ProgressKeys(TypedDict, total=False):
-    """conf/callbacks, progress."""
-
-    refresh_rate: Number
 
 
 class TrainKeys(TypedDict):
@@ -132,7 +125,7 @@ class PredictKeys(TypedDict):
     checkpoint: str | None
     input: str | None
     output: str
-    save: Sequence[str]
+    save: str | Sequence[str]
     ids: str
     model: Literal["student", "teacher"] | None
     weights: str | None
@@ -144,4 +137,4 @@ class PredictKeys(TypedDict):
 
 
 # Keys of constructors of others, where theirs would take what training cannot use.
-BETTER = {"lightning.Trainer": TrainerKeys, "hrda_lit.callbacks.progress.Progress": ProgressKeys}
+BETTER = {"lightning.Trainer": TrainerKeys}

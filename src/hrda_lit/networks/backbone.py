@@ -17,7 +17,7 @@ from hrda_lit.guards.ranges import Count, KeysOf, Length, Level, Positive
 from hrda_lit.networks.drop_path import DropPath
 from hrda_lit.networks.lora import add_low_rank_
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
-from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, layer_numbers, places
+from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, created, layer_numbers, places
 from hrda_lit.networks.weights import load_checked, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.ops.resize import fill_up
@@ -125,13 +125,13 @@ class Backbone(nn.Module):
         if len(info.channels()) > 1 and len(patches) == 1:
             return self._build_plain(levels, patches.pop())
         keys = {"features_only": True, "out_indices": levels, **self.options}
-        model: Any = timm.create_model(self.name, pretrained=self.weights == IMAGENET, **keys)
+        model: Any = created(self.name, self.weights, **keys)
         return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
 
     def _build_plain(self, levels: tuple[int, ...], patch: int) -> tuple[nn.Module, list[int], list[int]]:
         keys = {"dynamic_img_size": True, **self.options}
         try:
-            model: Any = timm.create_model(self.name, pretrained=self.weights == IMAGENET, num_classes=0, **keys)
+            model: Any = created(self.name, self.weights, num_classes=0, **keys)
             depth = len(model.blocks)
             if depth < STAGES or any(not -STAGES <= level < STAGES for level in levels):
                 raise ValueError(f"it has {depth} blocks, and the levels asked for are {list(levels)}")

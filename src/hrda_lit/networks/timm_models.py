@@ -1,7 +1,8 @@
 """What timm's models are called, take and hold."""
 
+import difflib
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, TypedDict
@@ -54,13 +55,36 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
             "network.backbone.name, weights and levels instead."
         )
     if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "mit_b5, resnet50"
-        raise ValueError(f"timm knows no model named {name}; choose one of its names, e.g. {close}.")
+        close = difflib.get_close_matches(name, timm.list_models(), 3) or ["mit_b5", "resnet50"]
+        raise ValueError(
+            f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
+        )
     if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
         raise FileNotFoundError(
             f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
             f"file, or to null (with lambda_fd=0) to train from random weights."
         )
+
+
+def created(name: str, weights: str | None, **shape: Any) -> Any:
+    """Build a model of timm, with the weights that timm downloads if `weights` is "imagenet".
+
+    Raises:
+        FileNotFoundError: if the download does not work.
+    """
+    return _downloaded(name, shape) if weights == IMAGENET else timm.create_model(name, **shape)
+
+
+def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=True, **shape)
+    except (OSError, RuntimeError) as error:
+        if not str(type(error).__module__).startswith(("huggingface_hub", "urllib", "http", "socket", "httpx")):
+            raise
+        raise FileNotFoundError(
+            f"network.backbone.weights=imagenet lets timm download weights of {name}, which did not work here "
+            f"({type(error).__name__}); give a file instead, or null (with lambda_fd=0) to train from random weights."
+        ) from error
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:

@@ -34,6 +34,11 @@ def test_an_empty_dictionary_empties() -> None:
     assert "stem_width" in options("network.backbone.options={drop_path_rate: 0.2}"), "Hydra's own merging"
 
 
+def test_options_may_stand_anywhere() -> None:
+    given = ["seed=1", "--config-dir", "mine", "-m", "experiment=x", "--cfg", "job"]
+    assert readable(given) == ["--config-dir", "mine", "-m", "--cfg", "job", "seed=1", "experiment=x"]
+
+
 @pytest.mark.parametrize("value", ["é.png", "a [1].png", "step=1.ckpt", "a:b[.png"])
 def test_what_needs_quotes_is_said_and_then_works(value: str) -> None:
     with pytest.raises(ValueError, match="cannot be read; put a value") as caught:
@@ -45,6 +50,6 @@ def test_what_needs_quotes_is_said_and_then_works(value: str) -> None:
 def test_a_command_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["command", "input=é"])
     with pytest.raises(SystemExit) as caught:
-        readable_arguments(lambda: pytest.fail("ran"))()
+        readable_arguments("train")(lambda: pytest.fail("ran"))()
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: input=é cannot be read")

@@ -1,0 +1,118 @@
+"""What `--help` prints: a command's choices and keys, with their defaults and what the YAML files say of them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+_COMMENT = re.compile(r"\s# (.*)$")
+
+
+class Key(NamedTuple):
+    """A dotted key, its default as the YAML file has it, and its comment there."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+class Group(NamedTuple):
+    """A group of a defaults list, e.g. "dataset@source", the choice it makes and those it has."""
+
+    name: str
+    default: str
+    choices: list[str]
+
+
+def show(config_name: str, console: Console | None = None) -> None:
+    """Print the help of a command.
+
+    Args:
+        config_name: of the command, e.g. "train".
+        console: where to; None: the screen.
+    """
+    console = console or Console(highlight=False)
+    tree, place = f"{config_name}.yaml", _conf()
+    header = _loaded(tree)["hydra"]["help"]["header"]
+    trees = [tree, *(f"{entry}.yaml" for entry in _loaded(tree)["defaults"] if (place / f"{entry}.yaml").is_file())]
+    console.print(escape(header), soft_wrap=True)
+    groups = [group for one in trees for group in groups_of(one)]
+    _print(console, "choice", "of", [(g.name, g.default, ", ".join(g.choices)) for g in groups])
+    packages = {group.name.rpartition("@")[2].replace("/", ".") for group in groups}
+    keys = [key for one in trees for key in keys_of(one)]
+    keys = [key for key in keys if not key.name.startswith("hydra.") and key.name not in packages]
+    shown = set()
+    for group in groups:
+        folder, _, package = group.name.rpartition("@")
+        path = f"{folder or package}/{group.default}.yaml"
+        if (folder or package) not in shown and (place / path).is_file():
+            shown.add(folder or package)
+            keys += keys_of(path, f"{package.replace('/', '.')}.")
+    _print(console, "key", "meaning", keys)
+    console.print(
+        "Set them by choice=... and key=...; --cfg job prints the whole config, --hydra-help what Hydra itself knows, "
+        "-sc install=bash completes words.",
+        soft_wrap=True,
+    )
+
+
+def groups_of(tree: str) -> Iterator[Group]:
+    """Yield the groups of a YAML file's defaults list, as far as they have choices."""
+    for entry in _loaded(tree).get("defaults", ()):
+        for name, default in entry.items() if isinstance(entry, Mapping) else ():
+            words = str(name).split()
+            folder = _conf() / words[-1].partition("@")[0]
+            if words[0] not in ("optional", "override") and folder.is_dir():
+                yield Group(words[-1], str(default or "none"), sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def keys_of(tree: str, above: str = "") -> Iterator[Key]:
+    """Yield the keys of a YAML file that hold values.
+
+    Args:
+        tree: relative to conf/.
+        above: what comes before their names.
+    """
+    text = (_conf() / tree).read_text()
+    lines = text.splitlines()
+    for name, key, value in _leaves(yaml.compose(text), above):
+        comment = _COMMENT.search(lines[value.end_mark.line] if value.end_mark.column else lines[key.start_mark.line])
+        yield Key(name, " ".join(_written(value, text).split()), comment[1] if comment else "")
+
+
+def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        name = f"{above}{key.value}"
+        if key.value in ("defaults", "_target_", "_partial_"):
+            continue
+        if isinstance(value, yaml.MappingNode) and value.value:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, key, value
+
+
+def _written(value: Any, text: str) -> str:
+    return text[value.start_mark.index : value.end_mark.index]
+
+
+def _print(console: Console, first: str, last: str, rows: list[Any]) -> None:
+    table = Table(Column(first, overflow="fold"), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(text) for text in row))
+    console.print(table)
+
+
+def _loaded(tree: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((_conf() / tree).read_text())
+    return loaded
+
+
+def _conf() -> Path:
+    return Path(str(files("hrda_lit.conf")))
