@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType
@@ -23,6 +24,7 @@ from hrda_lit.networks.borrowed import fill_in_, named_weights, untouched
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 
+WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
 MODELS = ("student", "teacher")
 # What commands read of a stored config, whatever else is inside.
 STORED: dict[str, tuple[type, ...]] = {
@@ -73,7 +75,8 @@ def load_trained(
         path: a checkpoint of `hrda_lit.train`.
         model: "student" or "teacher"; None: the one that training validated.
         device: where to.
-        weights: the pretrained weights of an encoder that was not learned whole; None: where they were in training.
+        weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
+            HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
 
     Returns:
         The network and what belongs to it.
@@ -103,12 +106,22 @@ def load_trained(
         own = {name: value for name, value in bare.state_dict().items() if name not in left_out}
         check_keys(own, state, f"{path} does not fit its own config")
         if elsewhere is not None:
-            config.network.backbone.weights = weights or elsewhere["weights"]
+            config.network.backbone.weights = _pretrained(weights, elsewhere, path)
         built = build_network(config, classes)
         fill_in_(state, content, built.backbone, "backbone.", str(path))
         load_checked(built, state, str(path))
         inference = build_inference(config)
     return Trained(built.to(device).eval(), classes, inference, config, model)
+
+
+def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) -> str:
+    given = weights or os.environ.get(WEIGHTS)
+    if not given:
+        raise ValueError(
+            f"{path} holds what was trained on top of {note['name']}, and not its weights, which were in "
+            f"{note['weights']}; give them by weights=<file>, or by {WEIGHTS}=<file> in the environment."
+        )
+    return given
 
 
 def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:

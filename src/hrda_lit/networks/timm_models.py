@@ -5,7 +5,7 @@ import re
 from collections.abc import Container, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import timm
 from timm.models import build_model_with_cfg, group_parameters
@@ -35,6 +35,7 @@ class TimmOptions(TypedDict, total=False):
     attn_drop_rate: DropRate
     pos_drop_rate: DropRate
     drop_block_rate: DropRate | None
+    output_stride: Literal[8, 16, 32]
 
 
 def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:

@@ -75,7 +75,7 @@ class Predictor:
         model: "student" or "teacher"; None: the one that training validated.
         device: see `choose_device`.
         inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
-        weights: the pretrained weights of an encoder that was not learned whole; None: where they were in training.
+        weights: the pretrained weights of an encoder that was not learned whole; None: see `load_trained`.
 
     Attributes:
         classes: of the predictions.

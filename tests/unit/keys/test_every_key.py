@@ -60,10 +60,14 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
-    (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.head\.dilations"
+    (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
-    (r"network\.backbone\.lora_alpha", {"2.5", "huge"}, "a number without an upper bound"),
+    (r"network\.backbone\.lora_alpha|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
+     "a number without an upper bound"),
+    (r"method\.(lambda_(adv|ent)|optim\.power)|optim\.momentum", {"0"}, "none of it"),
+    (r"network\.(head|attention)\.level", {"-1", "0"}, "a level of the encoder"),
+    (r"method\.optim", {"null"}, "the paper's"),
     (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
     (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
