@@ -21,9 +21,9 @@ from hrda_lit.inspecting.look import Looking
 from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
-from hrda_lit.networks.backbone import check_backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.networks.timm_models import check_backbone
 from hrda_lit.ops.resize import low_resolution_size
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType
@@ -19,9 +20,11 @@ from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights,
 from hrda_lit.guards.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks.borrowed import fill_in_, named_weights, untouched
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 
+WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
 MODELS = ("student", "teacher")
 # What commands read of a stored config, whatever else is inside.
 STORED: dict[str, tuple[type, ...]] = {
@@ -60,13 +63,20 @@ class Trained(NamedTuple):
         return made
 
 
-def load_trained(path: str | Path, model: str | None = None, device: str | torch.device = "cpu") -> Trained:
-    """Load one network of a checkpoint; nothing but the file is read.
+def load_trained(
+    path: str | Path,
+    model: str | None = None,
+    device: str | torch.device = "cpu",
+    weights: str | None = None,
+) -> Trained:
+    """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
 
     Args:
         path: a checkpoint of `hrda_lit.train`.
         model: "student" or "teacher"; None: the one that training validated.
         device: where to.
+        weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
+            HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
 
     Returns:
         The network and what belongs to it.
@@ -90,11 +100,28 @@ def load_trained(path: str | Path, model: str | None = None, device: str | torch
             _ = build_dataset(config.val, "val").classes
         # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
         with torch.device("meta"):
-            check_keys(build_network(config, classes).state_dict(), state, f"{path} does not fit its own config")
+            bare = build_network(config, classes)
+        elsewhere = named_weights(content, str(path))
+        left_out = set() if elsewhere is None else {f"backbone.{name}" for name in untouched(bare.backbone)}
+        own = {name: value for name, value in bare.state_dict().items() if name not in left_out}
+        check_keys(own, state, f"{path} does not fit its own config")
+        if elsewhere is not None:
+            config.network.backbone.weights = _pretrained(weights, elsewhere, path)
         built = build_network(config, classes)
+        fill_in_(state, content, built.backbone, "backbone.", str(path))
         load_checked(built, state, str(path))
         inference = build_inference(config)
     return Trained(built.to(device).eval(), classes, inference, config, model)
+
+
+def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) -> str:
+    given = weights or os.environ.get(WEIGHTS)
+    if not given:
+        raise ValueError(
+            f"{path} holds what was trained on top of {note['name']}, and not its weights, which were in "
+            f"{note['weights']}; give them by weights=<file>, or by {WEIGHTS}=<file> in the environment."
+        )
+    return given
 
 
 def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:

@@ -48,7 +48,7 @@ def evaluate(config: DictConfig) -> float:
         raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
     check_evaluate(config)
     device = choose_device(config.device)
-    trained = load_trained(config.checkpoint, config.model, device)
+    trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
     look = build_look(config)
     sets = _images(config, trained, look)
@@ -170,8 +170,14 @@ def _report(
     }
     who = {key: f"{trained.config.name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
     titles = {key: f"{who[key]}, {len(images)} images, %" for key, images in sets.items()}
-    results.print_and_write(folder / "report.txt", [results.table(titles[key], scores[key]) for key in scores])
-    results.write_csv(folder / "metrics.csv", scores)
+    tables = [results.table(titles[key], scores[key]) for key in scores]
+    fused, means = {key: views["fused"] for key, views in scores.items()}, {}
+    if len(fused) > 1:
+        means = {"mean": results.mean_over(fused)}
+        side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
+        tables.append(results.table(f"{trained.config.name}, {trained.model}, %", {**side_by_side, **means}))
+    results.print_and_write(folder / "report.txt", tables)
+    results.write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
     first = class_iou(next(iter(tallies.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),
@@ -180,10 +186,16 @@ def _report(
         "images": {key: len(images) for key, images in sets.items()},
         "objects": {key: views["fused"].size_objects for key, views in tallies.items()},
         "datasets": scores,
+        **means,
     }
     results.write_metrics(folder / "metrics.json", first, classes, extra)
     log.info("report.txt, metrics.csv and metrics.json are in %s", folder)
     return mean_iou(first)
+
+
+def _heading(key: str, sets: "dict[str, ValImages]") -> str:
+    name = sets[key].dataset.name
+    return name if [images.dataset.name for images in sets.values()].count(name) == 1 else key
 
 
 @readable_arguments("evaluate")

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -18,12 +19,14 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
 from hrda_lit.methods.base import Batch, Method, Networks, Seen, parts
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.borrowed import fill_in_, leave_out_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
-from hrda_lit.optim import AdamWPoly
+from hrda_lit.optim import AdamWPoly, SGDPoly
+from hrda_lit.optim_pair import paired
 from hrda_lit.scoring.iou import class_iou, mean_iou
 
 CONFIG_KEY = "hrda_lit_config"
@@ -45,6 +48,7 @@ class UDAModule(L.LightningModule):
 
     Attributes:
         teacher: the moving average of the student, or None.
+        opponent: what learns against the student, or None.
         iou: IoU per class of the last validation, or None.
         counts: its pixels by label (rows) and prediction (columns), or None.
         scored: after which step it was, or None.
@@ -56,7 +60,7 @@ class UDAModule(L.LightningModule):
         student: Segmentor,
         method: Method,
         classes: Classes,
-        optim: AdamWPoly,
+        optim: AdamWPoly | SGDPoly,
         inference: Inference,
         ema: EMATeacher,
         seed: int = 0,
@@ -72,6 +76,7 @@ class UDAModule(L.LightningModule):
         self.accumulate = accumulate
         self.ema = ema
         self.teacher = _frozen(student) if method.needs_teacher else None
+        self.opponent = method.opponent()
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = (
             [_frozen(student.backbone).eval().to(dtype=method.imagenet_in)] if method.needs_imagenet else []
@@ -88,9 +93,20 @@ class UDAModule(L.LightningModule):
         return [BadSteps(self.optim.max_skipped), *([self.ema] if self.teacher is not None else [])]
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser for the student alone."""
-        optimizer, scheduler = self.optim.build(self.student, self.trainer.max_steps)
+        """Build the optimiser and its schedule."""
+        optimizer, scheduler = self.scheduled(self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def scheduled(self, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """Build the optimiser of the student, joined by that of what learns against it, with its schedule.
+
+        Args:
+            steps: of the whole run.
+        """
+        made = self.optim.build(self.student, steps)
+        if self.opponent is None or self.method.opponent_optim is None:
+            return made
+        return paired(made, self.method.opponent_optim.build(self.opponent, steps))
 
     def configure_model(self) -> None:
         """Bring the frozen encoder to the student's device, and lay weights out as the device likes them.
@@ -111,7 +127,7 @@ class UDAModule(L.LightningModule):
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
-        networks = Networks(self.student, self.teacher, *self._imagenet[:1])
+        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
         draws, logs = generator(*where), dict[str, list[Tensor]]()
         for left, part in zip(reversed(range(self.accumulate)), parts(batch, self.accumulate), strict=True):
             drawn = self.method.draw(self.student, part["source"]["image"].shape, draws)
@@ -182,11 +198,15 @@ class UDAModule(L.LightningModule):
         return self.teacher if self.ema.evaluate == "teacher" and self.teacher is not None else self.student
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the config beside the weights."""
+        """Put the config beside the weights, and leave those out that training leaves as they are."""
         checkpoint[CONFIG_KEY] = self.config
+        leave_out_(checkpoint, self.student.backbone)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network in one sentence, before Lightning lists them in many."""
+        for network in ("student",) if self.teacher is None else ("student", "teacher"):
+            prefix = f"{network}.backbone."
+            fill_in_(checkpoint["state_dict"], checkpoint, self.student.backbone, prefix, "the checkpoint")
         check_keys(self.state_dict(), checkpoint["state_dict"], "the checkpoint does not fit this network")
 
     def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:

@@ -1,21 +1,24 @@
-"""AdamW with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
+"""The optimisers with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hrda_lit.guards.ranges import Count, Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.guards.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
 
 
-def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Sort the student's parameters into backbone, backbone norms and heads.
+def parameter_groups(
+    student: Segmentor, lr: float, head_factor: float, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Sort what the student learns into backbone, backbone norms and heads, and with a decay also into layers.
 
     official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm" in
     their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15); here: the same.
@@ -25,21 +28,27 @@ def parameter_groups(student: Segmentor, lr: float, head_factor: float, weight_d
         lr: learning rate of the encoder.
         head_factor: heads / encoder.
         weight_decay: of all groups but the norms.
+        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
 
     Returns:
         Groups for a torch optimiser, with a `name` each.
     """
-    named = list(student.backbone.named_parameters())
-    norms = [parameter for name, parameter in named if "norm" in name]
-    others = [parameter for name, parameter in named if "norm" not in name]
-    encoder = {id(parameter) for _, parameter in named}
-    heads = [parameter for parameter in student.parameters() if id(parameter) not in encoder]
-    groups = [
-        {"name": "backbone", "params": others, "lr": lr, "weight_decay": weight_decay},
-        {"name": "norm", "params": norms, "lr": lr, "weight_decay": 0.0},
-        {"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay},
-    ]
-    return [group for group in groups if group["params"]]
+    encoder: Backbone = student.backbone
+    layers = encoder.layers() if layer_decay < 1 else {}
+    last, groups = max(layers.values(), default=0), dict[str, dict[str, Any]]()
+    for name, parameter in encoder.named_parameters():
+        norm, layer = "norm" in name, layers.get(name)
+        share = 1 if layer is None else layer_decay ** (last + 1 - layer)  # as BEiT: the heads are the layer after
+        key = ("norm" if norm else "backbone") + ("" if layer is None else f"_{layer}")
+        group = {"name": key, "params": [], "lr": lr * share, "weight_decay": 0.0 if norm else weight_decay}
+        groups.setdefault(key, group)["params"].append(parameter)
+    inside = {id(parameter) for parameter in encoder.parameters()}
+    heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
+    head = {"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay}
+    made = [*sorted(groups.values(), key=lambda group: "norm" in group["name"]), head]
+    for one in made:
+        one["params"] = [parameter for parameter in one["params"] if parameter.requires_grad]
+    return [one for one in made if one["params"]]
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
@@ -76,6 +85,8 @@ class AdamWPoly:
         betas: momenta of Adam.
         warmup: steps of the warm-up, >= 0.
         power: of the decay.
+        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1]; 1 in the papers,
+            less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
         max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
 
@@ -91,6 +102,7 @@ class AdamWPoly:
     betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
     warmup: Number = 1500
     power: NotNegative = 1.0
+    layer_decay: AboveShare = 1.0
     clip: Positive | None = None
     max_skipped: Count = 20
 
@@ -106,13 +118,87 @@ class AdamWPoly:
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
-        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay)
+        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
         # The fused kernel can skip a step that turned out bad without asking the host.
         optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=_on_gpu(student))
-        # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
-        optimizer._step_supports_amp_scaling = False
         optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
-        return optimizer, LambdaLR(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+
+@dataclass(frozen=True)
+class SGDPoly:
+    """SGD with momentum and polynomial decay, the optimiser of entropy minimisation and adversarial training.
+
+    Args:
+        lr: learning rate of the encoder, > 0.
+        head_factor: learning rate of the heads / of the encoder.
+        weight_decay: added to the gradient.
+        momentum: share of the last direction that is kept.
+        warmup: see `AdamWPoly`.
+        power: see `AdamWPoly`.
+        layer_decay: see `AdamWPoly`.
+        clip: see `AdamWPoly`.
+        max_skipped: see `AdamWPoly`.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    ADVENT section 4.2; AdaptSegNet section 5.
+    """
+
+    lr: Positive = 2.5e-3
+    head_factor: Positive = 1.0
+    weight_decay: NotNegative = 5e-4
+    momentum: Momentum = 0.9
+    warmup: Number = 0
+    power: NotNegative = 0.9
+    layer_decay: AboveShare = 1.0
+    clip: Positive | None = None
+    max_skipped: Count = 20
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.head_factor <= 0:
+            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
+        require_at_least("optim.max_skipped", self.max_skipped, 1)
+
+    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a run of `total` steps."""
+        assert isinstance(student, Segmentor)
+        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
+        optimizer = SGD(groups, lr=self.lr, momentum=self.momentum, fused=_on_gpu(student))
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
+        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+
+@dataclass(frozen=True)
+class AdamPoly:
+    """Adam with polynomial decay, the optimiser of a discriminator.
+
+    Args:
+        lr: learning rate, > 0.
+        betas: momenta.
+        power: of the decay.
+
+    AdaptSegNet section 5.
+    """
+
+    lr: Positive = 1e-4
+    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.99)
+    power: NotNegative = 0.9
+
+    def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a run of `total` steps."""
+        group = {"name": "opponent", "params": list(network.parameters()), "lr": self.lr}
+        optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
+        return scheduled(optimizer, lambda step: schedule(step, total, 0, self.power))
+
+
+def scheduled(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
+    """Return an optimiser, which leaves the scaling of gradients to others, with its schedule."""
+    # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer, LambdaLR(optimizer, share)
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
@@ -123,5 +209,5 @@ def _lay_out_like_weights(optimizer: Optimizer) -> None:
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def _on_gpu(student: nn.Module) -> bool:
-    return all(parameter.is_cuda for parameter in student.parameters())
+def _on_gpu(network: nn.Module) -> bool:
+    return all(parameter.is_cuda for parameter in network.parameters())

@@ -65,7 +65,7 @@ def predict(config: DictConfig) -> "Tally":
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference)
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights)
     if set(folder.kinds) & set(VIEWS):
         predictor.require_views()
     if rules:

@@ -86,8 +86,13 @@ def test_several_data_sets_in_one_call(trained: Path, tmp_path: Path, demo_root:
     val = ("dataset@val=cityscapes", "val.size=[256,512]", f"data_root={demo_root}")
     both = run(tmp_path / "both", trained, *val, *gta, "inference=whole", "views=false")
     assert both["images"] == {"val": 2, "source": 6}
+    first, second = (both["datasets"][key]["fused"] for key in ("val", "source"))
+    assert both["mean"]["miou"]["mIoU"] == pytest.approx((first["miou"]["mIoU"] + second["miou"]["mIoU"]) / 2)
+    lines = (tmp_path / "both" / "report.txt").read_text().splitlines()
+    assert any(line.split() == ["┃", "class", "┃", "cityscapes", "┃", "gta5", "┃", "mean", "┃"] for line in lines)
     alone = run(tmp_path / "alone", trained, *gta, f"data_root={demo_root}", "inference=whole", "views=false")
     assert alone["images"] == {"source": 6}
+    assert "mean" not in alone
     assert alone["datasets"]["source"] == both["datasets"]["source"]
     assert both["datasets"]["val"]["fused"]["iou"] == both["val/iou"] != alone["val/iou"]
 

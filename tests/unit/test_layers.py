@@ -13,7 +13,8 @@ ROOT = Path(hrda_lit.__file__).parent
 # A room below hrda_lit, or a file of it -> its floor; a file of its own goes before its room.
 FLOORS = {
     "ops": 0, "guards": 0,
-    "networks": 1, "data": 1, "demo": 1, "optim": 1, "exchange/mit_keys": 1, "exchange/official_keys": 1,
+    "networks": 1, "data": 1, "demo": 1, "optim": 1, "optim_pair": 1,
+    "exchange/mit_keys": 1, "exchange/official_keys": 1,
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
     "module": 3, "memory": 3,
     "build": 4,
@@ -49,7 +50,7 @@ PLACES = {
         "exchange/convert",
         *COMMANDS,
     },
-    "timm": {"networks/backbone", "networks/mit"},
+    "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},
     "wandb": {"callbacks/media", "callbacks/wandb_run"},
     "av": {"predicting/video"},
     "matplotlib": {"benchmark/report", "sweeps/plots", "sweeps/curves"},

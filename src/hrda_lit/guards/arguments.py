@@ -19,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
+_EMPTY = re.compile(r"(?P<key>\w+(\.\w+)+)=\{\}")
 _TAKES_A_VALUE = (
     "-cd",
     "--config-dir",
@@ -73,7 +74,9 @@ def _refuse(sentence: str) -> NoReturn:
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
-    """Rewrite `group=null`, which Hydra knows in its files alone, and refuse what its grammar cannot read.
+    """Rewrite `group=null` and `key={}`, and refuse what Hydra's grammar cannot read.
+
+    Hydra knows the former in its files alone; the latter it merges into what is there, which leaves all of it.
 
     Options come first, since Hydra's parser takes none amid overrides.
 
@@ -93,7 +96,9 @@ def readable(arguments: Sequence[str]) -> list[str]:
             argument = f"{null['choice']}=[]"
         if "=" in argument and not argument.startswith("-") and before not in _TAKES_A_VALUE:
             _refuse_unreadable(parser, argument)
-        (options if argument.startswith("-") or before in _TAKES_A_VALUE else overrides).append(argument)
+        empty = _EMPTY.fullmatch(argument)
+        read = [f"~{empty['key']}", f"+{argument}"] if empty else [argument]
+        (options if argument.startswith("-") or before in _TAKES_A_VALUE else overrides).extend(read)
         before = argument
     return options + overrides
 

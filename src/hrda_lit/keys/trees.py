@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.data.datamodule import Loading
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.guards.ranges import KeysOf, NotNegative, Part, Ratio, Seed, Share, Sides, Without, Workers
+from hrda_lit.guards.ranges import (
+    KeysOf,
+    NotNegative,
+    Part,
+    Ratio,
+    Seed,
+    Share,
+    Sides,
+    Width,
+    Without,
+    Workers,
+)
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
 from hrda_lit.memory.rungs import Memory
@@ -21,6 +32,7 @@ class NetworkKeys(TypedDict):
 
     shrink: Ratio
     detail: NotRequired[Sides | None]
+    width: NotRequired[Width]
     backbone: Part
     head: Annotated[Part, Without("in_channels", "num_classes")]
     attention: NotRequired[Share | Annotated[Part, Without("in_channels", "num_classes")]]
@@ -87,6 +99,7 @@ class EvaluateKeys(TypedDict):
 
     checkpoint: str
     model: Literal["student", "teacher"] | None
+    weights: str | None
     val: Part | None
     datasets: Mapping[str, Part]
     inference: Part | None
@@ -117,6 +130,7 @@ class PredictKeys(TypedDict):
     save: str | Sequence[str]
     ids: str
     model: Literal["student", "teacher"] | None
+    weights: str | None
     inference: Part | None
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None

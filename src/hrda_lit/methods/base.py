@@ -6,13 +6,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.ops.spots import Spot, cut
+from hrda_lit.optim import AdamPoly
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -26,11 +27,12 @@ class Labelled(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """The student, its moving average, and the frozen encoder of the feature distance."""
+    """The student, its moving average, the frozen encoder of the feature distance, and what learns against it."""
 
     student: Segmentor
     teacher: Segmentor | None = None
     imagenet: Backbone | None = None
+    opponent: nn.Module | None = None
 
 
 class Seen(NamedTuple):
@@ -65,6 +67,8 @@ class Method(ABC):
         rows: rows of pixels whose logits are held at full size at a time; None for all.
         labels_in: the type that the teacher labels in, under autocast; None for that of the training.
         imagenet_in: the type of the frozen encoder's weights; None for that of the student's.
+        names: the passes of one step, in order; the last one reaches every weight that learns.
+        opponent_optim: how the network of `opponent` learns; None without one.
     """
 
     needs_target: ClassVar[bool] = False
@@ -74,6 +78,11 @@ class Method(ABC):
     rows: int | None = None
     labels_in: torch.dtype | None = None
     imagenet_in: torch.dtype | None = None
+    opponent_optim: AdamPoly | None = None
+
+    def opponent(self) -> nn.Module | None:
+        """Build a network that learns against the student; it is kept, stored and resumed like the student."""
+        return None
 
     @abstractmethod
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
@@ -161,6 +170,29 @@ def supervise(
         for output in supervised.outputs
     ]
     return torch.stack(losses).sum()
+
+
+def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classes, rows: int | None = None) -> Pass:
+    """Make the pass on source labels.
+
+    Args:
+        batch: see `Method.passes`.
+        student: to train.
+        drawn: what it leaves to chance.
+        classes: of the labels.
+        rows: see `Method`.
+
+    Returns:
+        The pass "source".
+
+    User's document, L^S.
+    """
+    image, label = batch["source"]["image"], batch["source"]["label"]
+    outputs = student(image, drawn)
+    loss = supervise(outputs, label, classes, rows=rows)
+    return Pass(
+        "source", loss, {"loss/source": loss.detach()}, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+    )
 
 
 def _part(x: Tensor, spot: Spot | None) -> Tensor:

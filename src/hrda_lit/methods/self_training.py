@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +13,10 @@ from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
+from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste
+from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 
@@ -48,6 +49,10 @@ class SelfTraining(Method):
         augmentation: jitter and blur of mixed images; None for none.
         min_ratio: see `FeatureDistance`.
         masked: the masked pass of MIC; None for none.
+        q_of: whether q is the share of confident pixels of the "batch", as in the released code, or of each "image", as
+            in the papers (docs/official.md 2).
+        mix_classes_of: whether ClassMix chooses among the classes of the "batch" or of the "sample" (docs/official.md
+            3).
 
     Raises:
         ValueError: if tau or lambda_fd is out of range.
@@ -66,11 +71,14 @@ class SelfTraining(Method):
         augmentation: StrongAugmentation | None = None,
         min_ratio: AboveShare = 0.75,
         masked: MaskedConsistency | None = None,
+        q_of: Literal["batch", "image"] = "batch",
+        mix_classes_of: Literal["batch", "sample"] = "batch",
     ) -> None:
         require_share("tau", tau)
         require_at_least("lambda_fd", lambda_fd, 0)
         self.classes, self.tau, self.lambda_fd = classes, tau, lambda_fd
         self.augmentation, self.masked = augmentation, masked
+        self.q_of, self.mix_classes_of = q_of, mix_classes_of
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
@@ -134,8 +142,9 @@ class SelfTraining(Method):
         batch_statistics_mode(teacher)
         with torch.autocast(image.device.type, self.labels_in, enabled=True) if self.labels_in else nullcontext():
             logits = teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
-        labels = pseudo_labels(logits, self.tau, (image.shape[-2], image.shape[-1]), self.rows)
-        return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q
+        size = (image.shape[-2], image.shape[-1])
+        labels = pseudo_labels(logits, self.tau, size, self.rows, self.q_of == "image")
+        return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q.mean()
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
         mixed = self.mix(source, target, drawn)
@@ -165,7 +174,9 @@ class SelfTraining(Method):
 
         DAFormer section 3.2 (DACS).
         """
-        mask = class_mask(source.label, choose_classes(batch_classes(source.label), drawn.priorities))
+        sampled = self.mix_classes_of == "sample"
+        present = sample_classes(source.label, self.classes.ignore) if sampled else batch_classes(source.label)
+        mask = class_mask(source.label, choose_classes(present, drawn.priorities))
         image = paste(mask, source.image, target.image)
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
@@ -174,6 +185,8 @@ class SelfTraining(Method):
 
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
     """Put a teacher into the mode it labels in: BatchNorm on batch statistics, everything else as in inference.
+
+    A frozen encoder stays as it is.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
 
@@ -189,4 +202,7 @@ def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
         # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
         if "running_var" in module._buffers:
             module.training = True
+    for module in teacher.modules():
+        if isinstance(module, Backbone) and module.tune == "frozen":
+            module.eval()
     return teacher

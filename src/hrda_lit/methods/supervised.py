@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, source_pass
 from hrda_lit.networks.segmentor import Segmentor
 
 
@@ -30,8 +30,4 @@ class Supervised(Method):
 
     def passes(self, batch: Batch, networks: Networks, drawn: Tensor) -> Iterator[Pass]:
         """Yield the source pass."""
-        image, label = batch["source"]["image"], batch["source"]["label"]
-        outputs = networks.student(image, drawn)
-        loss = supervise(outputs, label, self.classes, rows=self.rows)
-        seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
-        yield Pass("source", loss, {"loss/source": loss.detach()}, seen)
+        yield source_pass(batch, networks.student, drawn, self.classes, self.rows)

@@ -1,56 +1,44 @@
 """The feature encoder f^E: any timm model as a checked NCHW pyramid."""
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from inspect import signature
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal
 
 import timm
 import torch
 from jaxtyping import Float
 from timm.layers.drop import DropPath as TimmDropPath
-from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from hrda_lit.exchange.mit_keys import to_timm
-from hrda_lit.guards.ranges import DropRate, KeysOf, Length, Level
-from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
+from hrda_lit.guards.ranges import Count, KeysOf, Length, Level, Positive
 from hrda_lit.networks.drop_path import DropPath
+from hrda_lit.networks.lora import add_low_rank_
+from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
+from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, created, layer_numbers, places
 from hrda_lit.networks.weights import load_checked, read_state_dict
-
-IMAGENET = "imagenet"
-_NAME = re.compile(r"\w+(\.[\w.-]+)?", re.ASCII)
-# By these timm finds, reads or downloads weights, or wraps the model, instead of describing its architecture.
-_NOT_ARCHITECTURE = {
-    name
-    for function in (timm.create_model, build_model_with_cfg)
-    for name, parameter in signature(function).parameters.items()
-    if parameter.kind != parameter.VAR_KEYWORD
-} | {"features_only", "out_indices", "feature_cls", "pruned"}
-
-
-class TimmOptions(TypedDict, total=False):
-    """Arguments that many of timm's models know; a model may know others."""
-
-    drop_rate: DropRate
-    drop_path_rate: DropRate
-    proj_drop_rate: DropRate
-    attn_drop_rate: DropRate
-    pos_drop_rate: DropRate
-    drop_block_rate: DropRate | None
+from hrda_lit.ops.normalise import MEAN, STD
+from hrda_lit.ops.resize import fill_up
 
 
 class Backbone(nn.Module):
     """A timm model that returns some of its feature maps, finest first.
 
+    Images come normalised as the papers' encoders want them; one that was pretrained with other statistics, which its
+    `pretrained_cfg` tells, gets them as it knows them, wherever it is used.
+
     Args:
-        name: a timm model name, e.g. "mit_b5" or "resnet50".
+        name: a timm model name, e.g. "mit_b5", "resnet50" or "vit_large_patch14_dinov2".
         weights: a file of encoder weights, "imagenet" for timm's own download, or None for random ones.
-        levels: which of the model's feature maps, finest first; the last four mostly have strides 4 to 32.
+        levels: which of the model's feature maps, finest first; the last four mostly have strides 4 to 32. A plain
+            transformer is taken for four stages of as many blocks each, see `PlainPyramid`.
         options: further arguments of the timm model, e.g. drop_path_rate.
+        tune: what is learned: "full", all of it; "frozen", nothing, and it stays in evaluation mode; "lora", a
+            difference of low rank for each linear layer.
+        lora_rank: of these differences.
+        lora_alpha: they count lora_alpha / lora_rank.
 
     Attributes:
         channels: channels of each level.
@@ -58,11 +46,15 @@ class Backbone(nn.Module):
         pretrained: whether weights were loaded.
 
     Raises:
-        ValueError: if timm does not know the model, it is no pyramid, or the weights do not fit.
+        ValueError: if timm does not know the model, it is no pyramid, the weights do not fit, or it has nothing that
+            LoRA acts on.
         FileNotFoundError: if there are no weights at the path.
 
     User's document, f^E.
     """
+
+    gain: Tensor | None
+    offset: Tensor | None
 
     def __init__(
         self,
@@ -70,27 +62,41 @@ class Backbone(nn.Module):
         weights: str | None = None,
         levels: Annotated[Sequence[Level], Length(least=1)] = (-4, -3, -2, -1),
         options: Annotated[Mapping[str, Any], KeysOf(TimmOptions, others=True)] | None = None,
+        tune: Literal["full", "frozen", "lora"] = "full",
+        lora_rank: Count = 16,
+        lora_alpha: Positive = 32.0,
     ) -> None:
         super().__init__()
-        options = dict(options or {})
-        check_backbone(name, weights, options)
-        self.name, self.pretrained = name, weights is not None
-        shape = {"features_only": True, "out_indices": tuple(levels), **options}
-        self.model = _downloaded(name, shape) if weights == IMAGENET else timm.create_model(name, **shape)
+        self.options = dict(options or {})
+        check_backbone(name, weights, self.options)
+        self.name, self.weights, self.tune = name, weights, tune
+        self.pretrained = weights is not None
+        self.model, self.channels, self.strides = self._build(tuple(levels))
         _exchange_drop_paths(self.model)
+        self._normalise_as(timm.get_pretrained_cfg(name, allow_unregistered=True))
         # Without BatchNorm, an image's features do not depend on the others of its batch.
         self.independent = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
-        info: Any = self.model.feature_info
-        self.channels: list[int] = list(info.channels())
-        self.strides: list[int] = list(info.reduction())
         if weights is not None and weights != IMAGENET:
-            self._load(weights, options)
+            self._load(weights)
         self._check()
+        self.train()
+        self._freeze(lora_rank, lora_alpha)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
         """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first."""
-        maps: list[Tensor] = self.model(image)
-        return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
+        if self.gain is not None and self.offset is not None:
+            image = image * self.gain + self.offset
+        maps: list[Tensor] = self.model(fill_up(image, self.fills) if self.fills > 1 else image)
+        if self.channels_last:
+            maps = [x.permute(0, 3, 1, 2) for x in maps]
+        if self.fills > 1:
+            cells = [[-(-extent // stride) for extent in image.shape[-2:]] for stride in self.strides]
+            maps = [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, cells, strict=True)]
+        return list(maps)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set training mode; a frozen encoder stays as it is in evaluation."""
+        return super().train(mode and self.tune != "frozen")
 
     def together(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
         """Encode several batches, in one call where that changes nothing: of one size, by an encoder without BatchNorm.
@@ -105,13 +111,65 @@ class Backbone(nn.Module):
         ends = list(accumulate(image.shape[0] for image in images))
         return [[x[start:end] for x in maps] for start, end in zip((0, *ends), ends, strict=False)]
 
-    def _load(self, path: str, options: dict[str, Any]) -> None:
+    def layers(self) -> dict[str, int]:
+        """Number the layers of the encoder, the stem first, and return the layer of each parameter."""
+        with torch.device("meta"):
+            full: nn.Module = timm.create_model(self.name, **self.options)
+        return {f"model.{name}": layer for name, layer in layer_numbers(self.model, full).items()}
+
+    def _build(self, levels: tuple[int, ...]) -> tuple[nn.Module, list[int], list[int]]:
+        """Return the encoder with channels and strides of its levels."""
+        with torch.device("meta"):
+            info: Any = timm.create_model(self.name, features_only=True, **self.options).feature_info
+        patches = {int(stride) for stride in info.reduction()}
+        if len(info.channels()) > 1 and len(patches) == 1:
+            return self._build_plain(levels, patches.pop())
+        keys = {"features_only": True, "out_indices": levels, **self.options}
+        model: Any = created(self.name, self.weights, **keys)
+        return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
+
+    def _build_plain(self, levels: tuple[int, ...], patch: int) -> tuple[nn.Module, list[int], list[int]]:
+        keys = {"dynamic_img_size": True, **self.options}
+        try:
+            model: Any = created(self.name, self.weights, num_classes=0, **keys)
+            depth = len(model.blocks)
+            if depth < STAGES or any(not -STAGES <= level < STAGES for level in levels):
+                raise ValueError(f"it has {depth} blocks, and the levels asked for are {list(levels)}")
+            blocks = [stage_ends(depth)[level] for level in levels]
+            model.prune_intermediate_layers(blocks, prune_norm=False, prune_head=True)
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ValueError(
+                f"{self.name} has maps of one stride and cannot be made a pyramid of ({reason}); choose levels from "
+                "-4 to -1, or a backbone whose strides double, e.g. mit_b5 or resnet50."
+            ) from error
+        strides = [stage_strides(patch)[level] for level in levels]
+        return PlainPyramid(model, patch, blocks, strides), [int(model.embed_dim)] * len(levels), strides
+
+    def _normalise_as(self, config: Any) -> None:
+        mean, std = (MEAN, STD) if config is None else ([255 * x for x in part] for part in (config.mean, config.std))
+        papers = all(math.isclose(x, y, rel_tol=1e-6) for x, y in zip((*mean, *std), (*MEAN, *STD), strict=True))
+        gain, offset = (
+            torch.tensor(STD) / torch.tensor(std),
+            (torch.tensor(MEAN) - torch.tensor(mean)) / torch.tensor(std),
+        )
+        for name, values in (("gain", gain), ("offset", offset)):
+            self.register_buffer(name, None if papers else values.view(3, 1, 1), persistent=False)
+
+    def _freeze(self, rank: int, alpha: float) -> None:
+        if self.tune == "frozen":
+            self.requires_grad_(False).eval()
+        elif self.tune == "lora" and not add_low_rank_(self.model, rank, alpha):
+            raise ValueError(
+                f"network.backbone.tune=lora acts on linear layers, and {self.name} has none; choose full or frozen."
+            )
+
+    def _load(self, path: str) -> None:
         state = to_timm(read_state_dict(path))
         with torch.device("meta"):
-            full = timm.create_model(self.name, **options)
+            full = timm.create_model(self.name, **self.options)
         own = self.model.state_dict()
-        # features_only flattens "stages.0." to "stages_0."; a classifier's keys exist in the full model.
-        names = {k: k if k in own else k.replace("stages.", "stages_", 1) for k in full.state_dict()}
+        names = places(full.state_dict(), own)
         unused = {new for new in names.values() if new not in own}
         renamed = {names.get(key, key): value for key, value in state.items() if not _is_head(key)}
         load_checked(self.model, renamed, str(path), unused)
@@ -126,15 +184,24 @@ class Backbone(nn.Module):
         order = (3, 1, 2) if self.channels_last else (1, 2, 3)
         shapes = [tuple(x.shape[axis] for axis in order if axis < x.dim()) for x in maps]
         wanted = [(c, side // s, side // s) for c, s in zip(self.channels, self.strides, strict=True)]
-        if shapes != wanted or self.strides != sorted(set(self.strides)):
+        if shapes != wanted or self.strides != sorted(self.strides):
             raise ValueError(
                 f"{self.name} gives feature maps {shapes} of strides {self.strides} for an image of {side} "
                 f"x {side}, where a pyramid from fine to coarse is needed; choose a backbone whose strides "
                 "double, e.g. mit_b5 or resnet50, or other levels."
             )
+        self.fills = self._needs_whole_cells(side)
+
+    def _needs_whole_cells(self, side: int) -> int:
+        """Return the pixels of which sides must be multiples; 1 for an encoder that begins another cell by itself."""
+        with contextlib.suppress(Exception):
+            axis = -2 if not self.channels_last else 1
+            rows = [x.shape[axis] for x in self.eval().model(torch.zeros(1, 3, side + 1, side))]
+            if rows == [-(-(side + 1) // stride) for stride in self.strides]:
+                return 1
+        return max(self.strides)
 
     def _try(self, image: Tensor) -> list[Tensor]:
-        training = self.training
         try:
             maps: list[Tensor] = self.eval().model(image)
         except Exception as error:
@@ -143,49 +210,7 @@ class Backbone(nn.Module):
                 "give it the options to take any size, e.g. strict_img_size: false for swin, or choose a "
                 "backbone whose strides double, e.g. mit_b5."
             ) from error
-        self.train(training)
         return maps
-
-
-def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
-    """Refuse an unknown model, a missing weight file or a way around it, before anything is built.
-
-    Args:
-        name: a timm model name.
-        weights: a path, "imagenet" or None.
-        options: names of further arguments.
-
-    Raises:
-        ValueError: if timm does not know the name, or an option does not describe the architecture.
-        FileNotFoundError: if there are no weights at the path.
-    """
-    if strange := sorted(_NOT_ARCHITECTURE & set(options)):
-        raise ValueError(
-            f"network.backbone.options has {strange}, which are no numbers of an architecture; set "
-            "network.backbone.name, weights and levels instead."
-        )
-    if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        close = difflib.get_close_matches(name, timm.list_models(), 3) or ["mit_b5", "resnet50"]
-        raise ValueError(
-            f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
-        )
-    if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
-        raise FileNotFoundError(
-            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
-            f"file, or to null (with lambda_fd=0) to train from random weights."
-        )
-
-
-def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
-    try:
-        return timm.create_model(name, pretrained=True, **shape)
-    except (OSError, RuntimeError) as error:
-        if not str(type(error).__module__).startswith(("huggingface_hub", "urllib", "http", "socket", "httpx")):
-            raise
-        raise FileNotFoundError(
-            f"network.backbone.weights=imagenet lets timm download weights of {name}, which did not work here "
-            f"({type(error).__name__}); give a file instead, or null (with lambda_fd=0) to train from random weights."
-        ) from error
 
 
 def _exchange_drop_paths(model: nn.Module) -> None:

@@ -50,12 +50,16 @@ class MultiResFusion(nn.Module):
             raise ValueError(f"a fixed scale attention must lie in [0, 1], got {attention}.")
         self.attention = attention
 
-    def attend(self, features: list[Float[Tensor, "B D h w"]]) -> Float[Tensor, "B K h w"]:
-        """Return a_c = sigmoid(f^A(f^E(x_c))), in [0, 1]; 1 trusts the detail."""
+    def attend(self, features: list[Float[Tensor, "B D h w"]], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
+        """Return a_c = sigmoid(f^A(f^E(x_c))), in [0, 1]; 1 trusts the detail.
+
+        Args:
+            features: f^E(x_c), finest first.
+            size: (height, width) of the context logits in cells, which those of f^A are brought to.
+        """
         if isinstance(self.attention, nn.Module):
-            return torch.sigmoid(self.attention(features))
-        finest = features[0]
-        return finest.new_full((finest.shape[0], 1, *finest.shape[-2:]), float(self.attention))
+            return torch.sigmoid(resize(self.attention(features), size))
+        return features[0].new_full((features[0].shape[0], 1, *size), float(self.attention))
 
     def forward(
         self,

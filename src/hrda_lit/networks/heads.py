@@ -1,4 +1,4 @@
-"""The heads: DAFormer's semantic decoder f^S and HRDA's scale attention f^A."""
+"""The heads: semantic decoders f^S and HRDA's scale attention f^A."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,8 +7,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hrda_lit.guards.ranges import Dilation, DropRate, Length, Width
+from hrda_lit.guards.ranges import Dilation, DropRate, Length, Level, Width
 from hrda_lit.ops.resize import resize
+
+
+class Head(nn.Module):
+    """Turn the levels of a backbone into logits.
+
+    Attributes:
+        level: of the backbone, whose stride the logits have; 0 is the finest.
+    """
+
+    level: int = 0
 
 
 class ConvNormAct(nn.Sequential):
@@ -45,7 +55,7 @@ class ASPP(nn.Module):
         return out
 
 
-class _PyramidHead(nn.Module):
+class _PyramidHead(Head):
     """Embed every level, bring all to the finest one, fuse, classify.
 
     Attributes:
@@ -62,8 +72,7 @@ class _PyramidHead(nn.Module):
         self.fuse = fuse
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(channels, num_classes, 1)
-        nn.init.normal_(self.classify.weight, std=0.01)
-        nn.init.constant_(self.classify.get_parameter("bias"), 0)
+        _start_small(self.classify)
 
     def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K H W"]:
         """Decode a feature pyramid, finest level first, into logits at the finest level's stride."""
@@ -72,6 +81,11 @@ class _PyramidHead(nn.Module):
         fused = self.fuse(torch.cat([resize(x, size) for x in embedded], dim=1))
         logits: Tensor = self.classify(self.dropout(fused))
         return logits
+
+
+def _start_small(classify: nn.Conv2d) -> None:
+    nn.init.normal_(classify.weight, std=0.01)
+    nn.init.constant_(classify.get_parameter("bias"), 0)
 
 
 def _embed(layer: nn.Module, x: Tensor) -> Tensor:
@@ -104,6 +118,89 @@ class DAFormerHead(_PyramidHead):
     ) -> None:
         aspp = ASPP(len(in_channels) * channels, channels, dilations)
         super().__init__(in_channels, num_classes, channels, dropout, aspp)
+
+
+class SegFormerHead(_PyramidHead):
+    """The MLP decoder of SegFormer: every level embedded, all of them fused by one 1 x 1 convolution.
+
+    Args:
+        in_channels: channels of the backbone's levels, finest first.
+        num_classes: C, >= 2.
+        channels: width of the head; 256 in SegFormer-B0 and B1, 768 in the larger ones.
+        dropout: probability to drop a channel before classification.
+
+    SegFormer section 3.2.
+    """
+
+    norm_depth = 1
+
+    def __init__(
+        self, in_channels: Sequence[int], num_classes: int, channels: Width = 256, dropout: DropRate = 0.1
+    ) -> None:
+        fuse = ConvNormAct(len(in_channels) * channels, channels)
+        super().__init__(in_channels, num_classes, channels, dropout, fuse)
+
+
+class DeepLabV2Head(Head):
+    """The classifiers of DeepLabV2: dilated 3 x 3 convolutions of one level, summed.
+
+    official: two dilations, no BatchNorm, no dropout, on stride 8 (docs/official.md 9).
+
+    Args:
+        in_channels: channels of the backbone's levels, finest first.
+        num_classes: C, >= 2.
+        dilations: one classifier each.
+        level: of the backbone; the coarsest by default.
+        class_wise: False: a single map, for a scale attention that all classes share.
+
+    DeepLab section 3.2; AdaptSegNet section 5.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        dilations: Annotated[Sequence[Dilation], Length(least=1)] = (6, 12),
+        level: Level = -1,
+        class_wise: bool = True,
+    ) -> None:
+        super().__init__()
+        inputs, outputs = in_channels[level], num_classes if class_wise else 1
+        self.level = level
+        self.classify = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation) for dilation in dilations
+        )
+        for one in self.classify:
+            assert isinstance(one, nn.Conv2d)
+            _start_small(one)
+
+    def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K h w"]:
+        """Classify one level at its own stride."""
+        scores: Tensor = torch.stack([one(features[self.level]) for one in self.classify]).sum(0)
+        return scores
+
+
+class LinearHead(Head):
+    """A 1 x 1 convolution of one level: what features are worth without a decoder.
+
+    Args:
+        in_channels: channels of the backbone's levels, finest first.
+        num_classes: C, >= 2.
+        level: of the backbone; the coarsest by default.
+
+    DINOv2 section 7.4.
+    """
+
+    def __init__(self, in_channels: Sequence[int], num_classes: int, level: Level = -1) -> None:
+        super().__init__()
+        self.level = level
+        self.classify = nn.Conv2d(in_channels[level], num_classes, 1)
+        _start_small(self.classify)
+
+    def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B C h w"]:
+        """Classify one level at its own stride."""
+        scores: Tensor = self.classify(features[self.level])
+        return scores
 
 
 class ScaleAttentionHead(_PyramidHead):

@@ -12,10 +12,11 @@ from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
+from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.resize import downscale, low_resolution_size
+from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 from hrda_lit.ops.spots import Spot, cut
 
 
@@ -39,6 +40,9 @@ class MultiResSegmentor(Segmentor):
         lambda_d: weight of the detail loss in [0, 1]; the fused one weighs 1 - lambda_d.
         s_T: high resolution / low resolution, >= 1.
         overlap: whether detail windows overlap by half at inference.
+        blur_detail: whether the detail crop shows no more than the context: shrunk by s_T and enlarged again, which
+            tells what the second look is worth without its resolution.
+        last_offset: whether the detail crop may also end where the crop ends (docs/official.md 7).
 
     Raises:
         ValueError: if lambda_d or s_T is out of range, or the detail crop does not lie on the grid.
@@ -49,32 +53,36 @@ class MultiResSegmentor(Segmentor):
     def __init__(
         self,
         backbone: Backbone,
-        head: nn.Module,
+        head: Head,
         fusion: MultiResFusion,
         num_classes: int,
         detail: tuple[int, int],
         lambda_d: Share = 0.1,
         s_T: Ratio = 2,
         overlap: bool = True,
+        blur_detail: bool = False,
+        last_offset: bool = False,
     ) -> None:
         super().__init__()
         require_share("lambda_d", lambda_d)
         require_at_least("s_T", s_T, 1)
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
-        self.stride = backbone.strides[0]
+        self.blur_detail, self.last_offset = blur_detail, last_offset
+        self.stride = backbone.strides[head.level]
         self.multiple = alignment(self.stride, s_T)
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
-        return Spot.of(random_aligned_box(size, self.detail, self.multiple, generator)).offset
+        box = random_aligned_box(size, self.detail, self.multiple, generator, self.last_offset)
+        return Spot.of(box).offset
 
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d."""
         spot = Spot(drawn, self.detail)
-        seen, closer = self.backbone.together(self.context(image), cut(image, spot))
+        seen, closer = self.backbone.together(self.context(image), self._closer(cut(image, spot)))
         context, detail = self._context(seen), self.head(closer)
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
@@ -91,7 +99,7 @@ class MultiResSegmentor(Segmentor):
         size = (image.shape[-2], image.shape[-1])
         boxes = self._detail_boxes(size)
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
-        windows = torch.cat([crop(image, box) for box in boxes])
+        windows = self._closer(torch.cat([crop(image, box) for box in boxes]))
         seen, closer = self._encoded(self.context(image), windows)
         return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size))
 
@@ -156,15 +164,20 @@ class MultiResSegmentor(Segmentor):
                 "network.segmentor.overlap=false."
             )
 
+    def _closer(self, detail: Tensor) -> Tensor:
+        size = (detail.shape[-2], detail.shape[-1])
+        return resize(self.context(detail), size) if self.blur_detail else detail
+
     def _context(self, features: list[Tensor]) -> Context:
-        return Context(self.head(features), self.fusion.attend(features), features[-1])
+        logits = self.head(features)
+        return Context(logits, self.fusion.attend(features, (logits.shape[-2], logits.shape[-1])), features[-1])
 
     def _fused(self, context: Context, detail: Tensor) -> dict[str, Tensor]:
         fused = fuse(context.logits, context.attention, detail)
         return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
 
     def _looked_at(self, details: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.backbone(details))
+        logits: Tensor = self.head(self.backbone(self._closer(details)))
         return logits.float()  # in which they are averaged
 
     def _detail_boxes(self, size: tuple[int, int], overlap: bool = True) -> list[Box]:

@@ -58,7 +58,7 @@ def crop(x: Tensor, box: Box) -> Tensor:
 
 
 def random_aligned_box(
-    size: tuple[int, int], crop_size: tuple[int, int], multiple: int, generator: torch.Generator
+    size: tuple[int, int], crop_size: tuple[int, int], multiple: int, generator: torch.Generator, last: bool = False
 ) -> Box:
     """Draw a detail box whose offsets are multiples of `multiple`.
 
@@ -67,6 +67,7 @@ def random_aligned_box(
         crop_size: (height, width) of the box in pixels.
         multiple: alignment of the offsets in pixels, s * o in the paper (8 for s = 2, o = 4).
         generator: source of randomness.
+        last: whether the last offset, at which the box ends where the image does, is drawn like the others.
 
     Returns:
         The box.
@@ -85,8 +86,8 @@ def random_aligned_box(
                 "lower the detail crop or raise data.crop."
             )
         # official: the upper bound is exclusive before the division, so the last offset is never drawn
-        # (docs/official.md 7); here: the same, because published numbers were made with it.
-        choices = max(1, -(-margin // multiple))
+        # (docs/official.md 7); here: the same by default, because published numbers were made with it.
+        choices = margin // multiple + 1 if last else max(1, -(-margin // multiple))
         offsets.append(int(torch.randint(choices, (), generator=generator)) * multiple)
     (top, left), (height, width) = offsets, crop_size
     return Box(top, top + height, left, left + width)

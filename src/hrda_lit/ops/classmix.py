@@ -33,11 +33,22 @@ def batch_classes(label: Int[Tensor, "B H W"]) -> Bool[Tensor, " 256"]:
     return present.index_fill(0, label.flatten().long(), True)
 
 
-def choose_classes(present: Bool[Tensor, " 256"], priorities: Int[Tensor, "B 256"]) -> Bool[Tensor, "B 256"]:
+def sample_classes(label: Int[Tensor, "B H W"], ignore: int) -> Bool[Tensor, "B 256"]:
+    """Tell which classes occur in each sample, as the papers have it; unknown pixels are of none.
+
+    Args:
+        label: class ids.
+        ignore: the id of unknown pixels.
+    """
+    present = torch.zeros(label.shape[0], IDS, dtype=torch.bool, device=label.device)
+    return present.scatter(1, label.flatten(1).long(), True).index_fill(1, label.new_full((1,), ignore).long(), False)
+
+
+def choose_classes(present: Bool[Tensor, "*B 256"], priorities: Int[Tensor, "B 256"]) -> Bool[Tensor, "B 256"]:
     """Choose ceil(n / 2) of the n classes that occur: those of the highest priority.
 
     Args:
-        present: candidates.
+        present: candidates, for all samples or for each.
         priorities: see `draw_priorities`.
 
     Returns:
@@ -47,7 +58,7 @@ def choose_classes(present: Bool[Tensor, " 256"], priorities: Int[Tensor, "B 256
     """
     ranked = priorities.masked_fill(~present, -1)
     higher = (ranked[:, None, :] > ranked[:, :, None]).sum(2)
-    return present & (higher < (present.sum() + 1) // 2)
+    return present & (higher < (present.sum(-1, keepdim=True) + 1) // 2)
 
 
 def class_mask(label: Int[Tensor, "B H W"], chosen: Bool[Tensor, "B 256"]) -> Bool[Tensor, "B H W"]:

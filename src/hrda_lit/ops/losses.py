@@ -1,5 +1,6 @@
-"""The losses: pixel-weighted cross entropy and the feature distance."""
+"""The losses: pixel-weighted cross entropy, entropy and the feature distance."""
 
+import math
 from typing import Any
 
 import torch
@@ -75,6 +76,21 @@ class _TiledCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
         return (gradient * (outer / ctx.pixels)).to(ctx.dtype), None, None, None, None
+
+
+def entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
+    """Compute how uncertain predictions are: their mean entropy as a share of the largest, log C.
+
+    Args:
+        logits: unnormalised class scores.
+
+    Returns:
+        A number in [0, 1].
+
+    ADVENT equations 2 and 3.
+    """
+    scores = logits.log_softmax(1)
+    return -(scores.exp() * scores).sum(1).mean() / math.log(logits.shape[1])
 
 
 def downscale_label(

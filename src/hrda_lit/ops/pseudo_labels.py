@@ -10,26 +10,31 @@ from hrda_lit.ops.tiles import tiles
 
 
 class PseudoLabels(NamedTuple):
-    """Labels p^T, the per-pixel maximum softmax probability, and the share q of confident pixels."""
+    """Labels p^T, the per-pixel maximum softmax probability, and the share q of confident pixels, or one per image."""
 
     label: Int[Tensor, "B H W"]
     confidence: Float[Tensor, "B H W"]
-    q: Float[Tensor, ""]
+    q: Float[Tensor, "*B"]
 
 
 def pseudo_labels(
-    logits: Float[Tensor, "B C h w"], tau: float, size: tuple[int, int] | None = None, rows: int | None = None
+    logits: Float[Tensor, "B C h w"],
+    tau: float,
+    size: tuple[int, int] | None = None,
+    rows: int | None = None,
+    per_image: bool = False,
 ) -> PseudoLabels:
     """Label each pixel with its most probable class and measure the confidence of the batch.
 
     official: q is one share over the whole batch, and `>=` (docs/official.md 2); paper: one share per
-    image, and `>`; here: the official rule, because published numbers were made with it.
+    image, and `>`; here: the official rule by default, because published numbers were made with it.
 
     Args:
         logits: the teacher's class scores.
         tau: confidence threshold.
         size: full resolution (height, width), to which logits are upsampled; None where they are there already.
         rows: rows of pixels whose logits are held at full size at a time; None for all.
+        per_image: whether q is a number for each image, as in the paper.
 
     Returns:
         p^T, the confidence in [0, 1], and q^T in [0, 1]; NaN where a logit is NaN or infinite.
@@ -44,16 +49,16 @@ def pseudo_labels(
     confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
     # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.
     confident = (confidence >= tau).float() + 0 * confidence
-    return PseudoLabels(label, confidence, confident.mean())
+    return PseudoLabels(label, confidence, confident.mean((1, 2)) if per_image else confident.mean())
 
 
-def weight_map(q: Float[Tensor, ""], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
+def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Spread q over the pixels whose pseudo-labels may be trusted at all.
 
     q itself was counted with the margins included (docs/official.md 2).
 
     Args:
-        q: share of confident pixels in [0, 1].
+        q: share of confident pixels in [0, 1], of all images or of each.
         valid: 1 where trusted, 0 in the margins (ego car, rectification border) and in padding.
 
     Returns:
@@ -61,4 +66,4 @@ def weight_map(q: Float[Tensor, ""], valid: Float[Tensor, "B H W"]) -> Float[Ten
 
     DAFormer section 3.2; user's document, L^T_HRDA.
     """
-    return q * valid
+    return q.view(-1, 1, 1) * valid

@@ -75,6 +75,7 @@ class Predictor:
         model: "student" or "teacher"; None: the one that training validated.
         device: see `choose_device`.
         inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
+        weights: the pretrained weights of an encoder that was not learned whole; None: see `load_trained`.
 
     Attributes:
         classes: of the predictions.
@@ -91,9 +92,10 @@ class Predictor:
         model: str | None = None,
         device: str = "auto",
         inference: Inference | Mapping[str, Any] | None = None,
+        weights: str | None = None,
     ) -> None:
         self.device = choose_device(device)
-        trained = load_trained(checkpoint, model, self.device)
+        trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes = trained.network, trained.classes
         self.inference, self.config = trained.inference, trained.config
         if isinstance(inference, Inference):

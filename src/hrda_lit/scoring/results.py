@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,27 @@ def tally_measures(tally: Tally, classes: Classes) -> dict[str, dict[str, float]
     measures = iou_measures(class_iou(tally.confusion), classes)
     parts = {name: getattr(tally, name) for name in ("border_miou", "size_miou", "size_recall")}
     return {**measures, **parts}
+
+
+def mean_over(sets: Mapping[str, Measures]) -> Measures:
+    """Average measures over data sets; a class that one lacks is averaged over the others.
+
+    Args:
+        sets: measures by data set, with the same names in all of them.
+
+    Returns:
+        The means, NaN where nothing occurs.
+    """
+    first = next(iter(sets.values()))
+    return {
+        measure: {name: _mean([one[measure][name] for one in sets.values()]) for name in values}
+        for measure, values in first.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    there = [value for value in values if value == value]
+    return sum(there) / len(there) if there else float("nan")
 
 
 def table(title: str, columns: Mapping[str, Measures]) -> Table:

@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+from hydra import compose, initialize_config_module
 
 from hrda_lit.guards.arguments import readable, readable_arguments
 
@@ -21,6 +22,16 @@ from hrda_lit.guards.arguments import readable, readable_arguments
 def test_what_hydra_reads(given: str, read: str) -> None:
     assert readable([given]) == [read]
     assert readable(["--config-dir", "a=é["]) == ["--config-dir", "a=é["]
+
+
+def test_an_empty_dictionary_empties() -> None:
+    def options(*arguments: str) -> dict[str, object]:
+        with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+            return dict(compose("train", ["experiment=hrda_demo", *readable(arguments)]).network.backbone.options)
+
+    assert options("network.backbone.options={}") == {}
+    assert options("network.backbone.options={}", "+network.backbone.options={depths: [1]}") == {"depths": [1]}
+    assert "stem_width" in options("network.backbone.options={drop_path_rate: 0.2}"), "Hydra's own merging"
 
 
 def test_options_may_stand_anywhere() -> None:

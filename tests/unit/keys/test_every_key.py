@@ -23,6 +23,12 @@ TREES = {
     "mic_tta": ("train", ["experiment=mic_demo", "logger=tensorboard", "inference=tta", *TRAIN]),
     "daformer": ("train", ["experiment=daformer_gta", "dataset@source=synthia", "logger=wandb", *TRAIN]),
     "source_only": ("train", ["experiment=source_only_gta", "dataset@source=folder", "dataset@val=acdc", *TRAIN]),
+    "against": (
+        "train",
+        ["method=adversarial", "optim=sgd", "network/head=deeplabv2", "network/attention=deeplabv2", *TRAIN],
+    ),
+    "entropy": ("train", ["method=minent", "network/backbone=dinov2_large", "network/head=linear", *TRAIN]),
+    "generalise": ("train", ["method=generalise", "network/backbone=resnet101", "network/head=segformer", *TRAIN]),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
@@ -41,11 +47,11 @@ SENSE: list[tuple[str, set[str], str]] = [
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
-     r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|weights|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
@@ -54,9 +60,14 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
-    (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.head\.dilations"
+    (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
+    (r"network\.backbone\.lora_alpha|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
+     "a number without an upper bound"),
+    (r"method\.(lambda_(adv|ent)|optim\.power)|optim\.momentum", {"0"}, "none of it"),
+    (r"network\.(head|attention)\.level", {"-1", "0"}, "a level of the encoder"),
+    (r"method\.optim", {"null"}, "the paper's"),
     (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
     (r"loading\.cache", {"maybe", "null"}, "a folder, or none"),
     (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),

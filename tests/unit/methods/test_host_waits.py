@@ -17,11 +17,15 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.methods.adversarial import Adversarial
 from hrda_lit.methods.base import Method, Networks
+from hrda_lit.methods.generalise import Generalise
 from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.minent import MinEnt
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -39,6 +43,9 @@ def methods() -> dict[str, Method]:
     return {
         "supervised": Supervised(CITYSCAPES),
         "self_training": SelfTraining(CITYSCAPES, augmentation=strong),
+        "minent": MinEnt(CITYSCAPES),
+        "adversarial": Adversarial(CITYSCAPES, channels=4),
+        "generalise": Generalise(CITYSCAPES, augmentation=strong),
         "mic": SelfTraining(CITYSCAPES, augmentation=strong, masked=MaskedConsistency(block=16)),
     }
 
@@ -91,7 +98,8 @@ def on_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
 def fakes(multires: bool, mode: FakeTensorMode) -> Networks:
     made = student(multires)
     teacher, imagenet = copy.deepcopy(made).requires_grad_(False), copy.deepcopy(made.backbone).requires_grad_(False)
-    return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval())))
+    opponent = Discriminator(19, 4)
+    return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval(), opponent)))
 
 
 @pytest.mark.parametrize("multires", [True, False])

@@ -43,9 +43,9 @@ def test_fixed_size_encoder_is_refused() -> None:
         Backbone("swin_tiny_patch4_window7_224", options=SWIN)
 
 
-def test_plain_vision_transformer_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"test_vit gives feature maps .*pyramid.*choose a backbone"):
-        Backbone("test_vit")
+def test_a_transformer_of_fewer_blocks_than_stages_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"test_vit has maps of one stride .*3 blocks.*choose levels"):
+        Backbone("test_vit", options={"depth": 3})
 
 
 def test_unknown_name() -> None:

@@ -85,7 +85,7 @@ def test_misaligned_box_is_refused(logits: tuple[Tensor, Tensor]) -> None:
 
 
 def test_fixed_attention() -> None:
-    attention = MultiResFusion(0.25).attend([torch.rand(2, 8, 4, 6), torch.rand(2, 16, 2, 3)])
+    attention = MultiResFusion(0.25).attend([torch.rand(2, 8, 4, 6), torch.rand(2, 16, 2, 3)], (4, 6))
     assert torch.equal(attention, torch.full((2, 1, 4, 6), 0.25))
 
 
@@ -102,7 +102,7 @@ def features() -> list[Tensor]:
 @pytest.mark.parametrize(("class_wise", "maps"), [(True, 5), (False, 1)])
 def test_attention_head(class_wise: bool, maps: int) -> None:
     fusion = MultiResFusion(ScaleAttentionHead([4, 8, 12, 16], 5, 8, class_wise=class_wise))
-    attention = fusion.attend(features())
+    attention = fusion.attend(features(), (32, 16))
     assert attention.shape == (2, maps, 32, 16)
     assert attention.min() > 0
     assert attention.max() < 1

@@ -20,6 +20,13 @@ def test_offsets_of_the_detail_box_cover_all_but_the_last() -> None:
     assert {box.size for box in boxes} == {(32, 32)}
 
 
+def test_the_last_offset_is_drawn_on_request() -> None:
+    source = generator("boxes")
+    boxes = [random_aligned_box((64, 44), (32, 32), 8, source, last=True) for _ in range(400)]
+    assert {box.top for box in boxes} == {0, 8, 16, 24, 32}
+    assert {box.left for box in boxes} == {0, 8}, "12 pixels to spare, of which 8 are on the grid"
+
+
 def test_margin_that_is_no_multiple_of_the_grid() -> None:
     assert {box.top for box in draw((44, 32), (32, 32), 100)} == {0, 8}
 

@@ -1,0 +1,91 @@
+"""Adversarial training on the output space: predictions on the target come to look like those on the source."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.guards.ranges import NotNegative, Width
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
+from hrda_lit.methods.minent import TwoDraws, half_size
+from hrda_lit.networks.discriminator import Discriminator
+from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.checks import require_at_least
+from hrda_lit.optim import AdamPoly
+
+SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
+
+
+class Adversarial(Method):
+    """Learn from source labels and deceive a discriminator about the domain of a prediction, by least squares.
+
+    official: predictions are fused ones at half the size of the image (docs/official.md 24).
+
+    Args:
+        classes: the classes of the labels.
+        lambda_adv: weight of what the student learns from the discriminator, >= 0.
+        channels: width of the discriminator's first layer.
+        optim: the discriminator's optimiser; None: as in the paper.
+
+    Raises:
+        ValueError: if lambda_adv is out of range.
+
+    AdaptSegNet section 3; least squares: Mao et al., ICCV 2017.
+    """
+
+    needs_target = True
+    names = ("source", "adversarial")
+
+    def __init__(
+        self,
+        classes: Classes,
+        lambda_adv: NotNegative = 0.001,
+        channels: Width = 64,
+        optim: AdamPoly | None = None,
+    ) -> None:
+        require_at_least("method.lambda_adv", lambda_adv, 0)
+        self.classes, self.lambda_adv, self.channels = classes, lambda_adv, channels
+        self.opponent_optim = optim or AdamPoly()
+
+    def opponent(self) -> nn.Module:
+        """Build the discriminator."""
+        return Discriminator(len(self.classes), self.channels)
+
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:
+        """Draw what the student leaves to chance, twice."""
+        size = (shape[-2], shape[-1])
+        return TwoDraws(student.draw(size, generator), student.draw(size, generator))
+
+    def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
+        """Yield the source pass, and that in which student and discriminator learn against each other."""
+        image, label = batch["source"]["image"], batch["source"]["label"]
+        outputs = networks.student(image, drawn.source)
+        loss = supervise(outputs, label, self.classes, rows=self.rows)
+        seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+        predicted = half_size(outputs.outputs[0].logits, image).softmax(1).detach()
+        yield Pass("source", loss, {"loss/source": loss.detach()}, seen)
+        del outputs, loss
+        yield self._against(predicted, batch["target"]["image"], networks, drawn.target)
+
+    def _against(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:
+        assert networks.opponent is not None
+        target = half_size(networks.student(image, drawn).outputs[0].logits, image).softmax(1)
+        deceived = self.lambda_adv * squares(unmoved(networks.opponent, target), SOURCE)
+        told = (squares(networks.opponent(source), SOURCE) + squares(networks.opponent(target.detach()), TARGET)) / 2
+        logs = {"loss/adversarial": deceived.detach(), "loss/discriminator": told.detach()}
+        # One backward for both: each of the two losses reaches the weights of one network alone.
+        return Pass("adversarial", deceived + told, logs, {})
+
+
+def squares(scores: Float[Tensor, "B 1 h w"], wanted: float) -> Float[Tensor, ""]:
+    """Return the mean squared distance of scores to what they should be."""
+    return (scores - wanted).square().mean()
+
+
+def unmoved(network: nn.Module, x: Tensor) -> Any:
+    """Call a network whose weights get no gradient of it."""
+    return functional_call(network, {name: p.detach() for name, p in network.named_parameters()}, (x,))

@@ -1,0 +1,33 @@
+"""The network of adversarial training that tells predictions of one domain from those of the other."""
+
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hrda_lit.guards.ranges import Width
+
+
+class Discriminator(nn.Sequential):
+    """Five 4 x 4 convolutions of stride 2, with leaky ReLU between them.
+
+    Args:
+        num_classes: C.
+        channels: of the first one, doubled by each of the next three.
+
+    AdaptSegNet section 4.3.
+    """
+
+    def __init__(self, num_classes: int, channels: Width = 64) -> None:
+        widths = [num_classes, *(channels * 2**layer for layer in range(4)), 1]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers[:-1])
+
+    def forward(self, probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 h w"]:
+        """Score where predictions come from, with one number per 32 x 32 pixels."""
+        scores: Tensor = probabilities
+        for layer in self:
+            scores = layer(scores)
+        return scores

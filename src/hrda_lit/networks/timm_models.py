@@ -1,0 +1,126 @@
+"""What timm's models are called, take and hold."""
+
+import difflib
+import re
+from collections.abc import Container, Iterable, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import timm
+from timm.models import build_model_with_cfg, group_parameters
+from torch import nn
+
+from hrda_lit.guards.ranges import DropRate
+from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
+
+IMAGENET = "imagenet"
+_FLAT = re.compile(r"^(\w+)\.(\d+)\.")
+_NAME = re.compile(r"\w+(\.[\w.-]+)?", re.ASCII)
+# By these timm finds, reads or downloads weights, or wraps the model, instead of describing its architecture.
+_NOT_ARCHITECTURE = {
+    name
+    for function in (timm.create_model, build_model_with_cfg)
+    for name, parameter in signature(function).parameters.items()
+    if parameter.kind != parameter.VAR_KEYWORD
+} | {"features_only", "out_indices", "feature_cls", "pruned"}
+
+
+class TimmOptions(TypedDict, total=False):
+    """Arguments that many of timm's models know; a model may know others."""
+
+    drop_rate: DropRate
+    drop_path_rate: DropRate
+    proj_drop_rate: DropRate
+    attn_drop_rate: DropRate
+    pos_drop_rate: DropRate
+    drop_block_rate: DropRate | None
+    output_stride: Literal[8, 16, 32]
+
+
+def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
+    """Refuse an unknown model, a missing weight file or a way around it, before anything is built.
+
+    Args:
+        name: a timm model name.
+        weights: a path, "imagenet" or None.
+        options: names of further arguments.
+
+    Raises:
+        ValueError: if timm does not know the name, or an option does not describe the architecture.
+        FileNotFoundError: if there are no weights at the path.
+    """
+    if strange := sorted(_NOT_ARCHITECTURE & set(options)):
+        raise ValueError(
+            f"network.backbone.options has {strange}, which are no numbers of an architecture; set "
+            "network.backbone.name, weights and levels instead."
+        )
+    if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
+        close = difflib.get_close_matches(name, timm.list_models(), 3) or ["mit_b5", "resnet50"]
+        raise ValueError(
+            f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
+        )
+    if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
+        raise FileNotFoundError(
+            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
+            f"file, or to null (with lambda_fd=0) to train from random weights."
+        )
+
+
+def created(name: str, weights: str | None, **shape: Any) -> Any:
+    """Build a model of timm, with the weights that timm downloads if `weights` is "imagenet".
+
+    Raises:
+        FileNotFoundError: if the download does not work.
+    """
+    return _downloaded(name, shape) if weights == IMAGENET else timm.create_model(name, **shape)
+
+
+def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=True, **shape)
+    except (OSError, RuntimeError) as error:
+        if not str(type(error).__module__).startswith(("huggingface_hub", "urllib", "http", "socket", "httpx")):
+            raise
+        raise FileNotFoundError(
+            f"network.backbone.weights=imagenet lets timm download weights of {name}, which did not work here "
+            f"({type(error).__name__}); give a file instead, or null (with lambda_fd=0) to train from random weights."
+        ) from error
+
+
+def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
+    """Return where the names of a whole model are in the encoder made of it; a classifier's are nowhere.
+
+    Args:
+        names: of the whole model.
+        own: of the encoder.
+    """
+
+    def place(name: str) -> str:
+        # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid does.
+        below = f"model.{name}"
+        return name if name in own else below if below in own else _FLAT.sub(r"\1_\2.", name)
+
+    return {name: place(name) for name in names}
+
+
+def layer_numbers(model: nn.Module, full: Any) -> dict[str, int]:
+    """Number the layers of an encoder as timm does: 0 for the stem, then a block or a stage each.
+
+    Args:
+        model: the encoder.
+        full: the whole model that it was made of.
+
+    Returns:
+        The layer of each parameter, that of its weight for what LoRA adds.
+
+    Raises:
+        ValueError: if timm numbers no layers of this model.
+    """
+    if not hasattr(full, "group_matcher"):
+        raise ValueError(f"timm numbers no layers of {type(full).__name__}; set optim.layer_decay=1.")
+    numbers: dict[str, int] = group_parameters(full, full.group_matcher(coarse=False), reverse=True)
+    own = [name for name, _ in model.named_parameters()]
+    bare = {name: re.sub(r"\.parametrizations\.(\w+)\.(original|\d+\.\w+)$", r".\1", name) for name in own}
+    layers = {place: numbers[name] for name, place in places(numbers, set(bare.values())).items()}
+    return {name: layers[bare[name]] for name in own if bare[name] in layers}
