@@ -15,7 +15,7 @@ def test_q_of_each_image() -> None:
     logits = torch.zeros(2, 3, 4, 4)
     logits[0, 1, :2] = 20  # half of the first image is sure
     logits[1, 2, :1] = 20
-    batch, image = (pseudo_labels(logits, 0.9, per_image) for per_image in (False, True))
+    batch, image = (pseudo_labels(logits, 0.9, per_image=per_image) for per_image in (False, True))
     assert float(batch.q) == 12 / 32
     assert image.q.tolist() == [8 / 16, 4 / 16]
     valid = torch.ones(2, 4, 4)
