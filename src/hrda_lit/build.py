@@ -13,6 +13,7 @@ from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.callbacks.whole_files import WholeFiles
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
@@ -45,9 +46,10 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         ValueError: if a value is out of range.
     """
     pipeline = dict(_plain(config.data))
-    rare = pipeline.pop("rare_class")
     pipeline.pop("skip_broken", None)  # of `build_look`
-    pipeline["rare_class"] = None if rare is None else _construct(RareClass, "data.rare_class", rare)
+    for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
+        if (keys := pipeline.get(key)) is not None:
+            pipeline[key] = _construct(make, f"data.{key}", keys)
     return UDADataModule(
         build_dataset(config.source, "source"),
         _target(config) if needs_target else None,

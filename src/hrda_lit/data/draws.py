@@ -67,9 +67,11 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         # only the box and the flip differ.
         box = self._box(label, size, wanted, generator)
         flip = _flip(generator)
-        cut = normalise(crop(resize_image(image, size), box))
+        part = crop(resize_image(image, size), box)
+        if pipeline.distortion is not None:
+            part = pipeline.distortion(part, generator)
         return {
-            "image": finish(cut, pipeline.crop_size, flip, fill=0),
+            "image": finish(normalise(part), pipeline.crop_size, flip, fill=0),
             "label": finish(crop(label, box), pipeline.crop_size, flip, fill=ignore).long(),
             "file": torch.tensor(file),
         }

@@ -22,10 +22,17 @@ class Output(NamedTuple):
 
 
 class Supervised(NamedTuple):
-    """What a training forward returns: outputs to supervise and bottleneck features F_theta."""
+    """What a training forward returns.
+
+    Attributes:
+        outputs: to supervise.
+        features: bottleneck features F_theta of the image as `Segmentor.context` gives it.
+        closer: those of the image itself, where the detail crop covers all of it; else None.
+    """
 
     outputs: list[Output]
     features: Float[Tensor, "B D h w"]
+    closer: Float[Tensor, "B D H W"] | None = None
 
 
 class Segmentor(nn.Module, ABC):
