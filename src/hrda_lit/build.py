@@ -26,6 +26,9 @@ from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import low_resolution_size
 
+WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
+SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
+
 
 class ConfigError(ValueError):
     """Say in one sentence what is wrong with a config and what to do."""
@@ -57,6 +60,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
         _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         _plain(config.splits),
+        build_inference(config).scales,
     )
 
 
@@ -186,8 +190,15 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
 
 
 def build_inference(config: DictConfig) -> Inference:
-    """Build how whole images are predicted; windows are as large as training crops where no size is set."""
-    inference = _instantiate(config.inference, "inference")
+    """Build how whole images are predicted; windows are as large as training crops where no size is set.
+
+    What is augmented is predicted as the papers do where its `base` is left open: a network at low resolution sees
+    images whole, any other in windows.
+    """
+    keys = config.inference
+    if "base" in keys and keys.base is None:
+        keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.shrink > 1 else SLIDE})
+    inference = _instantiate(keys, "inference")
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(_crop(config), config.network.shrink)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -13,11 +14,12 @@ from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from hrda_lit.checkpoints import Trained
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.inference.base import Inference
+    from hrda_lit.inference.base import Inference, Original
     from hrda_lit.inspecting.look import Looking
     from hrda_lit.scoring.breakdown import Tally
 
@@ -51,7 +53,7 @@ def evaluate(config: DictConfig) -> float:
     trained = load_trained(config.checkpoint, config.model, device)
     inference = _inference(config, trained)
     look = build_look(config)
-    sets = _images(config, trained, look)
+    sets = _images(config, trained, look, inference.scales)
     torch.set_float32_matmul_precision("high")  # as in training
     tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
     return _report(config, trained, sets, tallies)
@@ -61,7 +63,9 @@ def _inference(config: DictConfig, trained: "Trained") -> "Inference":
     return trained.inference if config.inference is None else trained.other_inference(config.inference)
 
 
-def _images(config: DictConfig, trained: "Trained", look: "Looking | None") -> "dict[str, ValImages]":
+def _images(
+    config: DictConfig, trained: "Trained", look: "Looking | None", scales: Sequence[float]
+) -> "dict[str, ValImages]":
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
@@ -82,7 +86,7 @@ def _images(config: DictConfig, trained: "Trained", look: "Looking | None") -> "
         part = Part(key, dataset, config.splits.get(key, default), labelled=True)
         require_good_data([part], look)
         samples = dataset.files(part.split, labelled=True)
-        sets[key] = ValImages(dataset, samples, trained.network.shrink)
+        sets[key] = ValImages(dataset, samples, trained.network.shrink, scales)
     return sets
 
 
@@ -121,15 +125,25 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
         for item in track(loader, images.dataset.name, transient=True):
             label = item["label"][0].to(device)
             where = structure(label, classes)
-            for name, logits in _views(trained, inference, item["image"].to(device), config.views).items():
+            for name, logits in _views(trained, inference, _on(device, item), config.views).items():
                 tallies.setdefault(name, Tally(classes, device)).update(_labels(logits, label), label, where)
     return tallies
 
 
-def _views(trained: "Trained", inference: "Inference", image: "Tensor", every: bool) -> "dict[str, Tensor]":
+def _on(device: "torch.device", item: dict[str, Any]) -> "tuple[Tensor, Original | None]":
+    from hrda_lit.inference.base import Original
+
+    scaled = [image.to(device) for image in item.get("scaled", ())]
+    size = (item["label"].shape[-2], item["label"].shape[-1])
+    return item["image"].to(device), Original(scaled, size) if scaled else None
+
+
+def _views(
+    trained: "Trained", inference: "Inference", seen: "tuple[Tensor, Original | None]", every: bool
+) -> "dict[str, Tensor]":
     if not every:
-        return {"fused": inference(trained.network, image)}
-    return {name: view for name, view in inference.views(trained.network, image).items() if name != "attention"}
+        return {"fused": inference(trained.network, *seen)}
+    return {name: view for name, view in inference.views(trained.network, *seen).items() if name != "attention"}
 
 
 def _labels(logits: "Tensor", label: "Tensor") -> "Tensor":

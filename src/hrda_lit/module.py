@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
-from hrda_lit.inference.base import Inference
+from hrda_lit.inference.base import Inference, Original
 from hrda_lit.methods.base import Batch, Method, Networks, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
@@ -131,10 +131,11 @@ class UDAModule(L.LightningModule):
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count a full image in the confusion matrix, at the size of its label."""
         label = batch["label"]
-        logits = self.inference(self.evaluated, batch["image"])
+        original = Original(batch["scaled"], (label.shape[-2], label.shape[-1])) if "scaled" in batch else None
+        logits = self.inference(self.evaluated, batch["image"], original)
         # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
         self.unscorable.update(~logits.isfinite().all())
         prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).argmax(dim=1)

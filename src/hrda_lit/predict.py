@@ -65,7 +65,8 @@ def predict(config: DictConfig) -> "Tally":
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference)
+    like = config.submission.dataset if rules else config.like
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, like)
     if set(folder.kinds) & set(VIEWS):
         predictor.require_views()
     if rules:
@@ -131,6 +132,8 @@ def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs")
         "ids": ids,
         "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
         "input": str(inputs.base.resolve()),
+        # The box of a submission follows from its name, and with it from the input.
+        "like": config.like and [config.like.name, list(config.like.size or ())],
     }
 
 

@@ -1,6 +1,6 @@
 """Source, target and validation loaders for Lightning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class UDADataModule(L.LightningDataModule):
         pipeline: how crops are made.
         loading: how batches are loaded.
         splits: which split of each, by the keys "source", "target" and "val".
+        scales: of validation images, see `ValImages`.
 
     Raises:
         ValueError: if the data sets' classes differ, sizes do not come out whole or splits has a strange key.
@@ -75,8 +76,10 @@ class UDADataModule(L.LightningDataModule):
         pipeline: Pipeline,
         loading: Loading,
         splits: Mapping[str, str] | None = None,
+        scales: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        self.scales = scales
         self.source, self.target, self.val = source, target, val
         self.pipeline, self.loading = pipeline, loading
         self.splits = {**SPLITS, **(splits or {})}
@@ -139,7 +142,7 @@ class UDADataModule(L.LightningDataModule):
             self._setup_training()
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
-            self._val_images = ValImages(self.val, samples, self.pipeline.shrink)
+            self._val_images = ValImages(self.val, samples, self.pipeline.shrink, self.scales)
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None

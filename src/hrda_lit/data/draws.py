@@ -1,10 +1,11 @@
 """Training crops and validation images; a crop is a function of (seed, domain, draw index) alone."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -140,16 +141,21 @@ class ValImages(Dataset[dict[str, Any]]):
         dataset: reads the files.
         samples: labelled, from `dataset.files`.
         shrink: divides the image size, see `Pipeline`.
+        scales: factors at which the image is wanted too, resized from its file.
     """
 
-    def __init__(self, dataset: FolderDataset, samples: list[Sample], shrink: float) -> None:
-        self.dataset, self.samples, self.shrink = dataset, samples, shrink
+    def __init__(
+        self, dataset: FolderDataset, samples: list[Sample], shrink: float, scales: Sequence[float] = ()
+    ) -> None:
+        self.dataset, self.samples, self.shrink, self.scales = dataset, samples, shrink, scales
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return "image" (float32, 3 x h x w, normalised), "label" (int64, H x W) and "index" of a file.
+
+        With scales, "scaled" holds the image at each of them.
 
         Args:
             index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
@@ -158,8 +164,26 @@ class ValImages(Dataset[dict[str, Any]]):
         assert label is not None, "validation samples are labelled"
         if index == UNCOUNTED:
             label = torch.full_like(label, self.dataset.classes.ignore)
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
-        return {"image": normalise(resize_image(image, size)), "label": label.long(), "index": index}
+        fitted, *scaled = prepared(image, self.dataset.size, self.shrink, (1, *self.scales))
+        return {"image": fitted, "label": label.long(), "index": index} | ({"scaled": scaled} if scaled else {})
+
+
+def prepared(
+    image: UInt8[Tensor, "3 H W"], box: Size | None, shrink: float, scales: Sequence[float] = (1,)
+) -> list[Float[Tensor, "3 h w"]]:
+    """Fit an image into the box of its data set, as a network predicts it.
+
+    Args:
+        image: RGB in [0, 255], as it is in its file.
+        box: see `fitted_size`.
+        shrink: see `Pipeline`.
+        scales: factors of the fitted size, > 0.
+
+    Returns:
+        It at each scale, normalised.
+    """
+    size = (image.shape[1], image.shape[2])
+    return [normalise(resize_image(image, fitted_size(size, box, shrink / scale))) for scale in scales]
 
 
 def _flip(generator: torch.Generator) -> bool:

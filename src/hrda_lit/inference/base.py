@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,15 +14,41 @@ from hrda_lit.ops.resize import resize
 Predict = Callable[[Tensor], Tensor]
 
 
-class Inference(ABC):
-    """Predict an image of any size."""
+class Original(NamedTuple):
+    """What an image was before it was fitted: itself at each of `Inference.scales`, and the size of its label."""
 
-    def __call__(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
-        """Return the class logits of every pixel."""
+    scaled: Sequence[Float[Tensor, "B 3 h w"]]
+    size: tuple[int, int]
+
+
+class Inference(ABC):
+    """Predict an image of any size.
+
+    Attributes:
+        scales: at which the image is predicted beside its fitted size; none for most.
+    """
+
+    scales: tuple[float, ...] = ()
+
+    def __call__(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the class logits of every pixel.
+
+        Args:
+            network: predicts.
+            image: as it was fitted into the box of its data set.
+            original: the same image resized from its file, which inferences with `scales` use.
+
+        Returns:
+            At the size of the image or, where `original` was used, of its label.
+        """
         return self._apply(network, network.predict, image)
 
-    def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
-        """Return what the prediction was made of, at the size of the image, see `Segmentor.views`."""
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+    ) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return what the prediction was made of, at the size of the prediction, see `Segmentor.views`."""
         widths: dict[str, int] = {}
 
         def stacked(window: Tensor) -> Tensor:
@@ -40,6 +67,10 @@ class Inference(ABC):
 
     def check(self, network: Segmentor) -> None:  # noqa: B027  a whole image is padded as the network needs it
         """Raise a ValueError if the network cannot be applied this way."""
+
+    def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Inference":
+        """Return the same for an image of `size`, with windows no larger than the network needs for it."""
+        return self
 
     @abstractmethod
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:

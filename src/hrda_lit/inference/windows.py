@@ -16,8 +16,8 @@ class Whole(Inference):
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = F.pad(image, (0, -width % network.multiple, 0, -height % network.multiple))
-        return predict(padded)[..., :height, :width]
+        needed = network.padded_size((height, width))
+        return predict(F.pad(image, (0, needed[1] - width, 0, needed[0] - height)))[..., :height, :width]
 
 
 class Slide(Inference):
@@ -57,6 +57,11 @@ class Slide(Inference):
     def check(self, network: Segmentor) -> None:
         """Raise a ValueError if the network cannot predict the windows."""
         network.check_window("inference.window", self.window)
+
+    def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Slide":
+        """Return windows that are as large as the image needs, where it is smaller than they are."""
+        window = [min(pair) for pair in zip(self.window, network.padded_size(size), strict=True)]
+        return Slide(window, [min(pair) for pair in zip(self.stride, window, strict=True)], self.batch)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

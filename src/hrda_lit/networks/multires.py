@@ -61,7 +61,7 @@ class MultiResSegmentor(Segmentor):
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.stride = backbone.strides[0]
-        self.multiple = alignment(self.stride, s_T)
+        self.multiple, self.least = alignment(self.stride, s_T), self.detail
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
 

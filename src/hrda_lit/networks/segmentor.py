@@ -43,12 +43,14 @@ class Segmentor(nn.Module, ABC):
         num_classes: C.
         shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
         multiple: pixels of which the sides of an image must be multiples.
+        least: (height, width) in pixels of the smallest image that can be predicted.
     """
 
     backbone: Backbone
     num_classes: int
     shrink: float = 1
     multiple: int = 1
+    least: tuple[int, int] = (1, 1)
 
     @abstractmethod
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " n"]:
@@ -85,6 +87,13 @@ class Segmentor(nn.Module, ABC):
                 f"{key} of {tuple(size)} is not a multiple of {self.multiple} pixels, as this network needs; "
                 f"correct {key}."
             )
+
+    def padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return (height, width) to which an image of `size` must be padded to be predicted."""
+        height, width = (
+            max(least, extent + -extent % self.multiple) for least, extent in zip(self.least, size, strict=True)
+        )
+        return height, width
 
     def _check_cells(self, size: tuple[int, int], cells: int) -> None:
         least = cells * max(self.backbone.strides)

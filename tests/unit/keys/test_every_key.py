@@ -27,7 +27,7 @@ TREES = {
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
     "predict": ("predict", ["inference=tta", "cache_dir=cache"]),
-    "submission": ("predict", ["inference=slide", "submission=acdc", "cache_dir=cache"]),
+    "submission": ("predict", ["inference=slide", "submission=acdc", "dataset@like=synthia", "cache_dir=cache"]),
 }
 ROOTS = {"train": TrainKeys, "evaluate": EvaluateKeys, "predict": PredictKeys}
 NONSENSE = {
@@ -41,7 +41,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.(rare_class|distortion)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
-     r"|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
