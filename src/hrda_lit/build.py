@@ -14,9 +14,9 @@ from hrda_lit.callbacks.whole_files import WholeFiles
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.distortion import Distortion
-from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
+from hrda_lit.data.several import Images
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.methods.base import Method
@@ -64,7 +64,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     )
 
 
-def _target(config: DictConfig) -> FolderDataset:
+def _target(config: DictConfig) -> Images:
     if config.get("target") is None:
         raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
@@ -84,18 +84,18 @@ def build_look(config: DictConfig) -> Looking | None:
     return looking
 
 
-def build_dataset(config: DictConfig | None, role: str) -> FolderDataset:
+def build_dataset(config: DictConfig | None, role: str) -> Images:
     """Build one reader; `role` (source, target or val) names it in errors."""
     if config is None:
         raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
-    dataset: FolderDataset = _instantiate(config, role)
+    dataset: Images = _instantiate(config, role)
     return dataset
 
 
-def build_validation(config: DictConfig) -> FolderDataset:
+def build_validation(config: DictConfig) -> Images:
     """Build the reader of the data set that a run was validated on.
 
     Raises:

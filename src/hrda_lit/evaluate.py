@@ -69,7 +69,7 @@ def _images(
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.data.folder import Part
+    from hrda_lit.data.several import parts
     from hrda_lit.inspecting.look import require_good_data
 
     sets, default = {}, trained.config.splits.val
@@ -83,9 +83,9 @@ def _images(
                 f"{config.checkpoint} knows the classes {list(trained.classes.names)} and {dataset.name} has "
                 f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
             )
-        part = Part(key, dataset, config.splits.get(key, default), labelled=True)
-        require_good_data([part], look)
-        samples = dataset.files(part.split, labelled=True)
+        split = config.splits.get(key, default)
+        require_good_data([*parts(key, dataset, split, labelled=True)], look)
+        samples = dataset.files(split, labelled=True)
         sets[key] = ValImages(dataset, samples, trained.network.shrink, scales)
     return sets
 
@@ -102,9 +102,10 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
         )
     if not nodes:
         nodes["val"] = trained.config.val
-        # Stored with its path in training, which may lie elsewhere by now.
-        root = str(nodes["val"].root)
-        nodes["val"].root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
+        # Stored with their paths in training, which may lie elsewhere by now.
+        for node in nodes["val"].get("sets", {"": nodes["val"]}).values():
+            root = str(node.root)
+            node.root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
     return nodes
 
 

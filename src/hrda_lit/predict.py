@@ -108,13 +108,15 @@ def _checkpoint(config: DictConfig) -> "Path":
 
 def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
     from hrda_lit.build import build_dataset
+    from hrda_lit.data.several import members
     from hrda_lit.predicting.inputs import find_inputs
     from hrda_lit.predicting.submission import images_to_submit
 
     if (config.input is None) == (rules is None):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     if rules:
-        return images_to_submit(build_dataset(config.submission.dataset, "submission.dataset"), rules)
+        [dataset] = members(build_dataset(config.submission.dataset, "submission.dataset"))
+        return images_to_submit(dataset, rules)
     return find_inputs(str(config.input), leave_out=folder.folders)
 
 

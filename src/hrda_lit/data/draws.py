@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrda_lit.data.crops import is_varied, random_crop, retry
-from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.folder import Sample
 from hrda_lit.data.margins import target_mask
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
+from hrda_lit.data.several import Images, of_sample, shares
 from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
@@ -38,7 +39,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        dataset: FolderDataset,
+        dataset: Images,
         samples: list[Sample],
         pipeline: Pipeline,
         seed: int,
@@ -51,16 +52,18 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
             seed,
             rare,
         )
+        self.shares = shares(dataset, samples)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image" (float32, 3 x h x w, normalised), "label" (int64, h x w) and "file", its index, of a draw."""
         generator = rng.generator(self.seed, "source", draw)
         wanted, file = self._pick(generator)
-        image, label = self.dataset.read(self.samples[file])
+        dataset = of_sample(self.dataset, self.samples[file])
+        image, label = dataset.read(self.samples[file])
         assert label is not None, "source samples are labelled"
-        pipeline, ignore = self.pipeline, self.dataset.classes.ignore
+        pipeline, ignore = self.pipeline, dataset.classes.ignore
         size, label_size = (
-            fitted_size((x.shape[-2], x.shape[-1]), self.dataset.size, pipeline.shrink) for x in (image, label)
+            fitted_size((x.shape[-2], x.shape[-1]), dataset.size, pipeline.shrink) for x in (image, label)
         )
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         label = resize_label(label, label_size)
@@ -82,7 +85,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
             return self.rare.pick(generator)
         # official: without rare class sampling, shuffled pairs of source and target files; here: independent
         # uniform draws, so that a draw needs no list of all pairs.
-        return None, int(torch.randint(len(self.samples), (), generator=generator))
+        return None, _any_file(len(self.samples), self.shares, generator)
 
     def _box(self, label: UInt8[Tensor, "H W"], size: Size, wanted: int | None, generator: torch.Generator) -> Box:
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
@@ -111,19 +114,21 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
     HRDA section 4.1.
     """
 
-    def __init__(self, dataset: FolderDataset, samples: list[Sample], pipeline: Pipeline, seed: int) -> None:
+    def __init__(self, dataset: Images, samples: list[Sample], pipeline: Pipeline, seed: int) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
+        self.shares = shares(dataset, samples)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image" (float32, 3 x h x w, normalised), "valid" (float32, h x w, 0 or 1) and "file" of a draw."""
         generator = rng.generator(self.seed, "target", draw)
-        file = int(torch.randint(len(self.samples), (), generator=generator))
-        image, _ = self.dataset.read(Sample(self.samples[file].image, None))
+        file = _any_file(len(self.samples), self.shares, generator)
+        dataset = of_sample(self.dataset, self.samples[file])
+        image, _ = dataset.read(Sample(self.samples[file].image, None))
         pipeline = self.pipeline
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, pipeline.shrink)
+        size = fitted_size((image.shape[1], image.shape[2]), dataset.size, pipeline.shrink)
         box = random_crop(size, pipeline.crop_size, generator)
         flip = _flip(generator)
-        margins = self.dataset.layout.margins
+        margins = dataset.layout.margins
         valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of).float()
         cut = normalise(crop(resize_image(image, size), box))
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
@@ -144,9 +149,7 @@ class ValImages(Dataset[dict[str, Any]]):
         scales: factors at which the image is wanted too, resized from its file.
     """
 
-    def __init__(
-        self, dataset: FolderDataset, samples: list[Sample], shrink: float, scales: Sequence[float] = ()
-    ) -> None:
+    def __init__(self, dataset: Images, samples: list[Sample], shrink: float, scales: Sequence[float] = ()) -> None:
         self.dataset, self.samples, self.shrink, self.scales = dataset, samples, shrink, scales
 
     def __len__(self) -> int:
@@ -160,11 +163,13 @@ class ValImages(Dataset[dict[str, Any]]):
         Args:
             index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
         """
-        image, label = self.dataset.read(self.samples[max(index, 0)])
+        sample = self.samples[max(index, 0)]
+        dataset = of_sample(self.dataset, sample)
+        image, label = dataset.read(sample)
         assert label is not None, "validation samples are labelled"
         if index == UNCOUNTED:
             label = torch.full_like(label, self.dataset.classes.ignore)
-        fitted, *scaled = prepared(image, self.dataset.size, self.shrink, (1, *self.scales))
+        fitted, *scaled = prepared(image, dataset.size, self.shrink, (1, *self.scales))
         return {"image": fitted, "label": label.long(), "index": index} | ({"scaled": scaled} if scaled else {})
 
 
@@ -184,6 +189,15 @@ def prepared(
     """
     size = (image.shape[1], image.shape[2])
     return [normalise(resize_image(image, fitted_size(size, box, shrink / scale))) for scale in scales]
+
+
+def _any_file(count: int, often: Tensor | None, generator: torch.Generator) -> int:
+    drawn = (
+        torch.randint(count, (), generator=generator)
+        if often is None
+        else torch.multinomial(often, 1, generator=generator)
+    )
+    return int(drawn)
 
 
 def _flip(generator: torch.Generator) -> bool:

@@ -151,7 +151,7 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self._like.id_map}.get(ids, ids)
+        spec = {"train": None, "raw": self._like.get("id_map")}.get(ids, ids)
         return raw_table(spec, self.classes)
 
     @property
@@ -161,7 +161,7 @@ class Predictor:
         return next(node for node in nodes if node is not None)
 
     def _prepare(self, image: Pixels) -> tuple[Tensor, Original | None]:
-        tensor, box = torch.from_numpy(image).permute(2, 0, 1).contiguous(), self._like.size
+        tensor, box = torch.from_numpy(image).permute(2, 0, 1).contiguous(), self._like.get("size")
         sizes = (1, *self.inference.scales)
         fitted, *scaled = (
             one[None].to(self.device) for one in prepared(tensor, box and tuple(box), self.config.network.shrink, sizes)

@@ -24,6 +24,7 @@ TREES = {
     "daformer": ("train", ["experiment=daformer_gta", "dataset@source=synthia", "logger=wandb", *TRAIN]),
     "source_only": ("train", ["experiment=source_only_gta", "dataset@source=folder", "dataset@val=acdc", *TRAIN]),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
+    "several": ("train", ["experiment=several/hrda_gta_synthia_urbansyn", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
     "predict": ("predict", ["inference=tta", "cache_dir=cache"]),
