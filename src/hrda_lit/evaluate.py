@@ -162,6 +162,7 @@ def _report(
 
     from hrda_lit.scoring import results
     from hrda_lit.scoring.iou import class_iou, mean_iou
+    from hrda_lit.sweeps.side_by_side import kind_of
 
     folder, classes = Path(config.run_dir), trained.classes
     scores = {
@@ -175,6 +176,9 @@ def _report(
     first = class_iou(next(iter(tallies.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),
+        "experiment": trained.config.name,
+        "kind": kind_of(trained.config),
+        "sets": {key: images.dataset.name for key, images in sets.items()},
         "checkpoint": str(config.checkpoint),
         "model": trained.model,
         "images": {key: len(images) for key, images in sets.items()},
