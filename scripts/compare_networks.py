@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hrda_lit.build import build_validation
 from hrda_lit.callbacks.pictures import TITLES
-from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.folder import Sample
+from hrda_lit.data.several import Images
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.layers import Picture, colourise, grey, panels, png
 from hrda_lit.predicting.predictor import Predictor
@@ -66,7 +67,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> tuple[dict[str, P
     return sheet, len(row)
 
 
-def _row(dataset: FolderDataset, sample: Sample, networks: dict[str, Predictor]) -> dict[str, Picture]:
+def _row(dataset: Images, sample: Sample, networks: dict[str, Predictor]) -> dict[str, Picture]:
     image, label = dataset.read(sample)
     assert label is not None, "validation samples are labelled"
     row: dict[str, Picture] = {"image": image, "label": colourise(label, dataset.classes)}

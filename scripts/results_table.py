@@ -2,11 +2,15 @@
 
     python scripts/results_table.py multirun/*/* outputs/*/*
 
+    python scripts/results_table.py --targets outputs/evaluate
+
 Every folder that holds a metrics.json counts as a run. Runs of one name are averaged, unless something other than
-their seed was set differently on the command line.
+their seed was set differently on the command line. With --targets, what `hrda_lit.evaluate` scored is laid out by kind
+(source-only, generalisation, adaptation, oracle) and target set, with the mean and the gain over source-only.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -15,6 +19,7 @@ from rich.console import Console
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.report import class_table
 from hrda_lit.sweeps.settings import Setting, classes, summary
+from hrda_lit.sweeps.side_by_side import Row, as_table, rows, side_by_side
 
 
 def main() -> None:
@@ -22,12 +27,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README")
+    parser.add_argument("--targets", action="store_true", help="evaluations, by kind and target set")
     arguments = parser.parse_args()
     try:
+        if arguments.targets:
+            print_targets(rows(arguments.folders), arguments.markdown)
+            return
         columns = {title: found.setting for title, found in collect(arguments.folders).items()}
     except FileNotFoundError as error:
         parser.error(str(error))
     print_markdown(columns) if arguments.markdown else Console().print(class_table(columns))
+
+
+def print_targets(some: Sequence[Row], markdown: bool) -> None:
+    """Print one row per experiment, one column per target set."""
+    if not markdown:
+        Console().print(as_table(some))
+        return
+    headings, cells = side_by_side(some)
+    for line in (headings, ["---"] * len(headings), *cells):
+        print("| " + " | ".join(line) + " |")
 
 
 def print_markdown(columns: dict[str, Setting]) -> None:

@@ -13,9 +13,10 @@ from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.callbacks.whole_files import WholeFiles
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
-from hrda_lit.data.folder import FolderDataset
+from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
+from hrda_lit.data.several import Images
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.memory.rungs import Memory
@@ -25,6 +26,9 @@ from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.timm_models import check_backbone
 from hrda_lit.ops.resize import low_resolution_size
+
+WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
+SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
 
 
 class ConfigError(ValueError):
@@ -46,9 +50,10 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         ValueError: if a value is out of range.
     """
     pipeline = dict(_plain(config.data))
-    rare = pipeline.pop("rare_class")
     pipeline.pop("skip_broken", None)  # of `build_look`
-    pipeline["rare_class"] = None if rare is None else _construct(RareClass, "data.rare_class", rare)
+    for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
+        if (keys := pipeline.get(key)) is not None:
+            pipeline[key] = _construct(make, f"data.{key}", keys)
     return UDADataModule(
         build_dataset(config.source, "source"),
         _target(config) if needs_target else None,
@@ -56,10 +61,11 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
         _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         _plain(config.splits),
+        build_inference(config).scales,
     )
 
 
-def _target(config: DictConfig) -> FolderDataset:
+def _target(config: DictConfig) -> Images:
     if config.get("target") is None:
         raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
@@ -80,18 +86,18 @@ def build_look(config: DictConfig) -> Looking | None:
     return looking
 
 
-def build_dataset(config: DictConfig | None, role: str) -> FolderDataset:
+def build_dataset(config: DictConfig | None, role: str) -> Images:
     """Build one reader; `role` (source, target or val) names it in errors."""
     if config is None:
         raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
-    dataset: FolderDataset = _instantiate(config, role)
+    dataset: Images = _instantiate(config, role)
     return dataset
 
 
-def build_validation(config: DictConfig) -> FolderDataset:
+def build_validation(config: DictConfig) -> Images:
     """Build the reader of the data set that a run was validated on.
 
     Raises:
@@ -200,8 +206,15 @@ def build_memory(config: DictConfig) -> Memory:
 
 
 def build_inference(config: DictConfig) -> Inference:
-    """Build how whole images are predicted; windows are as large as training crops where no size is set."""
-    inference = _instantiate(config.inference, "inference")
+    """Build how whole images are predicted; windows are as large as training crops where no size is set.
+
+    What is augmented is predicted as the papers do where its `base` is left open: a network at low resolution sees
+    images whole, any other in windows.
+    """
+    keys = config.inference
+    if "base" in keys and keys.base is None:
+        keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.shrink > 1 else SLIDE})
+    inference = _instantiate(keys, "inference")
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(_crop(config), config.network.shrink)

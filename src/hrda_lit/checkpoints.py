@@ -55,9 +55,15 @@ class Trained(NamedTuple):
     model: str
 
     def other_inference(self, inference: Mapping[str, Any]) -> Inference:
-        """Build another inference for this network, from a config as in conf/inference."""
+        """Build another inference for this network, from a config as in conf/inference.
+
+        What it leaves open about its base is as in training.
+        """
         changed = self.config.copy()
         changed.inference = inference
+        if "base" in changed.inference and changed.inference.base is None:
+            trained = self.config.inference
+            changed.inference.base = trained.base if "base" in trained else trained
         made = build_inference(changed)
         made.check(self.network)
         return made

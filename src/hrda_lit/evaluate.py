@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -13,6 +14,7 @@ from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from hrda_lit.checkpoints import Trained
@@ -51,7 +53,7 @@ def evaluate(config: DictConfig) -> float:
     trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
     look = build_look(config)
-    sets = _images(config, trained, look)
+    sets = _images(config, trained, look, inference.scales)
     torch.set_float32_matmul_precision("high")  # as in training
     tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
     return _report(config, trained, sets, tallies)
@@ -61,11 +63,13 @@ def _inference(config: DictConfig, trained: "Trained") -> "Inference":
     return trained.inference if config.inference is None else trained.other_inference(config.inference)
 
 
-def _images(config: DictConfig, trained: "Trained", look: "Looking | None") -> "dict[str, ValImages]":
+def _images(
+    config: DictConfig, trained: "Trained", look: "Looking | None", scales: Sequence[float]
+) -> "dict[str, ValImages]":
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.data.folder import Part
+    from hrda_lit.data.several import parts
     from hrda_lit.inspecting.look import require_good_data
 
     sets, default = {}, trained.config.splits.val
@@ -79,10 +83,10 @@ def _images(config: DictConfig, trained: "Trained", look: "Looking | None") -> "
                 f"{config.checkpoint} knows the classes {list(trained.classes.names)} and {dataset.name} has "
                 f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
             )
-        part = Part(key, dataset, config.splits.get(key, default), labelled=True)
-        require_good_data([part], look)
-        samples = dataset.files(part.split, labelled=True)
-        sets[key] = ValImages(dataset, samples, trained.network.shrink)
+        split = config.splits.get(key, default)
+        require_good_data([*parts(key, dataset, split, labelled=True)], look)
+        samples = dataset.files(split, labelled=True)
+        sets[key] = ValImages(dataset, samples, trained.network.shrink, scales=scales)
     return sets
 
 
@@ -98,9 +102,10 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
         )
     if not nodes:
         nodes["val"] = trained.config.val
-        # Stored with its path in training, which may lie elsewhere by now.
-        root = str(nodes["val"].root)
-        nodes["val"].root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
+        # Stored with their paths in training, which may lie elsewhere by now.
+        for node in nodes["val"].get("sets", {"": nodes["val"]}).values():
+            root = str(node.root)
+            node.root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
     return nodes
 
 
@@ -110,7 +115,6 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from rich.progress import track
     from torch.utils.data import DataLoader
 
-    from hrda_lit.data.draws import ready
     from hrda_lit.data.workers import worker_options
     from hrda_lit.scoring.breakdown import Tally, structure
 
@@ -120,34 +124,41 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
     with torch.inference_mode():
         for item in track(loader, images.dataset.name, transient=True):
-            item = ready({"image": item["image"].to(device), "label": item["label"].to(device)})
+            item = _on(device, item)
             label = item["label"][0]
             where = structure(label, classes)
-            size = (label.shape[0], label.shape[1])
-            for name, made in _predictions(trained, inference, item["image"], size, config.views).items():
+            for name, made in _predictions(trained, inference, item, config.views).items():
                 tallies.setdefault(name, Tally(classes, device)).update(made.long(), label, where)
     return tallies
 
 
-def _predictions(
-    trained: "Trained", inference: "Inference", image: "Tensor", size: tuple[int, int], every: bool
-) -> "dict[str, Tensor]":
+def _on(device: "torch.device", item: dict[str, Any]) -> dict[str, Any]:
+    """Return what is predicted of an item, on a device."""
+    from hrda_lit.data.draws import ready
+
+    moved = {key: item[key].to(device) for key in ("image", "label")}
+    return ready(moved | {"scaled": [image.to(device) for image in item.get("scaled", ())]})
+
+
+def _predictions(trained: "Trained", inference: "Inference", item: dict[str, Any], every: bool) -> "dict[str, Tensor]":
     """Predict the label of an image, by view; of one that needs no resizing, as its rows are finished."""
     import torch
 
+    from hrda_lit.inference.base import Original
     from hrda_lit.ops.decide import best, require_finite
 
     labels: dict[str, Tensor] = {}
-    height, width = image.shape[-2:]
-    strips = inference.strips(trained.network, image, every)
-    if (height, width) == size:
-        for top, name, rows in strips:
+    image, size = item["image"], (item["label"].shape[-2], item["label"].shape[-1])
+    original = Original(item["scaled"], size) if item["scaled"] else None
+    if original is None and image.shape[-2:] == size:
+        for top, name, rows in inference.strips(trained.network, image, every):
             require_finite(rows)
             if name not in labels:
                 labels[name] = torch.empty(size, dtype=torch.uint8, device=image.device)
             labels[name][top : top + rows.shape[-2]] = rows.argmax(dim=1)[0]
         return labels
-    views = inference.views(trained.network, image) if every else {"fused": inference(trained.network, image)}
+    seen = (trained.network, image, original)
+    views = inference.views(*seen) if every else {"fused": inference(*seen)}
     for name, logits in views.items():
         if name != "attention":
             require_finite(logits)
@@ -162,6 +173,7 @@ def _report(
 
     from hrda_lit.scoring import results
     from hrda_lit.scoring.iou import class_iou, mean_iou
+    from hrda_lit.sweeps.side_by_side import kind_of
 
     folder, classes = Path(config.run_dir), trained.classes
     scores = {
@@ -181,6 +193,9 @@ def _report(
     first = class_iou(next(iter(tallies.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),
+        "experiment": trained.config.name,
+        "kind": kind_of(trained.config),
+        "sets": {key: images.dataset.name for key, images in sets.items()},
         "checkpoint": str(config.checkpoint),
         "model": trained.model,
         "images": {key: len(images) for key, images in sets.items()},

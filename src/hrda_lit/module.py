@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
-from hrda_lit.inference.base import Inference
+from hrda_lit.inference.base import Inference, Original
 from hrda_lit.methods.base import Batch, Method, Networks, Seen, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.borrowed import fill_in_, leave_out_
@@ -156,10 +156,11 @@ class UDAModule(L.LightningModule):
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count a full image in the confusion matrix, at the size of its label."""
         label = batch["label"]
-        logits = self.inference(self.evaluated, batch["image"])
+        original = Original(batch["scaled"], (label.shape[-2], label.shape[-1])) if "scaled" in batch else None
+        logits = self.inference(self.evaluated, batch["image"], original)
         # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
         self.unscorable.update(~logits.isfinite().all())
         self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)

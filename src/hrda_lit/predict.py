@@ -65,7 +65,8 @@ def predict(config: DictConfig) -> "Tally":
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights)
+    like = config.submission.dataset if rules else config.like
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like)
     if set(folder.kinds) & set(VIEWS):
         predictor.require_views()
     if rules:
@@ -107,13 +108,15 @@ def _checkpoint(config: DictConfig) -> "Path":
 
 def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
     from hrda_lit.build import build_dataset
+    from hrda_lit.data.several import members
     from hrda_lit.predicting.inputs import find_inputs
     from hrda_lit.predicting.submission import images_to_submit
 
     if (config.input is None) == (rules is None):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     if rules:
-        return images_to_submit(build_dataset(config.submission.dataset, "submission.dataset"), rules)
+        [dataset] = members(build_dataset(config.submission.dataset, "submission.dataset"))
+        return images_to_submit(dataset, rules)
     return find_inputs(str(config.input), leave_out=folder.folders)
 
 
@@ -131,6 +134,8 @@ def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs")
         "ids": ids,
         "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
         "input": str(inputs.base.resolve()),
+        # The box of a submission follows from its name, and with it from the input.
+        "like": config.like and [config.like.name, list(config.like.size or ())],
     }
 
 

@@ -103,7 +103,7 @@ def test_several_data_sets_in_one_call(trained: Path, tmp_path: Path, demo_root:
         ("inference=whole",),
         ("inference=slide", "inference.window=[128,192]", "inference.stride=[64,64]", "inference.batch=3"),
         ("inference=tta", "inference.scales=[0.5,1]", "inference@inference.base=whole", "inference.average=logits"),
-        ("inference=tta", "inference.scales=[1]", "inference.base.batch=4"),
+        ("inference=tta", "inference.scales=[1]", "inference@inference.base=slide", "inference.base.batch=4"),
     ],
 )
 def test_other_ways_to_predict(trained: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Num
 from rich.progress import track
 from torch import Tensor
 
@@ -44,14 +44,14 @@ def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path)
 
 
 def class_probabilities(
-    counts: Int64[Tensor, "files classes"],
+    counts: Num[Tensor, "files classes"],
     temperature: float,
     among: Bool[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, " classes"]:
     """Compute how often rare class sampling picks each class.
 
     Args:
-        counts: pixels per file and class.
+        counts: pixels per file and class, weighted where files are drawn more or less often.
         temperature: > 0; the smaller, the more the rarest classes prevail.
         among: which classes may be picked; None for all.
 

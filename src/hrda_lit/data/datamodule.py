@@ -1,6 +1,6 @@
 """Source, target and validation loaders for Lightning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
-from hrda_lit.data.folder import FolderDataset, Part, Sample
+from hrda_lit.data.folder import Part, Sample
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.reading import Reading, require_room
+from hrda_lit.data.several import Images, check_same_classes, members, of_sample, parts, shares
 from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
 from hrda_lit.guards.ranges import BatchSize, Count, Seed, Workers
@@ -78,6 +79,7 @@ class UDADataModule(L.LightningDataModule):
         pipeline: how crops are made.
         loading: how batches are loaded.
         splits: which split of each, by the keys "source", "target" and "val".
+        scales: of validation images, see `ValImages`.
 
     Raises:
         ValueError: if the data sets' classes differ, sizes do not come out whole or splits has a strange key.
@@ -85,14 +87,16 @@ class UDADataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        source: FolderDataset,
-        target: FolderDataset | None,
-        val: FolderDataset | None,
+        source: Images,
+        target: Images | None,
+        val: Images | None,
         pipeline: Pipeline,
         loading: Loading,
         splits: Mapping[str, str] | None = None,
+        scales: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        self.scales = scales
         self.source, self.target, self.val = source, target, val
         self.pipeline, self.loading = pipeline, loading
         self.splits = {**SPLITS, **(splits or {})}
@@ -100,8 +104,9 @@ class UDADataModule(L.LightningDataModule):
             raise ValueError(f"splits has the keys {strange}; it may have {sorted(SPLITS)}.")
         for other in (source, target, val):
             if other is not None:
-                _check_same_classes(source, other)
-                pipeline.check(other)
+                check_same_classes(source, other)
+                for member in members(other):
+                    pipeline.check(member)
         self._source_draws: SourceDraws | None = None
         self._target_draws: TargetDraws | None = None
         self._val_images: ValImages | None = None
@@ -117,7 +122,12 @@ class UDADataModule(L.LightningDataModule):
     def parts(self) -> list[Part]:
         """Return what is read of which data set: the role, the data set, the split, and whether labels count."""
         used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
-        return [Part(role, data, self.splits[role], labelled) for role, data, labelled in used if data is not None]
+        return [
+            part
+            for role, data, labelled in used
+            if data is not None
+            for part in parts(role, data, self.splits[role], labelled)
+        ]
 
     def file_name(self, domain: str, file: int) -> str:
         """Return the path of an image that a batch was made of.
@@ -171,18 +181,19 @@ class UDADataModule(L.LightningDataModule):
             self._setup_training()
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
-            self._val_images = ValImages(self.val, samples, self.pipeline.shrink, self.loading.kept)
+            self._val_images = ValImages(self.val, samples, self.pipeline.shrink, self.loading.kept, self.scales)
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None
         if self.pipeline.rare_class is not None:
             names = self.source.classes.names
-            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names)
+            often = shares(self.source, samples)
+            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, often)
         self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
         if self.target is not None:
             self._target_draws = self.target_draws(self.target)
 
-    def target_draws(self, target: FolderDataset) -> TargetDraws:
+    def target_draws(self, target: Images) -> TargetDraws:
         """List the files of the target and make its draws; no image is read.
 
         Args:
@@ -259,13 +270,9 @@ class UDADataModule(L.LightningDataModule):
         return self.source.files(self.splits["source"], labelled=True)
 
     def _counts(self, samples: list[Sample]) -> Tensor:
-        return class_counts(self.source, samples, Path(self.loading.cache_dir).expanduser())
-
-
-def _check_same_classes(one: FolderDataset, other: FolderDataset) -> None:
-    a, b = one.classes, other.classes
-    if (a.names, a.ignore) != (b.names, b.ignore):
-        raise ValueError(
-            f"{one.name} has the classes {list(a.names)} (ignore {a.ignore}) and {other.name} "
-            f"{list(b.names)} (ignore {b.ignore}), need the same; correct one of them and its id_map."
+        cache = Path(self.loading.cache_dir).expanduser()
+        apart = (
+            (member, [sample for sample in samples if of_sample(self.source, sample) is member])
+            for member in members(self.source)
         )
+        return torch.cat([class_counts(member, own, cache) for member, own in apart])

@@ -3,7 +3,7 @@
 They are bytes, a quarter of the numbers that a network takes, which `ready` makes of them where they are used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrda_lit.data.crops import is_varied, random_crop, retry
-from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.folder import Sample
 from hrda_lit.data.margins import target_mask
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.reading import Reading
-from hrda_lit.data.transforms import Size, finish, fitted_size, resize_label
+from hrda_lit.data.reading import Readings
+from hrda_lit.data.several import Images, of_sample, shares
+from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
@@ -45,7 +46,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        dataset: FolderDataset,
+        dataset: Images,
         samples: list[Sample],
         pipeline: Pipeline,
         seed: int,
@@ -53,7 +54,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         cache: Path | None = None,
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed, self.rare = dataset, samples, pipeline, seed, rare
-        self.read = Reading(dataset, pipeline.shrink, cache)
+        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return a draw.
@@ -66,9 +67,9 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         wanted, file = self._pick(generator)
         image, label = self.read(self.samples[file])
         assert label is not None, "source samples are labelled"
-        pipeline, ignore = self.pipeline, self.dataset.classes.ignore
+        dataset, pipeline = of_sample(self.dataset, self.samples[file]), self.pipeline
         size = (image.shape[1], image.shape[2])
-        label_size = fitted_size((label.shape[0], label.shape[1]), self.dataset.size, pipeline.shrink)
+        label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.shrink)
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         # A box is judged, and at once kept: the last one judged is the one that is taken.
         part = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
@@ -76,9 +77,12 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         # only the box and the flip differ.
         box = self._box(part, size, wanted, generator)
         flip = _flip(generator)
+        cut = crop(image, box)
+        if pipeline.distortion is not None:
+            cut = pipeline.distortion(cut, generator)
         return {
-            "image": finish(crop(image, box), pipeline.crop_size, flip, fill=0),
-            "label": finish(part(box), pipeline.crop_size, flip, fill=ignore),
+            "image": finish(cut, pipeline.crop_size, flip, fill=0),
+            "label": finish(part(box), pipeline.crop_size, flip, fill=dataset.classes.ignore),
             "extent": torch.tensor(box.size),
             "file": torch.tensor(file),
         }
@@ -88,7 +92,7 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
             return self.rare.pick(generator)
         # official: without rare class sampling, shuffled pairs of source and target files; here: independent
         # uniform draws, so that a draw needs no list of all pairs.
-        return None, int(torch.randint(len(self.samples), (), generator=generator))
+        return None, _any_file(len(self.samples), self.shares, generator)
 
     def _box(
         self, part: Callable[[Box], UInt8[Tensor, "h w"]], size: Size, wanted: int | None, generator: torch.Generator
@@ -124,24 +128,25 @@ class TargetDraws(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        dataset: FolderDataset,
+        dataset: Images,
         samples: list[Sample],
         pipeline: Pipeline,
         seed: int,
         cache: Path | None = None,
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
-        self.read = Reading(dataset, pipeline.shrink, cache)
+        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image", "extent" and "file" as `SourceDraws` does, and "valid" (uint8, h x w, 0 or 1) of a draw."""
         generator = rng.generator(self.seed, "target", draw)
-        file = int(torch.randint(len(self.samples), (), generator=generator))
-        image, _ = self.read(Sample(self.samples[file].image, None))
+        file = _any_file(len(self.samples), self.shares, generator)
+        sample = Sample(self.samples[file].image, None)
+        image, _ = self.read(sample)
         pipeline, size = self.pipeline, (image.shape[1], image.shape[2])
         box = random_crop(size, pipeline.crop_size, generator)
         flip = _flip(generator)
-        margins = self.dataset.layout.margins
+        margins = of_sample(self.dataset, sample).layout.margins
         valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         return {
@@ -160,10 +165,19 @@ class ValImages(Dataset[dict[str, Any]]):
         samples: labelled, from `dataset.files`.
         shrink: divides the image size, see `Pipeline`.
         cache: folder where decoded pictures are kept; None for none.
+        scales: factors at which the image is wanted too, resized from its file, which then is decoded each time.
     """
 
-    def __init__(self, dataset: FolderDataset, samples: list[Sample], shrink: float, cache: Path | None = None) -> None:
-        self.dataset, self.samples, self.read = dataset, samples, Reading(dataset, shrink, cache)
+    def __init__(
+        self,
+        dataset: Images,
+        samples: list[Sample],
+        shrink: float,
+        cache: Path | None = None,
+        scales: Sequence[float] = (),
+    ) -> None:
+        self.dataset, self.samples, self.shrink, self.scales = dataset, samples, shrink, scales
+        self.read = Readings(dataset, shrink, cache)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -171,14 +185,44 @@ class ValImages(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W) and "index" of a file.
 
+        With scales, "scaled" holds the image at each of them.
+
         Args:
             index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
         """
-        image, label = self.read(self.samples[max(index, 0)])
+        sample = self.samples[max(index, 0)]
+        (image, *scaled), label = self._scaled(sample)
         assert label is not None, "validation samples are labelled"
         if index == UNCOUNTED:
             label = torch.full_like(label, self.dataset.classes.ignore)
-        return {"image": image.contiguous(), "label": label, "index": index}
+        item = {"image": image.contiguous(), "label": label, "index": index}
+        return item | ({"scaled": [one.contiguous() for one in scaled]} if scaled else {})
+
+    def _scaled(self, sample: Sample) -> tuple[list[UInt8[Tensor, "3 h w"]], UInt8[Tensor, "H W"] | None]:
+        if not self.scales:
+            image, label = self.read(sample)
+            return [image], label
+        dataset = of_sample(self.dataset, sample)
+        image, label = dataset.read(sample)
+        return fitted(image, dataset.size, self.shrink, (1, *self.scales)), label
+
+
+def fitted(
+    image: UInt8[Tensor, "3 H W"], box: Size | None, shrink: float, scales: Sequence[float] = (1,)
+) -> list[UInt8[Tensor, "3 h w"]]:
+    """Fit an image into the box of its data set, as a network predicts it.
+
+    Args:
+        image: RGB in [0, 255], as it is in its file.
+        box: see `fitted_size`.
+        shrink: see `Pipeline`.
+        scales: factors of the fitted size, > 0.
+
+    Returns:
+        It at each scale.
+    """
+    size = (image.shape[1], image.shape[2])
+    return [resize_image(image, fitted_size(size, box, shrink / scale)) for scale in scales]
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,11 +232,14 @@ def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
         drawn: an item of one of the classes above, or a batch of such.
 
     Returns:
-        "image" as float32, normalised, 0 where it is padding; "label" as int64, "valid" as float32, and the rest.
+        "image" as float32, normalised, 0 where it is padding; "scaled" alike; "label" as int64, "valid" as float32, and
+        the rest.
     """
     made = dict(drawn)
     if "image" in made:
         made["image"] = _without_padding(normalise(made["image"]), made.pop("extent", None))
+    if "scaled" in made:
+        made["scaled"] = [normalise(image) for image in made["scaled"]]
     if "label" in made:
         made["label"] = made["label"].long()
     if "valid" in made:
@@ -207,6 +254,15 @@ def _without_padding(image: Float[Tensor, "*B 3 h w"], extent: Int[Tensor, "*B 2
         torch.arange(side, device=image.device) >= extent[..., axis, None] for axis, side in enumerate(image.shape[-2:])
     )
     return image.masked_fill_((rows[..., :, None] | columns[..., None, :]).unsqueeze(-3), 0)
+
+
+def _any_file(count: int, often: Tensor | None, generator: torch.Generator) -> int:
+    drawn = (
+        torch.randint(count, (), generator=generator)
+        if often is None
+        else torch.multinomial(often, 1, generator=generator)
+    )
+    return int(drawn)
 
 
 def _flip(generator: torch.Generator) -> bool:

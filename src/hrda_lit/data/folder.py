@@ -88,11 +88,12 @@ class FolderDataset:
             ValueError: if the data set has no such split or the label rule does not fit.
         """
         samples = self.pairs(split, labelled)
-        absent = [sample.label for sample in samples if sample.label is not None and not archives.is_file(sample.label)]
+        absent = [sample for sample in samples if sample.label is not None and not archives.is_file(sample.label)]
         if absent:
             raise self._missing(
-                f"{absent[0]} does not exist, need a label file for each of the {len(samples)} images of "
-                f"{self.name} ({split}), {len(absent)} missing; data.skip_broken=true goes on without them"
+                f"{absent[0].label} does not exist, need a label file for each of the {len(samples)} images of "
+                f"{self.name} ({split}), {len(absent)} missing; layout.exclude=['{absent[0].image.stem}', ...] leaves "
+                "them out, data.skip_broken=true does so for whatever is missing or broken"
             )
         return samples
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.transforms import Size
@@ -24,6 +25,7 @@ class Pipeline:
         margins_of: whether the target's margins are those of the whole "image" (HRDA) or of every "crop"
             (DAFormer; top and bottom only).
         rare_class: rare class sampling of the source; None draws files uniformly.
+        distortion: colours of source crops are changed; None leaves them.
 
     Raises:
         ValueError: if a number is out of range or a size does not come out whole after `shrink`.
@@ -35,6 +37,7 @@ class Pipeline:
     crop_tries: Number = 10
     margins_of: Literal["image", "crop"] = "image"
     rare_class: Annotated[RareClass, KeysOf(RareClass)] | None = field(default_factory=RareClass)
+    distortion: Annotated[Distortion, KeysOf(Distortion)] | None = None
 
     def __post_init__(self) -> None:
         if len(self.crop) != 2 or min(self.crop) < 1:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hrda_lit.data.class_stats import class_probabilities
@@ -52,6 +52,7 @@ class RareClassSampler:
         counts: pixels per file and class at original resolution.
         options: temperature and least pixels.
         names: of the classes, for messages.
+        shares: how often each file is to be drawn; None for all alike.
 
     Raises:
         ValueError: if no file has enough pixels of any class.
@@ -59,7 +60,14 @@ class RareClassSampler:
     DAFormer section 3.3.
     """
 
-    def __init__(self, counts: Int64[Tensor, "files classes"], options: RareClass, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        counts: Int64[Tensor, "files classes"],
+        options: RareClass,
+        names: Sequence[str],
+        shares: Float[Tensor, " files"] | None = None,
+    ) -> None:
+        self.shares = shares
         self.candidates = [(column > options.min_pixels).nonzero().flatten().tolist() for column in counts.unbind(1)]
         served = torch.tensor([bool(files) for files in self.candidates])
         if not served.any():
@@ -80,7 +88,8 @@ class RareClassSampler:
                 ", ".join(dropped),
                 options.min_pixels,
             )
-        self.probabilities = class_probabilities(counts, options.temperature, among=served)
+        seen = counts if shares is None else counts * shares[:, None]
+        self.probabilities = class_probabilities(seen, options.temperature, among=served)
 
     def pick(self, generator: torch.Generator) -> tuple[int, int]:
         """Pick a class and a file.
@@ -93,4 +102,6 @@ class RareClassSampler:
         """
         chosen = int(torch.multinomial(self.probabilities, 1, generator=generator))
         files = self.candidates[chosen]
-        return chosen, files[int(torch.randint(len(files), (), generator=generator))]
+        if self.shares is None:
+            return chosen, files[int(torch.randint(len(files), (), generator=generator))]
+        return chosen, files[int(torch.multinomial(self.shares[files], 1, generator=generator))]

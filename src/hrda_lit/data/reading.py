@@ -15,6 +15,7 @@ from hrda_lit.data import archives
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.images import opened
 from hrda_lit.data.pixels import upright_size
+from hrda_lit.data.several import Images, members, of_sample
 from hrda_lit.data.transforms import fitted_size, resize_image
 from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import replacing
@@ -94,6 +95,17 @@ class Reading:
             rows = picture.permute(1, 2, 0) if picture.ndim == 3 else picture
             with self._writing.writing(), replacing(path) as file:
                 np.save(file, np.ascontiguousarray(rows.numpy()))
+
+
+class Readings:
+    """Read the pictures of one data set or of several, each into its own box, see `Reading`."""
+
+    def __init__(self, data: Images, shrink: float, folder: Path | None = None) -> None:
+        self.data, self.each = data, {member: Reading(member, shrink, folder) for member in members(data)}
+
+    def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
+        """Return what the set of the sample has of it."""
+        return self.each[of_sample(self.data, sample)](sample)
 
 
 def _load(path: Path) -> UInt8[Tensor, "H W *C"] | None:

@@ -21,7 +21,7 @@ def fitted_size(size: Size, box: Size | None, shrink: float = 1) -> Size:
         size: (height, width) of the image in pixels.
         box: (height, width) in high-resolution pixels; its longer side bounds the image's longer side, so
             that one box serves upright images too; None keeps the size.
-        shrink: divides the result, >= 1.
+        shrink: divides the result, > 0.
 
     Returns:
         (height, width) in pixels, at least 1.

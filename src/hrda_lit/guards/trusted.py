@@ -9,13 +9,15 @@ from hrda_lit.guards.plain import REMEDY, Place, fault_at, plain_tree, shortened
 
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
 
-_DATA = {"hrda_lit.data.folder.FolderDataset"}
+_ONE_SET = {"hrda_lit.data.folder.FolderDataset"}
+_DATA = _ONE_SET | {"hrda_lit.data.several.SeveralSets"}
 _WINDOWS = {"hrda_lit.inference.windows.Slide", "hrda_lit.inference.windows.Whole"}
 # Where in a config what may be built. To build one of these has no effect but the object itself.
 BUILDABLE: dict[str, set[str]] = {
     "source": _DATA,
     "target": _DATA,
     "val": _DATA,
+    **{f"{role}.sets.*": _ONE_SET for role in ("source", "target", "val")},
     "network.backbone": {"hrda_lit.networks.backbone.Backbone"},
     "network.head": {
         "hrda_lit.networks.heads.DAFormerHead",
@@ -145,7 +147,7 @@ def require_keys(tree: dict[str, Any], wanted: Mapping[str, tuple[type, ...]], o
 def _belongs(name: str, place: Place) -> bool:
     if place and place[0] in TRAINING:
         return name.startswith(_TRAINING_PACKAGES)
-    return name in BUILDABLE.get(".".join(place), ())
+    return any(name in BUILDABLE.get(".".join(where), ()) for where in (place, (*place[:-1], "*")))
 
 
 def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:

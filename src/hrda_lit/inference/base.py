@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,21 +19,43 @@ Views = Mapping[str, Tensor]
 Predict = Callable[[Views, tuple[int, int]], Tensor]
 
 
+class Original(NamedTuple):
+    """What an image was before it was fitted: itself at each of `Inference.scales`, and the size of its label."""
+
+    scaled: Sequence[Float[Tensor, "B 3 h w"]]
+    size: tuple[int, int]
+
+
 class Inference(ABC):
     """Predict an image of any size.
 
     Attributes:
         bf16: whether the network computes in bfloat16 what can be; logits are averaged in float32 all the same.
+        scales: at which the image is predicted beside its fitted size; none for most.
     """
 
     bf16: bool = False
+    scales: tuple[float, ...] = ()
 
-    def __call__(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
-        """Return the class logits of every pixel."""
-        return self._apply(network, _fused, image)
+    def __call__(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the class logits of every pixel.
 
-    def views(self, network: Segmentor, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K H W"]]:
-        """Return what the prediction was made of, at the size of the image, see `Segmentor.views`."""
+        Args:
+            network: predicts.
+            image: as it was fitted into the box of its data set.
+            original: the same image resized from its file, which inferences with `scales` use.
+
+        Returns:
+            At the size of the image or, where `original` was used, of its label.
+        """
+        return self._apply(network, fused, image)
+
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+    ) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return what the prediction was made of, at the size of the prediction, see `Segmentor.views`."""
         stack = _Stack()
         return stack.split(self._apply(network, stack, image))
 
@@ -64,12 +86,17 @@ class Inference(ABC):
     def check(self, network: Segmentor) -> None:  # noqa: B027  a whole image is padded as the network needs it
         """Raise a ValueError if the network cannot be applied this way."""
 
+    def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Inference":
+        """Return the same for an image of `size`, with windows no larger than the network needs for it."""
+        return self
+
     @abstractmethod
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         """Apply `predict` to the image as a whole or in windows."""
 
 
-def _fused(views: Views, size: tuple[int, int]) -> Tensor:
+def fused(views: Views, size: tuple[int, int]) -> Tensor:
+    """Make the prediction of the views, see `Predict`."""
     return sized(views[FUSED], size)
 
 

@@ -31,10 +31,11 @@ class Whole(Inference):
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = F.pad(image, (0, -width % network.multiple, 0, -height % network.multiple))
+        needed = network.padded_size((height, width))
+        padded = F.pad(image, (0, needed[1] - width, 0, needed[0] - height))
         with self._computing(image):
             views = network.views(padded)
-        return predict(views, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
+        return predict(views, needed)[..., :height, :width]
 
 
 class Slide(Inference):
@@ -104,6 +105,12 @@ class Slide(Inference):
                 if name == FUSED or (every and name != ATTENTION):
                     rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]))
                     yield top, name, rows[..., : height - top, :width]
+
+    def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Slide":
+        """Return windows that are as large as the image needs, where it is smaller than they are."""
+        window = [min(pair) for pair in zip(self.window, network.padded_size(size), strict=True)]
+        stride = [min(pair) for pair in zip(self.stride, window, strict=True)]
+        return Slide(window, stride, self.batch, self.overlap, self.bf16)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

@@ -12,7 +12,7 @@ from hrda_lit.keys.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
 
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
-CHOSEN = {"_target_", "name", "root", "images", "segmentor"}
+CHOSEN = {"_target_", "name", "root", "images", "sets", "segmentor"}
 
 
 def check_train(config: DictConfig) -> None:

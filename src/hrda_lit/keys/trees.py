@@ -134,6 +134,7 @@ class PredictKeys(TypedDict):
     inference: Part | None
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
+    like: Part | None
     data_root: str
     cache_dir: str
 

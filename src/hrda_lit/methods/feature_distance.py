@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Networks
+from hrda_lit.networks.segmentor import Supervised
 from hrda_lit.ops.losses import downscale_label, feature_distance, thing_mask
 
 
@@ -35,15 +36,29 @@ class FeatureDistance:
     def __call__(
         self,
         networks: Networks,
-        features: Float[Tensor, "B D h w"],
+        supervised: Supervised,
         image: Float[Tensor, "B 3 H W"],
         label: Int[Tensor, "B H W"],
     ) -> Float[Tensor, ""]:
-        """Return the distance; HRDA measures it on the context crop alone (docs/official.md 10)."""
+        """Return the distance; HRDA measures it on the context crop alone (docs/official.md 10).
+
+        Only where the detail crop is all of the crop is it the sum over both (docs/official.md 25).
+
+        Args:
+            networks: the student and the frozen encoder.
+            supervised: what the student made of the image.
+            image: of the source.
+            label: of the image.
+        """
+        distance = self._between(networks, supervised.features, networks.student.context(image), label)
+        if supervised.closer is None:
+            return distance
+        return distance + self._between(networks, supervised.closer, image, label)
+
+    def _between(self, networks: Networks, features: Tensor, seen: Tensor, label: Tensor) -> Tensor:
         assert networks.imagenet is not None
         with torch.no_grad():
-            context = networks.student.context(image).to(next(networks.imagenet.parameters()).dtype)
-            reference = networks.imagenet(context)[-1]
+            reference = networks.imagenet(seen.to(next(networks.imagenet.parameters()).dtype))[-1]
         cell = label.shape[-1] // features.shape[-1]
         small = downscale_label(label, cell, self.min_ratio, len(self.classes), self.classes.ignore)
         # A crop that is no multiple of the cell leaves one cell more in the features than in the label.

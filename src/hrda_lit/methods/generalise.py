@@ -65,7 +65,7 @@ class Generalise(Method):
         loss = supervise(outputs, label, self.classes, rows=self.rows)
         logs = {"loss/source": loss.detach()}
         if self.lambda_fd > 0:
-            distance = self.feature_distance(networks, outputs.features, image, label)
+            distance = self.feature_distance(networks, outputs, image, label)
             loss = loss + self.lambda_fd * distance
             logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
         yield Pass("source", loss, logs, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)})

@@ -116,7 +116,7 @@ class SelfTraining(Method):
         loss = supervise(outputs, label, self.classes, rows=self.rows)
         logs = {"loss/source": loss.detach()}
         if self.lambda_fd > 0:
-            distance = self.feature_distance(networks, outputs.features, image, label)
+            distance = self.feature_distance(networks, outputs, image, label)
             # One backward for both: the official release retains the source graph for a second (docs/official.md 13).
             loss = loss + self.lambda_fd * distance
             logs["loss/feature_distance"] = self.lambda_fd * distance.detach()

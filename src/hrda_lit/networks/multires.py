@@ -70,7 +70,7 @@ class MultiResSegmentor(Segmentor):
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.blur_detail, self.last_offset = blur_detail, last_offset
         self.stride = backbone.strides[head.level]
-        self.multiple = alignment(self.stride, s_T)
+        self.multiple, self.least = alignment(self.stride, s_T), self.detail
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
 
@@ -80,13 +80,22 @@ class MultiResSegmentor(Segmentor):
         return Spot.of(box).offset
 
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:
-        """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d."""
+        """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d.
+
+        official: where the detail crop is all of the crop, the fused output would leave the context without a loss
+        wherever the attention trusts the detail, so the context has its own, of weight lambda_d, which the fused one
+        loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the same.
+        """
         spot = Spot(drawn, self.detail)
         seen, closer = self.backbone.together(self.context(image), self._closer(cut(image, spot)))
         context, detail = self._context(seen), self.head(closer)
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
-        return Supervised(outputs, context.features)
+        if self.detail != (image.shape[-2], image.shape[-1]):
+            return Supervised(outputs, context.features)
+        left = Output((1 - context.attention) * context.logits, None, self.lambda_d)
+        outputs = [outputs[0]._replace(weight=1 - 2 * self.lambda_d), left, outputs[1]]
+        return Supervised(outputs, context.features, closer[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
         """Predict with detail windows over the whole image.
@@ -138,9 +147,15 @@ class MultiResSegmentor(Segmentor):
         """Check that a context crop holds a detail crop and lies on the fusion's grid.
 
         Raises:
-            ValueError: if it does not, or is not divisible by s_T.
+            ValueError: if it does not, or is not divisible by s_T; or if a detail crop as large leaves the fused loss
+                a weight below 0.
         """
         low_resolution_size(size, self.s_T)
+        if self.detail == size and self.lambda_d > 0.5:
+            raise ValueError(
+                f"network.detail of {size} is all of data.crop, so the fused loss weighs 1 - 2 lambda_d, which is "
+                f"below 0 with lambda_d={self.lambda_d:g}; lower lambda_d or network.detail."
+            )
         _check_multiple("data.crop", size, self.multiple)
         self.draw(size, torch.Generator())
         for seen in (low_resolution_size(size, self.s_T), self.detail):

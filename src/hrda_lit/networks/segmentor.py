@@ -24,10 +24,17 @@ class Output(NamedTuple):
 
 
 class Supervised(NamedTuple):
-    """What a training forward returns: outputs to supervise and bottleneck features F_theta."""
+    """What a training forward returns.
+
+    Attributes:
+        outputs: to supervise.
+        features: bottleneck features F_theta of the image as `Segmentor.context` gives it.
+        closer: those of the image itself, where the detail crop covers all of it; else None.
+    """
 
     outputs: list[Output]
     features: Float[Tensor, "B D h w"]
+    closer: Float[Tensor, "B D H W"] | None = None
 
 
 class Segmentor(nn.Module, ABC):
@@ -39,6 +46,7 @@ class Segmentor(nn.Module, ABC):
         shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
         multiple: pixels of which the sides of an image must be multiples.
         at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
+        least: (height, width) in pixels of the smallest image that can be predicted.
     """
 
     backbone: Backbone
@@ -46,6 +54,7 @@ class Segmentor(nn.Module, ABC):
     shrink: float = 1
     multiple: int = 1
     at_once: int | None = None
+    least: tuple[int, int] = (1, 1)
 
     @abstractmethod
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " n"]:
@@ -103,6 +112,13 @@ class Segmentor(nn.Module, ABC):
                 f"{key} of {tuple(size)} is not a multiple of {self.multiple} pixels, as this network needs; "
                 f"correct {key}."
             )
+
+    def padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return (height, width) to which an image of `size` must be padded to be predicted."""
+        height, width = (
+            max(least, extent + -extent % self.multiple) for least, extent in zip(self.least, size, strict=True)
+        )
+        return height, width
 
     def _check_cells(self, size: tuple[int, int], cells: int) -> None:
         least = cells * max(self.backbone.strides)

@@ -59,13 +59,16 @@ def _scale(image: Tensor, factors: Tensor) -> Tensor:
 
 
 def _turn(image: Tensor, factors: Tensor, saturates: Tensor) -> Tensor:
-    hue, saturation, value = _rgb_to_hsv(image)
+    hue, saturation, value = rgb_to_hsv(image)
     # Where a colour lies outside of 0..1, its saturation may too; a change of hue lets it.
     saturation = torch.where(saturates, (saturation * factors[2]).clamp(0, 1), saturation)
-    return _hsv_to_rgb((hue + factors[3]) % 1.0, saturation, value)
+    return hsv_to_rgb((hue + factors[3]) % 1.0, saturation, value)
 
 
-def _rgb_to_hsv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def rgb_to_hsv(
+    image: Float[Tensor, "3 H W"],
+) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"], Float[Tensor, "H W"]]:
+    """Return hue in turns, saturation and value of an image on 0..1."""
     red, green, blue = image
     value, brightest = image.max(dim=0)
     chroma = value - image.amin(dim=0)
@@ -75,7 +78,11 @@ def _rgb_to_hsv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return hue, chroma / value.clamp(min=1e-8), value
 
 
-def _hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+def hsv_to_rgb(
+    hue: Float[Tensor, "H W"], saturation: Float[Tensor, "H W"], value: Float[Tensor, "H W"]
+) -> Float[Tensor, "3 H W"]:
+    """Invert `rgb_to_hsv`."""
+
     def channel(offset: int) -> Tensor:
         k = (offset + hue * 6) % 6
         return value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS, Classes
+from hrda_lit.data.draws import fitted
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.raw_ids import raw_table
-from hrda_lit.data.transforms import fitted_size, resize_image
-from hrda_lit.inference.base import Inference
+from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.pictures.layers import colourise
@@ -68,7 +68,7 @@ class Result:
 class Predictor:
     """Load one network of a checkpoint and predict pictures of any size.
 
-    Pictures are resized as validation images were in training, and predictions brought back to their own size.
+    Pictures are resized as images of their data set are, and predictions brought back to their own size.
 
     Args:
         checkpoint: a file that `hrda_lit.train` wrote.
@@ -76,6 +76,7 @@ class Predictor:
         device: see `choose_device`.
         inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
         weights: the pretrained weights of an encoder that was not learned whole; None: see `load_trained`.
+        like: config of the data set that pictures are of, whose box and raw ids are used; None: that of validation.
 
     Attributes:
         classes: of the predictions.
@@ -93,7 +94,9 @@ class Predictor:
         device: str = "auto",
         inference: Inference | Mapping[str, Any] | None = None,
         weights: str | None = None,
+        like: Any = None,
     ) -> None:
+        self._given_like = like
         self.device = choose_device(device)
         trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes = trained.network, trained.classes
@@ -122,9 +125,8 @@ class Predictor:
             self.require_views()
         image = _as_pixels(picture)
         with torch.inference_mode():
-            prepared = self._prepare(image)
-            parts = self._parts(prepared, views)
             size = (image.shape[0], image.shape[1])
+            parts = self._parts(*self._prepare(image), views)
             label, confidence = decide(parts.pop("fused"), size)
             shown = {
                 name: deciding(view, label) if name == "attention" else decide(view, size)[0]
@@ -152,24 +154,28 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self._like.id_map}.get(ids, ids)
+        spec = {"train": None, "raw": self._like.get("id_map")}.get(ids, ids)
         return raw_table(spec, self.classes)
 
     @property
     def _like(self) -> Any:
-        """Return the data set that pictures are resized like: that of validation, or else the target or the source."""
-        return next(node for node in (self.config.val, self.config.target, self.config.source) if node is not None)
+        """Return the data set that pictures are taken for: the given one, or that of validation, the target, ..."""
+        nodes = (self._given_like, self.config.val, self.config.target, self.config.source)
+        return next(node for node in nodes if node is not None)
 
-    def _prepare(self, image: Pixels) -> Tensor:
-        tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-        box = self._like.size
-        fitted = fitted_size((image.shape[0], image.shape[1]), box and tuple(box), self.config.network.shrink)
-        return normalise(resize_image(tensor, fitted))[None].to(self.device)
+    def _prepare(self, picture: Pixels) -> tuple[Tensor, Original | None]:
+        tensor, box = torch.from_numpy(picture).permute(2, 0, 1).contiguous(), self._like.get("size")
+        sizes = (1, *self.inference.scales)
+        image, *scaled = (
+            normalise(one[None].to(self.device))
+            for one in fitted(tensor, box and tuple(box), self.config.network.shrink, sizes)
+        )
+        return image, Original(scaled, (picture.shape[0], picture.shape[1])) if scaled else None
 
-    def _parts(self, image: Tensor, views: bool) -> dict[str, Tensor]:
+    def _parts(self, image: Tensor, original: Original | None, views: bool) -> dict[str, Tensor]:
         if views:
-            return self.inference.views(self.network, image)
-        return {"fused": self.inference(self.network, image)}
+            return self.inference.views(self.network, image, original)
+        return {"fused": self.inference(self.network, image, original)}
 
 
 def check_ids(ids: str) -> None:

@@ -181,6 +181,16 @@ def test_validation_keeps_the_label_s_size(make_dataset: Make) -> None:
     assert item["label"].dtype == torch.uint8
 
 
+def test_scales_of_validation_images_come_from_the_file(make_dataset: Make) -> None:
+    dataset = make_dataset(size=(24, 40))  # files of 48 x 64 are fitted to 24 x 32
+    samples = dataset.files("val", True)
+    item = ValImages(dataset, samples, 1, scales=(0.5, 2))[1]
+    half, double = item["scaled"]
+    assert (item["image"].shape[1:], half.shape[1:]) == ((24, 32), (12, 16))
+    assert (pixels(double) == np.asarray(Image.open(samples[1].image))).all()
+    assert "scaled" not in ValImages(dataset, samples, 1)[1]
+
+
 def test_labels_of_another_size_are_resized_by_themselves(make_dataset: Make) -> None:
     """As the release does: the crop's box is the image's; what the label lacks of it is ignored."""
     dataset = make_dataset(layout={"sizes": "differ"})

@@ -119,7 +119,9 @@ def test_missing_split_file(make_dataset: Make) -> None:
 
 def test_missing_root_and_images(make_dataset: Make, tmp_path: Path) -> None:
     absent = FolderDataset("mine", str(tmp_path / "absent"), "*.png", {}, "cityscapes")
-    with pytest.raises(DataNotFoundError, match=r"absent is no folder.* mine there; try experiment=hrda_demo"):
+    with pytest.raises(
+        DataNotFoundError, match=r"absent is no folder.* mine there; correct root, images and label_rule"
+    ):
         absent.files("train", False)
     with pytest.raises(DataNotFoundError, match=r"no file fits .*images/test/\*\.jpg"):
         make_dataset().files("test", False)

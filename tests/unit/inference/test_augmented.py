@@ -1,7 +1,8 @@
 """Averages over scales and mirror images, by loops."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.inference.augmented import Augmented
-from hrda_lit.inference.base import Inference
+from hrda_lit.inference.base import Inference, Original
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.ops.boxes import Box
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +88,33 @@ def test_views_are_averaged_one_by_one(multires: Builder, average: str) -> None:
         else:
             expected = ((pair[0].softmax(1) + pair[1].softmax(1)) / 2).log()
         torch.testing.assert_close(views[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_scales_of_the_file_are_averaged_at_the_size_of_the_label(multires: Builder) -> None:
+    network = multires().eval()
+    scaled = [torch.rand(1, 3, 64, 96), torch.rand(1, 3, 96, 144)]
+    made = Augmented(WINDOW, Slide(WINDOW), (0.5, 0.75), False)(network, scaled[0], Original(scaled, (80, 100)))
+    expected = [
+        F.interpolate(Slide(WINDOW)(network, image), (80, 100), mode="bilinear", align_corners=False).softmax(1)
+        for image in scaled
+    ]
+    torch.testing.assert_close(made.softmax(1), (expected[0] + expected[1]) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_an_image_smaller_than_a_window_is_padded_to_what_the_network_needs(multires: Builder) -> None:
+    network, seen = multires(detail=(64, 64)).eval(), []
+    views = network.window_views
+
+    def watched(image: Tensor, boxes: list[Box], *rest: Any) -> Iterator[dict[str, Tensor]]:
+        seen.extend(box.size for box in boxes)
+        return views(image, boxes, *rest)
+
+    network.window_views = watched  # type: ignore[method-assign]
+    image = torch.rand(1, 3, 84, 192)
+    made = Augmented((128, 128), Slide((128, 128)), (1, 0.5), False)(network, image)
+    assert made.shape == (1, 3, 84, 192)
+    # 84 rows are 88, a multiple of 8; of half as many, 64 are needed for a detail crop.
+    assert seen == [(88, 128), (88, 128), (64, 96)]
 
 
 def test_base_gets_the_window_it_lacks() -> None:

@@ -30,10 +30,11 @@ TREES = {
     "entropy": ("train", ["method=minent", "network/backbone=dinov2_large", "network/head=linear", *TRAIN]),
     "generalise": ("train", ["method=generalise", "network/backbone=resnet101", "network/head=segformer", *TRAIN]),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
+    "several": ("train", ["experiment=several/hrda_gta_synthia_urbansyn", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
     "predict": ("predict", ["inference=tta", "cache_dir=cache"]),
-    "submission": ("predict", ["inference=slide", "submission=acdc", "cache_dir=cache"]),
+    "submission": ("predict", ["inference=slide", "submission=acdc", "dataset@like=synthia", "cache_dir=cache"]),
 }
 ROOTS = {"train": TrainKeys, "evaluate": EvaluateKeys, "predict": PredictKeys}
 NONSENSE = {
@@ -45,9 +46,9 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
-    (r"(data\.rare_class|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
+    (r"(data\.(rare_class|distortion)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
-     r"|weights|submission|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|weights|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
@@ -55,7 +56,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
-     r"|power|weight_decay)|data\.(crop_tries|rare_class\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
+     r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
      r"|watch\.\w+)|look\.\w+"
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
@@ -80,6 +81,10 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"network\.backbone\.options", {"{a: 1}"}, "the encoder's own; building it without memory tells"),
     (r"callbacks|logger|inference", {"null"}, "none of them"),
     (r"network\.attention", {"0"}, "a fixed attention"),
+    (r".*\.id_map\.\d+", {"0"}, "a train id"),
+    (r"(source|target)\.weights", {"null", "{a: 1}"}, "by names that the sets know"),
+    (r"(source|target)\.weights\.\w+", {"2.5", "huge"}, "a number without an upper bound"),
+    (r".*\.layout\.exclude", {"[]"}, "none"),
     (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
     (r"save", {"maybe"}, "a word; a kind that does not exist is refused before anything is predicted"),
     (r"save|logger\.wandb\.overrides", {"[]"}, "a list; refused where one is needed"),

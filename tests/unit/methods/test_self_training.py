@@ -54,7 +54,7 @@ def test_needs(classes: Classes) -> None:
 
 def test_supervised_needs_the_source_alone(classes: Classes, batch: Batch, networks: Networks) -> None:
     [done] = steps(Supervised(classes), {"source": batch["source"]}, Networks(networks.student))
-    outputs, _ = networks.student(batch["source"]["image"], networks.student.draw((64, 64), generator(0)))
+    outputs, *_ = networks.student(batch["source"]["image"], networks.student.draw((64, 64), generator(0)))
     assert done.loss.item() == pytest.approx(
         sum(
             output.weight

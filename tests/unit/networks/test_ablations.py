@@ -50,7 +50,7 @@ def test_an_ablation_by_keys(
     network, image, seen = built(*overrides), torch.rand(1, 3, 128, 128), []
     together = network.backbone.together
     monkeypatch.setattr(network.backbone, "together", lambda *x: seen.append([i.shape for i in x]) or together(*x))
-    outputs, _ = network(image, network.draw((128, 128), generator(0)))
+    outputs = network(image, network.draw((128, 128), generator(0))).outputs
     assert [shape[-1] for shape in seen[0]] == [context, detail]
     assert outputs[0].logits.shape[1] == 19
     assert network.views(image)["attention"].shape[1] == maps
@@ -67,7 +67,7 @@ def test_a_blurred_detail_shows_what_the_context_shows() -> None:
     network = built("network.segmentor.blur_detail=true")
     image = torch.rand(1, 3, 128, 128)
     drawn = network.draw((128, 128), generator(1))
-    outputs, _ = network(image, drawn)
+    outputs = network(image, drawn).outputs
     box = outputs[1].spot.box()
     blurred = resize(downscale(crop(image, box), 2), (64, 64))
     torch.testing.assert_close(outputs[1].logits, network.head(network.backbone(blurred)))

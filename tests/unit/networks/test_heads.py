@@ -37,7 +37,7 @@ def test_fusion_at_the_stride_of_the_head(name: str, attention: float | str, bac
     network = MultiResSegmentor(backbone, make(), MultiResFusion(heads.get(attention, attention)), 3, (64, 64))
     assert (network.stride, network.multiple) == (stride, 2 * stride)
     image = torch.rand(2, 3, 128, 128)
-    (fused, detail), _ = network(image, network.draw((128, 128), generator(0)))
+    fused, detail = network(image, network.draw((128, 128), generator(0))).outputs
     assert fused.logits.shape == (2, 3, 128 // stride, 128 // stride)
     assert detail.logits.shape == (2, 3, 64 // stride, 64 // stride)
     views = network.eval().views(image)

@@ -22,7 +22,7 @@ def forward(network: Segmentor, image: Tensor, seed: int) -> Supervised:
 
 def test_single_scale_gives_one_output(single: SingleScaleSegmentor) -> None:
     image = torch.rand(2, 3, 64, 96)
-    outputs, features = single(image, single.draw((64, 96), generator(0)))
+    outputs, features, _ = single(image, single.draw((64, 96), generator(0)))
     assert [(tuple(o.logits.shape), o.spot, o.weight) for o in outputs] == [((2, 3, 16, 24), None, 1)]
     assert features.shape == (2, 32, 2, 3)
     assert single.context(image) is image
@@ -38,7 +38,8 @@ def test_single_scale_predicts_every_pixel(single: SingleScaleSegmentor) -> None
 def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> None:
     network = multires(lambda_d=0.3)
     image = torch.rand(2, 3, 64, 96)
-    (fused, detail), features = forward(network, image, 0)
+    (fused, detail), features, closer = forward(network, image, 0)
+    assert closer is None
     assert fused.logits.shape == (2, 3, 16, 24)
     assert detail.logits.shape == (2, 3, 8, 8)
     assert fused.spot is None
@@ -46,6 +47,26 @@ def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> 
     assert all(edge % 8 == 0 for edge in detail.spot.box())
     assert (fused.weight, detail.weight) == (0.7, 0.3)
     assert features.shape == (2, 32, 1, 2)  # of the context, at half resolution
+
+
+def test_a_detail_crop_of_the_whole_gives_the_context_a_loss_of_its_own(multires: Builder) -> None:
+    network, image = multires(detail=(64, 96), lambda_d=0.2).eval(), torch.rand(2, 3, 64, 96)
+    (fused, left, detail), features, closer = forward(network, image, 0)
+    assert (fused.weight, left.weight, detail.weight) == pytest.approx((0.6, 0.2, 0.2))
+    # What each of the two scales leaves to the other adds up to the fused prediction.
+    attention = network.fusion.attend(network.backbone(network.context(image)), (8, 12))
+    close = network.head(network.backbone(image))
+    torch.testing.assert_close(
+        fused.logits, resize(left.logits, (16, 24)) + resize(attention, (16, 24)) * close, rtol=1e-4, atol=1e-5
+    )
+    assert (features.shape[-2:], closer.shape[-2:]) == ((1, 2), (2, 3))
+    torch.testing.assert_close(closer, network.backbone(image)[-1])
+
+
+def test_its_fused_loss_keeps_a_weight_of_at_least_0(multires: Builder) -> None:
+    multires(detail=(64, 64), lambda_d=0.5).check_crop((64, 64))
+    with pytest.raises(ValueError, match=r"weighs 1 - 2 lambda_d, which is below 0 with lambda_d=0.6; lower lambda_d"):
+        multires(detail=(64, 64), lambda_d=0.6).check_crop((64, 64))
 
 
 def test_box_comes_from_the_generator(multires: Builder) -> None:
@@ -57,7 +78,7 @@ def test_box_comes_from_the_generator(multires: Builder) -> None:
 
 def test_detail_sees_the_crop_of_the_full_resolution(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 64, 64)
-    outputs, features = forward(network, image, 1)
+    outputs, features, _ = forward(network, image, 1)
     expected = network.head(network.backbone(crop(image, outputs[1].spot.box())))
     torch.testing.assert_close(outputs[1].logits, expected)
     torch.testing.assert_close(features, network.backbone(downscale(image, 2))[-1])

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from torch.nn import functional as F
 
 from hrda_lit.checkpoints import load_trained
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.inference.windows import Whole
+from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.predict import Predictor
 from tests.trained import write_checkpoint
 
@@ -166,3 +167,20 @@ def test_label_ids(hrda: Path) -> None:
 def test_wrong_arguments_are_refused(hrda: Path, arguments: dict[str, str], sentence: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         Predictor(**({"checkpoint": hrda} | arguments))
+
+
+def test_augmentation_leaves_a_network_its_own_way_to_see_images(hrda: Path, daformer: Path) -> None:
+    keys = {"_target_": "hrda_lit.inference.augmented.Augmented", "_partial_": True, "base": None, "scales": [1.0]}
+    bases = {path: Predictor(path, device="cpu", inference=keys).inference.base for path in (hrda, daformer)}
+    assert (type(bases[hrda]), type(bases[daformer])) == (Slide, Whole)
+
+
+def test_pictures_are_fitted_into_the_box_of_their_own_data_set(hrda: Path) -> None:
+    seen = []
+    like = OmegaConf.create({"size": [192, 320], "id_map": None})
+    predictor = Predictor(hrda, device="cpu", inference=Whole(), like=like)
+    views = predictor.network.views
+    predictor.network.views = lambda image: seen.append(tuple(image.shape[-2:])) or views(image)
+    assert predictor(picture(108, 192)).label.shape == (108, 192)
+    assert seen == [(184, 320)]  # 108 x 192 in a box of 192 x 320 are 180 x 320, padded to a multiple of 8
+    assert np.array_equal(predictor.table("raw")[:19], np.arange(19))

@@ -1,0 +1,79 @@
+"""Write docs/experiments.md, the table of all experiments, from the heads of their files.
+
+    python scripts/experiments_table.py
+
+The head of an experiment is a comment: what it is, after a colon its published number, after a comma the hardware.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
+HEAD = re.compile(
+    r"# (?P<what>[^;]+?)(: (?P<published>[\d.]+) mIoU published)?(, (?P<hardware>(\d+ h )?on an? [^;]+))?"
+    r"(; not measured here|; needs no data and no GPU)?\."
+)
+FOLDERS = {
+    "": "The papers' main results, what they start from and could reach, and the demo",
+    "components": "Components of HRDA",
+    "context_scale": "The scale of the context",
+    "crop_size": "Sizes of context and detail crop",
+    "lambda_d": "The weight of the detail loss",
+    "methods": "Other methods with and without HRDA",
+    "naive_resolution": "High resolution without HRDA",
+    "several": "Several sources and several targets",
+}
+INTRO = """# Experiments by name
+
+Each is a file of a few lines in [conf/experiment](../conf/experiment), made by
+`python -m hrda_lit.train experiment=<name> data_root=/path`. Published numbers are mIoU in percent of the papers, means
+of three seeds; those of the demo are in [measured.md](measured.md), others have not been measured with this library.
+Where no number stands, none is claimed: see the paper. Experiments of one number are sweeps as well:
+`lambda_d=0,0.1,0.2`. This page is written by `python scripts/experiments_table.py`.
+"""
+TABLE = ["| experiment | what it is | published | hardware |", "|---|---|---|---|"]
+
+
+class Row(NamedTuple):
+    """What the head of an experiment's file says."""
+
+    name: str
+    what: str
+    published: str
+    hardware: str
+
+
+def rows() -> Iterator[Row]:
+    """Read the heads of all experiments, by folder and name.
+
+    Raises:
+        ValueError: if a file has another head.
+    """
+    root = Path(str(files("hrda_lit.conf"))) / "experiment"
+    for path in sorted(root.rglob("*.yaml"), key=lambda path: (path.parent != root, str(path))):
+        name, head = path.relative_to(root).with_suffix("").as_posix(), path.read_text().splitlines()[1]
+        if (found := HEAD.fullmatch(head)) is None:
+            raise ValueError(f"{path} begins with {head!r}, need '# <what>: <number> mIoU published, <hardware>.'.")
+        yield Row(name, found["what"], found["published"] or "", found["hardware"] or "")
+
+
+def page() -> str:
+    """Return the text of docs/experiments.md."""
+    lines, folder = [INTRO], None
+    for row in rows():
+        if (here := row.name.rpartition("/")[0]) != folder:
+            folder = here
+            lines += [
+                f"\n## {FOLDERS[folder]}\n",
+                "| experiment | what it is | published | hardware |",
+                "|---|---|---|---|",
+            ]
+        lines.append(f"| `{row.name}` | {row.what} | {row.published} | {row.hardware} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
