@@ -77,6 +77,7 @@ class UDAModule(L.LightningModule):
         self.counts: Int[Tensor, "C C"] | None = None
         self.scored: int | None = None
         self.seen: dict[str, Seen] | None = None
+        self._gathered: list[Tensor] = []
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Bring along what no run may lack: the guard of its weights and, with a teacher, what moves it."""
@@ -100,6 +101,11 @@ class UDAModule(L.LightningModule):
                 # A sixth faster for small convolutional encoders; on GPUs not measured, so left as it is.
                 network.to(memory_format=torch.channels_last)
 
+    def on_train_start(self) -> None:
+        """List what the networks gather, once weights and buffers are where they stay."""
+        found = statistics((self.student, self.teacher))
+        self._gathered = [buffer for buffer in found if buffer.is_floating_point()]
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw, then back-propagate every pass of the method as it comes, then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
@@ -111,10 +117,10 @@ class UDAModule(L.LightningModule):
         for done in self.method.passes(batch, networks, self.trainer.strategy.batch_to_device(drawn)):
             with self._gradient_sync(done.name == self.method.names[-1]):
                 # What is no number must reach the gradients, which all devices have in common.
-                sound = soundness(done.loss.detach(), *self._statistics())
+                sound = soundness(done.loss.detach(), *self._gathered)
                 self.manual_backward(done.loss * sound)
             for name, value in done.logs.items():
-                self.log(f"train/{name}", value, prog_bar=True)
+                self.log(f"train/{name}", value)  # with prog_bar, Lightning reads it in every step
             if self.seen is not None:
                 self.seen |= done.seen
         optimizer.step()  # type: ignore[union-attr]
@@ -189,9 +195,6 @@ class UDAModule(L.LightningModule):
     def _logs_now(self) -> bool:
         # Loggers get the last step of every n; what was logged in another would reach them late.
         return bool((self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
-
-    def _statistics(self) -> list[Tensor]:
-        return [buffer for buffer in statistics((self.student, self.teacher)) if buffer.is_floating_point()]
 
 
 def _frozen(network: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
@@ -72,6 +72,7 @@ class SelfTraining(Method):
         self.augmentation, self.masked = augmentation, masked
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
+        self._mode: LabellingMode | None = None
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
@@ -130,7 +131,10 @@ class SelfTraining(Method):
         User's document, p^T and q^T.
         """
         assert teacher is not None
-        labels = pseudo_labels(batch_statistics_mode(teacher).predict(image).float(), self.tau)
+        if self._mode is None or self._mode.teacher is not teacher:
+            self._mode = LabellingMode(teacher)
+        self._mode.enter()
+        labels = pseudo_labels(teacher.predict(image).float(), self.tau)
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
@@ -169,20 +173,32 @@ class SelfTraining(Method):
 
 
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
-    """Put a teacher into the mode it labels in: BatchNorm on batch statistics, everything else as in inference.
+    """Put a teacher into the mode it labels in, see `LabellingMode`; returns it."""
+    LabellingMode(teacher).enter()
+    return teacher
+
+
+class LabellingMode:
+    """The mode a teacher labels in: BatchNorm on batch statistics, everything else as in inference.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
 
     Args:
-        teacher: changed in place.
-
-    Returns:
-        The teacher.
+        teacher: looked through once, since a step has no time to.
     """
-    # First into training mode: some encoders keep what they derive from weights until then, and the weights move.
-    teacher.train().eval()
-    for module in teacher.modules():
+
+    def __init__(self, teacher: Segmentor) -> None:
+        self.teacher = teacher
+        self._modules = list(teacher.modules())
         # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
-        if "running_var" in module._buffers:
-            module.training = True
-    return teacher
+        self._modes = ["running_var" in module._buffers for module in self._modules]
+        # Some encoders keep what they derive from weights until they are put into training mode; and the weights move.
+        self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
+
+    def enter(self) -> None:
+        """Put every module into its mode."""
+        for module in self._keeping:
+            module.train().eval()
+        for module, training in zip(self._modules, self._modes, strict=True):
+            if module.training != training:
+                module.training = training

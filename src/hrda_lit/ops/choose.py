@@ -7,6 +7,11 @@ from jaxtyping import Bool
 from torch import Tensor
 
 
+def asking_is_free(x: Tensor) -> bool:
+    """Return whether the host can read a tensor without waiting for a device."""
+    return x.device.type == "cpu"
+
+
 def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """Return what `yes` or what `no` computes.
 
@@ -18,6 +23,6 @@ def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], T
         yes: computes a tensor.
         no: computes one of the same shape.
     """
-    if flag.device.type == "cpu":
+    if asking_is_free(flag):
         return yes() if bool(flag) else no()
     return torch.where(flag, yes(), no())
