@@ -180,6 +180,7 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         EMATeacher(config.alpha, config.evaluate),
         config.seed,
         _plain(config),
+        config.get("speed", "auto"),
     )
 
 

@@ -2,13 +2,16 @@
 
 import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch.plugins import MixedPrecision, Precision
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.utils import _pytree as pytree
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -16,7 +19,7 @@ from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
-from hrda_lit.methods.base import Batch, Method, Networks, Seen
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
@@ -25,6 +28,8 @@ from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.scoring.iou import class_iou, mean_iou
+from hrda_lit.speed.choose import Speed, choose_pace
+from hrda_lit.speed.pace import Pace
 
 CONFIG_KEY = "hrda_lit_config"
 
@@ -41,6 +46,7 @@ class UDAModule(L.LightningModule):
         ema: moves the teacher.
         seed: of every draw in a training step.
         config: plain containers, stored in every checkpoint so that it can be used alone.
+        speed: how passes are run, see `choose_pace`.
 
     Attributes:
         teacher: the moving average of the student, or None.
@@ -60,6 +66,7 @@ class UDAModule(L.LightningModule):
         ema: EMATeacher,
         seed: int = 0,
         config: dict[str, Any] | None = None,
+        speed: Speed = "auto",
     ) -> None:
         super().__init__()
         # Several backward calls per step: Lightning's automatic loop knows one.
@@ -67,7 +74,7 @@ class UDAModule(L.LightningModule):
         # The frozen ImageNet encoder is rebuilt from its file and never stored, see `_imagenet`.
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
-        self.ema = ema
+        self.ema, self.speed, self.pace = ema, speed, Pace()
         self.teacher = _frozen(student) if method.needs_teacher else None
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
@@ -105,26 +112,37 @@ class UDAModule(L.LightningModule):
         """List what the networks gather, once weights and buffers are where they stay."""
         found = statistics((self.student, self.teacher))
         self._gathered = [buffer for buffer in found if buffer.is_floating_point()]
+        networks = [self.student, *([self.teacher] if self.teacher is not None else []), *self._imagenet]
+        self.pace = choose_pace(self.speed, networks, self.method.names, self.device, self._obstacle())
+
+    def on_train_end(self) -> None:
+        """Let go of what a pace holds."""
+        self.pace = Pace()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw, then back-propagate every pass of the method as it comes, then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        networks = Networks(self.student, self.teacher, *self._imagenet[:1])
+        self.pace.zero_gradients(optimizer)  # type: ignore[arg-type]
         drawn = self.method.draw(self.student, batch["source"]["image"].shape, generator(*where))
-        for done in self.method.passes(batch, networks, self.trainer.strategy.batch_to_device(drawn)):
+        for done in self.pace.run(self._learn, batch, self.trainer.strategy.batch_to_device(drawn)):
+            for name, value in done.logs.items():
+                self.log(f"train/{name}", value)  # with prog_bar, Lightning reads it in every step
+            if self.seen is not None:
+                self.seen |= pytree.tree_map_only(Tensor, torch.clone, done.seen)
+        optimizer.step()  # type: ignore[union-attr]
+        scheduler.step()  # type: ignore[union-attr]
+
+    def _learn(self, batch: Batch, drawn: Any) -> Iterator[Pass]:
+        """Yield the passes of the method, each back-propagated; a function of tensors."""
+        networks = Networks(self.student, self.teacher, *self._imagenet[:1])
+        for done in self.method.passes(batch, networks, drawn):
             with self._gradient_sync(done.name == self.method.names[-1]):
                 # What is no number must reach the gradients, which all devices have in common.
                 sound = soundness(done.loss.detach(), *self._gathered)
                 self.manual_backward(done.loss * sound)
-            for name, value in done.logs.items():
-                self.log(f"train/{name}", value)  # with prog_bar, Lightning reads it in every step
-            if self.seen is not None:
-                self.seen |= done.seen
-        optimizer.step()  # type: ignore[union-attr]
-        scheduler.step()  # type: ignore[union-attr]
+            yield done
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip and log; here gradients are unscaled in 16-bit training too."""
@@ -134,6 +152,8 @@ class UDAModule(L.LightningModule):
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
             # A bad step has none any more.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
+            if self.pace.replays:
+                self.log("train/replays", float(self.pace.replays))
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
@@ -191,6 +211,16 @@ class UDAModule(L.LightningModule):
         # With several devices, gradients are exchanged once, by the last backward of a step.
         block = getattr(self.trainer.strategy, "block_backward_sync", contextlib.nullcontext)
         return contextlib.nullcontext() if last else block()
+
+    def _obstacle(self) -> str | None:
+        if self.trainer.world_size > 1:
+            return "several devices exchange gradients amid a step"
+        plugin = self.trainer.precision_plugin
+        if getattr(plugin, "scaler", None) is not None:
+            return f"the scale of losses changes from step to step with precision={plugin.precision}"
+        if type(plugin) not in (Precision, MixedPrecision):
+            return f"precision={plugin.precision} is not known to work with graphs"
+        return None
 
     def _logs_now(self) -> bool:
         # Loggers get the last step of every n; what was logged in another would reach them late.

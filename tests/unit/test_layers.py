@@ -14,7 +14,7 @@ ROOT = Path(hrda_lit.__file__).parent
 FLOORS = {
     "ops": 0, "guards": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "exchange/mit_keys": 1, "exchange/official_keys": 1,
-    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
+    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2, "speed": 2,
     "module": 3,
     "build": 4,
     "checkpoints": 5, "geometry": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
