@@ -23,6 +23,7 @@ from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
+from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import fold, generator
@@ -137,12 +138,13 @@ class UDAModule(L.LightningModule):
     def _learn(self, batch: Batch, drawn: Any) -> Iterator[Pass]:
         """Yield the passes of the method, each back-propagated; a function of tensors."""
         networks = Networks(self.student, self.teacher, *self._imagenet[:1])
-        for done in self.method.passes(batch, networks, drawn):
-            with self._gradient_sync(done.name == self.method.names[-1]):
-                # What is no number must reach the gradients, which all devices have in common.
-                sound = soundness(done.loss.detach(), *self._gathered)
-                self.manual_backward(done.loss * sound)
-            yield done
+        with cast_once():
+            for done in self.method.passes(batch, networks, drawn):
+                with self._gradient_sync(done.name == self.method.names[-1]):
+                    # What is no number must reach the gradients, which all devices have in common.
+                    sound = soundness(done.loss.detach(), *self._gathered)
+                    self.manual_backward(done.loss * sound)
+                yield done
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip and log; here gradients are unscaled in 16-bit training too."""

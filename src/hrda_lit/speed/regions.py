@@ -1,7 +1,7 @@
 """Regional compilation: the blocks of encoders, and the heads, one by one."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ class Regions:
         backend: of torch.compile.
     """
 
-    def __init__(self, networks: Iterable[nn.Module], backend: str = "inductor") -> None:
+    def __init__(self, networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> None:
         self._calls: list[tuple[nn.Module, Any]] = []
         for region in (part for network in networks for part in regions(network)):
             region.compile(dynamic=False, backend=backend)
@@ -93,5 +93,6 @@ def _allow_versions() -> None:
 
 def first_line(error: BaseException) -> str:
     """Return what an error says, as the part of a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].rstrip('.') if lines else 'no reason given'}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {said.rstrip('.')}"

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
@@ -158,3 +159,28 @@ def test_a_number_that_changes_from_step_to_step_would_be_seen(monkeypatch: pyte
 
     with pytest.raises(AssertionError):
         check_equal(make, monkeypatch)
+
+
+def test_a_step_casts_each_weight_of_the_student_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the teacher's and the frozen encoder's in the one call that they have."""
+
+    class Casts(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.by_weight: dict[int, int] = {}
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is torch.ops.aten._to_copy.default and (kwargs or {}).get("dtype") == torch.bfloat16:
+                self.by_weight[args[0].data_ptr()] = self.by_weight.get(args[0].data_ptr(), 0) + 1
+            return function(*args, **(kwargs or {}))
+
+    with_graphs(monkeypatch)
+    made = module("mic", "hrda")
+    with Casts() as casts:
+        run(made, "eager", steps=1, precision="bf16-mixed", limit_val_batches=0)
+    times = {name: casts.by_weight.get(p.data_ptr(), 0) for name, p in made.student.named_parameters()}
+    assert set(times.values()) == {0, 1}
+    assert times["head.classify.weight"] == times["backbone.model.stages_2.blocks.1.attn.q.weight"] == 1
+    assert made.teacher is not None
+    encoder = made.teacher.backbone.named_parameters()
+    assert {casts.by_weight.get(p.data_ptr(), 0) for _, p in encoder} == {0, 1}
