@@ -118,7 +118,7 @@ def complaints(where: str, source: str) -> list[str]:
     return found
 
 
-STANDARD = {"math", "typing", "collections", "dataclasses", "hashlib", "functools", "itertools", "enum"}
+STANDARD = {"math", "typing", "collections", "contextlib", "dataclasses", "hashlib", "functools", "itertools", "enum"}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 

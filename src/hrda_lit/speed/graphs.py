@@ -1,7 +1,7 @@
 """Work that is written down once and done again by one call, over the same memory."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -80,9 +80,13 @@ class _CudaGraph:
             # Other threads pin memory for the next batch and read numbers for the bar meanwhile.
             self._graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
-                return work()
-            finally:
-                self._graph.capture_end()
+                done = work()
+            except Exception:
+                with suppress(RuntimeError):  # that the capture failed is known already, and better
+                    self._graph.capture_end()
+                raise
+            self._graph.capture_end()
+        return done
 
     def replay(self) -> None:
         self._graph.replay()

@@ -29,7 +29,9 @@ class Regions:
     def __init__(self, networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> None:
         self._calls: list[tuple[nn.Module, Any]] = []
         for region in (part for network in networks for part in regions(network)):
-            region.compile(dynamic=False, backend=backend)
+            # By its own random numbers, inductor would drop other channels and branches than a plain step.
+            options = {"fallback_random": True} if backend == "inductor" else None
+            region.compile(dynamic=False, backend=backend, options=options)
             self._calls.append((region, region._compiled_call_impl))
             region._compiled_call_impl = None
         if self._calls:

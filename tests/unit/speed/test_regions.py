@@ -136,9 +136,11 @@ def test_compiled_for_a_gpu_the_dilated_convolutions_are_multiply_adds(monkeypat
 def test_the_compiler_itself() -> None:
     """On a CPU, with the C++ compiler that this needs; hardly more than one operator, for networks take minutes."""
     network, x = nn.Module(), torch.randn(2, 4, 8, 8)
-    network.head = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.Softplus())
+    network.head = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.Dropout2d(0.5))
+    torch.manual_seed(0)
     expected, made = network.head(x), Regions([network])
     assert len(made) == 1
     with made.compiled():
+        torch.manual_seed(0)  # the same channels are dropped
         torch.testing.assert_close(network.head(x), expected, rtol=1e-4, atol=1e-5)
         assert network.head._compiled_call_impl is not None
