@@ -191,6 +191,7 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         config.seed,
         _plain(config),
         config.loading.accumulate,
+        config.get("speed", "auto"),
     )
 
 

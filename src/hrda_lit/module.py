@@ -2,14 +2,18 @@
 
 import contextlib
 import copy
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch.plugins import MixedPrecision, Precision
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils import _pytree as pytree
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -17,17 +21,20 @@ from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference, Original
-from hrda_lit.methods.base import Batch, Method, Networks, Seen, parts
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.borrowed import fill_in_, leave_out_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
+from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import AdamWPoly, SGDPoly
 from hrda_lit.optim_pair import paired
 from hrda_lit.scoring.iou import class_iou, mean_iou
+from hrda_lit.speed.choose import Speed, choose_pace
+from hrda_lit.speed.pace import Pace
 
 CONFIG_KEY = "hrda_lit_config"
 
@@ -45,6 +52,7 @@ class UDAModule(L.LightningModule):
         seed: of every draw in a training step.
         config: plain containers, stored in every checkpoint so that it can be used alone.
         accumulate: equal parts of a batch that go through the network one after the other.
+        speed: how passes are run, see `choose_pace`.
 
     Attributes:
         teacher: the moving average of the student, or None.
@@ -66,6 +74,7 @@ class UDAModule(L.LightningModule):
         seed: int = 0,
         config: dict[str, Any] | None = None,
         accumulate: int = 1,
+        speed: Speed = "auto",
     ) -> None:
         super().__init__()
         # Several backward calls per step: Lightning's automatic loop knows one.
@@ -74,7 +83,7 @@ class UDAModule(L.LightningModule):
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
         self.accumulate = accumulate
-        self.ema = ema
+        self.ema, self.speed, self.pace = ema, speed, Pace()
         self.teacher = _frozen(student) if method.needs_teacher else None
         self.opponent = method.opponent()
         # In a list, so that it is neither a parameter nor part of the checkpoint.
@@ -87,6 +96,7 @@ class UDAModule(L.LightningModule):
         self.counts: Int[Tensor, "C C"] | None = None
         self.scored: int | None = None
         self.seen: dict[str, Seen] | None = None
+        self._gathered: list[Tensor] = []
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Bring along what no run may lack: the guard of its weights and, with a teacher, what moves it."""
@@ -121,29 +131,53 @@ class UDAModule(L.LightningModule):
                 # A sixth faster for small convolutional encoders; on GPUs not measured, so left as it is.
                 network.to(memory_format=torch.channels_last)
 
+    def on_train_start(self) -> None:
+        """List what the networks gather, once weights and buffers are where they stay."""
+        found = statistics((self.student, self.teacher))
+        self._gathered = [buffer for buffer in found if buffer.is_floating_point()]
+        networks = [one for one in (self.student, self.teacher, self.opponent, *self._imagenet) if one is not None]
+        self.pace = choose_pace(self.speed, networks, self.method.names, self.device, self._obstacle())
+
+    def on_train_end(self) -> None:
+        """Let go of what a pace holds."""
+        self.pace = Pace()
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw, then back-propagate every pass of the method as it comes, part by part of the batch; then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
+        self.pace.zero_gradients(optimizer)  # type: ignore[arg-type]
         draws, logs = generator(*where), dict[str, list[Tensor]]()
         for left, part in zip(reversed(range(self.accumulate)), parts(batch, self.accumulate), strict=True):
             drawn = self.method.draw(self.student, part["source"]["image"].shape, draws)
-            for done in self.method.passes(part, networks, self.trainer.strategy.batch_to_device(drawn)):
-                with self._gradient_sync(left == 0 and done.name == self.method.names[-1]):
-                    # What is no number must reach the gradients, which all devices have in common.
-                    sound = soundness(done.loss.detach(), *self._statistics())
-                    self.manual_backward(done.loss * (sound / self.accumulate))
+            work = partial(self._learn, last=left == 0)
+            for done in self.pace.run(work, part, self.trainer.strategy.batch_to_device(drawn)):
                 for name, value in done.logs.items():
                     logs.setdefault(name, []).append(value)
-                if self.seen is not None:
-                    self.seen = done.seen | self.seen  # of the first part
+                if self.seen is not None:  # of the first part
+                    self.seen |= pytree.tree_map_only(Tensor, torch.clone, done.seen) | self.seen
         for name, values in logs.items():
-            self.log(f"train/{name}", torch.stack(values).mean(), prog_bar=True)
+            self.log(f"train/{name}", torch.stack(values).mean())  # with prog_bar, Lightning reads it in every step
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr]
+
+    def _learn(self, batch: Batch, drawn: Any, last: bool) -> Iterator[Pass]:
+        """Yield the passes of the method, each back-propagated; a function of tensors.
+
+        Args:
+            batch: of one part.
+            drawn: of `Method.draw`.
+            last: whether it is the last part of the step.
+        """
+        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
+        with cast_once():
+            for done in self.method.passes(batch, networks, drawn):
+                with self._gradient_sync(last and done.name == self.method.names[-1]):
+                    # What is no number must reach the gradients, which all devices have in common.
+                    sound = soundness(done.loss.detach(), *self._gathered)
+                    self.manual_backward(done.loss * (sound / self.accumulate))
+                yield done
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip and log; here gradients are unscaled in 16-bit training too."""
@@ -153,6 +187,8 @@ class UDAModule(L.LightningModule):
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
             # A bad step has none any more.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
+            if self.pace.replays:
+                self.log("train/replays", float(self.pace.replays))
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
@@ -215,12 +251,19 @@ class UDAModule(L.LightningModule):
         block = getattr(self.trainer.strategy, "block_backward_sync", contextlib.nullcontext)
         return contextlib.nullcontext() if last else block()
 
+    def _obstacle(self) -> str | None:
+        if self.trainer.world_size > 1:
+            return "several devices exchange gradients amid a step"
+        plugin = self.trainer.precision_plugin
+        if getattr(plugin, "scaler", None) is not None:
+            return f"the scale of losses changes from step to step with precision={plugin.precision}"
+        if type(plugin) not in (Precision, MixedPrecision):
+            return f"precision={plugin.precision} is not known to work with graphs"
+        return None
+
     def _logs_now(self) -> bool:
         # Loggers get the last step of every n; what was logged in another would reach them late.
         return bool((self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
-
-    def _statistics(self) -> list[Tensor]:
-        return [buffer for buffer in statistics((self.student, self.teacher)) if buffer.is_floating_point()]
 
 
 def _frozen(network: Any) -> Any:

@@ -15,7 +15,7 @@ FLOORS = {
     "ops": 0, "guards": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "optim_pair": 1,
     "exchange/mit_keys": 1, "exchange/official_keys": 1,
-    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2,
+    "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2, "speed": 2,
     "module": 3, "memory": 3,
     "build": 4,
     "checkpoints": 5, "geometry": 5, "memory/check": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
@@ -121,7 +121,7 @@ def complaints(where: str, source: str) -> list[str]:
     return found
 
 
-STANDARD = {"math", "typing", "collections", "dataclasses", "hashlib", "functools", "itertools", "enum"}
+STANDARD = {"math", "typing", "collections", "contextlib", "dataclasses", "hashlib", "functools", "itertools", "enum"}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 

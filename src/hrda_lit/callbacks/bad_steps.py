@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.choose import asking_is_free
 from hrda_lit.ops.finite import restore_, spoilt, statistics
 
 if TYPE_CHECKING:
@@ -47,19 +48,24 @@ class BadSteps(L.Callback):
         require_at_least("optim.max_skipped", limit, 1)
         self.limit, self.skipped, self.in_a_row, self.seen = limit, 0, 0, 0
         self._bad = torch.zeros((), dtype=torch.bool)
+        self._gathered: list[Tensor] = []
         self._before: list[Tensor] = []
         self._open: list[Step] = []
         self._name: Callable[[str, int], str] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Find out who knows the files of a batch."""
+        """Find out who knows the files of a batch, and what the passes will change."""
+        module = cast("UDAModule", pl_module)
+        self._gathered = statistics((module.student, module.teacher))
+        self._before = [buffer.clone() for buffer in self._gathered]
         self._name = getattr(cast(Any, trainer).datamodule, "file_name", None)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Keep the statistics that the passes of the step will change."""
-        self._before = [buffer.clone() for buffer in _statistics(pl_module)]
+        if self._gathered:  # a network may have none
+            torch._foreach_copy_(self._before, self._gathered)
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -74,12 +80,12 @@ class BadSteps(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Put the statistics back after a bad step, and read the verdicts where that costs nothing."""
-        restore_(_statistics(pl_module), self._before, self._bad)
+        restore_(self._gathered, self._before, self._bad)
         files = {name: part["file"] for name, part in batch.items() if "file" in part}
         self._open.append(Step(trainer.global_step - 1, self._bad, files))
         logged = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         last = trainer.global_step >= trainer.max_steps > 0
-        if logged or last or self._bad.device.type == "cpu" or len(self._open) >= PATIENCE:
+        if logged or last or asking_is_free(self._bad) or len(self._open) >= PATIENCE:
             self._read()
             self._refuse(trainer.global_step, last)
         if logged:
@@ -148,8 +154,3 @@ def skip_where(optimizer: torch.optim.Optimizer, bad: Bool[Tensor, ""]) -> None:
         optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
     elif bool(bad):
         optimizer.zero_grad(set_to_none=True)
-
-
-def _statistics(pl_module: L.LightningModule) -> list[Tensor]:
-    module = cast("UDAModule", pl_module)
-    return statistics((module.student, module.teacher))

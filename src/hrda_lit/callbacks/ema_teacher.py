@@ -3,10 +3,10 @@
 from typing import Any, Protocol, cast
 
 import lightning as L
-from torch import nn
+from torch import Tensor, nn
 
 from hrda_lit.ops.checks import require_share
-from hrda_lit.ops.ema import ema_update_
+from hrda_lit.ops.ema import detached, ema_move_
 
 
 class MeanTeacher(Protocol):
@@ -36,11 +36,16 @@ class EMATeacher(L.Callback):
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"evaluate must be student or teacher, got {evaluate!r}; correct evaluate.")
         self.alpha, self.evaluate = alpha, evaluate
+        self._weights: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """List the weights of both, which a step has no time to."""
+        module = cast("MeanTeacher", pl_module)
+        assert module.teacher is not None
+        self._weights = detached(module.teacher), detached(module.student)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Update the teacher before it labels the batch."""
-        module = cast("MeanTeacher", pl_module)
-        if module.teacher is not None:
-            ema_update_(module.teacher, module.student, trainer.global_step, self.alpha)
+        ema_move_(*self._weights, trainer.global_step, self.alpha)

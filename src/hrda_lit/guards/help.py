@@ -1,7 +1,7 @@
 """What `--help` prints: a command's choices and keys, with their defaults and what the YAML files say of them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,17 +45,7 @@ def show(config_name: str, console: Console | None = None) -> None:
     console.print(escape(header), soft_wrap=True)
     groups = [group for one in trees for group in groups_of(one)]
     _print(console, "choice", "of", [(g.name, g.default, ", ".join(g.choices)) for g in groups])
-    packages = {group.name.rpartition("@")[2].replace("/", ".") for group in groups}
-    keys = [key for one in trees for key in keys_of(one)]
-    keys = [key for key in keys if not key.name.startswith("hydra.") and key.name not in packages]
-    shown = set()
-    for group in groups:
-        folder, _, package = group.name.rpartition("@")
-        path = f"{folder or package}/{group.default}.yaml"
-        if (folder or package) not in shown and (place / path).is_file():
-            shown.add(folder or package)
-            keys += keys_of(path, f"{package.replace('/', '.')}.")
-    _print(console, "key", "meaning", keys)
+    _print(console, "key", "meaning", keys_shown(trees, groups))
     console.print(
         "Set them by choice=... and key=...; --cfg job prints the whole config, --hydra-help what Hydra itself knows, "
         "-sc install=bash completes words.",
@@ -63,14 +53,38 @@ def show(config_name: str, console: Console | None = None) -> None:
     )
 
 
-def groups_of(tree: str) -> Iterator[Group]:
-    """Yield the groups of a YAML file's defaults list, as far as they have choices."""
+def keys_shown(trees: Sequence[str], groups: Sequence[Group]) -> list[Key]:
+    """Return the keys of a command and of what its groups choose; of data sets, which are alike, once."""
+    packages = {group.name.rpartition("@")[2].replace("/", ".") for group in groups}
+    keys = [key for tree in trees for key in keys_of(tree)]
+    keys = [key for key in keys if not key.name.startswith("hydra.") and key.name not in packages]
+    shown = set()
+    for group in groups:
+        folder, _, package = group.name.rpartition("@")
+        path = f"{folder or package}/{group.default}.yaml"
+        if (folder or package) not in shown and (_conf() / path).is_file():
+            shown.add(folder or package)
+            keys += keys_of(path, f"{package.replace('/', '.')}.")
+    return keys
+
+
+def groups_of(tree: str, above: str = "") -> Iterator[Group]:
+    """Yield the groups of a YAML file's defaults list, as far as they have choices, and those of what it chooses.
+
+    Args:
+        tree: relative to conf/.
+        above: the group that the file is a choice of.
+    """
     for entry in _loaded(tree).get("defaults", ()):
-        for name, default in entry.items() if isinstance(entry, Mapping) else ():
-            words = str(name).split()
-            folder = _conf() / words[-1].partition("@")[0]
+        for key, default in entry.items() if isinstance(entry, Mapping) else ():
+            words = str(key).split()
+            name = f"{above}/{words[-1]}" if above else words[-1]
+            folder = _conf() / name.partition("@")[0]
             if words[0] not in ("optional", "override") and folder.is_dir():
-                yield Group(words[-1], str(default or "none"), sorted(path.stem for path in folder.glob("*.yaml")))
+                yield Group(name, str(default or "none"), _choices(folder))
+                chosen = f"{name.partition('@')[0]}/{default}.yaml"
+                if (_conf() / chosen).is_file():
+                    yield from groups_of(chosen, name.partition("@")[0])
 
 
 def keys_of(tree: str, above: str = "") -> Iterator[Key]:
@@ -85,6 +99,10 @@ def keys_of(tree: str, above: str = "") -> Iterator[Key]:
     for name, key, value in _leaves(yaml.compose(text), above):
         comment = _COMMENT.search(lines[value.end_mark.line] if value.end_mark.column else lines[key.start_mark.line])
         yield Key(name, " ".join(_written(value, text).split()), comment[1] if comment else "")
+
+
+def _choices(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:

@@ -22,6 +22,7 @@ from hrda_lit.inspecting.look import Looking
 from hrda_lit.keys.trainer import TrainerKeys
 from hrda_lit.memory.rungs import Memory
 from hrda_lit.predicting.submission import Rules
+from hrda_lit.speed.choose import Speed
 
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]
@@ -76,6 +77,7 @@ class TrainKeys(TypedDict):
     resume: str
     ckpt_path: NotRequired[str | None]
     evaluate: Literal["student", "teacher"]
+    speed: Speed
     prepare: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]
     data: Annotated[Group, KeysOf(DataKeys), Without("shrink")]

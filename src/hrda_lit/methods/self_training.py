@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
@@ -81,6 +81,7 @@ class SelfTraining(Method):
         self.q_of, self.mix_classes_of = q_of, mix_classes_of
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
+        self._mode: LabellingMode | None = None
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
@@ -139,7 +140,9 @@ class SelfTraining(Method):
         User's document, p^T and q^T.
         """
         assert teacher is not None
-        batch_statistics_mode(teacher)
+        if self._mode is None or self._mode.teacher is not teacher:
+            self._mode = LabellingMode(teacher)
+        self._mode.enter()
         with torch.autocast(image.device.type, self.labels_in, enabled=True) if self.labels_in else nullcontext():
             logits = teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
         size = (image.shape[-2], image.shape[-1])
@@ -184,25 +187,36 @@ class SelfTraining(Method):
 
 
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
-    """Put a teacher into the mode it labels in: BatchNorm on batch statistics, everything else as in inference.
+    """Put a teacher into the mode it labels in, see `LabellingMode`; returns it."""
+    LabellingMode(teacher).enter()
+    return teacher
+
+
+class LabellingMode:
+    """The mode a teacher labels in: BatchNorm on batch statistics, everything else as in inference.
 
     A frozen encoder stays as it is.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
 
     Args:
-        teacher: changed in place.
-
-    Returns:
-        The teacher.
+        teacher: looked through once, since a step has no time to.
     """
-    # First into training mode: some encoders keep what they derive from weights until then, and the weights move.
-    teacher.train().eval()
-    for module in teacher.modules():
+
+    def __init__(self, teacher: Segmentor) -> None:
+        self.teacher = teacher
+        self._modules = list(teacher.modules())
         # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
-        if "running_var" in module._buffers:
-            module.training = True
-    for module in teacher.modules():
-        if isinstance(module, Backbone) and module.tune == "frozen":
-            module.eval()
-    return teacher
+        encoders = [one for one in self._modules if isinstance(one, Backbone) and one.tune == "frozen"]
+        frozen = {id(part) for one in encoders for part in one.modules()}
+        self._modes = ["running_var" in module._buffers and id(module) not in frozen for module in self._modules]
+        # Some encoders keep what they derive from weights until they are put into training mode; and the weights move.
+        self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
+
+    def enter(self) -> None:
+        """Put every module into its mode."""
+        for module in self._keeping:
+            module.train().eval()
+        for module, training in zip(self._modules, self._modes, strict=True):
+            if module.training != training:
+                module.training = training

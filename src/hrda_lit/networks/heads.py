@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Dilation, DropRate, Length, Level, Width
+from hrda_lit.ops.depthwise import shifted_depthwise
 from hrda_lit.ops.resize import resize
 
 
@@ -21,12 +22,39 @@ class Head(nn.Module):
     level: int = 0
 
 
+class DepthwiseConv(nn.Conv2d):
+    """A dilated depthwise convolution of stride 1 that keeps the size; compiled for a GPU, it is shifted multiply-adds.
+
+    Args:
+        channels: C.
+        kernel: odd side.
+        dilation: cells from one tap to the next.
+    """
+
+    def __init__(self, channels: int, kernel: int, dilation: int) -> None:
+        padding = dilation * (kernel // 2)
+        super().__init__(channels, channels, kernel, 1, padding, dilation, channels, bias=False)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Convolve."""
+        return shifted_depthwise(x, self.weight, self.dilation[0]) if _fuses(x) else super().forward(x)
+
+
+def _fuses(x: Tensor) -> bool:
+    # Without a compiler, or on a CPU, the library's convolution is faster.
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.is_cuda
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution, BatchNorm, ReLU; initialised as the official heads are (Kaiming, fan out)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1, groups: int = 1) -> None:
         padding = dilation * (kernel // 2)
-        conv = nn.Conv2d(inputs, outputs, kernel, 1, padding, dilation, groups, bias=False)
+        conv = (
+            DepthwiseConv(inputs, kernel, dilation)
+            if groups == inputs == outputs and dilation > 1
+            else nn.Conv2d(inputs, outputs, kernel, 1, padding, dilation, groups, bias=False)
+        )
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 

@@ -8,6 +8,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
 
+def asking_is_free(x: Tensor) -> bool:
+    """Return whether the host can read a tensor without waiting for a device."""
+    return x.device.type == "cpu" and not is_fake(x)
+
+
 def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """Return what `yes` or what `no` computes.
 
@@ -20,6 +25,6 @@ def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], T
         yes: computes a tensor.
         no: computes one of the same shape.
     """
-    if flag.device.type == "cpu" and not is_fake(flag):
+    if asking_is_free(flag):
         return yes() if bool(flag) else no()
     return torch.where(flag, yes(), no())

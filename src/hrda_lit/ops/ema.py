@@ -1,9 +1,7 @@
 """The exponential moving average that makes the teacher."""
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def ema_momentum(step: int, alpha: float) -> float:
@@ -35,17 +33,30 @@ def ema_update_(teacher: nn.Module, student: nn.Module, step: int, alpha: float)
 
     DAFormer section 3.2.
     """
-    momentum = ema_momentum(step, alpha)
-    torch._foreach_lerp_(_parameters(teacher), _parameters(student), 1 - momentum)
+    ema_move_(detached(teacher), detached(student), step, alpha)
+
+
+def ema_move_(teacher: list[Tensor], student: list[Tensor], step: int, alpha: float) -> None:
+    """Move tensors as `ema_update_` does, all in few launches; for whoever has listed them.
+
+    Args:
+        teacher: changed in place.
+        student: as many, of the same shapes.
+        step: t, see `ema_momentum`.
+        alpha: see `ema_momentum`.
+
+    DAFormer section 3.2.
+    """
+    torch._foreach_lerp_(teacher, student, 1 - ema_momentum(step, alpha))
 
 
 @torch.no_grad()
 def parameter_distance(teacher: nn.Module, student: nn.Module) -> float:
     """Return the Euclidean distance between all parameters of teacher and student."""
-    differences = torch._foreach_sub(_parameters(teacher), _parameters(student))
+    differences = torch._foreach_sub(detached(teacher), detached(student))
     return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(differences))))
 
 
-def _parameters(module: nn.Module) -> list[torch.Tensor]:
-    parameters: Iterable[torch.Tensor] = module.parameters()
-    return [parameter.detach() for parameter in parameters]
+def detached(module: nn.Module) -> list[Tensor]:
+    """List the parameters of a module, for changes that autograd does not see."""
+    return [parameter.detach() for parameter in module.parameters()]

@@ -47,6 +47,8 @@ class Batches(Dataset[Batch]):
 class Data(L.LightningDataModule):
     """What callbacks ask of the library's data module."""
 
+    class_probabilities = None
+
     def __init__(self, batches: Batches) -> None:
         super().__init__()
         self.batches = batches

@@ -51,3 +51,11 @@ def test_every_command_has_a_page(command: str) -> None:
     page.show(command, Console(file=(out := io.StringIO()), width=80))
     assert f"python -m hrda_lit.{command}" in out.getvalue()
     assert ("method" in out.getvalue()) == (command in ("train", "inspect"))
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_every_key_has_a_meaning(command: str) -> None:
+    tree = f"{command}.yaml"
+    keys = page.keys_shown([tree], list(page.groups_of(tree)))
+    assert len(keys) > 8
+    assert [key.name for key in keys if not key.meaning] == []

@@ -160,6 +160,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("data.crop=[512]", "data.crop must be a list of 2, each a whole number in [1, 32768], got [512]; "
          "correct data.crop."),
         ("evaluate=both", "evaluate must be student or teacher, got 'both'; correct evaluate."),
+        ("speed=fast", "speed must be auto or eager or compiled or graphs, got 'fast'; correct speed."),
         ("optim.clip=0", "optim.clip must be a number above 0 or null, got 0; correct optim.clip."),
         ("+source.layout.margins.top=-3", "source.layout.margins.top must be a whole number in [0, 1048576], got -3; "
          "correct source.layout.margins.top."),

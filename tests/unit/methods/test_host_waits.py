@@ -74,10 +74,23 @@ def step(method: Method, networks: Networks, seed: int = 0) -> Iterator[str]:
     }
     with unset_fake_temporarily():  # the host part draws real numbers
         drawn = method.draw(networks.student, image.shape, generator(seed))
-    # No backward: the engine of autograd looks for the device itself.
-    for done in method.passes(on_device(batch), networks, on_device(drawn)):
-        assert done.loss.device.type == "cuda"
-        yield done.name
+    batch, drawn = on_device(batch), on_device(drawn)
+    # No backward: the engine of autograd looks for the device itself; test_no_waits.py has the rest of a step.
+    with NothingFromTheHost():
+        for done in method.passes(batch, networks, drawn):
+            assert done.loss.device.type == "cuda"
+            yield done.name
+
+
+class NothingFromTheHost(TorchDispatchMode):
+    """Refuse copies to the device, which wait for all that is queued there, and which no graph can replay."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        given = [x.device.type for x in pytree.tree_leaves(args) if isinstance(x, Tensor) and x.dim() > 0]
+        if isinstance(out, Tensor) and out.device.type == "cuda":
+            assert "cpu" not in given, f"{function} brings a tensor of the host to the device"
+        return out
 
 
 def on_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
@@ -117,6 +130,11 @@ def test_a_wait_is_found(wait: Callable[[Tensor], object]) -> None:
         x = torch.ones(1, device="cuda")
         with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
             wait(x)
+
+
+def test_a_copy_from_the_host_is_found() -> None:
+    with FakeTensorMode(), NothingFromTheHost(), pytest.raises(AssertionError, match="brings a tensor of the host"):
+        torch.tensor([1.0, 2.0]).to("cuda")
 
 
 class Counting(TorchDispatchMode):

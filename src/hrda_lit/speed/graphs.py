@@ -1,0 +1,92 @@
+"""Work that is written down once and done again by one call, over the same memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+class Graph(Protocol):
+    """One piece of work. A runner knows no more of it, so that tests can write work down without a GPU."""
+
+    def capture(self, work: Callable[[], T]) -> T:
+        """Write down what `work` asks the device for.
+
+        Args:
+            work: waits for nothing; every tensor that it reads or returns stays where it is.
+
+        Returns:
+            What `work` returned; its tensors get their numbers by `replay`.
+
+        Raises:
+            RuntimeError: if `work` does what cannot be written down.
+        """
+        ...
+
+    def replay(self) -> None:
+        """Do the work again, on what its tensors hold now."""
+        ...
+
+
+class Graphs(Protocol):
+    """Makes graphs that share their memory, because they are captured and replayed in one order."""
+
+    def make(self) -> Graph:
+        """Return a graph that holds nothing yet."""
+        ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Work where graphs are captured, so that what libraries keep for a stream is there before."""
+        ...
+
+
+class CudaGraphs:
+    """Makes CUDA graphs.
+
+    Random numbers are those of the device's generator as it stands at each replay, as without a graph.
+    """
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def make(self) -> Graph:
+        """See `Graphs`."""
+        return _CudaGraph(self._pool, self._stream)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """See `Graphs`."""
+        here = torch.cuda.current_stream()
+        self._stream.wait_stream(here)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            here.wait_stream(self._stream)
+
+
+class _CudaGraph:
+    def __init__(self, pool: Any, stream: torch.cuda.Stream) -> None:
+        self._pool, self._stream, self._graph = pool, stream, torch.cuda.CUDAGraph()
+
+    def capture(self, work: Callable[[], T]) -> T:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        with torch.cuda.stream(self._stream):
+            # Other threads pin memory for the next batch and read numbers for the bar meanwhile.
+            self._graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                done = work()
+            except Exception:
+                with suppress(RuntimeError):  # that the capture failed is known already, and better
+                    self._graph.capture_end()
+                raise
+            self._graph.capture_end()
+        return done
+
+    def replay(self) -> None:
+        self._graph.replay()

@@ -1,0 +1,100 @@
+"""Regional compilation: the blocks of encoders, and the heads, one by one."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from hrda_lit.networks.backbone import Backbone
+
+log = logging.getLogger(__name__)
+
+# Blocks of one class share their code and with it the versions of it: stages, batch sizes, with and without gradient.
+VERSIONS = 64
+
+
+class Regions:
+    """Compiled forms of parts of networks, used where `compiled()` says so; nothing else changes.
+
+    Names of weights, modules and what is saved stay as they are; validation runs as it always does.
+
+    Args:
+        networks: segmentors or encoders.
+        backend: of torch.compile.
+    """
+
+    def __init__(self, networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> None:
+        self._calls: list[tuple[nn.Module, Any]] = []
+        for region in (part for network in networks for part in regions(network)):
+            # By its own random numbers, inductor would drop other channels and branches than a plain step.
+            options = {"fallback_random": True} if backend == "inductor" else None
+            region.compile(dynamic=False, backend=backend, options=options)
+            self._calls.append((region, region._compiled_call_impl))
+            region._compiled_call_impl = None
+        if self._calls:
+            _allow_versions()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @contextmanager
+    def compiled(self) -> Iterator[None]:
+        """Run the regions in their compiled form; it is made where one runs for the first time."""
+        for region, call in self._calls:
+            region._compiled_call_impl = call
+        try:
+            yield
+        finally:
+            for region, _ in self._calls:
+                region._compiled_call_impl = None
+
+    def give_up(self, error: Exception) -> None:
+        """Run without compiled forms from now on, and say why."""
+        self._calls = []
+        log.warning("the networks cannot be compiled and run as they are: %s", first_line(error))
+
+
+def regions(network: nn.Module) -> list[nn.Module]:
+    """List what is compiled of a network: the blocks that its encoder repeats, and its heads whole.
+
+    Whole encoders take minutes to compile; blocks of one shape share what is compiled.
+
+    Args:
+        network: a segmentor, or an encoder.
+
+    Returns:
+        Modules of which none is a part of another.
+    """
+    if isinstance(network, Backbone):
+        return list(_blocks(network))
+    heads = [getattr(network, "head", None), getattr(getattr(network, "fusion", None), "attention", None)]
+    backbone = getattr(network, "backbone", None)
+    return [
+        *(regions(backbone) if isinstance(backbone, Backbone) else []),
+        *(head for head in heads if isinstance(head, nn.Module)),
+    ]
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    repeats = isinstance(module, nn.Sequential | nn.ModuleList)
+    for child in module.children():
+        if repeats and any(True for _ in child.children()):
+            yield child
+        else:
+            yield from _blocks(child)
+
+
+def _allow_versions() -> None:
+    # Beyond its limit the compiler would leave some blocks as they are, without a word.
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, VERSIONS)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, as the part of a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {said.rstrip('.')}"

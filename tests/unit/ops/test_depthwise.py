@@ -1,0 +1,47 @@
+"""Shifted multiply-adds are the convolution, forwards and backwards."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrda_lit.ops.depthwise import shifted_depthwise
+from hrda_lit.ops.rng import generator
+
+
+def convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    rows, columns = (side // 2 * dilation for side in weight.shape[-2:])
+    return F.conv2d(x, weight, None, 1, (rows, columns), dilation, len(weight))
+
+
+def with_gradients(function: object, x: Tensor, weight: Tensor, dilation: int) -> list[Tensor]:
+    x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    out = function(x, weight, dilation)  # type: ignore[operator]
+    (out.float() * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+    assert x.grad is not None
+    assert weight.grad is not None
+    return [out.detach(), x.grad, weight.grad]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (9, 40)])  # smaller than the kernel, odd, wide
+@pytest.mark.parametrize("dilation", [1, 2, 6, 18])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (3, 1)])
+def test_equals_the_convolution(size: tuple[int, int], dilation: int, kernel: tuple[int, int]) -> None:
+    drawn = generator("depthwise", *size, dilation)
+    x, weight = torch.randn(2, 6, *size, generator=drawn), torch.randn(6, 1, *kernel, generator=drawn)
+    ours, theirs = (with_gradients(f, x, weight, dilation) for f in (shifted_depthwise, convolved))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
+
+
+def test_types_under_autocast_are_those_of_a_convolution() -> None:
+    drawn = generator("depthwise")
+    x, weight = torch.randn(2, 6, 9, 9, generator=drawn), torch.randn(6, 1, 3, 3, generator=drawn)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = (with_gradients(f, x, weight, 2) for f in (shifted_depthwise, convolved))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=2e-2)
+    channels_last = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(shifted_depthwise(channels_last, weight, 2), shifted_depthwise(x, weight, 2))
