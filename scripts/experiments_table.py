@@ -22,7 +22,7 @@ FOLDERS = {
     "context_scale": "The scale of the context",
     "crop_size": "Sizes of context and detail crop",
     "lambda_d": "The weight of the detail loss",
-    "methods": "Other methods with and without HRDA",
+    "methods": "Other methods and encoders, with and without HRDA",
     "naive_resolution": "High resolution without HRDA",
     "several": "Several sources and several targets",
 }

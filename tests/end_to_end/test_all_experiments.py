@@ -1,12 +1,16 @@
 """Every experiment composes and fits its network; every structure among them is built small, trained and validated."""
 
+import functools
 import json
 import runpy
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit import build
@@ -14,75 +18,120 @@ from hrda_lit.geometry import check_geometry
 from hrda_lit.keys.check import check_train
 from tests.scripts import SCRIPTS
 
-from .compose import compose
+pytestmark = pytest.mark.slow
 
 ROOT = Path(str(files("hrda_lit.conf"))) / "experiment"
 EXPERIMENTS = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.yaml"))
-SMALLER = 4  # than the papers' crops
-ENCODER = {
-    "_target_": "hrda_lit.networks.backbone.Backbone",
-    "name": "resnet10t",
-    "weights": None,
-    "options": {"channels": [16, 24, 32, 48], "stem_width": 8},
-}
-SMALL = [
-    "lambda_fd=0", "data.rare_class=null", "prepare=null", "loading.num_workers=0", "loading.val_workers=0",
-    "trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "trainer.accelerator=cpu",
-    "~logger", "source.size=[256,512]", "target.size=[256,512]", "val.size=[256,512]",
-]  # fmt: skip
-DEMO = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
+ROLES = ("source", "target", "val")
+CROP = [128, 128]  # the smallest of which a context at a quarter is a cell of the encoder
+ENCODER = {"name": "resnet10t", "weights": None, "options": {"channels": [16, 24, 32, 48], "stem_width": 8}}
+SMALL = {
+    "callbacks": None,
+    "logger": None,
+    "lambda_fd": 0,
+    "data": {"crop": CROP, "rare_class": None},
+    "network": {"width": 16, "backbone": ENCODER},
+    "loading": {"num_workers": 0, "val_workers": 0},
+    "trainer": {
+        "max_steps": 1, "val_check_interval": 1, "limit_val_batches": 1, "accelerator": "cpu", "log_every_n_steps": 1
+    },
+}  # fmt: skip
 trained: set[str] = set()
+fitted: set[str] = set()
+
+
+def shape(node: Any) -> Any:
+    """Return what of a part of a config decides which code runs: everything but its numbers."""
+    if isinstance(node, dict):
+        return {key: shape(value) for key, value in node.items()}
+    return node if isinstance(node, str | bool | None) else type(node).__name__
 
 
 def structure(config: DictConfig) -> str:
-    """Return what of a config decides which code a step runs, and how large its tensors are."""
-    part = {key: config[key] for key in ("network", "method", "data", "optim", "inference", "s_T", "evaluate")}
-    part["several"] = [role for role in DEMO if "sets" in config[role]]
-    plain = OmegaConf.to_container(OmegaConf.create(part), resolve=False)
-    return json.dumps(plain, sort_keys=True)
+    """Return what of a config decides which code a step runs."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    plain["network"]["backbone"] = sorted(config.network.backbone.options.keys() & {"output_stride"})
+    part = {key: shape(plain[key]) for key in ("network", "method", "optim", "inference", "evaluate")}
+    part |= {"s_T": config.s_T, "whole": detail_is_crop(config), "several": several(config)}
+    part |= {"distortion": shape(plain["data"]["distortion"]), "margins_of": config.data.margins_of}
+    return json.dumps(part, sort_keys=True)
 
 
-def smaller(config: DictConfig) -> list[str]:
-    sizes = {"data.crop": config.data.crop, "network.detail": config.network.get("detail")}
-    if "_demo" in config.name:
-        return []
-    return [f"{key}={[side // SMALLER for side in size]}" for key, size in sizes.items() if size]
+def detail_is_crop(config: DictConfig) -> bool:
+    return bool(config.network.get("detail") == config.data.crop)
 
 
-def fit_small(name: str, config: DictConfig, tmp_path: Path, demo_root: Path) -> L.Trainer:
-    several = {role for role in DEMO if "sets" in config[role]}
-    ours = [f"dataset@{role}={DEMO[role]}" for role in DEMO if role not in several]
-    small = compose(tmp_path, demo_root, f"experiment={name}", *SMALL, *ours, *smaller(config))
-    for role in several:
-        for key in small[role].sets:
-            small[role].sets[key] = compose(tmp_path, demo_root, f"dataset@source={DEMO[role]}").source
-    small.callbacks = None
-    OmegaConf.update(small, "network.backbone", ENCODER, merge=False, force_add=True)
-    source = build.build_dataset(small.source, "source")
-    method = build.build_method(small, source.classes)
-    datamodule = build.build_datamodule(small, method.needs_target)
+def several(config: DictConfig) -> list[str]:
+    return [role for role in ROLES if "sets" in config[role]]
+
+
+@pytest.fixture(scope="module")
+def composed(demo_root: Path) -> Iterator[Callable[..., DictConfig]]:
+    """Compose experiments in one go, which reads each file of the tree once."""
+    where = [f"{key}={demo_root}" for key in ("data_root", "cache_dir", "run_dir")]
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        yield functools.cache(lambda *overrides: compose("train", [*where, *overrides]))
+
+
+@pytest.fixture
+def demo(composed: Callable[..., DictConfig]) -> DictConfig:
+    return composed("experiment=hrda_demo", *(f"{role}.size=[128,256]" for role in ROLES))
+
+
+def small(config: DictConfig, demo: DictConfig) -> DictConfig:
+    """Return an experiment with a tiny encoder, tiny crops of drawn images, and a single step."""
+    made = config.copy()
+    OmegaConf.set_struct(made, False)
+    dilated = {"output_stride": 8} if "output_stride" in made.network.backbone.options else {}
+    made.network.backbone.options = {}
+    made = OmegaConf.merge(made, SMALL, {"network": {"backbone": {"options": dilated}}})
+    if made.network.get("detail"):
+        made.network.detail = CROP if detail_is_crop(config) else [side // 2 for side in CROP]
+    for role in ROLES:
+        if role in several(config):
+            made[role].sets = dict(zip(made[role].sets, (demo.source, demo.target), strict=False))
+        else:
+            made[role] = demo[role]
+    return made
+
+
+def fit(config: DictConfig) -> L.Trainer:
+    source = build.build_dataset(config.source, "source")
+    method = build.build_method(config, source.classes)
+    datamodule = build.build_datamodule(config, method.needs_target)
     datamodule.setup("fit")
-    trainer = build.build_trainer(small)
-    trainer.fit(build.build_module(small, method, source.classes), datamodule)
+    trainer = build.build_trainer(config)
+    trainer.fit(build.build_module(config, method, source.classes), datamodule)
     return trainer
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_composes_fits_and_trains(name: str, tmp_path: Path, demo_root: Path) -> None:
-    config = compose(tmp_path, demo_root, f"experiment={name}")
+def test_an_experiment_composes_fits_and_trains(
+    name: str, composed: Callable[..., DictConfig], demo: DictConfig
+) -> None:
+    config = composed(f"experiment={name}").copy()
     assert config.name == name
     check_train(config)
-    if (key := structure(config)) in trained:
-        return
-    trained.add(key)
     source = build.build_dataset(config.source, "source")
-    build.build_datamodule(config, needs_target=config.target is not None)
-    if "mit_b5" in config.network.backbone.name:  # a shallower one has the same geometry
-        config.network.backbone.name = "mit_b0"
-        check_geometry(config, build.build_method(config, source.classes), source.classes)
-    trainer = fit_small(name, config, tmp_path, demo_root)
-    assert trainer.global_step == 2
-    assert 0 <= trainer.logged_metrics["val/miou"] <= 1
+    method = build.build_method(config, source.classes)
+    build.build_datamodule(config, method.needs_target)
+    if (key := structure(config)) not in trained:
+        trained.add(key)
+        trainer = fit(small(config, demo))
+        assert trainer.global_step == 1
+        assert 0 <= trainer.logged_metrics["val/miou"] <= 1
+    if (sizes := f"{key} {config.data.crop} {config.network.get('detail')} {config.network.shrink}") not in fitted:
+        fitted.add(sizes)
+        # A shallow encoder of the same strides has the same geometry.
+        config.network.backbone = small(config, demo).network.backbone
+        check_geometry(config, method, source.classes)
+
+
+def test_structures_tell_experiments_apart(composed: Callable[..., DictConfig]) -> None:
+    names = ("hrda_gta", "mic_gta", "methods/hrda_resnet101", "crop_size/context_512_detail_512", "oracle_cityscapes")
+    keys = {name: structure(composed(f"experiment={name}")) for name in (*names, "lambda_d/0_2")}
+    assert len(set(keys.values())) == len(names)
+    assert keys["lambda_d/0_2"] == keys["hrda_gta"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -47,10 +47,18 @@ class SeveralSets:
         self._owners: dict[Path, FolderDataset] = {}
 
     def files(self, split: str, labelled: bool) -> list[Sample]:
-        """List the files of a split of every set, one set after the other, see `FolderDataset.files`."""
+        """List the files of a split of every set, one set after the other, see `FolderDataset.files`.
+
+        Raises:
+            ValueError: if two sets have a file in common.
+        """
         samples = []
         for member in self.members:
             own = member.files(split, labelled)
+            if taken := next(
+                (sample.image for sample in own if self._owners.get(sample.image, member) is not member), None
+            ):
+                raise ValueError(f"{taken} is of two sets of {self.name}; correct root or images of one of them.")
             self._owners |= {sample.image: member for sample in own}
             samples += own
         return samples
