@@ -66,7 +66,7 @@ def predict(config: DictConfig) -> "Tally":
     folder.refuse_other(made_by)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
     like = config.submission.dataset if rules else config.like
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like)
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
     if set(folder.kinds) & set(VIEWS):
         predictor.require_views()
     if rules:
@@ -135,6 +135,7 @@ def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs")
         "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
         "input": str(inputs.base.resolve()),
         # The box of a submission follows from its name, and with it from the input.
+        "size": config.size and list(config.size),
         "like": config.like and [config.like.name, list(config.like.size or ())],
     }
 

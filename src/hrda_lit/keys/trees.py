@@ -137,6 +137,7 @@ class PredictKeys(TypedDict):
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
     like: Part | None
+    size: Sides | None
     data_root: str
     cache_dir: str
 

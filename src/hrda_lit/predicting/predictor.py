@@ -4,7 +4,8 @@ from hrda_lit.predict import Predictor
 Predictor("model.ckpt")("street.png").overlay()
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.pictures.layers import colourise
 
+log = logging.getLogger(__name__)
+
+SCALE = 2  # how much larger or smaller than its file a picture may be seen without a word
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels
 
@@ -77,6 +81,8 @@ class Predictor:
         inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
         weights: the pretrained weights of an encoder that was not learned whole; None: see `load_trained`.
         like: config of the data set that pictures are of, whose box and raw ids are used; None: that of validation.
+        size: (height, width) of the box that pictures are fitted into, in place of that of `like`; a warning tells once
+            where pictures become more than twice as large or small.
 
     Attributes:
         classes: of the predictions.
@@ -95,8 +101,9 @@ class Predictor:
         inference: Inference | Mapping[str, Any] | None = None,
         weights: str | None = None,
         like: Any = None,
+        size: Sequence[int] | None = None,
     ) -> None:
-        self._given_like = like
+        self._given_like, self._size, self._warned = like, size, False
         self.device = choose_device(device)
         trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes = trained.network, trained.classes
@@ -164,13 +171,24 @@ class Predictor:
         return next(node for node in nodes if node is not None)
 
     def _prepare(self, picture: Pixels) -> tuple[Tensor, Original | None]:
-        tensor, box = torch.from_numpy(picture).permute(2, 0, 1).contiguous(), self._like.get("size")
+        tensor, box = torch.from_numpy(picture).permute(2, 0, 1).contiguous(), self._size or self._like.get("size")
         sizes = (1, *self.inference.scales)
         image, *scaled = (
             normalise(one[None].to(self.device))
-            for one in fitted(tensor, box and tuple(box), self.config.network.shrink, sizes)
+            for one in fitted(tensor, None if box is None else (box[0], box[1]), self.config.network.shrink, sizes)
         )
+        self._warn_of_scale((picture.shape[0], picture.shape[1]), (image.shape[-2], image.shape[-1]))
         return image, Original(scaled, (picture.shape[0], picture.shape[1])) if scaled else None
+
+    def _warn_of_scale(self, size: tuple[int, int], seen: tuple[int, int]) -> None:
+        factor = self.config.network.shrink * max(seen) / max(size)
+        if self._warned or 1 / SCALE <= factor <= SCALE:
+            return
+        self._warned = True
+        log.warning(
+            "a picture of %d x %d is seen %.3g times as large, as one of %s would be; size=[%d,%d] leaves it as it is",
+            *(*size, factor, self._like.get("name"), *size),
+        )
 
     def _parts(self, image: Tensor, original: Original | None, views: bool) -> dict[str, Tensor]:
         if views:

@@ -73,6 +73,20 @@ def test_a_picture_is_prepared_as_in_validation_and_labelled_at_its_own_size(
     assert np.allclose(result.confidence, confidence, atol=2e-3)
 
 
+def test_a_picture_that_is_seen_much_larger_is_told_once_and_can_be_left_as_it_is(
+    hrda: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predictor, image = Predictor(hrda, device="cpu"), picture(64, 100)
+    enlarged, _ = predictor(image), predictor(image)
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")]
+    sentence = "a picture of 64 x 100 is seen 4 times as large, as one of cityscapes would be; size=[64,100] leaves it"
+    assert [text.startswith(sentence) for text in told] == [True]
+    own = Predictor(hrda, device="cpu", size=[64, 100])(image)
+    assert own.label.shape == (64, 100)
+    assert len(caplog.records) == len(told)
+    assert not np.array_equal(own.confidence, enlarged.confidence)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (37, 53)])
 @pytest.mark.parametrize("name", ["hrda", "daformer"])
 def test_any_size_and_aspect(name: str, size: tuple[int, int], request: pytest.FixtureRequest) -> None:
