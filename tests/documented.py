@@ -29,7 +29,7 @@ class Printed(NamedTuple):
 def commands() -> list[Printed]:
     """List every command of the library in blocks for a shell and in running text."""
     found = [command for page in PAGES for command in _of_page(page)]
-    return list(dict.fromkeys(found))
+    return [command for command in dict.fromkeys(found) if command.arguments]  # not mere names in running text
 
 
 def _of_page(page: Path) -> Iterator[Printed]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
 from hrda_lit.data.classes import Classes
+from hrda_lit.exchange.hub import located, read_folder
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights, require_tensors
@@ -72,7 +73,7 @@ def load_trained(
     """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
 
     Args:
-        path: a checkpoint of `hrda_lit.train`.
+        path: a checkpoint of `hrda_lit.train`, a folder of scripts/save_for_hub.py, or `hf://user/name`.
         model: "student" or "teacher"; None: the one that training validated.
         device: where to.
         weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
@@ -195,16 +196,18 @@ def fitting(path: str | Path) -> Iterator[None]:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of `hrda_lit.train` without running any code of the file; tensors stay on disk until used.
 
+    A folder of scripts/save_for_hub.py, and `hf://user/name` on the hub, are read like one that holds a single network.
+
     Nothing may be built from its config but from what `stored_config` makes of it.
 
     Raises:
         FileNotFoundError: if there is no file.
         ValueError: if it is damaged, cannot be read, or has no config and weights inside.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    path = located(path)
+    if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    content = read_torch_file(path)
+    content = read_folder(path) if path.is_dir() else read_torch_file(path)
     if CONFIG_KEY not in content or "state_dict" not in content:
         raise ValueError(
             f"{path} is no checkpoint of hrda_lit, it has no {CONFIG_KEY} inside; give one that `hrda_lit.train` "

@@ -3,6 +3,7 @@
 import argparse
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,6 @@ def resolvable(config: DictConfig) -> DictConfig:
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.program in CHECKS], ids=str)
 def test_commands(command: Printed, mine: dict[str, Path]) -> None:
-    if not command.arguments:  # a name in running text
-        return
     for config in composed(command, mine):
         CHECKS[command.program](config)
 

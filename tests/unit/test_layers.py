@@ -48,6 +48,7 @@ PLACES = {
         "sweeps/run_name",
         "sweeps/collect",
         "exchange/convert",
+        "exchange/publish",
         *COMMANDS,
     },
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},
