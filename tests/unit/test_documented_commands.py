@@ -1,6 +1,7 @@
 """Every command that README and docs print composes, with the YAML files that stand beside it, and is understood."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
