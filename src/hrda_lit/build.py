@@ -181,6 +181,11 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
     L.seed_everything(config.seed, verbose=False)
     student = build_network(config, classes)
     build_memory(config).lighten(student, method)
+    return around(student, config, method, classes)
+
+
+def around(student: Segmentor, config: DictConfig, method: Method, classes: Classes) -> UDAModule:
+    """Build the LightningModule of a student that is there; see `build_module`."""
     return UDAModule(
         student,
         method,

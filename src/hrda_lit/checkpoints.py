@@ -12,14 +12,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_inference, build_network
+from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
 from hrda_lit.data.classes import Classes
+from hrda_lit.exchange.hub import located, read_folder
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights, require_tensors
 from hrda_lit.guards.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.inference.base import Inference
-from hrda_lit.module import CONFIG_KEY
+from hrda_lit.module import CONFIG_KEY, UDAModule
 from hrda_lit.networks.borrowed import fill_in_, named_weights, untouched
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
@@ -78,7 +79,7 @@ def load_trained(
     """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
 
     Args:
-        path: a checkpoint of `hrda_lit.train`.
+        path: a checkpoint of `hrda_lit.train`, a folder of scripts/save_for_hub.py, or `hf://user/name`.
         model: "student" or "teacher"; None: the one that training validated.
         device: where to.
         weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
@@ -118,6 +119,36 @@ def load_trained(
         load_checked(built, state, str(path))
         inference = build_inference(config)
     return Trained(built.to(device).eval(), classes, inference, config, model)
+
+
+def load_module(path: str | Path, device: str | torch.device = "cpu", weights: str | None = None) -> UDAModule:
+    """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
+
+    It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds: its method has
+    lambda_fd=0. To go on with a training, use `resume=` of `hrda_lit.train`.
+
+    Args:
+        path: a checkpoint of `hrda_lit.train`.
+        device: where to.
+        weights: see `load_trained`.
+
+    Returns:
+        The module, in training mode; `module.evaluated` is the network that training validated.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is no checkpoint of this library, is broken, or lacks one of its networks.
+    """
+    student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
+    content = read_checkpoint(path)
+    with fitting(path):
+        if config.method.get("lambda_fd"):
+            config.method.lambda_fd = 0
+        module = around(student, config, build_method(config, classes), classes)
+        module.config = content[CONFIG_KEY]
+        module.on_load_checkpoint(content)
+        module.load_state_dict(content["state_dict"])
+    return module.to(device).train()
 
 
 def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) -> str:
@@ -171,16 +202,18 @@ def fitting(path: str | Path) -> Iterator[None]:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of `hrda_lit.train` without running any code of the file; tensors stay on disk until used.
 
+    A folder of scripts/save_for_hub.py, and `hf://user/name` on the hub, are read like one that holds a single network.
+
     Nothing may be built from its config but from what `stored_config` makes of it.
 
     Raises:
         FileNotFoundError: if there is no file.
         ValueError: if it is damaged, cannot be read, or has no config and weights inside.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    path = located(path)
+    if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    content = read_torch_file(path)
+    content = read_folder(path) if path.is_dir() else read_torch_file(path)
     if CONFIG_KEY not in content or "state_dict" not in content:
         raise ValueError(
             f"{path} is no checkpoint of hrda_lit, it has no {CONFIG_KEY} inside; give one that `hrda_lit.train` "

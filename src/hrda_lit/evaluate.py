@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hrda_lit.api import make_callable
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
@@ -225,6 +226,8 @@ def main(config: DictConfig) -> float:
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     main()

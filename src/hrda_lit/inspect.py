@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig
 
+from hrda_lit.api import make_callable
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
@@ -82,6 +83,8 @@ def main(config: DictConfig) -> None:
     if not ready:
         sys.exit(1)
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     main()

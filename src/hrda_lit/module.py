@@ -4,6 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -97,6 +98,15 @@ class UDAModule(L.LightningModule):
         self.scored: int | None = None
         self.seen: dict[str, Seen] | None = None
         self._gathered: list[Tensor] = []
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: str | torch.device | None = None, **kwargs: Any
+    ) -> "UDAModule":
+        """Load the module from a checkpoint alone, without running code of the file; see `hrda_lit.load_module`."""
+        import hrda_lit  # the door of the package: to build from a config is the business of floors above
+
+        return hrda_lit.load_module(checkpoint_path, map_location or "cpu", **kwargs)
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Bring along what no run may lack: the guard of its weights and, with a teacher, what moves it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
+from hrda_lit.api import make_callable
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import sentence
 
@@ -96,12 +97,12 @@ def _rules(config: DictConfig) -> "Rules | None":
 
 
 def _checkpoint(config: DictConfig) -> "Path":
-    from pathlib import Path
+    from hrda_lit.exchange.hub import located
 
     if config.checkpoint is None:
         raise ValueError("there is nothing to predict with; give checkpoint=outputs/.../checkpoints/last.ckpt.")
-    path = Path(config.checkpoint).expanduser()
-    if not path.is_file():
+    path = located(config.checkpoint)
+    if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
     return path
 
@@ -122,12 +123,12 @@ def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder
 
 def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs") -> dict[str, Any]:
     """Tell on what predictions depend, so that those of another run are not taken for complete ones of this."""
-    import hashlib
-
     from omegaconf import OmegaConf
 
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    from hrda_lit.exchange.hub import CONFIG, checksum
+
+    # The config of a hub's folder holds the checksum of its weights.
+    digest = checksum(checkpoint / CONFIG if checkpoint.is_dir() else checkpoint)
     return {
         "checkpoint": digest,
         "model": config.model,
@@ -164,6 +165,8 @@ def main(config: DictConfig) -> None:
     if tally.failed:
         sys.exit(1)
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     main()

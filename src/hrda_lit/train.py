@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from hrda_lit.api import make_callable
 from hrda_lit.guards import signals
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
@@ -214,6 +215,8 @@ def _finish_wandb() -> None:
     if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
         wandb.finish()
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     main()

@@ -20,7 +20,9 @@ def test_wheel_is_complete(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     modules = {f"hrda_lit/{path.relative_to(ROOT / 'src/hrda_lit')}" for path in ROOT.glob("src/hrda_lit/**/*.py")}
     configs = {f"hrda_lit/conf/{path.relative_to(ROOT / 'conf')}" for path in ROOT.glob("conf/**/*.yaml")}
+    scripts = {f"hrda_lit/scripts/{path.name}" for path in ROOT.glob("scripts/*.py")}
     configs = {name for name in configs if "/local/" not in name}
     assert len(modules) > 40
     assert len(configs) > 25
-    assert modules | configs | {"hrda_lit/py.typed"} <= names
+    assert len(scripts) > 9
+    assert modules | configs | scripts | {"hrda_lit/py.typed"} <= names

@@ -19,7 +19,7 @@ FLOORS = {
     "module": 3, "memory": 3,
     "build": 4,
     "checkpoints": 5, "geometry": 5, "memory/check": 5, "keys": 5, "predicting": 5, "exchange": 5, "running": 5,
-    "benchmark": 6, "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
+    "benchmark": 6, "api": 6, "train": 6, "evaluate": 6, "predict": 6, "inspect": 6,
 }  # fmt: skip
 COMMANDS = {name for name, floor in FLOORS.items() if floor == 6}
 PLACES = {
@@ -48,6 +48,7 @@ PLACES = {
         "sweeps/run_name",
         "sweeps/collect",
         "exchange/convert",
+        "exchange/publish",
         *COMMANDS,
     },
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},

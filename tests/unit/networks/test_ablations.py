@@ -14,6 +14,7 @@ from hrda_lit.ops.rng import generator
 
 TINY = (
     "experiment=hrda_gta", "debug=smoke", "network.backbone.name=mit_b0", "lambda_fd=0", "data_root=x", "cache_dir=x",
+    "~network.backbone.options.channels", "~network.backbone.options.stem_width",
     "+network.backbone.options.embed_dims=[8,16,20,32]", "+network.backbone.options.depths=[1,1,1,1]", "run_dir=x",
 )  # fmt: skip
 

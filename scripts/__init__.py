@@ -1,0 +1,1 @@
+"""Commands beside the four of the package: `python -m hrda_lit.scripts.results_table` where it is installed."""

@@ -1,0 +1,177 @@
+"""The commands from Python: `hrda_lit.train("experiment=hrda_demo", "lambda_d=0.3")` does what the command line does.
+
+`hrda_lit.train` is the module of the command, too. It can be called, so that one name serves
+`python -m hrda_lit.train`, `from hrda_lit.train import train` and the call, whichever comes first.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from hrda_lit.predicting.output import Tally
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training or an evaluation came to.
+
+    Attributes:
+        folder: where its files lie.
+        checkpoint: of the network: the last one of a training, or the one that was scored.
+        miou: on the validation set, a fraction; NaN without one.
+        iou: by class, fractions; NaN for classes that do not occur.
+        metrics: all of metrics.json.
+    """
+
+    folder: Path
+    checkpoint: str
+    miou: float
+    iou: dict[str, float] = field(repr=False)
+    metrics: dict[str, Any] = field(repr=False)
+
+
+def train(*overrides: str, config_dir: str | Path | None = None) -> Run:
+    """Train as `python -m hrda_lit.train` does.
+
+    Args:
+        overrides: as on the command line, e.g. "experiment=hrda_demo", "lambda_d=0.3".
+        config_dir: a folder with YAML files of your own, what `--config-dir` names there.
+
+    Returns:
+        Folder, checkpoint and scores.
+
+    Raises:
+        ValueError: if a key or value does not fit, or a file is broken.
+        FileNotFoundError: if data, weights or the checkpoint are missing.
+    """
+    from hrda_lit.train import _finish_wandb
+    from hrda_lit.train import train as command
+
+    def task(config: "DictConfig") -> Run:
+        try:
+            miou = command(config)
+        finally:
+            _finish_wandb()
+        return _read(Path(config.run_dir), str(Path(config.run_dir) / "checkpoints" / "last.ckpt"), miou)
+
+    return _run("train", overrides, config_dir, task)
+
+
+def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
+    """Score a network as `python -m hrda_lit.evaluate` does; for arguments and errors see `train`.
+
+    Returns:
+        Folder, checkpoint and scores of the first data set; `metrics["datasets"]` has those of all.
+    """
+    from hrda_lit.evaluate import evaluate as command
+
+    def task(config: "DictConfig") -> Run:
+        miou = command(config)
+        return _read(Path(config.run_dir), str(config.checkpoint), miou)
+
+    return _run("evaluate", overrides, config_dir, task)
+
+
+def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
+    """Predict files into files as `python -m hrda_lit.predict` does; see `train`, and `Predictor` for single pictures.
+
+    Returns:
+        What became of the pictures.
+    """
+    from hrda_lit.predict import predict as command
+
+    return _run("predict", overrides, config_dir, command)
+
+
+def inspect(*overrides: str, config_dir: str | Path | None = None) -> bool:
+    """Look over the data of an experiment as `python -m hrda_lit.inspect` does; see `train`.
+
+    Returns:
+        Whether training can start.
+    """
+    from hrda_lit.inspect import inspect as command
+
+    return _run("inspect", overrides, config_dir, command)
+
+
+class Command(ModuleType):
+    """A module of a command that can be called like the function of the same name here."""
+
+    def __call__(self, *overrides: str, config_dir: str | Path | None = None) -> Any:
+        """Run the command."""
+        return globals()[self.__name__.rpartition(".")[2]](*overrides, config_dir=config_dir)
+
+
+def make_callable(name: str) -> None:
+    """Let the module of a command be called.
+
+    Args:
+        name: of the module.
+    """
+    sys.modules[name].__class__ = Command
+
+
+def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
+    """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+
+    from hrda_lit.guards import signals
+    from hrda_lit.guards.arguments import readable
+    from hrda_lit.guards.misspelt import explained, is_hydras
+
+    arguments = readable(overrides)
+    if config_dir is not None:
+        folder = Path(config_dir).expanduser().absolute()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")
+        arguments.append(f'hydra.searchpath=["file://{folder}"]')
+    try:
+        with _left_as_it_was(), initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            value: T = hydra.run(command, task, arguments).return_value
+    except SystemExit as refused:  # by one of the library's callbacks, which can end a command in no other way
+        raise ValueError(str(refused.code).removeprefix("error: ")) from None
+    except signals.Stopped as stopped:
+        raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto goes on") from None
+    except Exception as error:
+        if not is_hydras(error):
+            raise
+        raise ValueError(explained(error, command, arguments)) from error
+    return value
+
+
+@contextmanager
+def _left_as_it_was() -> Iterator[None]:
+    """Put logging and Hydra back into the state in which a notebook or another program had them."""
+    import logging
+
+    from hydra.core.global_hydra import GlobalHydra
+
+    root, hydra = logging.getLogger(), GlobalHydra.instance().hydra
+    handlers, level = root.handlers[:], root.level
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], GlobalHydra.instance().hydra = handlers, hydra
+        root.setLevel(level)
+
+
+def _read(folder: Path, checkpoint: str, miou: float) -> Run:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    iou = {name: float("nan") if value is None else value for name, value in metrics.get("val/iou", {}).items()}
+    return Run(folder, checkpoint, miou, iou, metrics)

@@ -1,0 +1,185 @@
+"""A network made ready for a hub: its weights alone, its config without paths of this machine, and a model card."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import yaml
+from omegaconf import OmegaConf
+
+from hrda_lit.checkpoints import Trained, load_trained, network_state, read_checkpoint
+from hrda_lit.exchange.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
+from hrda_lit.guards.files import read_json, write_atomically
+from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks.borrowed import KEY as ENCODER_KEY
+
+_ELSEWHERE = ("run_dir", "cache_dir", "resume", "ckpt_path")  # of the machine that trained
+
+
+def save_for_hub(
+    checkpoint: str | Path,
+    folder: str | Path,
+    model: str | None = None,
+    metrics: str | Path | None = None,
+    licence: str = "other",
+    weights: str | None = None,
+) -> str:
+    """Write a network as safetensors, config and model card; `checkpoint=<folder>` then evaluates and predicts with it.
+
+    Args:
+        checkpoint: of `hrda_lit.train`.
+        folder: where to; made if it is not there.
+        model: "student" or "teacher"; None: the one that training validated.
+        metrics: metrics.json of `hrda_lit.evaluate`, or of the training; None: that of the run in which the checkpoint
+            lies, if it scored this very network.
+        licence: under which the weights are given, in the hub's spelling, e.g. "cc-by-nc-4.0".
+        weights: see `load_trained`.
+
+    Returns:
+        What was written, in one sentence.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint or no metrics.
+        ValueError: if one of them cannot be used.
+    """
+    folder = Path(folder).expanduser()
+    trained = load_trained(checkpoint, model, weights=weights)
+    content = read_checkpoint(checkpoint)
+    scores = _scores(Path(checkpoint).expanduser(), content, trained, metrics)
+    state = network_state(content["state_dict"], trained.model)
+    tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
+    entries = {MODEL: trained.model, CHECKSUM: checksum(folder / WEIGHTS), CONFIG_KEY: _config(trained)}
+    if ENCODER_KEY in content:
+        entries[ENCODER_KEY] = content[ENCODER_KEY]
+    write_atomically(folder / CONFIG, yaml.safe_dump(entries, sort_keys=False).encode())
+    write_atomically(folder / CARD, card(trained, scores, licence).encode())
+    told = "with" if scores else "without"
+    return f"{folder} holds the {trained.model} of {checkpoint} {told} scores: {WEIGHTS}, {CONFIG} and {CARD}"
+
+
+def _config(trained: Trained) -> dict[str, Any]:
+    plain: Any = OmegaConf.to_container(trained.config, resolve=True)
+    plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
+    plain["network"]["backbone"]["weights"] = None
+    plain["evaluate"] = trained.model  # the only one that is there
+    moved: dict[str, Any] = _moved(plain, str(plain["data_root"]))
+    return moved
+
+
+def _moved(node: Any, root: str) -> Any:
+    """Replace the folder of all data in paths."""
+    if isinstance(node, dict):
+        return {key: _moved(value, root) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_moved(value, root) for value in node]
+    return "data" + node[len(root) :] if isinstance(node, str) and (node + "/").startswith(root + "/") else node
+
+
+def _scores(
+    checkpoint: Path, content: Mapping[str, Any], trained: Trained, metrics: str | Path | None
+) -> dict[str, Any] | None:
+    path = checkpoint.parent.parent / "metrics.json" if metrics is None else Path(metrics).expanduser()
+    if metrics is not None and not path.is_file():
+        raise FileNotFoundError(f"no scores at {path}; give metrics.json of an evaluation, or leave metrics out.")
+    found = read_json(path) if path.is_file() else None
+    made_of_it = isinstance(found, dict) and isinstance(found.get("val/iou"), dict)
+    if isinstance(found, dict) and "model" in found:
+        made_of_it &= found["model"] == trained.model
+    elif isinstance(found, dict):
+        same_step = found.get("step") == content.get("global_step")
+        made_of_it &= same_step and content[CONFIG_KEY].get("evaluate") == trained.model
+    if not made_of_it and metrics is not None:
+        raise ValueError(f"{path} holds no scores of this {trained.model}; evaluate the checkpoint, and give those.")
+    return found if made_of_it else None
+
+
+def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
+    """Write the model card: what the network is, how well it does, what its classes are, how it is used.
+
+    Args:
+        trained: the network.
+        scores: from metrics.json; None for none.
+        licence: in the hub's spelling.
+
+    Returns:
+        Markdown.
+    """
+    config, encoder = trained.config, trained.config.network.backbone.name
+    target = config.get("target")
+    adapted = f", adapted to unlabelled images of {target.name}" if target else ""
+    numbers = ", ".join(
+        f"{key} {config[key]}" for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config
+    )
+    of_method = str(config.method.get("_target_", "")).rpartition(".")[2] if "method" in config else "unknown"
+    return f"""---
+library_name: hrda_lit
+pipeline_tag: image-segmentation
+license: {licence}
+tags: [semantic-segmentation, domain-adaptation, hrda]
+---
+
+# {config.name}
+
+Semantic segmentation, learned from labelled images of {config.source.name}{adapted}.
+
+| | |
+|---|---|
+| network | {type(trained.network).__name__} with the encoder {encoder} |
+| method | {of_method} ({numbers}) |
+| which network | the {trained.model} |
+| parameters | {sum(value.numel() for value in trained.network.parameters()):,} |
+
+## Scores
+
+{_table(scores)}
+## Classes
+
+| id | name | colour (RGB) |
+|---|---|---|
+{_classes(trained)}
+## Use
+
+With the Python package `hrda_lit`; `hf://user/name`, the name of this repository, does in place of a folder:
+
+```bash
+python -m hrda_lit.predict checkpoint=this_folder input=street.png
+python -m hrda_lit.evaluate checkpoint=this_folder data_root=/path
+```
+
+```python
+import hrda_lit
+
+hrda_lit.Predictor("this_folder")("street.png").overlay()
+```
+
+No code of this repository is run: the weights are safetensors, and the config may name the package's own parts alone.
+
+## Sources and licence
+
+HRDA: Hoyer, Dai, Van Gool, ECCV 2022. DAFormer: Hoyer, Dai, Van Gool, CVPR 2022.
+
+The weights are given under: {licence}. The terms of the data they were learned from, and of the pretrained weights
+that the encoder started from, hold besides.
+"""
+
+
+def _table(scores: Mapping[str, Any] | None) -> str:
+    if scores is None:
+        return "None were measured for this network.\n"
+    rows = {"mIoU": scores["val/miou"], **scores["val/iou"]}
+    shown = {
+        name: "absent" if value is None or math.isnan(value) else f"{100 * value:.1f}" for name, value in rows.items()
+    }
+    lines = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
+    return f"IoU in percent, {scores.get('name', 'validation set')}:\n\n| class | IoU |\n|---|---|\n{lines}\n"
+
+
+def _classes(trained: Trained) -> str:
+    pairs = zip(trained.classes.names, trained.classes.colours, strict=True)
+    return "".join(
+        f"| {index} | {name} | {', '.join(map(str, colour))} |\n" for index, (name, colour) in enumerate(pairs)
+    )
