@@ -67,7 +67,6 @@ def _train(config: DictConfig) -> float:
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     check_geometry(config, method, source.classes)
-    check_memory(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
     start = begin(config)
     if (score := finished(start, config)) is not None:
@@ -81,6 +80,7 @@ def _train(config: DictConfig) -> float:
     datamodule.setup("fit")
     _write_config(config)
     module = build.build_module(config, method, source.classes)
+    check_memory(config, source.classes)  # takes seconds, so that what is missing is told before
     if start is not None:
         go_on(trainer.loggers, start.step, start.kept)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it

@@ -11,6 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
+from hrda_lit.data.draws import ready
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.train import train
 
@@ -78,7 +79,7 @@ def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) ->
     datamodule.setup("validate")
     classes = datamodule.source.classes
     module = build.build_module(config, build.build_method(config, classes), classes).eval()
-    item = datamodule._val_images[0]  # type: ignore[index]
+    item = ready(datamodule._val_images[0])  # type: ignore[index]
     pictures = draw(module, item["image"][None], item["label"][None])
     assert list(pictures) == [
         "image",

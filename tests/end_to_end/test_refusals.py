@@ -33,8 +33,8 @@ from .compose import compose, smoke
         ("inference.batch=0", "inference.batch must be a whole number in"),
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
         (
-            "network.backbone.name=vit_tiny_patch16_224 ~network.backbone.options",
-            "choose a backbone whose strides double",
+            "network.backbone.name=mixer_b16_224 ~network.backbone.options",
+            "or a backbone whose strides double",
         ),
         ("+temperture=1", r"temperture is no key that exists"),
         ("+method.taus=1", "method.taus is no key that exists; method.tau may be meant"),
