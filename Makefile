@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check test-fast test-all test-floors setup clean
+.PHONY: demo test check test-fast test-all test-thorough test-floors setup clean
 
 demo: setup ## train HRDA on two drawn domains and show a table
 	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
@@ -18,7 +18,10 @@ test-fast: setup ## the tests that take about a minute together
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not thorough" -n 2 --dist worksteal
+
+test-thorough: setup ## what `make test` leaves out: every experiment trained small, graphs, estimates, ONNX of any size
+	$(BIN)/python -m pytest -m thorough -n 2 --dist worksteal
 
 test-floors: ## the fast tests with the oldest versions that pyproject.toml declares, in a .venv-floors of 8 GB
 	$(PYTHON) -m venv --clear .venv-floors

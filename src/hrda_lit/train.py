@@ -66,8 +66,11 @@ def _train(config: DictConfig) -> float:
     check_train(config)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
-    check_geometry(config, method, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
+    if not config.prepare:
+        for part in datamodule.parts():
+            part.dataset.require_root()  # at once, where the geometry of a large network takes seconds
+    check_geometry(config, method, source.classes)
     start = begin(config)
     if (score := finished(start, config)) is not None:
         log.info("the run in %s is complete, nothing is changed", config.run_dir)

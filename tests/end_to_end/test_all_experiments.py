@@ -18,7 +18,7 @@ from hrda_lit.geometry import check_geometry
 from hrda_lit.keys.check import check_train
 from tests.scripts import SCRIPTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 ROOT = Path(str(files("hrda_lit.conf"))) / "experiment"
 EXPERIMENTS = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.yaml"))

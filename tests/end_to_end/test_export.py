@@ -33,6 +33,7 @@ def expected(trained: Trained, image: torch.Tensor) -> torch.Tensor:
     return trained.inference(trained.network, renormalise(image))
 
 
+@pytest.mark.thorough
 def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "hrda.onnx"
     done = run_script("export_onnx", checkpoint, path, "--dynamic", "batch", "size")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-KILLS = 30
+KILLS = 18
 PARTS = 2
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import default_collate
 
 from hrda_lit import build
 from hrda_lit.data.classes import ID_MAPS
+from hrda_lit.data.draws import ready
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.methods.base import Networks
 from hrda_lit.ops.rng import fold, generator
@@ -48,7 +49,7 @@ def gradients_of_one_process(data: Path, run: Path) -> dict[str, torch.Tensor]:
     networks = Networks(module.student.train(), module.teacher)
     for rank in range(2):
         (indices,) = StepBatches(0, 1, config.loading.batch_size, rank, 2)
-        batch = {name: default_collate([some[index] for index in indices]) for name, some in draws.items()}  # type: ignore[index]
+        batch = {name: ready(default_collate([some[index] for index in indices])) for name, some in draws.items()}  # type: ignore[index]
         where = (config.seed, "step", 0, rank)
         torch.manual_seed(fold(*where, "dropout"))
         drawn = module.method.draw(module.student, batch["source"]["image"].shape, generator(*where))

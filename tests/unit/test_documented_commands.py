@@ -96,7 +96,7 @@ def test_scripts(command: Printed) -> None:
 def test_they_are_found() -> None:
     count = Counter(command.program for command in COMMANDS)
     scripts = {f"hrda_lit.scripts.{path.stem}" for path in (Path(__file__).parents[2] / "scripts").glob("[a-z]*.py")}
-    assert set(CHECKS) | scripts <= set(count)
+    assert set(CHECKS) | scripts - {"hrda_lit.scripts.experiments_table"} <= set(count)  # which takes no arguments
     assert count["hrda_lit.train"] > 20
     assert count["hrda_lit.evaluate"] > 5
 
@@ -119,7 +119,7 @@ def test_the_example_of_ones_own_data_makes_a_network(mine: dict[str, Path], mor
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("experiment=hrda_d", {"experiment=hrda_demo"}),
+        ("experiment=hrda_de", {"experiment=hrda_demo"}),
         ("lambda_", {"lambda_d=", "lambda_fd="}),
         ("network/backbone=mit", {"network/backbone=mit_b5"}),
     ],

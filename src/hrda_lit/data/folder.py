@@ -104,12 +104,16 @@ class FolderDataset:
             DataNotFoundError: if the root, the images or the split file are missing, or none are left.
             ValueError: if the data set has no such split or the label rule does not fit.
         """
-        if not archives.is_dir(self.root):
-            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
+        self.require_root()
         images = [image for image in self._of_split(split) if image not in self._left_out]
         if not images:
             raise self._missing(f"all images of {self.name} ({split}) are left out, need at least one")
         return [Sample(image, self._label_path(image) if labelled else None) for image in images]
+
+    def require_root(self) -> None:
+        """Raise a DataNotFoundError if there is nothing at the root."""
+        if not archives.is_dir(self.root):
+            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
 
     def leave_out(self, images: Iterable[Path]) -> None:
         """Leave images out of every list from now on."""

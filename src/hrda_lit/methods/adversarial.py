@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import NotNegative, Width
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.minent import TwoDraws, half_size
 from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.segmentor import Segmentor
@@ -64,11 +64,10 @@ class Adversarial(Method):
         """Yield the source pass, and that in which student and discriminator learn against each other."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         outputs = networks.student(image, drawn.source)
-        loss = supervise(outputs, label, self.classes, rows=self.rows)
-        seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+        done = on_source(outputs, image, label, self.classes, self.rows)
         predicted = half_size(outputs.outputs[0].logits, image).softmax(1).detach()
-        yield Pass("source", loss, {"loss/source": loss.detach()}, seen)
-        del outputs, loss
+        yield done
+        del outputs, done
         yield self._against(predicted, batch["target"]["image"], networks, drawn.target)
 
     def _against(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:

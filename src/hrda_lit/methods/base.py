@@ -188,11 +188,20 @@ def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classe
     User's document, L^S.
     """
     image, label = batch["source"]["image"], batch["source"]["label"]
-    outputs = student(image, drawn)
+    return on_source(student(image, drawn), image, label, classes, rows)
+
+
+def on_source(
+    outputs: Supervised,
+    image: Float[Tensor, "B 3 H W"],
+    label: Int[Tensor, "B H W"],
+    classes: Classes,
+    rows: int | None = None,
+) -> Pass:
+    """Make the pass "source" of what the student made of labelled images; for arguments see `supervise`."""
     loss = supervise(outputs, label, classes, rows=rows)
-    return Pass(
-        "source", loss, {"loss/source": loss.detach()}, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
-    )
+    seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+    return Pass("source", loss, {"loss/source": loss.detach()}, seen)
 
 
 def _part(x: Tensor, spot: Spot | None) -> Tensor:

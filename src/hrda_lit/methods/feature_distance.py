@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Networks
+from hrda_lit.methods.base import Networks, Pass
 from hrda_lit.networks.segmentor import Supervised
 from hrda_lit.ops.losses import downscale_label, feature_distance, thing_mask
 
@@ -54,6 +54,22 @@ class FeatureDistance:
         if supervised.closer is None:
             return distance
         return distance + self._between(networks, supervised.closer, image, label)
+
+    def added(self, done: Pass, weight: float, networks: Networks, supervised: Supervised) -> Pass:
+        """Add the distance to a pass on the source, in one backward for both.
+
+        official: the release retains the graph for a second one (docs/official.md 13).
+
+        Args:
+            done: the pass "source".
+            weight: lambda_fd.
+            networks: the student and the frozen encoder.
+            supervised: what the student made of the image.
+        """
+        seen = done.seen["source"]
+        distance = weight * self(networks, supervised, seen.image, seen.label)
+        logs = {**done.logs, "loss/feature_distance": distance.detach()}
+        return done._replace(loss=done.loss + distance, logs=logs)
 
     def _between(self, networks: Networks, features: Tensor, seen: Tensor, label: Tensor) -> Tensor:
         assert networks.imagenet is not None

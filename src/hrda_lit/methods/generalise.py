@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, supervise
+from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
@@ -62,10 +62,5 @@ class Generalise(Method):
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
         outputs = networks.student(image, drawn.student)
-        loss = supervise(outputs, label, self.classes, rows=self.rows)
-        logs = {"loss/source": loss.detach()}
-        if self.lambda_fd > 0:
-            distance = self.feature_distance(networks, outputs, image, label)
-            loss = loss + self.lambda_fd * distance
-            logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
-        yield Pass("source", loss, logs, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)})
+        done = on_source(outputs, image, label, self.classes, self.rows)
+        yield self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
-from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, supervise
+from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, on_source, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
 from hrda_lit.networks.backbone import Backbone
@@ -114,14 +114,8 @@ class SelfTraining(Method):
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
-        loss = supervise(outputs, label, self.classes, rows=self.rows)
-        logs = {"loss/source": loss.detach()}
-        if self.lambda_fd > 0:
-            distance = self.feature_distance(networks, outputs, image, label)
-            # One backward for both: the official release retains the source graph for a second (docs/official.md 13).
-            loss = loss + self.lambda_fd * distance
-            logs["loss/feature_distance"] = self.lambda_fd * distance.detach()
-        return Pass("source", loss, logs, {"source": Seen(image, label, spot=outputs.outputs[-1].spot)})
+        done = on_source(outputs, image, label, self.classes, self.rows)
+        return self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
 
     @torch.no_grad()
     def label_target(

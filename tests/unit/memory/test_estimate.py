@@ -24,7 +24,7 @@ from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.rng import generator
 from tests.end_to_end.compose import smoke
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 SIDE = 128
 SETTING = Setting((SIDE, SIDE), 2)

@@ -147,6 +147,7 @@ class Counting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["self_training", "mic"])
 def test_operators_do_not_depend_on_the_draws(name: str) -> None:
     """A graph that was captured in one step can then be replayed in another."""

@@ -16,7 +16,7 @@ from hrda_lit.module import UDAModule
 from tests.speed import Losses, differing, fit, method, module, with_graphs
 from tests.tape import Tape, Tapes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 STEPS = 4
 
@@ -128,23 +128,6 @@ class Refusing(Tapes):
         raise RuntimeError("operation not permitted when stream is capturing.\nCompile with DSA")
 
 
-def test_where_nothing_can_be_captured_steps_run_as_they_come(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    paces, _ = with_graphs(monkeypatch, Refusing())
-    plain, _, losses = run(module(network="daformer"), "eager")
-    with caplog.at_level(logging.WARNING):
-        graphs, _, again = run(module(network="daformer"), "graphs")
-    assert differing(plain.state_dict(), graphs.state_dict()) == []
-    assert again.steps == losses.steps
-    assert paces[-1].replays == 0
-    (told,) = (record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit"))
-    assert told == (
-        "steps cannot be captured as graphs and run one by one: RuntimeError: operation not permitted when stream is "
-        "capturing"
-    )
-
-
 class Forgetful(Tapes):
     """Makes graphs of which the second one does nothing when it is replayed."""
 
@@ -155,19 +138,25 @@ class Forgetful(Tapes):
         return made
 
 
-def test_graphs_that_give_other_numbers_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("graphs", "reason"),
+    [
+        (Refusing, r"operation not permitted when stream is capturing"),
+        (Forgetful, r"replayed, the size of the gradients is \S+ in place of \S+"),
+    ],
+)
+def test_where_nothing_can_be_captured_steps_run_as_they_come(
+    graphs: Callable[[], Tapes], reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    paces, _ = with_graphs(monkeypatch, Forgetful())
+    paces, _ = with_graphs(monkeypatch, graphs())
     plain, _, losses = run(module(network="daformer"), "eager")
     with caplog.at_level(logging.WARNING):
-        graphs, _, again = run(module(network="daformer"), "graphs")
-    assert differing(plain.state_dict(), graphs.state_dict()) == []
+        tried, _, again = run(module(network="daformer"), "graphs")
+    assert differing(plain.state_dict(), tried.state_dict()) == []
     assert again.steps == losses.steps
     assert paces[-1].replays == 0
     (told,) = (record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit"))
-    assert "steps cannot be captured" in told
-    assert re.search(r"RuntimeError: replayed, the size of the gradients is \S+ in place of \S+$", told)
+    assert re.fullmatch(f"steps cannot be captured as graphs and run one by one: RuntimeError: {reason}", told)
 
 
 def test_a_number_that_changes_from_step_to_step_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
