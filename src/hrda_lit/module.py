@@ -31,7 +31,7 @@ from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
-from hrda_lit.optim import AdamWPoly, SGDPoly
+from hrda_lit.optim import StudentOptim
 from hrda_lit.optim_pair import paired
 from hrda_lit.scoring.iou import class_iou, mean_iou
 from hrda_lit.speed.choose import Speed, choose_pace
@@ -69,7 +69,7 @@ class UDAModule(L.LightningModule):
         student: Segmentor,
         method: Method,
         classes: Classes,
-        optim: AdamWPoly | SGDPoly,
+        optim: StudentOptim,
         inference: Inference,
         ema: EMATeacher,
         seed: int = 0,

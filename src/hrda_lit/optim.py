@@ -1,5 +1,6 @@
 """The optimisers with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -74,21 +75,58 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
     return decay * (1 - (1 - step / warmup) * (1 - warmup_ratio))
 
 
-@dataclass(frozen=True)
-class AdamWPoly:
-    """AdamW with warm-up and polynomial decay, the optimiser of DAFormer, HRDA and MIC.
+class StudentOptim(ABC):
+    """What optimisers of a student have in common: groups, schedule, and the check of their numbers.
 
-    Args:
+    Attributes:
         lr: learning rate of the encoder, > 0.
         head_factor: learning rate of the heads / of the encoder.
-        weight_decay: decoupled weight decay.
-        betas: momenta of Adam.
+        weight_decay: of all weights but the encoder's norms, >= 0.
         warmup: steps of the warm-up, >= 0.
         power: of the decay.
         layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1]; 1 in the papers,
             less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
         max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
+    """
+
+    lr: float
+    head_factor: float
+    weight_decay: float
+    warmup: int
+    power: float
+    layer_decay: float
+    clip: float | None
+    max_skipped: int
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.head_factor <= 0:
+            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
+        if self.warmup < 0:
+            raise ValueError(f"warmup must be at least 0 steps, got {self.warmup}.")
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"clip must be above 0 or null, got {self.clip}.")
+        require_at_least("optim.max_skipped", self.max_skipped, 1)
+
+    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a run of `total` steps."""
+        assert isinstance(student, Segmentor)
+        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
+        # The fused kernel can skip a step that turned out bad without asking the host.
+        optimizer = self._over(groups, _on_gpu(student))
+        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+
+    @abstractmethod
+    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+        """Return the optimiser of some groups."""
+
+
+@dataclass(frozen=True)
+class AdamWPoly(StudentOptim):
+    """AdamW with warm-up and polynomial decay, the optimiser of DAFormer, HRDA and MIC.
+
+    Args:
+        betas: momenta of Adam; for the others see `StudentOptim`.
 
     Raises:
         ValueError: if a value is out of range.
@@ -106,39 +144,16 @@ class AdamWPoly:
     clip: Positive | None = None
     max_skipped: Count = 20
 
-    def __post_init__(self) -> None:
-        if self.lr <= 0 or self.head_factor <= 0:
-            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
-        if self.warmup < 0:
-            raise ValueError(f"warmup must be at least 0 steps, got {self.warmup}.")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"clip must be above 0 or null, got {self.clip}.")
-        require_at_least("optim.max_skipped", self.max_skipped, 1)
-
-    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
-        """Return the optimiser and its schedule for a run of `total` steps."""
-        assert isinstance(student, Segmentor)
-        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
-        # The fused kernel can skip a step that turned out bad without asking the host.
-        optimizer = AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=_on_gpu(student))
-        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
-        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+        return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
 
 
 @dataclass(frozen=True)
-class SGDPoly:
+class SGDPoly(StudentOptim):
     """SGD with momentum and polynomial decay, the optimiser of entropy minimisation and adversarial training.
 
     Args:
-        lr: learning rate of the encoder, > 0.
-        head_factor: learning rate of the heads / of the encoder.
-        weight_decay: added to the gradient.
-        momentum: share of the last direction that is kept.
-        warmup: see `AdamWPoly`.
-        power: see `AdamWPoly`.
-        layer_decay: see `AdamWPoly`.
-        clip: see `AdamWPoly`.
-        max_skipped: see `AdamWPoly`.
+        momentum: share of the last direction that is kept; for the others see `StudentOptim`.
 
     Raises:
         ValueError: if a value is out of range.
@@ -156,18 +171,8 @@ class SGDPoly:
     clip: Positive | None = None
     max_skipped: Count = 20
 
-    def __post_init__(self) -> None:
-        if self.lr <= 0 or self.head_factor <= 0:
-            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
-        require_at_least("optim.max_skipped", self.max_skipped, 1)
-
-    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
-        """Return the optimiser and its schedule for a run of `total` steps."""
-        assert isinstance(student, Segmentor)
-        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
-        optimizer = SGD(groups, lr=self.lr, momentum=self.momentum, fused=_on_gpu(student))
-        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
-        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+        return SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
 
 
 @dataclass(frozen=True)
@@ -190,12 +195,12 @@ class AdamPoly:
         """Return the optimiser and its schedule for a run of `total` steps."""
         group = {"name": "opponent", "params": list(network.parameters()), "lr": self.lr}
         optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
-        optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
         return scheduled(optimizer, lambda step: schedule(step, total, 0, self.power))
 
 
 def scheduled(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
     """Return an optimiser, which leaves the scaling of gradients to others, with its schedule."""
+    optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
     # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     return optimizer, LambdaLR(optimizer, share)

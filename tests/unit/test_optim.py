@@ -7,7 +7,7 @@ from torch import nn
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.optim import AdamWPoly, schedule
+from hrda_lit.optim import AdamWPoly, SGDPoly, schedule
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,12 @@ def test_frozen_parameters_do_not_move(student: SingleScaleSegmentor) -> None:
 def test_out_of_range_arguments(options: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         AdamWPoly(**options)
+
+
+def test_sgd_looks_at_the_same_numbers() -> None:
+    for options in ({"lr": 0}, {"warmup": -1}, {"clip": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            SGDPoly(**options)
 
 
 def test_only_networks_are_optimised() -> None:
