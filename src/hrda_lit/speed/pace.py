@@ -133,9 +133,7 @@ class Replayed(Compiled):
             self._try(work, batch, drawn)
         try:
             with undone(self.networks):
-                plain = self._plain(work, batch, drawn)
-            with undone(self.networks):
-                captured = self._capture(work, batch, drawn)
+                captured, plain = self._capture(work, batch, drawn)
             with undone(self.networks):
                 self._compare(captured, plain)
         except Exception as error:
@@ -144,13 +142,6 @@ class Replayed(Compiled):
         for weight, gradient in captured.gradients:
             weight.grad = gradient.zero_()
         return captured
-
-    def _plain(self, work: Work, batch: Batch, drawn: Any) -> dict[str, Tensor]:
-        """Return what a step that is not replayed logs, and the size of its gradients."""
-        with self.regions.compiled():
-            logs = [done.logs for done in work(batch, drawn)]
-        gradients = [weight.grad for weight in self._weights() if weight.grad is not None]
-        return {name: value.clone() for some in logs for name, value in some.items()} | _size(gradients)
 
     def _compare(self, captured: Captured, plain: dict[str, Tensor]) -> None:
         """Raise a RuntimeError where replayed passes give other numbers than plain ones, from the same state."""
@@ -163,20 +154,23 @@ class Replayed(Compiled):
             if not torch.allclose(replayed[name].float(), value.float(), ALIKE, ALIKE, equal_nan=True):
                 raise RuntimeError(f"replayed, {name} is {float(replayed[name]):.4g} in place of {float(value):.4g}")
 
-    def _capture(self, work: Work, batch: Batch, drawn: Any) -> Captured:
+    def _capture(self, work: Work, batch: Batch, drawn: Any) -> tuple[Captured, dict[str, Tensor]]:
+        """Capture the passes; return with them what plain ones log, and the size of their gradients."""
         inputs = pytree.tree_map_only(Tensor, torch.clone, (batch, drawn))
         graphs, passes = [self.graphs.make() for _ in self.names], list[Pass]()
         with self.regions.compiled():
             with self.graphs.aside():
-                finish(work(*inputs))  # the second time in all; allocates the gradients
+                logs = [done.logs for done in work(*inputs)]  # the second time in all; allocates the gradients
             gradients = [(weight, weight.grad) for weight in self._weights() if weight.grad is not None]
+            plain = {name: value.clone() for some in logs for name, value in some.items()}
+            plain |= _size([gradient for _, gradient in gradients])
             steps = work(*inputs)
             for graph in graphs:
                 done = graph.capture(lambda: next(steps))
                 # Not the loss itself, which would keep what its backward has used.
                 passes.append(done._replace(loss=done.loss.detach()))
             finish(steps)
-        return Captured(graphs, passes, inputs, gradients)
+        return Captured(graphs, passes, inputs, gradients), plain
 
     def _weights(self) -> list[nn.Parameter]:
         return [weight for network in self.networks for weight in network.parameters()]
