@@ -19,9 +19,9 @@ from hrda_lit.data.folder import Sample
 from hrda_lit.data.margins import target_mask
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.reading import Readings
+from hrda_lit.data.reading import Readings, fitted
 from hrda_lit.data.several import Images, of_sample, shares
-from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
+from hrda_lit.data.transforms import Size, finish, fitted_size, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
@@ -30,16 +30,29 @@ UNCOUNTED = -1  # a validation image that a process without any gets
 FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
-class SourceDraws(Dataset[dict[str, Tensor]]):
-    """Draw labelled crops of the source.
+class Draws(Dataset[dict[str, Tensor]]):
+    """Draw crops.
 
     Args:
         dataset: reads the files.
-        samples: labelled, from `dataset.files`.
+        samples: from `dataset.files`, labelled for a source.
         pipeline: how crops are made.
         seed: of the run.
-        rare: rare class sampling; None draws files uniformly.
         cache: folder where decoded pictures are kept; None for none.
+    """
+
+    def __init__(
+        self, dataset: Images, samples: list[Sample], pipeline: Pipeline, seed: int, cache: Path | None = None
+    ) -> None:
+        self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
+        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
+
+
+class SourceDraws(Draws):
+    """Draw labelled crops of the source, see `Draws`.
+
+    Args:
+        rare: rare class sampling; None draws files uniformly.
 
     DAFormer section 3.3; HRDA section 4.1.
     """
@@ -53,8 +66,8 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         rare: RareClassSampler | None = None,
         cache: Path | None = None,
     ) -> None:
-        self.dataset, self.samples, self.pipeline, self.seed, self.rare = dataset, samples, pipeline, seed, rare
-        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
+        super().__init__(dataset, samples, pipeline, seed, cache)
+        self.rare = rare
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return a draw.
@@ -113,29 +126,11 @@ class SourceDraws(Dataset[dict[str, Tensor]]):
         )
 
 
-class TargetDraws(Dataset[dict[str, Tensor]]):
-    """Draw crops of the target, files uniformly with replacement; no label is needed.
-
-    Args:
-        dataset: reads the files.
-        samples: from `dataset.files`.
-        pipeline: how crops are made.
-        seed: of the run.
-        cache: folder where decoded pictures are kept; None for none.
+class TargetDraws(Draws):
+    """Draw crops of the target, files uniformly with replacement, see `Draws`; no label is needed.
 
     HRDA section 4.1.
     """
-
-    def __init__(
-        self,
-        dataset: Images,
-        samples: list[Sample],
-        pipeline: Pipeline,
-        seed: int,
-        cache: Path | None = None,
-    ) -> None:
-        self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
-        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image", "extent" and "file" as `SourceDraws` does, and "valid" (uint8, h x w, 0 or 1) of a draw."""
@@ -205,24 +200,6 @@ class ValImages(Dataset[dict[str, Any]]):
         dataset = of_sample(self.dataset, sample)
         image, label = dataset.read(sample)
         return fitted(image, dataset.size, self.shrink, (1, *self.scales)), label
-
-
-def fitted(
-    image: UInt8[Tensor, "3 H W"], box: Size | None, shrink: float, scales: Sequence[float] = (1,)
-) -> list[UInt8[Tensor, "3 h w"]]:
-    """Fit an image into the box of its data set, as a network predicts it.
-
-    Args:
-        image: RGB in [0, 255], as it is in its file.
-        box: see `fitted_size`.
-        shrink: see `Pipeline`.
-        scales: factors of the fitted size, > 0.
-
-    Returns:
-        It at each scale.
-    """
-    size = (image.shape[1], image.shape[2])
-    return [resize_image(image, fitted_size(size, box, shrink / scale)) for scale in scales]
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:

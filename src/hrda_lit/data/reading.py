@@ -16,7 +16,7 @@ from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.images import opened
 from hrda_lit.data.pixels import upright_size
 from hrda_lit.data.several import Images, members, of_sample
-from hrda_lit.data.transforms import fitted_size, resize_image
+from hrda_lit.data.transforms import Size, fitted_size, resize_image
 from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import replacing
 
@@ -80,8 +80,7 @@ class Reading:
 
     def _decoded(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         image, label = self.dataset.read(sample)
-        size = fitted_size((image.shape[1], image.shape[2]), self.dataset.size, self.shrink)
-        return resize_image(image, size), label
+        return fitted(image, self.dataset.size, self.shrink)[0], label
 
     def _path(self, file: Path, setting: object) -> Path:
         assert self.folder is not None
@@ -106,6 +105,24 @@ class Readings:
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         """Return what the set of the sample has of it."""
         return self.each[of_sample(self.data, sample)](sample)
+
+
+def fitted(
+    image: UInt8[Tensor, "3 H W"], box: Size | None, shrink: float, scales: Sequence[float] = (1,)
+) -> list[UInt8[Tensor, "3 h w"]]:
+    """Fit an image into the box of its data set, as a network predicts it.
+
+    Args:
+        image: RGB in [0, 255], as it is in its file.
+        box: see `fitted_size`.
+        shrink: see `Pipeline`.
+        scales: factors of the fitted size, > 0.
+
+    Returns:
+        It at each scale.
+    """
+    size = (image.shape[1], image.shape[2])
+    return [resize_image(image, fitted_size(size, box, shrink / scale)) for scale in scales]
 
 
 def _load(path: Path) -> UInt8[Tensor, "H W *C"] | None:
