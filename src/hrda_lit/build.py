@@ -4,10 +4,8 @@ from functools import partial
 from typing import Any
 
 import lightning as L
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ProgressBar
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.callbacks.whole_files import WholeFiles
@@ -17,6 +15,7 @@ from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.several import Images
+from hrda_lit.guards.nodes import ConfigError, constructed, instantiated, made, plain
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.inspecting.look import Looking
 from hrda_lit.memory.rungs import Memory
@@ -29,10 +28,6 @@ from hrda_lit.ops.resize import low_resolution_size
 
 WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
 SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
-
-
-class ConfigError(ValueError):
-    """Say in one sentence what is wrong with a config and what to do."""
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
@@ -49,18 +44,18 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
     """
-    pipeline = dict(_plain(config.data))
+    pipeline = dict(plain(config.data))
     pipeline.pop("skip_broken", None)  # of `build_look`
     for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
         if (keys := pipeline.get(key)) is not None:
-            pipeline[key] = _construct(make, f"data.{key}", keys)
+            pipeline[key] = constructed(make, f"data.{key}", keys)
     return UDADataModule(
         build_dataset(config.source, "source"),
         _target(config) if needs_target else None,
         None if config.val is None else build_dataset(config.val, "val"),
-        _construct(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
-        _construct(Loading, "loading", {**_plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
-        _plain(config.splits),
+        constructed(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
+        constructed(Loading, "loading", {**plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
+        plain(config.splits),
         build_inference(config).scales,
     )
 
@@ -82,7 +77,7 @@ def build_look(config: DictConfig) -> Looking | None:
         return None
     crop = _crop(config) if "crop" in config.data else None
     skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
-    looking: Looking = _construct(Looking, "look", {**_plain(config.look), **skip})
+    looking: Looking = constructed(Looking, "look", {**plain(config.look), **skip})
     return looking
 
 
@@ -93,7 +88,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
-    dataset: Images = _instantiate(config, role)
+    dataset: Images = instantiated(config, role)
     return dataset
 
 
@@ -115,7 +110,7 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
             distance has no pretrained features to stay near, or no things to act on.
     """
-    method: Method = _make(config.method, "method", {"classes": classes})
+    method: Method = made(config.method, "method", {"classes": classes})
     if config.evaluate == "teacher" and not method.needs_teacher:
         raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
     if method.needs_imagenet and not classes.things:
@@ -148,17 +143,17 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     """
     keys = config.network
     check_backbone(keys.backbone.name, keys.backbone.weights, map(str, keys.backbone.get("options") or ()))
-    backbone = _instantiate(keys.backbone, "network.backbone")
+    backbone = instantiated(keys.backbone, "network.backbone")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
-    parts: dict[str, Any] = {"head": _make(keys.head, "network.head", shapes)}
+    parts: dict[str, Any] = {"head": made(keys.head, "network.head", shapes)}
     if "attention" in keys:
         attention = keys.attention
         if isinstance(attention, DictConfig):
-            attention = _make(attention, "network.attention", shapes)
+            attention = made(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
         parts["detail"] = tuple(keys.detail or low_resolution_size(_crop(config), config.s_T))
     parts |= {"backbone": backbone, "num_classes": len(classes)}
-    segmentor: Segmentor = _make(keys.segmentor, "network.segmentor", parts)
+    segmentor: Segmentor = made(keys.segmentor, "network.segmentor", parts)
     return segmentor
 
 
@@ -190,11 +185,11 @@ def around(student: Segmentor, config: DictConfig, method: Method, classes: Clas
         student,
         method,
         classes,
-        _instantiate(config.optim, "optim"),
+        instantiated(config.optim, "optim"),
         build_inference(config),
         EMATeacher(config.alpha, config.evaluate),
         config.seed,
-        _plain(config),
+        plain(config),
         config.loading.accumulate,
         config.get("speed", "auto"),
     )
@@ -207,7 +202,7 @@ def build_memory(config: DictConfig) -> Memory:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
     """
-    memory: Memory = _construct(Memory, "memory", _plain(config.memory))
+    memory: Memory = constructed(Memory, "memory", plain(config.memory))
     return memory
 
 
@@ -220,11 +215,11 @@ def build_inference(config: DictConfig) -> Inference:
     keys = config.inference
     if "base" in keys and keys.base is None:
         keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.shrink > 1 else SLIDE})
-    inference = _instantiate(keys, "inference")
+    inference = instantiated(keys, "inference")
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(_crop(config), config.network.shrink)
-    slide: Inference = _construct(partial(windowed, inference), "inference", {"window": window})
+    slide: Inference = constructed(partial(windowed, inference), "inference", {"window": window})
     return slide
 
 
@@ -238,44 +233,15 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Without callbacks.progress there is no bar, where Lightning would bring its own.
     given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    trainer: L.Trainer = _instantiate(config.trainer, "trainer", **given)
+    trainer: L.Trainer = instantiated(config.trainer, "trainer", **given)
     # Its handlers stop and save amid a step; guards/signals.py has taken the signals over.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
 def _parts(config: DictConfig, group: str) -> list[Any]:
-    return [_instantiate(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
+    return [instantiated(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
 
 
 def _crop(config: DictConfig) -> tuple[int, int]:
     return config.data.crop[0], config.data.crop[1]
-
-
-def _plain(node: DictConfig | ListConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
-
-
-def _instantiate(node: DictConfig, where: str, **kwargs: Any) -> Any:
-    try:
-        return instantiate(node, _convert_="all", **kwargs)
-    except InstantiationException as error:
-        cause = error.__cause__
-        # Our own constructors say which key it is; those of others know no keys.
-        ours = str(node.get("_target_")).startswith("hrda_lit.")
-        if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
-            raise cause from None
-        reason = " ".join(str(cause or error).split()).rstrip(".")
-        raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error
-
-
-def _make(node: DictConfig, where: str, keys: dict[str, Any]) -> Any:
-    # Through a partial: arguments given to instantiate() itself would be turned into configs.
-    return _construct(_instantiate(node, where), where, keys)
-
-
-def _construct(make: Any, where: str, keys: dict[str, Any]) -> Any:
-    try:
-        return make(**keys)
-    except TypeError as error:
-        raise ConfigError(f"{where} does not fit: {error}; correct {where}.") from error

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.build import ConfigError, build_inference, build_network
+from hrda_lit.build import build_inference, build_network
 from hrda_lit.data.classes import Classes
+from hrda_lit.guards.nodes import ConfigError
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor

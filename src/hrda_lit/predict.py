@@ -84,7 +84,7 @@ def predict(config: DictConfig) -> "Tally":
 def _rules(config: DictConfig) -> "Rules | None":
     from omegaconf import OmegaConf
 
-    from hrda_lit.build import ConfigError
+    from hrda_lit.guards.nodes import ConfigError
     from hrda_lit.predicting.submission import Rules
 
     if config.submission is None:

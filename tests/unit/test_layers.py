@@ -27,6 +27,7 @@ PLACES = {
     "hydra": {
         "guards/arguments",
         "guards/misspelt",
+        "guards/nodes",
         "build",
         "checkpoints",
         "running",
@@ -41,6 +42,7 @@ PLACES = {
         "checkpoints",
         "geometry",
         "guards/misspelt",
+        "guards/nodes",
         "memory/check",
         "keys/check",
         "running",

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.build import ConfigError, build_memory, build_method
+from hrda_lit.build import build_memory, build_method
 from hrda_lit.data.classes import Classes
 from hrda_lit.geometry import crop_size, without_memory
+from hrda_lit.guards.nodes import ConfigError
 from hrda_lit.memory.estimate import GIB, WORKSPACE, Estimate, Setting, estimate
 from hrda_lit.memory.live import Live
 from hrda_lit.memory.rungs import SMALL, Memory

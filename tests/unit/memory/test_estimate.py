@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from hrda_lit import build as builders
-from hrda_lit.build import ConfigError
 from hrda_lit.data.classes import Classes, classes_from
+from hrda_lit.guards.nodes import ConfigError
 from hrda_lit.memory.check import check_memory, refusal
 from hrda_lit.memory.estimate import GIB, Estimate, Peak, Setting, estimate
 from hrda_lit.memory.live import Live
