@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 _KEY = re.compile(r"Could not (?:override|append to config\. An item is already at|delete from config\.) '([^']*)'")
@@ -79,14 +79,14 @@ def keys(config_name: str, arguments: Sequence[str]) -> Iterator[str]:
             config = compose(config_name, [*where, *overrides])
         except HydraException:
             config = compose(config_name)
-    yield from _names(config, "")
+    yield from _names(OmegaConf.to_container(config), "")
 
 
 def _names(node: Any, above: str) -> Iterator[str]:
-    for key in node:
+    for key, child in node.items():
         yield (name := f"{above}{key}")
-        if isinstance(node, DictConfig) and isinstance(child := OmegaConf.to_container(node).get(key), dict):  # type: ignore[union-attr]
-            yield from _names(OmegaConf.create(child), f"{name}.")
+        if isinstance(child, dict):
+            yield from _names(child, f"{name}.")
 
 
 def _key(text: str) -> str | None:

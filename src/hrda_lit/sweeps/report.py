@@ -86,8 +86,9 @@ def _table(some: Sequence[Setting]) -> Table:
     table.add_column("mIoU", justify="right")
     table.add_column("runs", justify="right")
     table.add_column("jobs")
+    winner = best(some)
     for setting in some:
-        is_best = setting is best(some)
+        is_best = setting is winner
         numbers = ", ".join(str(job.number) for job in setting.jobs)
         score = summary(setting.mious) if setting.mious else setting.jobs[0].state
         runs = f"{len(setting.done)} of {len(setting.jobs)}"

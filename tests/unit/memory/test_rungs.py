@@ -19,8 +19,7 @@ from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.recompute import Recomputed
-from hrda_lit.ops.rng import generator
-from tests.passes import steps
+from tests.passes import crops, steps
 
 ALL = Memory("recompute", "recompute", windows=3, rows=16)
 Build = Callable[..., MultiResSegmentor]
@@ -33,12 +32,7 @@ def classes() -> Classes:
 
 @pytest.fixture
 def batch() -> Batch:
-    drawn = generator("rungs")
-    label = torch.randint(0, 3, (2, 8, 8), generator=drawn)
-    label[0, 0], label[1, :7] = 255, 2  # a car that fills a cell of the feature distance
-    label = label.repeat_interleave(8, 1).repeat_interleave(8, 2)
-    image, target = torch.randn(2, 2, 3, 64, 64, generator=drawn)
-    return {"source": {"image": image, "label": label}, "target": {"image": target, "valid": torch.ones(2, 64, 64)}}
+    return crops("rungs")
 
 
 def mic(classes: Classes) -> Method:

@@ -12,7 +12,7 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.ops.rng import generator
+from tests.passes import crops
 
 
 @pytest.fixture
@@ -22,15 +22,9 @@ def classes() -> Classes:
 
 @pytest.fixture
 def batch() -> Batch:
-    source = generator("batch")
-    label = torch.randint(0, 3, (2, 8, 8), generator=source)
-    label[0, 0] = 255
-    label[1, :7] = 2  # a car that fills a cell of the feature distance
-    label = label.repeat_interleave(8, 1).repeat_interleave(8, 2)
-    image, target = torch.randn(2, 2, 3, 64, 64, generator=source)
-    valid = torch.ones(2, 64, 64)
-    valid[:, -10:] = 0
-    return {"source": {"image": image, "label": label}, "target": {"image": target, "valid": valid}}
+    batch = crops("batch")
+    batch["target"]["valid"][:, -10:] = 0
+    return batch
 
 
 @pytest.fixture
