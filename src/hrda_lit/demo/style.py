@@ -1,6 +1,6 @@
-"""What tells the two domains apart: cameras, materials, air and sensors."""
+"""What tells the domains apart: cameras, materials, air and sensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,6 +79,31 @@ SOURCE = Style(
     noise=(0.5, 3.0),
     blur=(0.0, 0.4),
     squat=1.0,
+)
+
+# Another renderer: paths of light in place of textures, so cleaner and softer, seen through a car's own camera.
+SECOND_SOURCE = replace(
+    SOURCE,
+    focal=(0.95, 1.1),
+    height=(1.2, 1.6),
+    horizon=(0.4, 0.5),
+    facades=(
+        *((198, 192, 184), (170, 166, 164), (222, 214, 198), (152, 140, 134), (186, 168, 150), (134, 138, 146)),
+        *((158, 104, 88), (206, 200, 208)),
+    ),
+    foliage=((66, 112, 44), (86, 118, 60), (58, 84, 42)),
+    grounds=((120, 120, 120), (104, 104, 106), (136, 132, 128)),
+    skies=(
+        *(((88, 140, 212), (214, 226, 238)), ((160, 186, 218), (230, 234, 238)), ((200, 206, 214), (234, 236, 236))),
+        *(((120, 134, 176), (238, 212, 178)),),
+    ),
+    haze=(0.001, 0.003),
+    texture=(0.4, 0.8),
+    saturation=(0.8, 1.1),
+    contrast=(0.9, 1.1),
+    noise=(0.0, 1.0),
+    blur=(0.1, 0.4),
+    squat=1.04,
 )
 
 TARGET = Style(

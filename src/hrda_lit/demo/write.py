@@ -1,4 +1,4 @@
-"""Write the two drawn domains as GTA and Cityscapes lie on disk."""
+"""Write the drawn domains as GTA, UrbanSyn and Cityscapes lie on disk."""
 
 import json
 import os
@@ -14,39 +14,52 @@ from rich.progress import track
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.scene import draw_scene, rare_things
-from hrda_lit.demo.style import SOURCE, TARGET
+from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
 from hrda_lit.guards.files import read_record
-from hrda_lit.guards.ranges import Count, Seed
+from hrda_lit.guards.ranges import Count, Number, Seed
 from hrda_lit.ops.rng import fold
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}
+STYLES: dict[str, Style] = {"source": SOURCE, "second_source": SECOND_SOURCE, "train": TARGET, "val": TARGET}
+TRAIN_IDS = np.full(256, 255, np.uint8)
+TRAIN_IDS[list(ID_MAPS["cityscapes"])] = list(ID_MAPS["cityscapes"].values())
 
 
-def render_demo(root: str | Path, seed: Seed = 0, source: Count = 200, target: Count = 200, val: Count = 40) -> None:
-    """Render a game-like source domain and a camera-like target domain with labels.
+def render_demo(
+    root: str | Path,
+    seed: Seed = 0,
+    source: Count = 200,
+    target: Count = 200,
+    val: Count = 40,
+    second_source: Number = 0,
+) -> None:
+    """Render a game-like source domain and a camera-like target domain with labels, and a second source if wanted.
 
     A finished folder with the same parameters is left as it is. A scene depends on the seed and its place
     only, not on the number of scenes. The folder appears when all is done: a killed run leaves no half of it.
 
     Args:
-        root: the folder to make; gets `gta/`, `cityscapes/` and `demo.json`.
+        root: the folder to make; gets `gta/`, `cityscapes/`, `urbansyn/` for a second source, and `demo.json`.
         seed: of all draws.
         source: number of source scenes, at least 1.
         target: number of training scenes of the target, at least 1.
         val: number of validation scenes of the target, at least 1.
+        second_source: number of scenes of another renderer, with other materials and cameras; 0 for none.
 
     Raises:
         ValueError: if a number is below 1.
         FileExistsError: if the folder holds something else.
         OSError: if a file cannot be written; then none is left.
 
-    Folders and encodings are those of GTA and Cityscapes.
+    Folders and encodings are those of GTA, UrbanSyn and Cityscapes.
     """
     root = Path(root).absolute()
     counts = {"source": source, "train": target, "val": val}
     if min(counts.values()) < 1:
         raise ValueError(f"render_demo got source={source}, target={target}, val={val}; give each at least 1.")
+    if second_source:
+        counts["second_source"] = second_source
     wanted = {"version": VERSION, "seed": seed, **counts}
     if _finished(root, wanted):
         return
@@ -92,6 +105,9 @@ def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
     if split == "source":
         name = f"{index + 1:05d}.png"
         return root / "gta" / "images" / name, root / "gta" / "labels" / name
+    if split == "second_source":
+        base, number = root / "urbansyn", f"{index + 1:04d}"
+        return base / "rgb" / f"rgb_{number}.png", base / "ss" / f"ss_{number}.png"
     city = CITIES[split]
     stem = f"{city}_{index:06d}_000019"
     base = root / "cityscapes"
@@ -100,17 +116,19 @@ def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
 
 
 def _render_one(root: Path, seed: int, split: str, index: int) -> None:
-    style = SOURCE if split == "source" else TARGET
+    style = STYLES[split]
     rng = np.random.default_rng(fold(seed, "demo", split, index))
     image, label = expose(draw_scene(rng, style, rare_things(seed, split, index)), rng, style)
     image_path, label_path = _paths(root, split, index)
     Image.fromarray(image).save(image_path, compress_level=2)
-    _encode(label, palette=split == "source").save(label_path)
+    _encode(label, split).save(label_path)
 
 
-def _encode(label: UInt8[np.ndarray, "H W"], palette: bool) -> Image.Image:
+def _encode(label: UInt8[np.ndarray, "H W"], split: str) -> Image.Image:
+    if split == "second_source":
+        return Image.fromarray(TRAIN_IDS[label])
     picture = Image.fromarray(label)
-    if palette:
+    if split == "source":
         colours = np.zeros((256, 3), np.uint8)
         for raw, train in ID_MAPS["cityscapes"].items():
             colours[raw] = CITYSCAPES.colours[train]

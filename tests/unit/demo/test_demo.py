@@ -56,6 +56,15 @@ def test_pictures_have_the_encodings_of_the_real_sets(small: Path) -> None:
             assert (picture.mode, picture.size) == (mode, (512, 256)), name
 
 
+def test_a_second_source_lies_as_urbansyn_does_and_changes_nothing_else(small: Path, tmp_path: Path) -> None:
+    render_demo(tmp_path / "demo", seed=3, source=2, target=2, val=1, second_source=1)
+    ours, both = content(small), content(tmp_path / "demo")
+    assert both.keys() - ours.keys() == {"urbansyn/rgb/rgb_0001.png", "urbansyn/ss/ss_0001.png"}
+    assert all(both[name] == ours[name] for name in ours)
+    ids = set(np.unique(np.asarray(Image.open(tmp_path / "demo/urbansyn/ss/ss_0001.png"))).tolist())
+    assert {0, 2, 10} < ids <= {*range(19), 255}  # road, building, sky; train ids
+
+
 def test_palette_shows_cityscapes_colours_for_raw_ids(small: Path) -> None:
     with Image.open(small / "gta/labels/00001.png") as picture:
         raw, shown = np.asarray(picture), np.asarray(picture.convert("RGB"))
@@ -84,7 +93,7 @@ def test_a_finished_folder_is_left_alone(small: Path, monkeypatch: pytest.Monkey
     render_demo(str(small), seed=3, source=2, target=2, val=1)
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"source": 3}, {"target": 3}, {"val": 2}])
+@pytest.mark.parametrize("change", [{"seed": 4}, {"source": 3}, {"target": 3}, {"val": 2}, {"second_source": 1}])
 def test_other_parameters_are_refused(small: Path, change: dict[str, int]) -> None:
     before = content(small)
     with pytest.raises(FileExistsError, match=f"{small} .*delete it"):
