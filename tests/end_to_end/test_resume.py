@@ -216,12 +216,30 @@ def test_loggers_go_on(tmp_path: Path, demo_root: Path, monkeypatch: pytest.Monk
     assert [event.step for event in events] == [0, 1, 2, 3]
 
 
-def test_a_run_that_accumulates_goes_on_from_its_last_whole_step(tmp_path: Path, demo_root: Path) -> None:
-    pairs = (*STEPS, "loading.batch_size=1", "loading.accumulate=2")
+SEVERAL = (
+    "dataset@source=several", "+dataset@source.sets.game=gta5", "+dataset@source.sets.street=cityscapes",
+    "+source.weights={game: 2}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("loading.batch_size=1", "loading.accumulate=2"),
+        pytest.param(("method=adversarial", "evaluate=student"), id="adversarial"),
+        pytest.param(SEVERAL, id="several", marks=pytest.mark.thorough),
+        pytest.param(("method=generalise", "evaluate=student"), id="generalise", marks=pytest.mark.thorough),
+        pytest.param(("method=minent", "evaluate=student"), id="minent", marks=pytest.mark.thorough),
+    ],
+)
+def test_whatever_a_run_is_made_of_it_goes_on_from_its_last_whole_step(
+    settings: tuple[str, ...], tmp_path: Path, demo_root: Path
+) -> None:
     whole, again = tmp_path / "whole", tmp_path / "again"
-    train(smoke(whole, demo_root, "hrda_demo", *pairs))
+    train(smoke(whole, demo_root, "hrda_demo", *STEPS, *settings))
     with pytest.raises(RuntimeError, match="killed"):
-        train(smoke(again, demo_root, "hrda_demo", *pairs, KILL))
+        train(smoke(again, demo_root, "hrda_demo", *STEPS, *settings, KILL))
     assert content(again)["global_step"] == 2
-    train(smoke(again, demo_root, "hrda_demo", *pairs, "resume=auto"))
+    train(smoke(again, demo_root, "hrda_demo", *STEPS, *settings, "resume=auto"))
     check_equal(whole, again)
+    assert str(content(whole)["optimizer_states"]) == str(content(again)["optimizer_states"])
