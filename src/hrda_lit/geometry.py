@@ -12,6 +12,7 @@ from hrda_lit.methods.base import Method
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import low_resolution_size
+from hrda_lit.ops.shapes import ShapesAlone
 
 Size = tuple[int, int]
 
@@ -28,6 +29,11 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         ConfigError: if a key does not fit.
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
     """
+    with ShapesAlone():
+        _check(config, method, classes)
+
+
+def _check(config: DictConfig, method: Method, classes: Classes) -> None:
     size, shape = crop_size(config), (int(config.loading.batch_size), 3)
     method.check_crop((config.data.crop[0], config.data.crop[1]))
     network = without_memory(config, classes)
