@@ -29,7 +29,7 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         ConfigError: if a key does not fit.
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
     """
-    with ShapesAlone():
+    with ShapesAlone():  # type: ignore[no-untyped-call]
         _check(config, method, classes)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Dilation, DropRate, Length, Level, Width
-from hrda_lit.ops.depthwise import shifted_depthwise
+from hrda_lit.ops.depthwise import depthwise_by_taps, shifted_depthwise
 from hrda_lit.ops.resize import resize
 
 
@@ -23,7 +23,7 @@ class Head(nn.Module):
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A dilated depthwise convolution of stride 1 that keeps the size; compiled for a GPU, it is shifted multiply-adds.
+    """A dilated depthwise convolution of stride 1 that keeps the size, in the form that is fast where it runs.
 
     Args:
         channels: C.
@@ -37,12 +37,12 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         """Convolve."""
-        return shifted_depthwise(x, self.weight, self.dilation[0]) if _fuses(x) else super().forward(x)
-
-
-def _fuses(x: Tensor) -> bool:
-    # Without a compiler, or on a CPU, the library's convolution is faster.
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.is_cuda
+        if torch.compiler.is_exporting():
+            return super().forward(x)
+        if torch.compiler.is_compiling():  # without a compiler, the GPU library's own is faster
+            return shifted_depthwise(x, self.weight, self.dilation[0]) if x.is_cuda else super().forward(x)
+        exact = x.is_cpu and x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        return depthwise_by_taps(x, self.weight, self.dilation[0]) if exact else super().forward(x)
 
 
 class ConvNormAct(nn.Sequential):

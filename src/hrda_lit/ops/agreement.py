@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hrda_lit.ops.layout import along_classes
+
 
 def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
     """Return the entropy of each pixel's prediction, as a share of the largest that C classes can have.
@@ -16,8 +18,9 @@ def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]
     Returns:
         - sum_c p_c log p_c / log C, in [0, 1]; 0 is sure, 1 knows nothing.
     """
-    logs = logits.float().log_softmax(dim=1)
-    return -(logs.exp() * logs).sum(dim=1) / math.log(logits.shape[1])
+    scores, axis = along_classes(logits.float())
+    logs = scores.log_softmax(axis)
+    return -(logs.exp() * logs).sum(axis) / math.log(logits.shape[1])
 
 
 def agreement(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from hrda_lit.ops.layout import along_classes
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.tiles import tiles
 
@@ -44,8 +45,23 @@ def pixel_weighted_cross_entropy(
         tiled: Tensor = _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
         return tiled
     height, width = label.shape[-2:]
-    loss = F.cross_entropy(resize(logits, (height, width)), label.long(), ignore_index=ignore, reduction="none")
+    loss = _of_each_pixel(resize(logits, (height, width)), label.long(), ignore)
     return (loss if weight is None else loss * weight).mean()
+
+
+def _of_each_pixel(
+    logits: Float[Tensor, "B C H W"], label: Int[Tensor, "B H W"], ignore: int
+) -> Float[Tensor, "B H W"]:
+    """Compute the cross entropy of each pixel, in the memory layout of the logits.
+
+    Given channels-last logits as images, `F.cross_entropy` copies them into the other layout and so does the way back:
+    on a CPU half of its time. As a list of pixels they are what they were.
+    """
+    scores, axis = along_classes(logits)
+    if axis == 1:
+        return F.cross_entropy(scores, label, ignore_index=ignore, reduction="none")
+    of_pixels = F.cross_entropy(scores.flatten(0, 2), label.flatten(), ignore_index=ignore, reduction="none")
+    return of_pixels.view_as(label)
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
@@ -61,7 +77,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
             cells = logits[..., tile.cells, :].detach().requires_grad_()
             part = label[..., tile.rows, :].long()
             with torch.enable_grad():
-                loss = F.cross_entropy(tile.upsample(cells), part, ignore_index=ignore, reduction="none")
+                loss = _of_each_pixel(tile.upsample(cells), part, ignore)
                 # Not yet divided by the number of pixels, which 16 bits would not survive.
                 summed = (loss if weight is None else loss * weight[..., tile.rows, :]).sum()
             total += summed.detach()
@@ -89,8 +105,9 @@ def entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
 
     ADVENT equations 2 and 3.
     """
-    scores = logits.log_softmax(1)
-    return -(scores.exp() * scores).sum(1).mean() / math.log(logits.shape[1])
+    scores, axis = along_classes(logits)
+    logs = scores.log_softmax(axis)
+    return -(logs.exp() * logs).sum(axis).mean() / math.log(logits.shape[1])
 
 
 def downscale_label(

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hrda_lit.ops.layout import along_classes
 from hrda_lit.ops.tiles import tiles
 
 
@@ -43,13 +44,19 @@ def pseudo_labels(
     """
     whole = (logits.shape[-2], logits.shape[-1]) if size is None else size
     made = [
-        tile.upsample(logits[..., tile.cells, :]).float().softmax(dim=1).max(dim=1)
+        _most_probable(tile.upsample(logits[..., tile.cells, :]).float())
         for tile in tiles(logits.shape[-2], whole, rows)
     ]
     confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
     # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.
     confident = (confidence >= tau).float() + 0 * confidence
     return PseudoLabels(label, confidence, confident.mean((1, 2)) if per_image else confident.mean())
+
+
+def _most_probable(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+    scores, axis = along_classes(logits)
+    confidence, label = scores.softmax(axis).max(axis)
+    return confidence, label
 
 
 def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:

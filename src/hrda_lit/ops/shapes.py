@@ -16,7 +16,7 @@ FILLED = {
 }  # in place  # fmt: skip
 
 
-class ShapesAlone(TorchDispatchMode):
+class ShapesAlone(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answer the operations that torch defines in Python on the meta device, and that networks are full of, by shape.
 
     All others, convolutions and matrix products among them, are torch's own and check what they get.

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.ops.depthwise import shifted_depthwise
+from hrda_lit.ops.depthwise import depthwise_by_taps, shifted_depthwise
 from hrda_lit.ops.rng import generator
 
 
@@ -26,10 +26,15 @@ def with_gradients(function: object, x: Tensor, weight: Tensor, dilation: int) -
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (9, 40)])  # smaller than the kernel, odd, wide
 @pytest.mark.parametrize("dilation", [1, 2, 6, 18])
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (3, 1)])
-def test_equals_the_convolution(size: tuple[int, int], dilation: int, kernel: tuple[int, int]) -> None:
+@pytest.mark.parametrize("form", [shifted_depthwise, depthwise_by_taps])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_equals_the_convolution(
+    size: tuple[int, int], dilation: int, kernel: tuple[int, int], form: object, layout: torch.memory_format
+) -> None:
     drawn = generator("depthwise", *size, dilation)
     x, weight = torch.randn(2, 6, *size, generator=drawn), torch.randn(6, 1, *kernel, generator=drawn)
-    ours, theirs = (with_gradients(f, x, weight, dilation) for f in (shifted_depthwise, convolved))
+    x = x.contiguous(memory_format=layout)
+    ours, theirs = (with_gradients(f, x, weight, dilation) for f in (form, convolved))
     for a, b in zip(ours, theirs, strict=True):
         assert a.shape == b.shape
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
