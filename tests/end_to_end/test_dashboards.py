@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,42 @@ def test_tensorboard_gets_the_same_numbers_and_pictures(
     assert set(tags["scalars"]) >= SCALARS
     assert "hp_metric" not in tags["scalars"]
     assert set(tags["images"]) >= {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
+
+
+@pytest.mark.parametrize("logger", ["mlflow", "trackio"])
+def test_mlflow_and_trackio_get_the_same_numbers_and_pictures(
+    logger: str, tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/store")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "store"))
+    folder = tmp_path / "run"
+    train(folder, demo_root, f"logger={logger}", RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
+          monkeypatch=monkeypatch)  # fmt: skip
+    logged = logged_by_mlflow(tmp_path / "store") if logger == "mlflow" else logged_by_trackio(tmp_path / "store")
+    assert logged >= SCALARS | {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
+
+
+def logged_by_mlflow(store: Path) -> set[str]:
+    [folder] = store.glob("*/*/metrics")
+    numbers = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    pictures = {path.name.split("+")[0].replace("~", "/") for path in folder.parent.glob("artifacts/images/*.png")}
+    return numbers | pictures
+
+
+def logged_by_trackio(store: Path) -> set[str]:
+    with sqlite3.connect(store / "hrda_lit.db") as opened:
+        rows = opened.execute("select metrics from metrics").fetchall()
+    return {key for (numbers,) in rows for key in json.loads(numbers)}
+
+
+def test_what_is_not_asked_for_is_not_imported(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("mlflow", "trackio"):
+        (tmp_path / f"{package}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    train(tmp_path / "run", demo_root, f"hydra.run.dir={tmp_path}/run", monkeypatch=monkeypatch)
 
 
 def test_the_report_on_a_sweep_names_what_was_swept() -> None:

@@ -55,9 +55,12 @@ PLACES = {
     },
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},
     "wandb": {"callbacks/media", "callbacks/wandb_run"},
+    "mlflow": {"callbacks/mlflow_run"},
+    "trackio": {"callbacks/trackio_run"},
     "av": {"predicting/video"},
     "matplotlib": {"benchmark/report", "sweeps/plots", "sweeps/curves"},
 }
+OPTIONAL = {"wandb", "mlflow", "trackio"}
 # What a room may know of the library, where that is less than its floor allows.
 NARROW = {"demo": {"demo", "data/classes", "guards/files", "guards/ranges", "ops/rng"}}
 
@@ -117,8 +120,8 @@ def complaints(where: str, source: str) -> list[str]:
                 found.append(f"{here}: {room} knows {sorted(NARROW[room])} of the library alone, not {made.module}.")
         elif package in PLACES and not {where, room} & PLACES[package]:
             found.append(f"{here}: {package} belongs to {sorted(PLACES[package])}; keep it there.")
-        if package == "wandb" and made.at_import_time:
-            found.append(f"{here}: wandb is optional; import it inside the function that needs it.")
+        if package in OPTIONAL and made.at_import_time:
+            found.append(f"{here}: {package} is optional; import it inside the function that needs it.")
         if room == "ops" and package not in {"torch", "jaxtyping", "hrda_lit"} | STANDARD:
             found.append(f"{here}: ops know torch and the standard library alone, not {package}.")
     return found
@@ -151,6 +154,7 @@ def test_imports(path: Path) -> None:
         ("data/folder", "import lightning as L", "lightning belongs to"),
         ("module", "from omegaconf import OmegaConf", "omegaconf belongs to"),
         ("callbacks/media", "import wandb", "wandb is optional"),
+        ("callbacks/mlflow_run", "from mlflow.entities import Param", "mlflow is optional"),
         ("surprise", "import math", "has no floor"),
         ("exchange/mit_keys", "from hrda_lit.exchange.convert import x", "floor 1 imports hrda_lit.exchange.convert"),
         ("demo/x", "from hrda_lit.data.folder import FolderDataset", "demo knows"),

@@ -1,4 +1,4 @@
-"""Loggers that a run which goes on continues: metrics.csv and TensorBoard; W&B's is in wandb_run.py."""
+"""What loggers can do here, and those for metrics.csv and TensorBoard; W&B, MLflow and Trackio have their own files."""
 
 import csv
 import io
@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 
 from hrda_lit.guards.files import write_atomically
 
@@ -23,6 +25,30 @@ class GoesOn(Protocol):
 
     def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
         """Continue after `step` steps, before the first number is logged."""
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A logger that takes pictures."""
+
+    def show(self, name: str, picture: Image.Image, step: int) -> None:
+        """Log a picture under a name like val/pictures/0."""
+
+
+@runtime_checkable
+class Tabulates(Protocol):
+    """A logger that takes tables."""
+
+    def tabulate(self, name: str, rows: Sequence[Mapping[str, Any]], step: int) -> None:
+        """Log a table, at least one row; all rows have the columns of the first."""
+
+
+def dotted(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a config by their keys as on the command line, e.g. "optim.lr"."""
+    values: dict[str, Any] = {}
+    for key, value in node.items():
+        values |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values
 
 
 def kept_of(loggers: Iterable[Logger]) -> dict[str, dict[str, Any]]:
@@ -47,6 +73,10 @@ class TensorBoard(TensorBoardLogger):
     def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
         """Continue after `step` steps."""
         self._kwargs["purge_step"] = step
+
+    def show(self, name: str, picture: Image.Image, step: int) -> None:
+        """Log a picture."""
+        self.experiment.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
 
 class MetricsCSV(Logger):

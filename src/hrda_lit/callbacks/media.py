@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import numpy as np
 from jaxtyping import Int
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from hrda_lit.callbacks.loggers import Shows, Tabulates
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
 from hrda_lit.pictures.layers import Picture, Scene, paint, panels, pil
@@ -23,10 +24,10 @@ _STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
 
 
 def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes: Classes) -> None:
-    """Send examples to W&B as images with masks and boxes that can be switched, to TensorBoard as sheets.
+    """Send examples to W&B as images with masks and boxes that can be switched, to others as sheets.
 
     W&B gets <stage>/pictures/<scene> with the masks and boxes of the scene and <stage>/pictures/<extra> for its other
-    layers; TensorBoard gets <stage>/pictures/<index>.
+    layers; TensorBoard, MLflow and Trackio get <stage>/pictures/<index>.
 
     Args:
         trainer: has the loggers.
@@ -37,14 +38,13 @@ def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
-        elif isinstance(logger, TensorBoardLogger):
+        elif isinstance(logger, Shows):
             for index, sheet in enumerate(sheets):
-                drawn = np.asarray(panels(paint(sheet, classes)))
-                _add_image(logger, f"{stage}/pictures/{index}", drawn, _step(trainer))
+                logger.show(f"{stage}/pictures/{index}", panels(paint(sheet, classes)), _step(trainer))
 
 
 def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes) -> None:
-    """Send a confusion matrix: to W&B as a chart of its counts and a picture, to TensorBoard as a picture.
+    """Send a confusion matrix: as a picture, to W&B as a chart of its counts too, to MLflow and Trackio as a table.
 
     Args:
         trainer: has the loggers.
@@ -57,8 +57,10 @@ def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Clas
             charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
             images = {"val/pictures/confusion_matrix": _wandb_image(drawn)}
             logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
-        elif isinstance(logger, TensorBoardLogger):
-            _add_image(logger, "val/pictures/confusion_matrix", np.asarray(pil(drawn)), _step(trainer))
+        elif isinstance(logger, Shows):
+            logger.show("val/pictures/confusion_matrix", pil(drawn), _step(trainer))
+        if isinstance(logger, Tabulates):
+            logger.tabulate("val/confusion_matrix", _rows(counts, classes), _step(trainer))
 
 
 def _step(trainer: L.Trainer) -> int:
@@ -66,8 +68,11 @@ def _step(trainer: L.Trainer) -> int:
     return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
 
 
-def _add_image(logger: TensorBoardLogger, name: str, drawn: Any, step: int) -> None:
-    logger.experiment.add_image(name, drawn, step, dataformats="HWC")
+def _rows(counts: Int[Tensor, "C C"], classes: Classes) -> list[dict[str, Any]]:
+    return [
+        {"label": name, **dict(zip(classes.names, row, strict=True))}
+        for name, row in zip(classes.names, counts.tolist(), strict=True)
+    ]
 
 
 def _wandb_images(stage: str, sheets: Sequence[Sheet], classes: Classes) -> "dict[str, list[wandb.Image]]":

@@ -1,12 +1,12 @@
-"""How a run is called on W&B: a sweep is a group, each of its jobs a run named by what was swept."""
+"""W&B's logger: named as its sweep, going on in the run that it was, with mIoU first in its summary."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from hrda_lit.callbacks.run_names import called
 
 Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
 
@@ -53,10 +53,9 @@ def wandb_logger(
     """
     if mode not in ("offline", "dryrun", "disabled"):
         _require_login(mode)
-    sweep = Path(sweep_dir).resolve()
-    if sweep in Path(save_dir).resolve().parents:
-        options = {"group": sweep.name, **options}
-        name = ",".join(swept_overrides(overrides, sweep)) or name
+    name, group = called(name, save_dir, overrides, sweep_dir)
+    if group is not None:
+        options = {"group": group, **options}
     return WandbRun(name, save_dir, mode=mode, **options)
 
 
@@ -69,10 +68,3 @@ def _require_login(mode: str) -> None:
             f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set WANDB_API_KEY, or set "
             "logger.wandb.mode=offline and run `wandb sync` later."
         )
-
-
-def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:
-    """Leave out the overrides that are the same for all jobs of a sweep; all stay if Hydra left no record of it."""
-    record = sweep_dir / "multirun.yaml"
-    common = yaml.safe_load(record.read_text())["hydra"]["overrides"]["task"] if record.is_file() else []
-    return [override for override in overrides if override not in common]

@@ -45,7 +45,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
     "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
     "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
-    "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard or wandb"),
+    "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard, wandb, mlflow or trackio"),
 }
 
 

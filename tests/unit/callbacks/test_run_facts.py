@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from hrda_lit.callbacks.monitor import code_version, memory, relative_distance
-from hrda_lit.callbacks.wandb_run import swept_overrides, wandb_logger
+from hrda_lit.callbacks.run_names import swept_overrides
+from hrda_lit.callbacks.wandb_run import wandb_logger
 
 
 def git(folder: Path, *arguments: str) -> None:

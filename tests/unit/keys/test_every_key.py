@@ -27,8 +27,14 @@ TREES = {
         "train",
         ["method=adversarial", "optim=sgd", "network/head=deeplabv2", "network/attention=deeplabv2", *TRAIN],
     ),
-    "entropy": ("train", ["method=minent", "network/backbone=dinov2_large", "network/head=linear", *TRAIN]),
-    "generalise": ("train", ["method=generalise", "network/backbone=resnet101", "network/head=segformer", *TRAIN]),
+    "entropy": (
+        "train",
+        ["method=minent", "network/backbone=dinov2_large", "network/head=linear", "logger=mlflow", *TRAIN],
+    ),
+    "generalise": (
+        "train",
+        ["method=generalise", "network/backbone=resnet101", "network/head=segformer", "logger=trackio", *TRAIN],
+    ),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
     "several": ("train", ["experiment=several/hrda_gta_synthia_urbansyn", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
@@ -44,7 +50,7 @@ NONSENSE = {
 # What is no nonsense for some keys, and why; keys by a pattern.
 SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
-     r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides)", {"maybe"},
+     r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides|tracking_uri)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.(rare_class|distortion)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
@@ -87,7 +93,7 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*\.layout\.exclude", {"[]"}, "none"),
     (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
     (r"save", {"maybe"}, "a word; a kind that does not exist is refused before anything is predicted"),
-    (r"save|logger\.wandb\.overrides", {"[]"}, "a list; refused where one is needed"),
+    (r"save|logger\.\w+\.overrides", {"[]"}, "a list; refused where one is needed"),
 ]  # fmt: skip
 
 
@@ -95,10 +101,9 @@ def composed(tree: str) -> tuple[Any, Any]:
     command, overrides = TREES[tree]
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         config = compose(command, overrides)
-    if "logger" in config and "wandb" in config.logger:
-        config.logger.wandb.update(
-            {"overrides": [], "sweep_dir": "sweep"}
-        )  # Hydra's own values are not there in a test
+    for logger in set(config.get("logger") or ()) & {"wandb", "mlflow", "trackio"}:
+        # Hydra's own values are not there in a test.
+        config.logger[logger].update({"overrides": [], "sweep_dir": "sweep"})
     return ROOTS[command], OmegaConf.to_container(config, resolve=True)
 
 
