@@ -174,7 +174,7 @@ def _report(
 
     from hrda_lit.scoring import results
     from hrda_lit.scoring.iou import class_iou, mean_iou
-    from hrda_lit.sweeps.side_by_side import kind_of
+    from hrda_lit.sweeps.kinds import kind_of
 
     folder, classes = Path(config.run_dir), trained.classes
     scores = {

@@ -123,6 +123,7 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     from hrda_lit.guards.files import write_json
     from hrda_lit.scoring.iou import mean_iou
     from hrda_lit.scoring.results import print_iou, write_metrics
+    from hrda_lit.sweeps.kinds import facts_of
 
     if not module.trainer.is_global_zero:
         return float("nan")
@@ -134,7 +135,8 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
         return float("nan")
     print_iou(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps")
     folder = Path(config.run_dir)
-    write_metrics(folder / "metrics.json", module.iou, module.classes, {"name": config.name, "step": steps})
+    facts = {"name": config.name, "step": steps, **facts_of(config)}
+    write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
     log.info("pictures, checkpoints and metrics are in %s", folder)
     return mean_iou(module.iou)
 

@@ -1,66 +1,112 @@
 """Runs from anywhere, gathered over their seeds."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from hrda_lit.guards.files import read_json
-from hrda_lit.sweeps.jobs import Job, parse, with_result
-from hrda_lit.sweeps.settings import Setting, settings
+from hrda_lit.sweeps.jobs import SEED, Job, parse, with_result
+from hrda_lit.sweeps.kinds import KINDS
+from hrda_lit.sweeps.settings import Setting, settings, several_kinds
 
-# They say where things lie and who loads them, not what is computed; a name stands for its experiment.
+# They say where things lie, who loads them and what is written, not what is computed; a name stands for its experiment.
 WORKERS = {"loading.num_workers", "loading.val_workers", "loading.cache"}
-ELSEWHERE = {"experiment", "data_root", "cache_dir", "run_dir", "ckpt_path", "resume"} | WORKERS
+ELSEWHERE = {"experiment", "name", "data_root", "cache_dir", "run_dir", "ckpt_path", "resume", "prepare"} | WORKERS
+SAID = ("logger", "callbacks", "look")
+SETS = {"dataset@source", "dataset@target", "dataset@val"}
+NAME, DATA = "experiment", "data"
 
 
 class Collected(NamedTuple):
-    """What the seeds of one setting say together, and where its finished runs lie."""
+    """What the seeds of one setting say together, and where its finished runs lie.
+
+    Attributes:
+        setting: its values are the keys in which runs differ, also in name (`experiment`) and data sets (`data`).
+        folders: of its runs.
+        name: of its experiment.
+        data: e.g. "gta5 → cityscapes"; empty where runs do not tell.
+    """
 
     setting: Setting
     folders: list[Path]
+    name: str
+    data: str
 
 
 def collect(folders: Sequence[Path]) -> dict[str, Collected]:
-    """Gather every run, a folder with a metrics.json, at any depth below some folders.
+    """Gather every training, a folder with a metrics.json, at any depth below some folders.
 
-    Runs of one name belong together, unless something other than their seed was set differently on the command line.
+    Runs of one name and the same data belong together, unless something other than their seed was set differently on
+    the command line. Of runs that have the seed in common too, the newest counts.
 
     Args:
         folders: where to look.
 
     Returns:
-        By a heading that says what distinguishes them, the worst first.
+        By a heading that says what distinguishes them, by kind and then the worst first.
 
     Raises:
         FileNotFoundError: if there is no finished run.
     """
-    paths = sorted({path for folder in folders for path in folder.rglob("metrics.json")})
-    runs: dict[str, list[Job]] = defaultdict(list)
+    paths = metrics_below(folders)
+    runs: dict[Any, Job] = {}
     for number, path in enumerate(paths):
         metrics = read_json(path)
         if not isinstance(metrics, dict) or not {"name", "val/miou", "val/iou"} <= set(metrics):
             continue  # cut, or of something else
-        run = with_result(Job(number, _overrides(path.parent)), metrics)
+        if "datasets" in metrics:
+            continue  # of an evaluation
+        run = with_result(Job(number, _asked(path.parent, metrics)), metrics)
         if run.state == "done":
-            runs[metrics["name"]].append(run)
+            # Without a seed nobody knows whether it is the same run.
+            runs[tuple(sorted(run.overrides.items())) if SEED in run.overrides else path] = run
     if not runs:
         raise FileNotFoundError(f"no metrics.json below {[str(folder) for folder in folders]}; give folders of runs")
-    found = {
-        _heading(name, setting): Collected(setting, [paths[job.number].parent for job in setting.jobs])
-        for name, jobs in runs.items()
-        for setting in settings(jobs)
-    }
-    return dict(sorted(found.items(), key=lambda item: item[1].setting.miou))
+    some = settings(list(runs.values()))
+    kinds = several_kinds(some)
+    some.sort(key=lambda setting: (KINDS.index(setting.kind) if kinds and setting.kind else -1, setting.miou))
+    found = [
+        Collected(setting, [paths[job.number].parent for job in setting.jobs], asked[NAME], asked.get(DATA, ""))
+        for setting in some
+        for asked in [setting.jobs[0].overrides]
+    ]
+    return {_heading(one): one for one in found}
 
 
-def _overrides(folder: Path) -> dict[str, str]:
-    """Read what a run was asked for on its command line, as far as it bears on the result."""
+def metrics_below(folders: Sequence[Path]) -> list[Path]:
+    """Find every metrics.json at any depth, the newest last."""
+    found = {path.resolve(): path for folder in folders for path in sorted(folder.rglob("metrics.json"))}
+    return sorted(found.values(), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
+def asked_of(folder: Path) -> dict[str, str] | None:
+    """Read what a run was asked for on its command line, as far as it bears on the result; None if it left no record.
+
+    A default seed is a seed too, the empty one.
+    """
     path = folder / ".hydra" / "overrides.yaml"
-    asked = parse(_as_written(path)) if path.is_file() else {}
-    return {key: value for key, value in asked.items() if key not in ELSEWHERE}
+    if not path.is_file():
+        return None
+    asked = {SEED: "", **parse(_as_written(path))}
+    return {key: value for key, value in asked.items() if key not in ELSEWHERE and not key.startswith(SAID)}
+
+
+def _asked(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
+    asked = {NAME: str(metrics["name"])}
+    if data := _data(metrics.get("data")):
+        asked[DATA] = data
+    asked |= {key: value for key, value in (asked_of(folder) or {}).items() if not (data and key in SETS)}
+    return asked | ({SEED: str(metrics["seed"])} if "seed" in metrics else {})
+
+
+def _data(sets: Any) -> str:
+    """Write data sets as e.g. "gta5 → cityscapes", with the one that was scored on in brackets if that is another."""
+    if not isinstance(sets, dict) or not sets.get("source"):
+        return ""
+    target, val = sets.get("target") or sets.get("val"), sets.get("val")
+    return f"{sets['source']} → {target}" + (f" ({val})" if val not in (None, target) else "")
 
 
 def _as_written(path: Path) -> list[str]:
@@ -69,5 +115,6 @@ def _as_written(path: Path) -> list[str]:
     return [str(item) for item in items] if isinstance(items, list) else []
 
 
-def _heading(name: str, setting: Setting) -> str:
-    return f"{name}, {setting.label}" if setting.values else name
+def _heading(one: Collected) -> str:
+    others = Setting({key: value for key, value in one.setting.values.items() if key != NAME}, [])
+    return f"{one.name}, {others.label}" if any(others.values.values()) else one.name

@@ -9,8 +9,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hrda_lit.guards.files import read_json, write_json
+from hrda_lit.sweeps.kinds import KINDS
 
 SEED = "seed"
+DELETED = "~"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Job:
         miou: a fraction; NaN until the job has finished.
         iou: fractions by class; None where a class does not occur.
         reason: why it failed, or None.
+        kind: what it learned from, see `kinds`; None until it has finished.
+        scored_on: the data set of its mIoU; None until it has finished.
     """
 
     number: int
@@ -30,6 +34,8 @@ class Job:
     miou: float = math.nan
     iou: dict[str, float | None] = field(default_factory=dict)
     reason: str | None = None
+    kind: str | None = None
+    scored_on: str | None = None
 
     @property
     def state(self) -> str:
@@ -78,9 +84,9 @@ def fail(folder: Path, reason: str) -> None:
 
 
 def parse(overrides: Sequence[str]) -> dict[str, str]:
-    """Split overrides at their first "="; the marks that add or delete a key are left out."""
+    """Split overrides at their first "="; the mark that adds a key is left out, and a deleted key is `DELETED`."""
     pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+~"): value for key, _, value in pairs}
+    return {key.lstrip("+~"): DELETED if key.startswith("~") else value for key, _, value in pairs}
 
 
 def read(folder: Path) -> Job | None:
@@ -110,7 +116,10 @@ def _has(content: Any, **kinds: type) -> bool:
 def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
     """Add what a metrics.json says; a mIoU of null, of a run that scored nothing, counts as unfinished."""
     miou = metrics.get("val/miou")
-    return replace(job, miou=math.nan if miou is None else miou, iou=metrics.get("val/iou") or {})
+    job = replace(job, miou=math.nan if miou is None else miou, iou=metrics.get("val/iou") or {})
+    data = metrics.get("data")
+    scored_on = data.get("val") if isinstance(data, Mapping) else None
+    return replace(job, kind=metrics["kind"] if metrics.get("kind") in KINDS else None, scored_on=scored_on)
 
 
 def read_all(sweep: Path) -> list[Job]:

@@ -12,7 +12,18 @@ from rich.table import Table
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.sweeps.jobs import Job, read_all, swept_keys
 from hrda_lit.sweeps.plots import draw
-from hrda_lit.sweeps.settings import Setting, best, classes, collapses, settings, short, summary
+from hrda_lit.sweeps.settings import (
+    Setting,
+    best,
+    classes,
+    collapses,
+    gain,
+    settings,
+    several_kinds,
+    short,
+    signed,
+    summary,
+)
 
 WIDEST = 6  # settings whose classes fit side by side on a screen
 
@@ -81,9 +92,14 @@ def class_table(columns: dict[str, Setting]) -> Table:
 def _table(some: Sequence[Setting]) -> Table:
     table = Table()
     table.add_column("")
+    kinds = several_kinds(some)
     for key in some[0].values:
         table.add_column(key, justify="right")
+    if kinds:
+        table.add_column("kind")
     table.add_column("mIoU", justify="right")
+    if kinds:
+        table.add_column("gain over source-only", justify="right")
     table.add_column("runs", justify="right")
     table.add_column("jobs")
     winner = best(some)
@@ -92,7 +108,8 @@ def _table(some: Sequence[Setting]) -> Table:
         numbers = ", ".join(str(job.number) for job in setting.jobs)
         score = summary(setting.mious) if setting.mious else setting.jobs[0].state
         runs = f"{len(setting.done)} of {len(setting.jobs)}"
-        cells = (*map(short, setting.values.values()), score, runs, numbers)
+        scores = (setting.kind or "-", score, signed(gain(setting, some))) if kinds else (score,)
+        cells = (*map(short, setting.values.values()), *scores, runs, numbers)
         table.add_row("best" if is_best else "", *cells, style="bold" if is_best else None)
     return table
 
@@ -111,12 +128,17 @@ def _csv(jobs: Sequence[Job]) -> bytes:
     keys, names = swept_keys(jobs), classes(some)
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
-    head = ["job", "state", *keys, "val/miou", "mean", "spread"]
+    head = ["job", "state", *keys, "val/miou", "mean", "spread", "kind", "gain"]
     writer.writerow([*head, *(f"val/iou/{name}" for name in names), "reason"])
     for setting in some:
         for job in setting.jobs:
             asked = [job.overrides.get(key, "") for key in keys]
-            scores = (job.miou, setting.miou, setting.spread, *(job.iou.get(name) for name in names))
-            filled = ["" if score is None or math.isnan(score) else score for score in scores]
-            writer.writerow([job.number, job.state, *asked, *filled, job.reason or ""])
+            means = _filled([job.miou, setting.miou, setting.spread])
+            kind = [job.kind or "", *_filled([gain(setting, some)])]
+            rates = _filled([job.iou.get(name) for name in names])
+            writer.writerow([job.number, job.state, *asked, *means, *kind, *rates, job.reason or ""])
     return page.getvalue().encode()
+
+
+def _filled(scores: Sequence[float | None]) -> list[float | str]:
+    return ["" if score is None or math.isnan(score) else score for score in scores]

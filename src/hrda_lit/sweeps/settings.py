@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from hrda_lit.sweeps.jobs import SEED, Job, swept_keys
+from hrda_lit.sweeps.jobs import DELETED, SEED, Job, swept_keys
+from hrda_lit.sweeps.kinds import KINDS
 
 COLLAPSED, ALIVE = 0.05, 0.2  # IoU; in between lie classes that are merely hard
 
@@ -25,8 +26,7 @@ class Setting:
     @property
     def label(self) -> str:
         """Name the setting by what was asked for; an experiment needs no key in front."""
-        parts = (short(v) if k == "experiment" else f"{k}={short(v)}" for k, v in self.values.items() if v)
-        return ", ".join(parts) or "all seeds"
+        return ", ".join(written(key, value) for key, value in self.values.items() if value) or "all seeds"
 
     @property
     def done(self) -> list[Job]:
@@ -48,10 +48,48 @@ class Setting:
         """Return the sample standard deviation over finished jobs; NaN for fewer than two."""
         return stdev(self.mious) if len(self.mious) > 1 else math.nan
 
+    @property
+    def kind(self) -> str | None:
+        """Return what the finished jobs learned from, if they tell and agree."""
+        return _agreed([job.kind for job in self.done])
+
+    @property
+    def scored_on(self) -> str | None:
+        """Return the data set that the finished jobs were scored on, if they tell and agree."""
+        return _agreed([job.scored_on for job in self.done])
+
     def class_values(self, name: str) -> list[float]:
         """Return a class's IoU in every finished job in which it occurs."""
         values = (job.iou.get(name) for job in self.done)
         return [value for value in values if value is not None]
+
+
+def _agreed(values: Sequence[str | None]) -> str | None:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def several_kinds(some: Sequence[Setting]) -> bool:
+    """Return whether settings learned from different things."""
+    return len({setting.kind for setting in some} - {None}) > 1
+
+
+def gain(setting: Setting, some: Sequence[Setting]) -> float:
+    """Return by how much a setting exceeds source-only.
+
+    Args:
+        setting: one of them.
+        some: all of them.
+
+    Returns:
+        The difference of mean mIoU, a fraction, to the best source-only one scored on the same data; NaN without one.
+    """
+    alike = [one for one in some if one.kind == KINDS[0] and one.scored_on == setting.scored_on and one.mious]
+    return setting.miou - max(one.miou for one in alike) if alike else math.nan
+
+
+def signed(difference: float) -> str:
+    """Write a difference of fractions in percent, with its sign; "-" for none."""
+    return "-" if math.isnan(difference) else f"{100 * difference:+.1f}"
 
 
 def settings(jobs: Sequence[Job]) -> list[Setting]:
@@ -88,6 +126,13 @@ def summary(values: Sequence[float]) -> str:
     return f"{100 * mean(values):.1f}{spread}"
 
 
+def written(key: str, value: str) -> str:
+    """Write a setting of a key as on the command line, shortened; an experiment needs no key in front."""
+    if value == DELETED:
+        return f"~{key}"
+    return short(value) if key == "experiment" else f"{key}={short(value)}"
+
+
 def short(value: str) -> str:
     """Round the many digits that a search draws to four; everything else stays as it was written."""
     try:
@@ -119,4 +164,4 @@ def collapses(setting: Setting) -> list[str]:
 
 
 def _seed(job: Job) -> str:
-    return job.overrides.get(SEED, f"of job {job.number}")
+    return job.overrides.get(SEED) or f"of job {job.number}"

@@ -1,17 +1,22 @@
 """What adaptation adds: source-only, generalised, adapted and oracle networks over several target sets."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
+from rich import box
 from rich.table import Table
 
 from hrda_lit.guards.files import read_json
-from hrda_lit.sweeps.settings import summary
+from hrda_lit.sweeps.collect import SETS, asked_of, metrics_below
+from hrda_lit.sweeps.jobs import SEED, Job, swept_keys
+from hrda_lit.sweeps.kinds import KINDS
+from hrda_lit.sweeps.settings import signed, summary, written
 
-KINDS = ("source-only", "generalisation", "adaptation", "oracle")
+CHECKPOINT, MODEL = "checkpoint", "model"
+# They say where things lie and what is told, not how a checkpoint is scored.
+ELSEWHERE = {CHECKPOINT, MODEL, SEED, "device", "workers", "views", "weights"} | SETS
 
 
 class Row(NamedTuple):
@@ -26,24 +31,6 @@ class Row(NamedTuple):
         return mean(mean(self.scores[name]) for name in sets) if all(name in self.scores for name in sets) else None
 
 
-def kind_of(config: Mapping[str, Any]) -> str:
-    """Tell what a run learned from.
-
-    Args:
-        config: of its checkpoint.
-
-    Returns:
-        One of `KINDS`: without a target, the oracle is what was trained on the set that it is scored on.
-    """
-    method = str(config["method"]["_target_"]).rpartition(".")[2]
-    if method not in ("Supervised", "Generalise"):
-        return "adaptation"
-    val = config.get("val") or {}
-    if config["source"].get("name") == val.get("name"):
-        return "oracle"
-    return "source-only" if method == "Supervised" else "generalisation"
-
-
 def rows(folders: Sequence[Path]) -> list[Row]:
     """Gather what `hrda_lit.evaluate` scored, at any depth below some folders.
 
@@ -56,25 +43,48 @@ def rows(folders: Sequence[Path]) -> list[Row]:
     Raises:
         FileNotFoundError: if nothing was scored.
     """
-    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted({path for folder in folders for path in folder.rglob("metrics.json")}):
-        for where, name, score in _scores(read_json(path)):
-            found[where][name].append(score)
+    found = [scored for path in metrics_below(folders) for scored in _scores(path, read_json(path))]
     if not found:
         raise FileNotFoundError(
             f"no result of hrda_lit.evaluate below {[str(folder) for folder in folders]}; evaluate checkpoints first."
         )
-    made = [Row(kind, experiment, dict(scores)) for (kind, experiment), scores in found.items()]
-    return sorted(made, key=lambda row: (KINDS.index(row.kind), mean(map(mean, row.scores.values()))))
+    # Of what was scored twice, the newest counts.
+    newest = {(one.kind, one.experiment, one.who, one.on): one for one in found}.values()
+    differing = [key for key in swept_keys([Job(0, one.asked) for one in newest]) if key != SEED]
+    made: dict[tuple[str, str], Row] = {}
+    for one in newest:
+        others = [written(key, one.asked[key]) for key in differing if one.asked.get(key)]
+        name = ", ".join([one.experiment, *others])
+        row = made.setdefault((one.kind, name), Row(one.kind, name, {}))
+        row.scores.setdefault(one.on, []).append(one.score)
+    return sorted(made.values(), key=lambda row: (KINDS.index(row.kind), mean(map(mean, row.scores.values()))))
 
 
-def _scores(metrics: Any) -> Iterator[tuple[tuple[str, str], str, float]]:
-    if not isinstance(metrics, dict) or metrics.get("kind") not in KINDS:
+class _Scored(NamedTuple):
+    """A network on a data set: what was asked for in its training and its evaluation, and by what it is known."""
+
+    kind: str
+    experiment: str
+    asked: dict[str, str]
+    who: Any
+    on: str
+    score: float
+
+
+def _scores(path: Path, metrics: Any) -> Iterator[_Scored]:
+    if not isinstance(metrics, dict) or metrics.get("kind") not in KINDS or "datasets" not in metrics:
         return
+    checkpoint = Path(str(metrics.get(CHECKPOINT, path)))
+    trained = asked_of(checkpoint.parent.parent)
+    scored = {key: value for key, value in (asked_of(path.parent) or {}).items() if key not in ELSEWHERE}
+    which = {CHECKPOINT: checkpoint.name, MODEL: str(metrics.get(MODEL, ""))}
+    asked = {**(trained or {}), **scored, **which}
+    # Without a record of its training, it is known by its file alone.
+    who = (tuple(sorted(asked.items())), None if trained else str(checkpoint))
     for key, views in metrics["datasets"].items():
         score = next(iter(views["fused"]["miou"].values()))
         if score is not None:
-            yield (metrics["kind"], metrics["experiment"]), metrics["sets"][key], score
+            yield _Scored(metrics["kind"], metrics["experiment"], asked, who, metrics["sets"][key], score)
 
 
 def side_by_side(some: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -92,7 +102,7 @@ def side_by_side(some: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     cells = []
     for row in some:
         total = row.mean(sets)
-        gain = "-" if total is None or not starts else f"{100 * (total - max(starts)):+.1f}"
+        gain = "-" if total is None or not starts else signed(total - max(starts))
         whole = "-" if total is None else f"{100 * total:.1f}"
         cells.append([row.kind, row.experiment, *(summary(row.scores.get(name, [])) for name in sets), whole, gain])
     return ["", "experiment", *sets, "mean", "gain over source-only"], cells
@@ -101,9 +111,10 @@ def side_by_side(some: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 def as_table(some: Sequence[Row]) -> Table:
     """Return what `rich` prints."""
     headings, cells = side_by_side(some)
-    table = Table(title="mIoU in percent by target set")
+    title = "Evaluations: mIoU in percent by target set"
+    table = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index > 1 else "left")
+        table.add_column(heading, justify="right" if index > 1 else "left", overflow="fold")
     for line in cells:
         table.add_row(*line)
     return table

@@ -54,7 +54,7 @@ def test_jobs_are_read_by_number_and_other_folders_are_left_alone(tmp_path: Path
 
 
 def test_overrides_are_split_at_the_first_sign() -> None:
-    assert parse(["+a.b=c=d", "~x", "++y=[1,2]"]) == {"a.b": "c=d", "x": "", "y": "[1,2]"}
+    assert parse(["+a.b=c=d", "~x", "++y=[1,2]"]) == {"a.b": "c=d", "x": "~", "y": "[1,2]"}
 
 
 def test_swept_keys_are_those_in_which_jobs_differ() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from hrda_lit.sweeps.jobs import Job, asked, begin, fail, read_all
 from hrda_lit.sweeps.plots import draw
 from hrda_lit.sweeps.report import show, write
-from hrda_lit.sweeps.settings import best, settings
+from hrda_lit.sweeps.settings import best, gain, settings, several_kinds
 from tests.plots import VIRIDIS_TOP, share_of, width
 
 
@@ -121,3 +122,47 @@ def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path, capsys: p
     make(tmp_path, 0, ["tau=0.8"], 0.4)
     show(write(tmp_path), Console(width=100), asked(["experiment=x", "tau=0.8,0.9", "seed=range(3)"]))
     assert "1 of 6 jobs done, then stopped" in capsys.readouterr().out
+
+
+def test_runs_of_several_kinds_say_what_adaptation_adds(tmp_path: Path) -> None:
+    made = {"source_only": ("source-only", 0.3), "generalise": ("generalisation", 0.35),
+            "hrda": ("adaptation", 0.5), "oracle": ("oracle", 0.7)}  # fmt: skip
+    for number, (experiment, (kind, miou)) in enumerate(made.items()):
+        for seed in range(2):
+            job = 2 * number + seed
+            make(tmp_path, job, [f"experiment={experiment}", f"seed={seed}"], miou + seed / 50)
+            path = tmp_path / str(job) / "metrics.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "kind": kind, "data": {"val": "cityscapes"}}))
+    write(tmp_path)
+    lines = [line for line in (tmp_path / "sweep.txt").read_text().splitlines() if " of 2 " in line]
+    found = [[word for word in line.replace("│", " ").split() if word != "best"] for line in lines]
+    assert [(words[0], words[1], words[5]) for words in found] == [
+        ("oracle", "oracle", "+40.0"),
+        ("hrda", "adaptation", "+20.0"),
+        ("generalise", "generalisation", "+5.0"),
+        ("source_only", "source-only", "+0.0"),
+    ]
+    assert {row["kind"]: float(row["gain"]) for row in rows_of(tmp_path)} == pytest.approx(
+        {"oracle": 0.4, "adaptation": 0.2, "generalisation": 0.05, "source-only": 0}
+    )
+
+
+def test_runs_of_one_kind_need_no_column_for_it(tmp_path: Path) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    write(tmp_path)
+    assert "gain" not in (tmp_path / "sweep.txt").read_text()
+    assert rows_of(tmp_path)[0]["gain"] == ""
+
+
+def test_gain_is_over_what_was_scored_on_the_same_data() -> None:
+    jobs = [
+        Job(0, {"x": "a"}, 0.2, kind="source-only", scored_on="acdc"),
+        Job(1, {"x": "b"}, 0.5, kind="source-only", scored_on="cityscapes"),
+        Job(2, {"x": "c"}, 0.3, kind="adaptation", scored_on="acdc"),
+        Job(3, {"x": "d"}, 0.3, kind="adaptation", scored_on="idd"),
+    ]
+    some = settings(jobs)
+    assert several_kinds(some)
+    gains = {one.values["x"]: gain(one, some) for one in some}
+    assert gains["c"] == pytest.approx(0.1)
+    assert math.isnan(gains["d"])

@@ -1,11 +1,13 @@
 """Evaluations side by side: kinds, means over sets and seeds, the gain over source-only."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from hrda_lit.sweeps.side_by_side import kind_of, rows
+from hrda_lit.sweeps.kinds import facts_of, kind_of
+from hrda_lit.sweeps.side_by_side import rows
 from tests.scripts import run_script
 
 
@@ -49,3 +51,36 @@ def test_kinds() -> None:
     assert kind("Supervised", "gta5") == "source-only"
     assert kind("Supervised", "cityscapes") == "oracle"
     assert kind("SelfTraining", "gta5") == "adaptation"
+
+
+def test_checkpoints_count_once_and_apart_where_they_were_trained_or_scored_otherwise(tmp_path: Path) -> None:
+    for number, asked in enumerate((["lambda_d=0.1", "seed=0"], ["lambda_d=0.1", "seed=1"], ["lambda_d=0.3"])):
+        record(tmp_path / "runs" / str(number), asked)
+    for index, (number, score, asked) in enumerate(
+        [(0, 0.9, []), (0, 0.5, []), (1, 0.7, []), (2, 0.3, []), (2, 0.4, ["inference=tta", "device=cpu"])]
+    ):
+        folder = tmp_path / "evaluate" / str(index)
+        write(folder, "adaptation", "hrda", {"cityscapes": score})
+        content = json.loads((folder / "metrics.json").read_text())
+        checkpoint = tmp_path / "runs" / str(number) / "checkpoints" / "last.ckpt"
+        (folder / "metrics.json").write_text(json.dumps({**content, "checkpoint": str(checkpoint), "model": "student"}))
+        os.utime(folder / "metrics.json", (index + 1, index + 1))
+        record(folder, [f"checkpoint={checkpoint}", *asked])
+    found = {row.experiment: row.scores["cityscapes"] for row in rows([tmp_path])}
+    assert found == {
+        "hrda, lambda_d=0.1": [0.5, 0.7],
+        "hrda, lambda_d=0.3": [0.3],
+        "hrda, lambda_d=0.3, inference=tta": [0.4],
+    }
+
+
+def record(folder: Path, asked: list[str]) -> None:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {one}\n" for one in asked))
+
+
+def test_facts_of_a_run() -> None:
+    config = {"method": {"_target_": "hrda_lit.methods.x.Generalise"}, "seed": 3, "target": None,
+              "source": {"name": "several", "sets": {"gta5": {}, "synthia": {}}}, "val": {"name": "acdc"}}  # fmt: skip
+    sets = {"source": "gta5 + synthia", "target": None, "val": "acdc"}
+    assert facts_of(config) == {"kind": "generalisation", "seed": 3, "data": sets}
