@@ -72,7 +72,7 @@ def collect(folders: Sequence[Path]) -> dict[str, Collected]:
         for setting in some
         for asked in [setting.jobs[0].overrides]
     ]
-    return {_heading(one): one for one in found}
+    return {_heading(one, found): one for one in found}
 
 
 def metrics_below(folders: Sequence[Path]) -> list[Path]:
@@ -115,6 +115,8 @@ def _as_written(path: Path) -> list[str]:
     return [str(item) for item in items] if isinstance(items, list) else []
 
 
-def _heading(one: Collected) -> str:
-    others = Setting({key: value for key, value in one.setting.values.items() if key != NAME}, [])
-    return f"{one.name}, {others.label}" if any(others.values.values()) else one.name
+def _heading(one: Collected, found: Sequence[Collected]) -> str:
+    """Name a setting by its experiment and what distinguishes it from others of that name."""
+    alike = [other.setting.values for other in found if other.name == one.name]
+    own = {key: value for key, value in one.setting.values.items() if len({other[key] for other in alike}) > 1}
+    return f"{one.name}, {Setting(own, []).label}" if any(own.values()) else one.name

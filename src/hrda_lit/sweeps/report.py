@@ -94,7 +94,7 @@ def _table(some: Sequence[Setting]) -> Table:
     table.add_column("")
     kinds = several_kinds(some)
     for key in some[0].values:
-        table.add_column(key, justify="right")
+        table.add_column(key, justify="right", overflow="fold")
     if kinds:
         table.add_column("kind")
     table.add_column("mIoU", justify="right")

@@ -89,7 +89,7 @@ def gain(setting: Setting, some: Sequence[Setting]) -> float:
 
 def signed(difference: float) -> str:
     """Write a difference of fractions in percent, with its sign; "-" for none."""
-    return "-" if math.isnan(difference) else f"{100 * difference:+.1f}"
+    return "-" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"  # of -0.0, 0.0
 
 
 def settings(jobs: Sequence[Job]) -> list[Setting]:
