@@ -3,6 +3,8 @@
     python scripts/convert_checkpoint.py to-ours gtaHR2csHR_hrda.pth hrda.ckpt experiment=hrda_gta
     python scripts/convert_checkpoint.py to-official hrda.ckpt official.pth
     python scripts/convert_checkpoint.py mit model.safetensors mit_b5.pth --layout official
+    python scripts/convert_checkpoint.py to-transformers last.ckpt segformer
+    python scripts/convert_checkpoint.py from-transformers segformer ours.ckpt experiment=source_only_gta
 
 Every key is accounted for, or the command fails and lists what is left. Files are read without running code in them.
 """
@@ -24,11 +26,16 @@ def main() -> None:
 def _convert(arguments: argparse.Namespace) -> str:
     # Imported here, so that --help need not wait for torch.
     from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
+    from hrda_lit.exchange.segformer import checkpoint_to_transformers, transformers_to_checkpoint
 
     if arguments.command == "to-ours":
         return checkpoint_to_ours(arguments.source, arguments.target, arguments.overrides)
     if arguments.command == "to-official":
         return checkpoint_to_official(arguments.source, arguments.target)
+    if arguments.command == "to-transformers":
+        return checkpoint_to_transformers(arguments.source, arguments.target, arguments.model)
+    if arguments.command == "from-transformers":
+        return transformers_to_checkpoint(arguments.source, arguments.target, arguments.overrides)
     return convert_mit(arguments.source, arguments.target, arguments.layout)
 
 
@@ -38,15 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     ours = commands.add_parser("to-ours", help="a released HRDA, DAFormer or MIC checkpoint becomes ours")
     official = commands.add_parser("to-official", help="a checkpoint of ours with a MiT encoder becomes official")
     mit = commands.add_parser("mit", help="MiT weights, official, Hugging Face or timm, change their layout")
-    for command in (ours, official, mit):
-        command.add_argument("source", help="the file to read")
-        command.add_argument("target", help="the file to write")
+    there = commands.add_parser("to-transformers", help="MiT with SegFormer's head becomes a folder of transformers")
+    back = commands.add_parser("from-transformers", help="a SegformerForSemanticSegmentation becomes ours")
+    for command in (ours, official, mit, there, back):
+        command.add_argument("source", help="the file or folder to read")
+        command.add_argument("target", help="the file or folder to write")
     ours.add_argument(
         "overrides",
         nargs="*",
         help="by what it was trained, as for hrda_lit.train: experiment=hrda_gta (the default), daformer_gta, mic_gta, "
         "and any other key",
     )
+    back.add_argument("overrides", nargs="*", help="as for to-ours; experiment=source_only_gta is the default")
+    there.add_argument("--model", choices=("student", "teacher"), help="instead of the one that training validated")
     mit.add_argument("--layout", choices=("official", "timm"), default="official", help="to write (default: official)")
     return parser
 

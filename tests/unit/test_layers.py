@@ -14,7 +14,7 @@ ROOT = Path(hrda_lit.__file__).parent
 FLOORS = {
     "ops": 0, "guards": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "optim_pair": 1,
-    "exchange/mit_keys": 1, "exchange/official_keys": 1,
+    "exchange/mit_keys": 1, "exchange/official_keys": 1, "exchange/segformer_keys": 1,
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2, "speed": 2,
     "module": 3, "memory": 3,
     "build": 4,
@@ -51,6 +51,7 @@ PLACES = {
         "sweeps/collect",
         "exchange/convert",
         "exchange/publish",
+        "exchange/segformer",
         *COMMANDS,
     },
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},

@@ -1,0 +1,158 @@
+"""MiT with the MLP head becomes a model folder of `transformers`, and such a folder a checkpoint of ours."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from hrda_lit.build import build_dataset, build_network
+from hrda_lit.checkpoints import Trained, fitting, load_trained, write_checkpoint
+from hrda_lit.exchange.convert import compose_config
+from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
+from hrda_lit.guards.files import read_json, write_atomically
+from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks.heads import SegFormerHead
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
+from hrda_lit.networks.weights import check_keys, read_state_dict
+from hrda_lit.ops.normalise import MEAN, STD
+
+CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+# What MiT is in any size; a folder with other numbers is another network.
+FIXED = {
+    "num_attention_heads": [1, 2, 5, 8],
+    "sr_ratios": [8, 4, 2, 1],
+    "mlp_ratios": [4, 4, 4, 4],
+    "patch_sizes": [7, 3, 3, 3],
+    "strides": [4, 2, 2, 2],
+    "hidden_act": "gelu",
+}
+
+
+def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model: str | None = None) -> str:
+    """Write a folder that SegformerForSemanticSegmentation.from_pretrained loads.
+
+    Args:
+        checkpoint: of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of SegFormer.
+        folder: where to; made if it is not there.
+        model: "student" or "teacher"; None: the one that training validated.
+
+    Returns:
+        What was written, in one sentence.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it cannot be read, or its network is none of `transformers`.
+    """
+    trained, folder = load_trained(checkpoint, model), Path(folder).expanduser()
+    network = trained.network
+    if not isinstance(network, SingleScaleSegmentor) or not isinstance(network.head, SegFormerHead):
+        raise ValueError(  # noqa: TRY004 - it is a file that is wrong
+            f"{checkpoint} is a {type(network).__name__} with a {type(network.heads()[0]).__name__}, and transformers "
+            "has a SingleScaleSegmentor with a SegFormerHead alone; train with network=daformer network/head=segformer."
+        )
+    with fitting(checkpoint):
+        state = to_segformer(network.state_dict())
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().contiguous() for key, value in state.items()}
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
+    for name, content in ((CONFIG, _config(trained, state)), (PROCESSOR, _processor())):
+        write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
+    shrink = "" if network.shrink == 1 else f"; it takes images at 1/{network.shrink:g} of their size"
+    return f"{folder} holds the {trained.model} of {checkpoint} as SegformerForSemanticSegmentation{shrink}"
+
+
+def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides: Sequence[str] = ()) -> str:
+    """Convert a SegformerForSemanticSegmentation to a checkpoint that evaluates, predicts and exports here.
+
+    Args:
+        source: its folder, with config.json and model.safetensors or pytorch_model.bin.
+        target: where to write.
+        overrides: what it was trained on, as on the command line of `hrda_lit.train`; source_only_gta where they name
+            no experiment. Encoder, head and resolution are those of the folder.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the folder holds another network, a key is left over or missing, or the classes are others.
+    """
+    folder = Path(source).expanduser()
+    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
+    with fitting(folder):
+        shape = _shape(folder)
+        usual = [] if named else ["experiment=source_only_gta"]
+        config = compose_config([*usual, *shape, *overrides])
+        classes = build_dataset(config.source, "source").classes
+        weights = next((folder / name for name in (WEIGHTS, "pytorch_model.bin") if (folder / name).is_file()), None)
+        if weights is None:
+            raise FileNotFoundError(f"{folder} has no {WEIGHTS}; give a folder that save_pretrained wrote.")
+        state = from_segformer(read_state_dict(weights))
+        with torch.device("meta"):
+            expected = build_network(config, classes).state_dict()
+        check_keys(expected, state, f"{weights} does not fit experiment {config.name} with {len(classes)} classes")
+    plain = OmegaConf.to_container(config, resolve=True)
+    content = {"state_dict": {f"student.{key}": state[key] for key in expected if key in state}, CONFIG_KEY: plain}
+    write_checkpoint(Path(target), content)
+    return f"{target}: student of {len(state)} tensors, MiT with SegFormer's head"
+
+
+def _shape(folder: Path) -> list[str]:
+    """Return the overrides that build the network of a config.json."""
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict) or config.get("model_type") != "segformer":
+        raise ValueError(f"{folder} has no {CONFIG} of a segformer; give a folder that save_pretrained wrote.")
+    if other := {key: config[key] for key, value in FIXED.items() if config.get(key, value) != value}:
+        raise ValueError(f"{folder / CONFIG} has {other}, which no MiT has; give a MiT-B0 to B5.")
+    sizes = {"embed_dims": config.get("hidden_sizes"), "depths": config.get("depths")}
+    for key, value in sizes.items():
+        if not (isinstance(value, list) and len(value) == 4 and all(type(one) is int and one > 0 for one in value)):
+            raise ValueError(f"{folder / CONFIG} has {value} for {key}, need four whole numbers; download it again.")
+    if type(width := config.get("decoder_hidden_size")) is not int:
+        raise ValueError(f"{folder / CONFIG} has {width} for decoder_hidden_size, need a number; download it again.")
+    return [
+        "network=daformer",
+        "network.shrink=1",
+        "network/head=segformer",
+        f"network.head.channels={width}",
+        "network/backbone=mit_b5",
+        "network.backbone.name=mit_b0",
+        "network.backbone.weights=null",
+        "lambda_fd=0",
+        *(f"++network.backbone.options.{key}={value}" for key, value in sizes.items()),
+    ]
+
+
+def _config(trained: Trained, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    widths = [len(state[f"segformer.encoder.layer_norm.{stage}.weight"]) for stage in range(4)]
+    blocks = {tuple(key.split(".")[3:5]) for key in state if key.startswith("segformer.encoder.block.")}
+    names = trained.classes.names
+    return {
+        "architectures": ["SegformerForSemanticSegmentation"],
+        "model_type": "segformer",
+        "torch_dtype": "float32",
+        "hidden_sizes": widths,
+        "depths": [sum(stage == str(index) for stage, _ in blocks) for index in range(4)],
+        **FIXED,
+        "decoder_hidden_size": len(state["decode_head.batch_norm.weight"]),
+        "semantic_loss_ignore_index": trained.classes.ignore,
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+
+
+def _processor() -> dict[str, Any]:
+    return {
+        "image_processor_type": "SegformerImageProcessor",
+        "do_resize": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [value / 255 for value in MEAN],
+        "image_std": [value / 255 for value in STD],
+    }
