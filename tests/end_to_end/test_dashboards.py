@@ -159,8 +159,13 @@ def test_jobs_of_a_sweep_are_runs_of_one_group_named_by_what_was_swept(
     assert len({run["run_id"] for run in runs}) == 2
 
 
-def test_disabled_wandb_writes_nothing(tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_wandb_writes_nothing_and_what_was_not_asked_for_is_not_imported(
+    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
+    for package in ("mlflow", "trackio"):
+        (tmp_path / f"{package}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     train(folder, demo_root, "logger=wandb", "logger.wandb.mode=disabled", f"hydra.run.dir={folder}",
           monkeypatch=monkeypatch)  # fmt: skip
     assert not list(folder.glob("wandb/*run*"))
@@ -189,8 +194,7 @@ def test_mlflow_and_trackio_get_the_same_numbers_and_pictures(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/mlflow")
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     folder = tmp_path / "run"
-    both = ["logger=mlflow", "+logger@both=trackio", "+logger.trackio=${both.trackio}"]
-    train(folder, demo_root, *both, RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
+    train(folder, demo_root, "logger=[mlflow,trackio]", RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
           monkeypatch=monkeypatch)  # fmt: skip
     wanted = SCALARS | {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
     assert logged_by_mlflow(tmp_path / "mlflow") >= wanted
@@ -208,15 +212,6 @@ def logged_by_trackio(store: Path) -> set[str]:
     with sqlite3.connect(store / "hrda_lit.db") as opened:
         rows = opened.execute("select metrics from metrics").fetchall()
     return {key for (numbers,) in rows for key in json.loads(numbers)}
-
-
-def test_what_is_not_asked_for_is_not_imported(
-    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for package in ("mlflow", "trackio"):
-        (tmp_path / f"{package}.py").write_text("raise SystemExit('imported')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    train(tmp_path / "run", demo_root, f"hydra.run.dir={tmp_path}/run", monkeypatch=monkeypatch)
 
 
 def test_the_report_on_a_sweep_names_what_was_swept() -> None:
