@@ -29,9 +29,10 @@ from rich.console import Console
 
 from hrda_lit.benchmark import images, ladder, loader, step
 from hrda_lit.benchmark.measure import Row, Tell, matrix_rate
-from hrda_lit.benchmark.report import SUFFIXES, Report, compared, device_name, draw, encode, notes, table, versions
+from hrda_lit.benchmark.report import Report, compared, device_name, draw, notes, table, versions
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.keys.check import check_train
+from hrda_lit.pictures.figures import encode, suffix_of
 
 SMALL = "experiment=hrda_demo"
 REAL_SIZES = "experiment=hrda_gta"
@@ -87,7 +88,7 @@ def _measure(arguments: argparse.Namespace) -> None:
         report.write(arguments.json)
     _console().print(table(report), *notes(report), sep="\n")
     if arguments.picture:
-        write_atomically(arguments.picture, encode(draw([*earlier, report]), arguments.picture.suffix))
+        write_atomically(arguments.picture, encode(draw([*earlier, report]), suffix_of(arguments.picture)))
 
 
 def _rows(arguments: argparse.Namespace, tell: Tell) -> Iterator[Row]:
@@ -130,8 +131,10 @@ def _console() -> Console:
 
 
 def _picture(text: str) -> Path:
-    if (path := Path(text)).suffix not in SUFFIXES:
-        raise argparse.ArgumentTypeError(f"{text} ends in none of {', '.join(SUFFIXES)}")
+    try:
+        suffix_of(path := Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return path
 
 

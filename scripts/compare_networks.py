@@ -1,29 +1,35 @@
 """Put what several networks see in the same validation images side by side, with labels and scale attention.
 
     python scripts/compare_networks.py compare.png source-only=a/last.ckpt HRDA=b/last.ckpt --images 0 50 100
+    python scripts/compare_networks.py compare.pdf source-only=a/last.ckpt HRDA=b/last.ckpt     # for a paper; or .svg
 
-One row per image: image, label, a prediction per network, and the attention of the last one that has it.
+One row per image: image, label, a prediction per network, and the attention of the last one that has it. Of .pdf and
+.svg, words are vectors, and pictures are as in .png.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.build import build_validation
-from hrda_lit.callbacks.pictures import TITLES
 from hrda_lit.data.folder import Sample
 from hrda_lit.data.several import Images
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.pictures.layers import Picture, colourise, grey, panels, png
+from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
+from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
 
 
 def main() -> None:
     """Read the command line and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="the PNG file to write")
+    parser.add_argument("output", type=Path, help="the .png, .pdf or .svg file to write")
     parser.add_argument("networks", nargs="+", help="title=checkpoint of hrda_lit.train")
     parser.add_argument("--images", nargs="+", type=int, default=[0], help="numbers of validation images, from 0")
     arguments = parser.parse_args()
@@ -33,14 +39,15 @@ def main() -> None:
     if len(checkpoints) < len(arguments.networks):
         parser.error(f"got {arguments.networks}, need a title of its own for each network")
     try:
-        sheet, columns = compare(checkpoints, arguments.images)
+        suffix = suffix_of(arguments.output)
+        figure = compare(checkpoints, arguments.images)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    write_atomically(arguments.output, png(panels(sheet, columns)))
+    write_atomically(arguments.output, encode(figure, suffix))
     print(f"{arguments.output} shows {len(arguments.images)} images and {len(arguments.networks)} networks")
 
 
-def compare(checkpoints: dict[str, str], images: list[int]) -> tuple[dict[str, Picture], int]:
+def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
     """Predict validation images of the first network's run with every network.
 
     Args:
@@ -48,36 +55,43 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> tuple[dict[str, P
         images: numbers of images, from 0.
 
     Returns:
-        Titled pictures row by row, and how many make a row.
+        A sheet with a row per image.
 
     Raises:
         FileNotFoundError: if a checkpoint or an image is missing.
         ValueError: if a checkpoint does not fit, or there are fewer images.
     """
-    networks = {title: Predictor(path) for title, path in checkpoints.items()}
+    console = Console(stderr=True)
+    loaded = track(checkpoints.items(), "loading networks", transient=True, console=console)
+    networks = {title: Predictor(path) for title, path in loaded}
     config = next(iter(networks.values())).config
     dataset = build_validation(config)
     samples = dataset.files(config.splits.val, labelled=True)
     if strange := [index for index in images if not 0 <= index < len(samples)]:
         raise ValueError(f"there are {len(samples)} validation images, got the numbers {strange}; choose others.")
-    sheet: dict[str, Picture] = {}
-    for index in images:
-        row = _row(dataset, samples[index], networks)
-        sheet |= {f"{index}: {title}": picture for title, picture in row.items()}
-    return sheet, len(row)
+    rows, labels = [], list[Tensor]()
+    for index in track(images, "predicting", transient=True, console=console):
+        row, found = _row(dataset, samples[index], networks)
+        rows.append(row)
+        labels += found
+    return sheet(rows, f"{dataset.name}: {', '.join(networks)}", legend(labels, dataset.classes))
 
 
-def _row(dataset: Images, sample: Sample, networks: dict[str, Predictor]) -> dict[str, Picture]:
+def _row(dataset: Images, sample: Sample, networks: dict[str, Predictor]) -> tuple[dict[str, Picture], list[Tensor]]:
+    """Return titled pictures of an image, and the class ids that some of them show."""
     image, label = dataset.read(sample)
     assert label is not None, "validation samples are labelled"
-    row: dict[str, Picture] = {"image": image, "label": colourise(label, dataset.classes)}
-    attention: Tensor | None = None
+    labels = {"label": label}
+    row: dict[str, Picture] = {sample.image.name: image}
+    attention: dict[str, Picture] = {}
     for title, network in networks.items():
         result = network(image.permute(1, 2, 0).contiguous().numpy(), views=network.has_views)
-        row[title] = colourise(torch.from_numpy(result.label), network.classes)
+        labels[title] = torch.from_numpy(result.label)
         if network.has_views:
-            attention = grey(torch.from_numpy(result.views["attention"]))
-    return row if attention is None else {**row, TITLES["attention"]: attention}
+            caption = TITLES["attention"].replace("\n", f" of {title}\n")
+            attention = {caption: grey(torch.from_numpy(result.views["attention"]))}
+    row |= {title: colourise(ids, dataset.classes) for title, ids in labels.items()}
+    return {**row, **attention}, [*labels.values()]
 
 
 if __name__ == "__main__":

@@ -28,13 +28,17 @@ def inspect(config: DictConfig) -> bool:
         FileNotFoundError: if data are missing.
     """
     # Imported here, so that --help need not wait for torch.
+    from pathlib import Path
+
     from hydra.utils import instantiate
 
     from hrda_lit import build
     from hrda_lit.inspecting.look import look
     from hrda_lit.keys.check import check_train
+    from hrda_lit.pictures.figures import suffix_of
 
     check_train(config)
+    suffix_of(Path(config.sheet))
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
@@ -55,18 +59,20 @@ def _show(seen: "Seen", config: DictConfig) -> bool:
     from hrda_lit.guards.files import write_atomically
     from hrda_lit.inspecting.sheet import contact_sheet
     from hrda_lit.inspecting.tables import overview, shares
-    from hrda_lit.pictures.layers import png
+    from hrda_lit.pictures.figures import encode, suffix_of
     from hrda_lit.scoring.results import print_and_write
 
     folder = Path(config.run_dir)
     print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
-    sheet = contact_sheet(seen.surveys, 4)
-    write_atomically(folder / "contact_sheet.png", png(sheet.image))
+    sheet, path = contact_sheet(seen.surveys, 4), folder / config.sheet
+    if sheet.figure is not None:
+        write_atomically(path, encode(sheet.figure, suffix_of(path)))
     console, refusals = Console(highlight=False, markup=False, soft_wrap=True), seen.refusals + sheet.faults
     for kind, texts in (("warning", seen.warnings), ("error", refusals)):
         for text in texts:
             console.print(f"{kind}: {text}")
-    console.print(f"{folder / 'contact_sheet.png'} shows images with their labels")
+    if sheet.figure is not None:
+        console.print(f"{path} shows images with their labels")
     console.print("training cannot start" if refusals else "training can start")
     return not refusals
 

@@ -58,7 +58,7 @@ def test_experiment_trains(experiment: str, tmp_path: Path, demo_root: Path) -> 
     sheets = list((tmp_path / "pictures").glob("step_2/*.png"))
     assert len(sheets) == 2
     with Image.open(sheets[0]) as sheet:
-        assert sheet.width == 4 * 512
+        assert sheet.width >= 4 * 512
 
 
 @pytest.mark.parametrize("experiment", ["hrda_gta", "mic_gta", "daformer_gta", "source_only_gta", "oracle_cityscapes"])
@@ -86,8 +86,8 @@ def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) ->
         "label",
         "context prediction",
         "detail prediction",
-        "scale attention (white: detail)",
+        "scale attention\nwhite: detail, black: context",
         "fused prediction",
-        "error",
+        "error\nred: wrong, pale: right, black: no label",
     ]
     assert {tuple(picture.shape) for picture in pictures.values()} == {(3, 256, 512)}

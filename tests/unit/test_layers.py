@@ -59,7 +59,14 @@ PLACES = {
     "mlflow": {"callbacks/mlflow_run"},
     "trackio": {"callbacks/trackio_run"},
     "av": {"predicting/video"},
-    "matplotlib": {"benchmark/report", "sweeps/plots", "sweeps/curves"},
+    "matplotlib": {
+        "benchmark/report",
+        "sweeps/plots",
+        "sweeps/curves",
+        "inspecting/sheet",
+        "callbacks/media",
+        "pictures",
+    },
 }
 OPTIONAL = {"wandb", "mlflow", "trackio"}
 # What a room may know of the library, where that is less than its floor allows.

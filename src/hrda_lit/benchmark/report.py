@@ -1,6 +1,5 @@
 """What was measured: as a table, as JSON, side by side with an earlier one, and as a picture."""
 
-import io
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -15,8 +14,8 @@ from rich.table import Table
 from hrda_lit.benchmark.measure import Row, spread
 from hrda_lit.guards.files import read_json, write_json
 from hrda_lit.memory.estimate import GIB
+from hrda_lit.pictures.figures import DPI, legend_below
 
-SUFFIXES = (".png", ".svg", ".pdf")
 AXES = {"crop": "crop, pixels a side", "batch": "batch", "workers": "loader processes a domain"}
 
 
@@ -159,7 +158,7 @@ def draw(reports: Sequence[Report]) -> Figure:
                 panels.append((label, report.what, _lines(rows, axis)))
     if not panels:
         raise ValueError("all rows have one crop, batch and number of workers; give several, e.g. --crops 128 256.")
-    figure = Figure(figsize=(4.5 * len(panels) + 0.5, 3.8), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(panels) + 0.5, 4.4), dpi=DPI, layout="constrained")
     for axes, (label, what, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name, points in lines.items():
             x, middle, low, high = zip(*sorted(points), strict=True)
@@ -169,20 +168,8 @@ def draw(reports: Sequence[Report]) -> Figure:
         axes.set(xlabel=label, ylabel="seconds an image", title=what, ylim=(0, None), xticks=ticks)
         axes.grid(alpha=0.3)
         if any(lines):
-            axes.legend(fontsize="small")
+            legend_below(axes)
     return figure
-
-
-def encode(figure: Figure, suffix: str) -> bytes:
-    """Encode a figure as a file's suffix says.
-
-    Args:
-        figure: from `draw`.
-        suffix: of `SUFFIXES`.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix.removeprefix("."), dpi=120)
-    return buffer.getvalue()
 
 
 def _lines(rows: Sequence[Row], axis: str) -> dict[str, list[tuple[float, float, float, float]]]:

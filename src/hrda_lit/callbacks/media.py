@@ -8,19 +8,36 @@ import numpy as np
 from jaxtyping import Int
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from hrda_lit.callbacks.loggers import Shows, Tabulates
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
-from hrda_lit.pictures.layers import Picture, Scene, paint, panels, pil
+from hrda_lit.pictures.figures import pixels
+from hrda_lit.pictures.layers import Picture, Scene, paint, pil
 from hrda_lit.pictures.matrix import matrix
+from hrda_lit.pictures.sheet import in_rows, legend, sheet
 
 if TYPE_CHECKING:
     import wandb
 
 Sheet = Mapping[str, Scene]  # the scenes of one example, by name
 _STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
+
+
+def drawn(scenes: Sheet, classes: Classes, title: str = "") -> Figure:
+    """Draw the scenes of an example with their layers: a row each, or several where there is one alone.
+
+    Args:
+        scenes: by name.
+        classes: of their masks; those that occur are explained.
+        title: of the sheet.
+    """
+    rows = paint(scenes, classes)
+    masks = [mask for scene in scenes.values() for mask in scene.masks.values()]
+    return sheet(in_rows(rows[0]) if len(rows) == 1 else rows, title, legend(masks, classes))
 
 
 def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes: Classes) -> None:
@@ -39,26 +56,28 @@ def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes
         if isinstance(logger, WandbLogger):
             logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            for index, sheet in enumerate(sheets):
-                logger.show(f"{stage}/pictures/{index}", panels(paint(sheet, classes)), _step(trainer))
+            for index, scenes in enumerate(sheets):
+                picture = Image.fromarray(pixels(drawn(scenes, classes)))
+                logger.show(f"{stage}/pictures/{index}", picture, _step(trainer))
 
 
-def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes) -> None:
+def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> None:
     """Send a confusion matrix: as a picture, to W&B as a chart of its counts too, to MLflow and Trackio as a table.
 
     Args:
         trainer: has the loggers.
         counts: pixels by label (rows) and prediction (columns).
         classes: names.
+        title: of the picture.
     """
-    drawn = matrix(counts, classes)
+    picture = pixels(matrix(counts, classes, title))
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
-            images = {"val/pictures/confusion_matrix": _wandb_image(drawn)}
+            images = {"val/pictures/confusion_matrix": _wandb_image(picture)}
             logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            logger.show("val/pictures/confusion_matrix", pil(drawn), _step(trainer))
+            logger.show("val/pictures/confusion_matrix", Image.fromarray(picture), _step(trainer))
         if isinstance(logger, Tabulates):
             logger.tabulate("val/confusion_matrix", _rows(counts, classes), _step(trainer))
 
@@ -77,8 +96,8 @@ def _rows(counts: Int[Tensor, "C C"], classes: Classes) -> list[dict[str, Any]]:
 
 def _wandb_images(stage: str, sheets: Sequence[Sheet], classes: Classes) -> "dict[str, list[wandb.Image]]":
     images: dict[str, list[wandb.Image]] = {}
-    for sheet in sheets:
-        for name, scene in sheet.items():
+    for scenes in sheets:
+        for name, scene in scenes.items():
             masks = {key: _wandb_mask(mask, classes) for key, mask in scene.masks.items()}
             boxes = {key: _wandb_box(key, box) for key, box in scene.boxes.items()}
             # Lightning's log_image would drop masks given inside a wandb.Image.
@@ -89,10 +108,10 @@ def _wandb_images(stage: str, sheets: Sequence[Sheet], classes: Classes) -> "dic
     return images
 
 
-def _wandb_image(picture: Picture, **options: Any) -> "wandb.Image":
+def _wandb_image(picture: Picture | np.ndarray, **options: Any) -> "wandb.Image":
     import wandb
 
-    return wandb.Image(pil(picture), **options)
+    return wandb.Image(picture if isinstance(picture, np.ndarray) else pil(picture), **options)
 
 
 def _wandb_mask(mask: Int[Tensor, "H W"], classes: Classes) -> dict[str, Any]:

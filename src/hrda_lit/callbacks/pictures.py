@@ -6,24 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 import lightning as L
 from torch import Tensor
 
-from hrda_lit.callbacks.media import Sheet, send_sheets
+from hrda_lit.callbacks.media import Sheet, drawn, send_sheets
 from hrda_lit.callbacks.scenes import predicted, trained
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.ranges import Number
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.pictures.layers import paint, panels, png
+from hrda_lit.pictures.figures import encode
+from hrda_lit.pictures.layers import Picture, paint
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
-
-TITLES = {
-    "context": "context prediction",
-    "detail": "detail prediction",
-    "attention": "scale attention (white: detail)",
-    "fused": "fused prediction",
-}
 
 
 class Pictures(L.Callback):
@@ -65,10 +59,10 @@ class Pictures(L.Callback):
         if not seen:
             return
         total = min(self.count, len(seen["source"].image))
-        sheets = [trained(seen, index) for index in range(total)]
+        sheets = [trained(seen, index, _names(trainer, batch, index)) for index in range(total)]
+        step = trainer.global_step - 1  # the optimiser has counted the step already
         for index, sheet in enumerate(sheets):
-            # The optimiser has counted the step already.
-            self._write(trainer.global_step - 1, f"train_{index}", sheet, module.classes)
+            self._write(step, f"train_{index}", sheet, module.classes, f"{_run(module)}: learned from in step {step}")
         send_sheets(trainer, "train", sheets, module.classes)
 
     def on_validation_batch_end(
@@ -81,12 +75,12 @@ class Pictures(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw the image if it is one of the chosen."""
-        index, total = int(batch["index"]), len(cast(Any, trainer.val_dataloaders).dataset)
-        if index not in {total * k // self.count for k in range(self.count)}:
+        index, data = int(batch["index"]), cast(Any, trainer.val_dataloaders).dataset
+        if index not in {len(data) * k // self.count for k in range(self.count)}:
             return
-        module = cast("UDAModule", pl_module)
-        sheet = {"image": predicted(module, batch["image"], batch["label"])}
-        self._write(trainer.global_step, f"{index:04d}", sheet, module.classes)
+        module, step = cast("UDAModule", pl_module), trainer.global_step
+        sheet = {"image": predicted(module, batch["image"], batch["label"], data.samples[index].image.name)}
+        self._write(step, f"{index:04d}", sheet, module.classes, f"{_run(module)}: validation after {step} steps")
         self._sheets.append(sheet)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -95,17 +89,22 @@ class Pictures(L.Callback):
             send_sheets(trainer, "val", self._sheets, cast("UDAModule", pl_module).classes)
         self._sheets = []
 
-    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes) -> None:
+    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str = "") -> None:
         with self._best_effort.writing():
-            write_atomically(self.folder / f"step_{step}" / f"{name}.png", png(panels(titled(sheet, classes))))
+            write_atomically(self.folder / f"step_{step}" / f"{name}.png", encode(drawn(sheet, classes, title)))
 
 
-def titled(sheet: Sheet, classes: Classes) -> dict[str, Tensor]:
-    """Paint a sheet, with titles that explain themselves."""
-    return {TITLES.get(name, name): picture for name, picture in paint(sheet, classes).items()}
+def _run(module: "UDAModule") -> str:
+    return str(module.config.get("name", "run"))
 
 
-def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]:
+def _names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
+    """Return the names of the files that an example of a batch was cut from, by domain."""
+    file_name = cast(Any, trainer).datamodule.file_name
+    return {domain: Path(file_name(domain, int(part["file"][index]))).name for domain, part in batch.items()}
+
+
+def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Picture]:
     """Paint what `predicted` collects.
 
     Args:
@@ -116,4 +115,5 @@ def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Tensor]
     Returns:
         Title to picture, all of the label's size.
     """
-    return titled({"image": predicted(module, image, label)}, module.classes)
+    [row] = paint({"image": predicted(module, image, label)}, module.classes)
+    return row

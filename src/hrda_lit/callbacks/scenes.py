@@ -24,13 +24,14 @@ _NAMES = {
 
 
 @torch.no_grad()
-def predicted(module: "UDAModule", image: Tensor, label: Tensor) -> Scene:
+def predicted(module: "UDAModule", image: Tensor, label: Tensor, name: str = "") -> Scene:
     """Collect everything there is to see of one labelled image.
 
     Args:
         module: predicts.
         image: 1 x 3 x h x w, normalised.
         label: 1 x H x W.
+        name: of the image's file.
 
     Returns:
         The image with its label, predictions, attention and error, all of the label's size.
@@ -50,28 +51,30 @@ def predicted(module: "UDAModule", image: Tensor, label: Tensor) -> Scene:
         layers["attention"] = grey(deciding(attention.cpu()[None], labels["fused"]))
     layers["prediction" if attention is None else "fused"] = labels["fused"]
     layers["error"] = errors(labels["fused"], layers["label"], module.classes.ignore)
-    return Scene(photograph(resize(image, size)[0]), layers)
+    return Scene(photograph(resize(image, size)[0]), layers, caption=name)
 
 
-def trained(seen: Mapping[str, Seen], index: int) -> dict[str, Scene]:
+def trained(seen: Mapping[str, Seen], index: int, names: Mapping[str, str]) -> dict[str, Scene]:
     """Collect what one training step learned from, for one example of the batch.
 
     Args:
         seen: the crops of the passes, by name.
         index: of the example.
+        names: of image files, by domain.
 
     Returns:
         Scenes by the names of `seen`; a detail box is shown where the student looked at a part.
     """
-    return {name: _crop(name, one, index) for name, one in seen.items()}
+    return {name: _crop(name, one, index, names.get(name, "")) for name, one in seen.items()}
 
 
-def _crop(name: str, seen: Seen, index: int) -> Scene:
+def _crop(name: str, seen: Seen, index: int, file: str) -> Scene:
     image, (label, weight) = seen.image[index], _NAMES[name]
-    layers, caption = {label: seen.label[index].cpu()}, ""
+    layers, caption = {label: seen.label[index].cpu()}, file
     if weight is not None and seen.weight is not None:
         layers[weight] = grey(seen.weight[index])
         # One number for the batch, so the brightest pixel tells it where nothing is pasted.
-        caption = f"q = {float(seen.weight[index].max()):.3f}" if name == "target" else ""
+        if name == "target":
+            caption += f", q = {float(seen.weight[index].max()):.3f}"
     partial = seen.spot is not None and seen.spot.size != (image.shape[-2], image.shape[-1])
     return Scene(photograph(image), layers, {"detail": seen.spot.box()} if partial and seen.spot else {}, caption)

@@ -94,6 +94,7 @@ class TrainKeys(TypedDict):
     trainer: Part
     callbacks: NotRequired[Parts | None]
     logger: NotRequired[Parts | None]
+    sheet: NotRequired[str]  # of inspect
 
 
 class EvaluateKeys(TypedDict):

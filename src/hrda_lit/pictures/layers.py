@@ -1,4 +1,4 @@
-"""Pictures of what a network sees and predicts: layers over an image, and panels side by side with titles."""
+"""Pictures of what a network sees and predicts: layers over an image."""
 
 import io
 from collections.abc import Mapping
@@ -15,7 +15,19 @@ from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.normalise import denormalise
 
 Picture = UInt8[Tensor, "3 H W"]
-_TITLE = 16  # pixels, the height of PIL's built-in font with a margin
+
+# What follows a line break says what the colours mean.
+TITLES = {
+    "context": "context prediction",
+    "detail": "detail prediction",
+    "attention": "scale attention\nwhite: detail, black: context",
+    "fused": "fused prediction",
+    "confidence": "confidence\nwhite: 1, black: 0",
+    "error": "error\nred: wrong, pale: right, black: no label",
+    "q": "weight q of each pixel's loss\nwhite: 1, black: 0",
+    "weight": "weight of each pixel's loss\nwhite: 1, black: 0",
+    "masked_weight": "weight of each pixel's loss\nwhite: 1, black: 0",
+}
 
 
 class Scene(NamedTuple):
@@ -64,43 +76,25 @@ def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: in
     return torch.where(unknown, 0, colours).byte()
 
 
-def paint(scenes: Mapping[str, Scene], classes: Classes) -> dict[str, Picture]:
-    """Paint scenes of one size layer by layer, title to picture.
+def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Picture]]:
+    """Paint scenes of one size layer by layer, with titles that explain themselves.
 
     Args:
-        scenes: by the title of the image; layers are titled by their names.
+        scenes: by the name of the image; layers are titled by theirs, or as in `TITLES`.
         classes: of the class ids.
 
     Returns:
-        What `panels` lays out.
+        Title to picture for each scene, what `sheet` lays out.
     """
-    pictures: dict[str, Picture] = {}
-    for title, scene in scenes.items():
-        pictures[f"{title}: {scene.caption}" if scene.caption else title] = _framed(scene)
-        for name, layer in scene.layers.items():
-            pictures[name] = colourise(layer, classes) if layer.dim() == 2 else layer
+    return [_painted(name, scene, classes) for name, scene in scenes.items()]
+
+
+def _painted(title: str, scene: Scene, classes: Classes) -> dict[str, Picture]:
+    about = [scene.caption] * bool(scene.caption) + ["red: the detail crop"] * bool(scene.boxes)
+    pictures = {": ".join([title, *about[:1]]) + "".join(f"\n{text}" for text in about[1:]): _framed(scene)}
+    for name, layer in scene.layers.items():
+        pictures[TITLES.get(name, name)] = colourise(layer, classes) if layer.dim() == 2 else layer
     return pictures
-
-
-def panels(pictures: Mapping[str, Picture], columns: int = 4) -> Image.Image:
-    """Lay titled pictures out in a grid of cells as large as the first.
-
-    Args:
-        pictures: title to picture, row by row.
-        columns: pictures in a row, >= 1.
-
-    Returns:
-        The sheet.
-    """
-    height, width = next(iter(pictures.values())).shape[-2:]
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * (height + _TITLE)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (title, picture) in enumerate(pictures.items()):
-        left, top = index % columns * width, index // columns * (height + _TITLE)
-        draw.text((left + 4, top + 2), title, fill="black")
-        sheet.paste(pil(picture), (left, top + _TITLE))
-    return sheet
 
 
 def pil(picture: Picture) -> Image.Image:

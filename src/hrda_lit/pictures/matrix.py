@@ -1,31 +1,55 @@
 """The picture of a confusion matrix."""
 
+from typing import Any
+
+import numpy as np
 from jaxtyping import Int
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.pictures.layers import Picture, picture
+from hrda_lit.pictures.figures import DPI
 
-_CELL = 24  # pixels, side of a cell
-_NAME = 96  # pixels, room for the name of a class
+CELL = 0.42  # inches, in which a number can be read
+SMALL = 0.16  # of more classes than `READ`, whose numbers are left out
+READ = 48
 
 
-def matrix(counts: Int[Tensor, "C C"], classes: Classes) -> Picture:
-    """Paint a confusion matrix: a row is a label, its pixels' shares by prediction run from white to black.
+def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> Figure:
+    """Draw a confusion matrix: which percent of the pixels of a true class (row) are predicted as what (column).
 
     Args:
         counts: pixels by label (rows) and prediction (columns).
         classes: names.
+        title: of the figure.
+
+    Returns:
+        The figure; rows of classes without a pixel are grey.
     """
-    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
-    cells = (255 * (1 - shares)).round().byte().cpu().repeat_interleave(_CELL, 0).repeat_interleave(_CELL, 1)
-    side = cells.shape[0] + _NAME
-    sheet = Image.new("RGB", (side, side), "white")
-    for index, name in enumerate(classes.names):
-        tag = Image.new("RGB", (_NAME, _CELL), "white")
-        ImageDraw.Draw(tag).text((4, 6), name[:15], fill="black")
-        sheet.paste(tag, (0, _NAME + index * _CELL))
-        sheet.paste(tag.rotate(90, expand=True), (_NAME + index * _CELL, 0))
-    sheet.paste(Image.fromarray(cells.numpy()), (_NAME, _NAME))
-    return picture(sheet)
+    whole = counts.sum(1, keepdim=True)
+    shares = (100 * counts.double() / whole).cpu().numpy()  # NaN where there is no pixel
+    count = len(classes)
+    cell = CELL if count <= READ else SMALL
+    side = count * cell
+    figure = Figure(figsize=(side + 3.2, side + 2.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor("0.88")
+    drawn = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100)
+    names = [name if row else f"{name} (absent)" for name, row in zip(classes.names, whole[:, 0].tolist(), strict=True)]
+    small: dict[str, Any] = {} if count <= READ else {"fontsize": 6}
+    axes.set_xticks(range(count), classes.names, rotation=90, **small)
+    axes.set_yticks(range(count), names, **small)
+    axes.set_xticks(np.arange(1, count) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, count) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.5)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("predicted class", fontsize="large")
+    axes.set_ylabel("true class", fontsize="large")
+    axes.set_title(title or "confusion matrix", fontsize="x-large", pad=12)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.75, pad=0.02)
+    bar.set_label("percent of the true class's pixels")
+    for row, column in np.argwhere(shares >= 0.5) if count <= READ else ():
+        value = shares[row, column]
+        colour = "white" if value > 60 else "black"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    return figure

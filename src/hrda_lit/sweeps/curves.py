@@ -8,8 +8,10 @@ from statistics import mean, stdev
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
-from hrda_lit.sweeps.plots import figure_png
+from hrda_lit.pictures.figures import DPI, common_legend
 
+RATES = ("val/", "target/", "train/pseudo/")  # what is logged as a fraction
+NAMES = {"val/miou": "mIoU on the validation set", "train/pseudo/q": "q, the share of confident pixels"}
 Curve = dict[int, list[float]]  # the value of every run, by training step
 
 
@@ -31,29 +33,33 @@ def read_curve(folders: Sequence[Path], number: str) -> Curve:
     return {step: [run[step] for run in runs] for step in common}
 
 
-def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> bytes:
+def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw mean and sample standard deviation over steps.
 
     Args:
         curves: by number, then by setting, the same ones for every number; empty curves are left out.
 
     Returns:
-        A PNG file.
+        A panel per number; rates are drawn in percent.
     """
-    figure = Figure(figsize=(5 * len(curves) + 0.5, 3.8), layout="constrained")
+    figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
     for axes, (number, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
         for index, (setting, curve) in enumerate(lines.items()):
             if curve:
-                _line(axes, curve, setting, f"C{index}")
-        axes.set(xlabel="training step", title=number)
+                _line(axes, curve, setting, f"C{index}", 100 if number.startswith(RATES) else 1)
+        axes.set(xlabel="training step", title=NAMES.get(number, number))
+        if number.startswith(RATES):
+            axes.set_ylabel("percent")
         axes.grid(alpha=0.3)
-        axes.legend()
-    return figure_png(figure)
+    if any(len(values) > 1 for lines in curves.values() for curve in lines.values() for values in curve.values()):
+        figure.suptitle("mean and standard deviation over seeds", fontsize="medium", color="0.35")
+    common_legend(figure)
+    return figure
 
 
-def _line(axes: Axes, curve: Curve, setting: str, colour: str) -> None:
-    centre = [mean(values) for values in curve.values()]
-    spread = [stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
+def _line(axes: Axes, curve: Curve, setting: str, colour: str, unit: float) -> None:
+    centre = [unit * mean(values) for values in curve.values()]
+    spread = [unit * stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
     axes.plot(list(curve), centre, color=colour, label=setting, marker="." if len(curve) < 20 else None)
     low, high = ([c + sign * s for c, s in zip(centre, spread, strict=True)] for sign in (-1, 1))
     axes.fill_between(list(curve), low, high, color=colour, alpha=0.2, linewidth=0)

@@ -1,6 +1,5 @@
 """The picture of a sweep: a line for one swept key, a heat map for two, several of them for more."""
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
+from hrda_lit.pictures.figures import DPI, common_legend, encode
 from hrda_lit.sweeps.settings import Setting, best, short
 
 PANEL = 3.6  # inches
@@ -18,39 +18,48 @@ SPARSE = 0.5  # below this share of filled cells, e.g. for random search, a heat
 
 
 def draw(some: Sequence[Setting]) -> bytes:
+    """Draw mean mIoU over the swept keys into a PNG file, see `figure`."""
+    return encode(figure(some))
+
+
+def figure(some: Sequence[Setting]) -> Figure:
     """Draw mean mIoU over the swept keys.
 
     Args:
         some: the settings of a sweep, the best first.
 
     Returns:
-        A PNG file: a line with spread for one key, a heat map for two, one heat map per choice of the further keys
-        for more; for settings scattered over their keys, one panel of dots per key.
+        A line with spread for one key, a heat map for two, one heat map per choice of the further keys for more; for
+        settings scattered over their keys, one panel of dots per key.
     """
     keys = list(some[0].values)
     cells = math.prod(len(_choices(some, key)) for key in keys)
     if len(keys) < 2:
-        figure, [axes] = _panels(1)
+        made, [axes] = _panels(1)
         _line(axes, some, *keys)
     elif len(some) < SPARSE * cells:
-        figure, panels = _panels(len(keys))
+        made, panels = _panels(len(keys))
         for axes, key in zip(panels, keys, strict=True):
             _dots(axes, some, key)
     else:
-        figure = _heat_maps(some, keys)
-    return figure_png(figure)
+        made = _heat_maps(some, keys)
+    made.suptitle(_title(some, keys))
+    common_legend(made)
+    return made
 
 
-def figure_png(figure: Figure) -> bytes:
-    """Encode a figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+def _title(some: Sequence[Setting], keys: Sequence[str]) -> str:
+    over = f"mIoU over {' and '.join([', '.join(keys[:-1])] * (len(keys) > 1) + [keys[-1]])}" if keys else "mIoU"
+    fewest, most = (pick(len(setting.jobs) for setting in some) for pick in (min, max))
+    if most == 1:
+        return f"{over}, one run each"
+    spread = " and standard deviation" if len(keys) < 2 else ""
+    return f"{over}, mean{spread} of {most if fewest == most else f'{fewest} to {most}'} runs each"
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
     rows, columns = math.ceil(count / COLUMNS), min(count, COLUMNS)
-    figure = Figure(figsize=(max(PANEL * columns + 1, 5.5), PANEL * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(max(PANEL * columns + 1, 5.5), PANEL * rows + 1.0), dpi=DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axes in grid[count:]:
         axes.remove()
@@ -76,7 +85,6 @@ def _seeds(axes: Axes, setting: Setting) -> None:
     axes.plot(x, [100 * miou for miou in setting.mious], "o")
     if setting.mious:
         axes.axhline(100 * setting.miou, linestyle="--", color="grey", label="mean")
-        axes.legend()
     axes.set(xlabel="seed", ylabel="mIoU %")
 
 
@@ -91,7 +99,6 @@ def _dots(axes: Axes, some: Sequence[Setting], key: str) -> None:
 def _mark_best(axes: Axes, some: Sequence[Setting], places: dict[str, float], key: str) -> None:
     if best(some):
         axes.plot(places[some[0].values[key]], 100 * some[0].miou, "*", markersize=16, color="tab:red", label="best")
-        axes.legend()
 
 
 def _name(axes: Axes, places: dict[str, float], key: str) -> None:

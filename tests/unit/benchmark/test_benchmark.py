@@ -10,8 +10,9 @@ from torch import nn
 
 from hrda_lit.benchmark import ladder
 from hrda_lit.benchmark.measure import Counting, Row, spread
-from hrda_lit.benchmark.report import Report, compared, draw, encode
+from hrda_lit.benchmark.report import Report, compared, draw
 from hrda_lit.memory.rungs import Memory
+from hrda_lit.pictures.figures import encode
 from tests.plots import width
 from tests.scripts import run_script
 
@@ -166,7 +167,7 @@ def test_the_spread_leaves_out_a_tenth_on_both_sides() -> None:
         (("step", "loading.batch_size=0"), "loading.batch_size must be"),
         (("--compare", "none.json", "none.json"), "there is no none.json"),
         (("step", "--steps", "0"), "0 is below 1"),
-        (("step", "--picture", "cost.bmp"), "cost.bmp ends in none of .png, .svg, .pdf"),
+        (("step", "--picture", "cost.bmp"), "cost.bmp ends in none of .png, .pdf, .svg"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...], message: str) -> None:

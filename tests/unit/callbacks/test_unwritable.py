@@ -21,7 +21,8 @@ def blocked(tmp_path: Path) -> Path:
 
 def test_a_matrix(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer = SimpleNamespace(global_step=3, is_global_zero=True, loggers=[])
-    module = SimpleNamespace(counts=torch.eye(19, dtype=torch.long), classes=CITYSCAPES)
+    counts = torch.eye(19, dtype=torch.long)
+    module = SimpleNamespace(counts=counts, classes=CITYSCAPES, iou=torch.ones(19), config={"name": "x"})
     callback = ConfusionMatrix(str(blocked))
     for _ in range(2):
         callback.on_validation_end(trainer, module)

@@ -1,15 +1,11 @@
 """Pictures: colours, sizes and files."""
 
-import io
-
-import numpy as np
-import pytest
 import torch
-from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.normalise import normalise
-from hrda_lit.pictures.layers import colourise, errors, grey, panels, photograph, png
+from hrda_lit.pictures.layers import Scene, colourise, errors, grey, paint, photograph
 
 
 def test_classes_have_their_colours_and_ignored_pixels_are_black() -> None:
@@ -37,12 +33,12 @@ def test_errors_are_red_and_unknown_pixels_black() -> None:
     assert unknown == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (4, 2, 2), (5, 2, 3)])
-def test_panels_lie_in_a_grid(count: int, columns: int, rows: int) -> None:
-    pictures = {f"picture {k}": torch.full((3, 10, 20), 50 * k, dtype=torch.uint8) for k in range(count)}
-    sheet = np.asarray(Image.open(io.BytesIO(png(panels(pictures, columns)))))
-    title = sheet.shape[0] // rows - 10
-    assert sheet.shape == (rows * (10 + title), columns * 20, 3)
-    for k in range(count):
-        top, left = k // columns * (10 + title) + title, k % columns * 20
-        assert (sheet[top : top + 10, left : left + 20] == 50 * k).all()
+def test_titles_name_the_file_and_say_what_the_colours_mean() -> None:
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    layers = {"label": torch.zeros(8, 8, dtype=torch.long), "attention": image}
+    [row] = paint({"image": Scene(image, layers, {"detail": Box(0, 4, 0, 4)}, "a.png")}, CITYSCAPES)
+    assert list(row) == [
+        "image: a.png\nred: the detail crop",
+        "label",
+        "scale attention\nwhite: detail, black: context",
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hrda_lit.pictures.figures import encode
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.curves import draw_curves, read_curve
 from tests.plots import share_of
@@ -45,13 +46,13 @@ def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
 
 def test_every_setting_has_its_colour_and_spread_makes_a_band() -> None:
     lines = {"a": {1: [0.1, 0.1], 50: [0.2, 0.2]}, "b": {1: [0.5, 0.5], 50: [0.6, 0.6]}}
-    narrow = draw_curves({"val/miou": lines})
+    narrow = encode(draw_curves({"val/miou": lines}))
     assert share_of(narrow, BLUE) > 0.001
     assert share_of(narrow, ORANGE) > 0.001
-    assert share_of(draw_curves({"val/miou": {"a": lines["a"], "b": {}}}), ORANGE) == 0
+    assert share_of(encode(draw_curves({"val/miou": {"a": lines["a"], "b": {}}})), ORANGE) == 0
     # A band is the line's colour at 20 % on white.
     pale = (210, 228, 240)
-    wide = draw_curves({"val/miou": {"a": {1: [0.1, 0.3], 50: [0.2, 0.4]}, "b": lines["b"]}})
+    wide = encode(draw_curves({"val/miou": {"a": {1: [0.1, 0.3], 50: [0.2, 0.4]}, "b": lines["b"]}}))
     assert share_of(narrow, pale) < 0.001 < share_of(wide, pale)
 
 
@@ -69,3 +70,7 @@ def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
     done = run_script("plot_curves", output, tmp_path / "runs")
     assert "val/miou, train/pseudo/q of 1 runs" in done.stdout, done.stderr
     assert Image.open(output).width > 1000
+    vectors = run_script("plot_curves", tmp_path / "curves.svg", tmp_path / "runs")
+    assert vectors.returncode == 0, vectors.stderr
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+    assert "curves.jpg ends in none of .png, .pdf, .svg" in run_script("plot_curves", "curves.jpg", tmp_path).stderr

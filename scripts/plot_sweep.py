@@ -1,0 +1,35 @@
+"""Draw the picture of a sweep again, e.g. for a paper: lines, heat maps or dots of mIoU over the swept keys.
+
+    python scripts/plot_sweep.py sweep.pdf multirun/2026-11-24_12-00-00
+
+The sweep itself leaves the same picture as sweep.png; .pdf and .svg are vectors.
+"""
+
+import argparse
+from pathlib import Path
+
+from hrda_lit.guards.files import write_atomically
+from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.sweeps.jobs import read_all
+from hrda_lit.sweeps.plots import figure
+from hrda_lit.sweeps.settings import settings
+
+
+def main() -> None:
+    """Read the command line and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="the .png, .pdf or .svg file to write")
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    arguments = parser.parse_args()
+    try:
+        suffix = suffix_of(arguments.output)
+    except ValueError as error:
+        parser.error(str(error))
+    if not (jobs := read_all(arguments.sweep)):
+        parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
+    write_atomically(arguments.output, encode(figure(settings(jobs)), suffix))
+    print(f"{arguments.output} shows {len(jobs)} jobs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Figures as files, as vectors or pixels by the file's suffix, and as arrays for loggers."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
+
+SUFFIXES = (".png", ".pdf", ".svg")
+DPI = 120  # of plots; a sheet of pictures has its own, so that no picture is resampled
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a picture to be written.
+
+    Args:
+        path: of the picture.
+
+    Raises:
+        ValueError: if it is none of `SUFFIXES`.
+    """
+    if (suffix := path.suffix.lower()) not in SUFFIXES:
+        raise ValueError(f"{path} ends in none of {', '.join(SUFFIXES)}; choose one, .pdf or .svg for a paper.")
+    return suffix
+
+
+def encode(figure: Figure, suffix: str = ".png") -> bytes:
+    """Encode a figure, the same one always into the same bytes.
+
+    Args:
+        figure: what.
+        suffix: of `SUFFIXES`; of .pdf and .svg, text and lines are vectors.
+    """
+    buffer, kind = io.BytesIO(), suffix.removeprefix(".")
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    figure.savefig(buffer, format=kind, metadata=undated)
+    return buffer.getvalue()
+
+
+def pixels(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw a figure into an array of RGB values."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def legend_below(axes: Axes) -> None:
+    """Explain the lines of a panel below it, where they cover no data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small", frameon=False)
+
+
+def common_legend(figure: Figure) -> None:
+    """Explain the lines of all panels, of which those of one name look alike, below the figure."""
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, names = axes.get_legend_handles_labels()
+        lines |= {str(name): handle for name, handle in zip(names, handles, strict=True)}
+    if lines:
+        columns = max(1, min(len(lines), int(figure.get_figwidth() * 10 / (max(map(len, lines)) + 6))))
+        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=columns, frameon=False)
