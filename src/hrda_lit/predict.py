@@ -1,6 +1,7 @@
 """Predict: `python -m hrda_lit.predict checkpoint=model.ckpt input=photos`; see `--help`."""
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -50,8 +51,9 @@ def predict(config: DictConfig) -> "Tally":
 
     from hrda_lit.checkpoints import choose_device
     from hrda_lit.keys.check import check_predict
-    from hrda_lit.predicting.output import VIEWS, PredictionFolder, predict_all
+    from hrda_lit.predicting.output import PredictionFolder, predict_all
     from hrda_lit.predicting.predictor import Predictor, check_ids
+    from hrda_lit.predicting.result import VIEWS
     from hrda_lit.predicting.submission import check_classes
 
     check_predict(config)
@@ -61,8 +63,9 @@ def predict(config: DictConfig) -> "Tally":
     choose_device(config.device)
     checkpoint = _checkpoint(config)
     kinds = [config.save] if isinstance(config.save, str) else config.save
-    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else kinds)
+    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else kinds, palette=rules is None)
     inputs = _inputs(config, rules, folder)
+    folder.require_video(inputs)
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
@@ -74,8 +77,10 @@ def predict(config: DictConfig) -> "Tally":
         check_classes(predictor.classes, rules)
     predictor.table(ids)
     folder.sign(made_by)
+    begun = time.perf_counter()
     tally = predict_all(predictor, inputs, folder, ids)
-    print(f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed: {folder.root}")
+    speed = f", {tally.done / (time.perf_counter() - begun):.3g} images/s" if tally.done else ""
+    print(f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed: {folder.root}{speed}")
     if rules and not tally.failed:
         _pack(folder, inputs, rules)
     return tally

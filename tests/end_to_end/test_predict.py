@@ -17,7 +17,8 @@ from PIL import Image
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.predict import Predictor, predict
 from hrda_lit.predicting import predictor
-from hrda_lit.predicting.output import KINDS, Tally
+from hrda_lit.predicting.output import Tally
+from hrda_lit.predicting.result import KINDS
 from tests import commands
 from tests.trained import write_checkpoint
 

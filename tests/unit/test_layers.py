@@ -64,6 +64,7 @@ PLACES = {
         "sweeps/plots",
         "sweeps/curves",
         "inspecting/sheet",
+        "predicting/result",
         "callbacks/media",
         "pictures",
     },

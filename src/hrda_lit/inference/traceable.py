@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hrda_lit.inference.base import Inference, Predict
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.boxes import hann
 from hrda_lit.ops.normalise import renormalise
 
 
@@ -45,11 +46,11 @@ class TraceableSlide(Inference):
     All windows go through the network in one batch.
 
     Args:
-        slide: gives window and stride.
+        slide: gives window, stride and how windows are blended.
     """
 
     def __init__(self, slide: Slide) -> None:
-        self.window, self.stride = slide.window, slide.stride
+        self.window, self.stride, self.smooth = slide.window, slide.stride, slide.smooth
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -60,8 +61,8 @@ class TraceableSlide(Inference):
         windows = padded[:, :, rows.pixels][..., columns.pixels].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
         counts = (rows.pixels.shape[0], columns.pixels.shape[0], image.shape[0])
         pieces: Tensor = predict(network.views(windows), self.window).unflatten(0, counts)  # type: ignore[no-untyped-call]
-        stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1))
-        canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1))
+        stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1), self.smooth)
+        canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1), self.smooth)
         return canvas.permute(2, 3, 0, 1)[..., :height, :width]
 
 
@@ -79,8 +80,8 @@ class _Axis(NamedTuple):
         starts = torch.arange((last + stride - 1) // stride + 1) * stride
         return cls(starts.clamp(max=last)[:, None] + torch.arange(window), stride, extent)
 
-    def overlay(self, pieces: Float[Tensor, "Nw ..."]) -> Float[Tensor, "extent ..."]:
-        """Average what falls on the same pixel.
+    def overlay(self, pieces: Float[Tensor, "Nw ..."], smooth: bool = False) -> Float[Tensor, "extent ..."]:
+        """Average what falls on the same pixel, weighted by `hann` where that is asked for.
 
         Looked up pixel by pixel, not added up window by window: onnxruntime's scatter runs in threads and loses
         additions to one place.
@@ -89,12 +90,15 @@ class _Axis(NamedTuple):
         pixel = torch.arange(self.extent)
         ones = pieces.new_ones(self.extent, *(1 for _ in pieces.shape[1:]))
         total, count = torch.zeros_like(ones), torch.zeros_like(ones)
+        bell = hann(window, pieces) if smooth else None
         # A pixel lies in a few regular windows, found from its place, and perhaps in the last.
         regular = [pixel // self.stride - back for back in range(-(-window // self.stride))]
         for index, is_window in (*((n, (n >= 0) & (n < last)) for n in regular), (pixel * 0 + last, pixel >= 0)):
             index = index.clamp(min=0, max=last)
             offset = pixel - self.pixels[index, 0]
             weight = (is_window & (offset >= 0) & (offset < window)).view_as(ones) * ones
-            total = total + weight * pieces[index * window + offset.clamp(min=0, max=window - 1)]
+            inside = offset.clamp(min=0, max=window - 1)
+            weight = weight if bell is None else weight * bell[inside].view_as(ones)
+            total = total + weight * pieces[index * window + inside]
             count = count + weight
         return total / count

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,12 +12,14 @@ from torch.nn import functional as F
 from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Views, sized
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.boxes import Box, crop, sliding_boxes, stitch
+from hrda_lit.ops.boxes import Box, bell, crop, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least
 
 # Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
 _BYTES_A_PIXEL = 1000
 _PIXELS_ON_CPU = 512 * 512  # more does not make a CPU faster
+
+BLENDS = ("average", "hann")
 
 
 class Whole(Inference):
@@ -50,9 +53,11 @@ class Slide(Inference):
             allows on a GPU, and a modest number on a CPU. It changes results by rounding alone.
         overlap: whether windows overlap, and in them what a network looks at in detail; False is faster and worse.
         bf16: whether the network computes in bfloat16 what can be.
+        blend: how overlapping windows, and details in them, are averaged: "average", as in the papers, by which the
+            borders of windows can be seen; or "hann", by Hann's window, in which they fade.
 
     Raises:
-        ValueError: if batch or stride is below 1, or windows leave gaps.
+        ValueError: if batch or stride is below 1, windows leave gaps, or blend is unknown.
 
     HRDA section 3.4.
     """
@@ -64,12 +69,16 @@ class Slide(Inference):
         batch: Count | None = None,
         overlap: bool = True,
         bf16: bool = False,
+        blend: Literal["average", "hann"] = "average",
     ) -> None:
         assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
         self.batch, self.overlap, self.bf16 = batch, overlap, bf16
+        if blend not in BLENDS:
+            raise ValueError(f"inference.blend={blend!r} is none of {list(BLENDS)}; choose one.")
+        self.blend, self.smooth = blend, blend == "hann"
         require_at_least("inference.batch", 1 if batch is None else batch, 1)
         require_at_least("inference.stride", min(self.stride), 1)
         if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
@@ -103,20 +112,20 @@ class Slide(Inference):
             live += islice(made, len(boxes) // len(tops))
             for name in live[0][1]:
                 if name == FUSED or (every and name != ATTENTION):
-                    rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]))
+                    rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]), self.smooth)
                     yield top, name, rows[..., : height - top, :width]
 
     def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Slide":
         """Return windows that are as large as the image needs, where it is smaller than they are."""
         window = [min(pair) for pair in zip(self.window, network.padded_size(size), strict=True)]
         stride = [min(pair) for pair in zip(self.stride, window, strict=True)]
-        return Slide(window, stride, self.batch, self.overlap, self.bf16)
+        return Slide(window, stride, self.batch, self.overlap, self.bf16, self.blend)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         padded, boxes = self._laid_out(image)
         pieces = (predict(views, box.size) for box, views in self._windows(network, padded, boxes))
-        return stitch(pieces, boxes, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
+        return stitch(pieces, boxes, (padded.shape[-2], padded.shape[-1]), self.smooth)[..., :height, :width]
 
     def _laid_out(self, image: Tensor) -> tuple[Tensor, list[Box]]:
         """Return the image, as large as a window at least, and its windows."""
@@ -127,23 +136,29 @@ class Slide(Inference):
 
     def _windows(self, network: Segmentor, image: Tensor, boxes: list[Box]) -> Iterator[tuple[Box, Views]]:
         pixels = pixels_at_once(image) if self.batch is None else self.batch * self.window[0] * self.window[1]
-        windows = network.window_views(image, boxes, pixels, self.overlap)
+        windows = network.window_views(image, boxes, pixels, self.overlap, self.smooth)
         for box in boxes:
             with self._computing(image):
                 views = next(windows)
             yield box, views
 
 
-def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box) -> Tensor:
-    """Average some rows of a view over windows."""
+def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box, smooth: bool) -> Tensor:
+    """Average some rows of a view over windows, see `stitch`."""
     size = rows.size
     first = windows[0][1][name]
-    total, counts = first.new_zeros(*first.shape[:2], *size, dtype=torch.float), first.new_zeros(size)
+    total, counts = (
+        first.new_zeros(*first.shape[:2], *size, dtype=torch.float),
+        first.new_zeros(size, dtype=torch.float),
+    )
     for box, views in windows:
         top, bottom = max(box.top, rows.top), min(box.bottom, rows.bottom)
         here = Box(top - rows.top, bottom - rows.top, box.left, box.right)
-        crop(total, here).add_(sized(views[name], box.size)[..., top - box.top : bottom - box.top, :])
-        crop(counts, here).add_(1)
+        inside = slice(top - box.top, bottom - box.top)
+        piece = sized(views[name], box.size)[..., inside, :]
+        weight = bell(box, piece)[inside] if smooth else None
+        crop(total, here).add_(piece if weight is None else weight * piece)
+        crop(counts, here).add_(1 if weight is None else weight)
     return total.div_(counts)
 
 

@@ -113,7 +113,7 @@ class MultiResSegmentor(Segmentor):
         return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size))
 
     def window_views(
-        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True
+        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
     ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
         """Yield the views of windows, where a detail that several of them share is looked at once."""
         if self.training:
@@ -132,7 +132,7 @@ class MultiResSegmentor(Segmentor):
         for box in boxes:
             context = self._context(self.backbone(self.context(crop(image, box))))
             pieces = torch.cat([found[part.moved(box)] for part in inner])
-            yield self._fused(context, self._stitched(pieces, inner, box.size))
+            yield self._fused(context, self._stitched(pieces, inner, box.size, smooth))
 
     def heads(self) -> list[nn.Module]:
         """Return the decoder and, where it is learned, the scale attention."""
@@ -200,11 +200,11 @@ class MultiResSegmentor(Segmentor):
         step = 2 if self.overlap and overlap else 1
         return sliding_boxes(size, self.detail, (height // step, width // step))
 
-    def _stitched(self, logits: Tensor, boxes: list[Box], size: tuple[int, int]) -> Tensor:
+    def _stitched(self, logits: Tensor, boxes: list[Box], size: tuple[int, int], smooth: bool = False) -> Tensor:
         cells = (size[0] // self.stride, size[1] // self.stride)
         # Not chunk(): ONNX cannot split a batch of unknown size.
         pieces = logits.reshape(len(boxes), -1, *logits.shape[1:])
-        return stitch(pieces, [box.divided(self.stride) for box in boxes], cells)
+        return stitch(pieces, [box.divided(self.stride) for box in boxes], cells, smooth)
 
 
 def alignment(stride: int, s_T: float) -> int:

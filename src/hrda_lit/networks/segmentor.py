@@ -77,7 +77,7 @@ class Segmentor(nn.Module, ABC):
         """Predict a whole image: "fused" logits at output stride, and what they were made of."""
 
     def window_views(
-        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True
+        self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
     ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
         """Yield the `views` of windows of an image, one after the other, equal up to rounding.
 
@@ -86,6 +86,7 @@ class Segmentor(nn.Module, ABC):
             boxes: of the windows, all of one size, in pixels.
             pixels: how many of each image go through the network at once; at least one window does.
             overlap: whether a network that looks at details lets these overlap.
+            smooth: whether these fade towards their borders, see `stitch`; not in training.
         """
         area = boxes[0].size[0] * boxes[0].size[1]
         for some in chunks(boxes, max(1, pixels // area)):

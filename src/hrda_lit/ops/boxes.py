@@ -116,8 +116,27 @@ def _offsets(extent: int, window: int, stride: int) -> list[int]:
     return [min(index * stride, last) for index in range(-(-last // stride) + 1)]
 
 
+def hann(count: int, like: Tensor) -> Float[Tensor, " count"]:
+    """Return a bell: Hann's window at the centres of `count` pixels, in which the first and the last count least.
+
+    Bells that lie half their length apart add up to 1.
+
+    Args:
+        count: pixels, >= 1.
+        like: gives type and device.
+    """
+    centres = (torch.arange(count, device=like.device, dtype=torch.float) + 0.5) / count
+    return torch.sin(torch.pi * centres).square().to(like.dtype)
+
+
+def bell(box: Box, like: Tensor) -> Float[Tensor, "h w"]:
+    """Return how much each pixel of a window counts: most in its middle, next to nothing at its borders."""
+    height, width = box.size
+    return hann(height, like)[:, None] * hann(width, like)
+
+
 def stitch(
-    pieces: Iterable[Float[Tensor, "B C h w"]], boxes: list[Box], size: tuple[int, int]
+    pieces: Iterable[Float[Tensor, "B C h w"]], boxes: list[Box], size: tuple[int, int], smooth: bool = False
 ) -> Float[Tensor, "B C H W"]:
     """Lay pieces on a canvas, averaging where they overlap.
 
@@ -125,6 +144,8 @@ def stitch(
         pieces: one tensor per box, of the box's size; consumed one by one.
         boxes: where each piece lies; together they cover the canvas.
         size: (height, width) of the canvas.
+        smooth: whether pieces fade towards their borders, see `bell`, so that no seam is seen; else all pixels count
+            alike.
 
     Returns:
         The canvas.
@@ -139,8 +160,9 @@ def stitch(
     for piece, box in zip(pieces, boxes, strict=True):
         if canvas is None or counts is None:
             canvas, counts = piece.new_zeros(*piece.shape[:2], *size), piece.new_zeros(size)
-        crop(canvas, box).add_(piece)
-        crop(counts, box).add_(1)
+        weight = bell(box, piece) if smooth else None
+        crop(canvas, box).add_(piece if weight is None else weight * piece)
+        crop(counts, box).add_(1 if weight is None else weight)
     if canvas is None or counts is None:
         raise ValueError("there is nothing to stitch; give at least one piece and its box.")
     return canvas.div_(counts)

@@ -32,6 +32,11 @@ class Inputs(NamedTuple):
     total: int | None
     base: Path
 
+    @property
+    def video(self) -> Path | None:
+        """Return the video that the pictures are frames of, if they are."""
+        return self.base if self.base.suffix.lower() in VIDEO_SUFFIXES and self.base.is_file() else None
+
 
 def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
     """List the pictures that `spec` means.

@@ -1,7 +1,8 @@
 """The folder predictions are written to: one file per picture and kind, none of them ever half written."""
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import read_record, write_atomically, write_json
 from hrda_lit.guards.paths import below
-from hrda_lit.pictures.layers import grey
 from hrda_lit.predicting.inputs import Inputs, Item
-from hrda_lit.predicting.predictor import Predictor, Result
+from hrda_lit.predicting.predictor import Predictor
+from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
+from hrda_lit.predicting.video import VideoWriter, frame_rate
 
-VIEWS = ("attention", "context", "detail")
+VIDEO = "video"  # the kind that is one file for all frames
 RECORD = "predictions.json"
 
 
@@ -33,27 +34,29 @@ class Tally(NamedTuple):
 
 
 class PredictionFolder:
-    """Write predictions to <root>/<kind>/<name>.png.
+    """Write predictions to <root>/<kind>/<name>.png, and those of a video's frames to <root>/video/<name>.mp4.
 
-    A file that is there is complete, so a run that was stopped goes on where it was.
+    A file that is there is complete, so a run that was stopped goes on where it was; a video is begun again.
 
     Args:
         root: the folder.
-        kinds: of files, see `KINDS`.
+        kinds: of files, see `KINDS`; or "video".
+        palette: whether label files tell the colours of their ids; test servers want plain grey ones.
 
     Raises:
         ValueError: if a kind is unknown or there is none.
     """
 
-    def __init__(self, root: Path, kinds: Sequence[str]) -> None:
-        if not kinds or set(kinds) - set(KINDS):
-            raise ValueError(f"save={list(kinds)}: need at least one of {list(KINDS)} and nothing else; correct save.")
-        self.root, self.kinds = root, tuple(kinds)
+    def __init__(self, root: Path, kinds: Sequence[str], palette: bool = True) -> None:
+        known = [*KINDS, VIDEO]
+        if not kinds or set(kinds) - set(known):
+            raise ValueError(f"save={list(kinds)}: need at least one of {known} and nothing else; correct save.")
+        self.root, self.kinds, self.palette = root, tuple(kinds), palette
 
     @property
     def folders(self) -> list[Path]:
         """Return the folders of all kinds, wanted or not."""
-        return [self.root / kind for kind in KINDS]
+        return [self.root / kind for kind in (*KINDS, VIDEO)]
 
     def refuse_other(self, made_by: dict[str, Any]) -> None:
         """Refuse a folder of predictions that were made otherwise: they would pass for this run's.
@@ -78,7 +81,22 @@ class PredictionFolder:
 
     def missing(self, name: str) -> list[str]:
         """Return the kinds that are still to be written for a picture."""
-        return [kind for kind in self.kinds if not self.path(kind, name).is_file()]
+        return [kind for kind in self.kinds if kind != VIDEO and not self.path(kind, name).is_file()]
+
+    def require_video(self, inputs: Inputs) -> None:
+        """Raise a ValueError if a video is wanted of what is none."""
+        if VIDEO in self.kinds and inputs.video is None:
+            raise ValueError(
+                f"save={VIDEO} makes a video of a video, and {inputs.base} is none; give a video as input, or "
+                "save=overlay."
+            )
+
+    def video(self, inputs: Inputs) -> VideoWriter | None:
+        """Return what writes the video of a video; None where none is wanted, or it is complete."""
+        if VIDEO not in self.kinds or inputs.video is None:
+            return None
+        path = below(self.root / VIDEO, f"{inputs.video.stem}.mp4", "the name of a prediction")
+        return None if path.is_file() else VideoWriter(path, frame_rate(inputs.video))
 
     def path(self, kind: str, name: str) -> Path:
         """Return where a kind of prediction of a picture lies."""
@@ -94,9 +112,10 @@ class PredictionFolder:
             table: train id to the id in label files.
         """
         for kind in kinds:
-            buffer = io.BytesIO()
-            KINDS[kind](result, table).save(buffer, format="PNG")
-            write_atomically(self.path(kind, name), buffer.getvalue())
+            made = KINDS[kind](result, table)
+            if kind == "label" and not self.palette:
+                made = Image.fromarray(np.asarray(made))
+            write_atomically(self.path(kind, name), encoded(made))
 
 
 def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str) -> Tally:
@@ -116,13 +135,16 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
     """
     table, done, complete, failed = predictor.table(ids), 0, 0, 0
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress, folder.video(inputs) or nullcontext() as video:
         bar = progress.add_task("", total=inputs.total)
         for item in inputs.items:
-            if not (kinds := folder.missing(item.name)):
+            kinds = folder.missing(item.name)
+            if not kinds and video is None:
                 complete += 1
             elif isinstance(result := _predicted(predictor, item, kinds), Result):
                 folder.write(item.name, kinds, result, table)
+                if video is not None:
+                    video.add(np.concatenate([result.image, np.asarray(result.overlay())], axis=1))
                 done += 1
             else:
                 progress.console.print(f"error: {result}", markup=False, highlight=False, soft_wrap=True)
@@ -133,39 +155,12 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
 
 def _predicted(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result | str:
     try:
-        return predictor(item.read(), views=bool(set(kinds) & set(VIEWS)))
+        result = predictor(
+            item.read(), views=bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
+        )
+        return replace(result, name=Path(item.source).name)
     except torch.OutOfMemoryError:
         return f"{item.source} does not fit into the memory of the GPU; predict it with device=cpu."
     except (ValueError, OSError, RuntimeError) as error:
         sentence = str(error).strip().splitlines()[0]
         return sentence if item.source in sentence else f"{item.source}: {sentence}"
-
-
-def _label(result: Result, table: Tensor) -> Image.Image:
-    return Image.fromarray(table.numpy()[result.label])
-
-
-def _confidence(result: Result, table: Tensor) -> Image.Image:
-    return _grey(result.confidence)
-
-
-def _grey(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(grey(torch.from_numpy(values))[0].numpy())
-
-
-def _indexed(label: np.ndarray, classes: Classes) -> Image.Image:
-    image = Image.fromarray(label)
-    image.putpalette([value for colour in classes.colours for value in colour])
-    return image
-
-
-# What a user can have written, and how it becomes an image.
-KINDS: dict[str, Callable[[Result, Tensor], Image.Image]] = {
-    "label": _label,
-    "colour": lambda result, _: result.colour(),
-    "overlay": lambda result, _: result.overlay(),
-    "confidence": _confidence,
-    "attention": lambda result, _: _grey(result.views["attention"]),
-    "context": lambda result, _: _indexed(result.views["context"], result.classes),
-    "detail": lambda result, _: _indexed(result.views["detail"], result.classes),
-}

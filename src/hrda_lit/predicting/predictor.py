@@ -6,18 +6,19 @@ Predictor("model.ckpt")("street.png").overlay()
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
-from hrda_lit.data.classes import ID_MAPS, Classes
+from hrda_lit.data.classes import ID_MAPS
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.raw_ids import raw_table
@@ -25,48 +26,13 @@ from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
-from hrda_lit.pictures.layers import colourise
+from hrda_lit.predicting.result import Result
 
 log = logging.getLogger(__name__)
 
 SCALE = 2  # how much larger or smaller than its file a picture may be seen without a word
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a network sees in a picture; everything has the picture's own size.
-
-    Attributes:
-        image: RGB in [0, 255].
-        label: train ids, indices into `classes.names`.
-        confidence: probability of the predicted class, in [0, 1].
-        classes: what the train ids mean.
-        views: on request, what a multi-resolution prediction was fused from: "context" and "detail" (train ids) and
-            "attention" (the weight of the detail in [0, 1], for the predicted class).
-    """
-
-    image: Pixels
-    label: UInt8[np.ndarray, "H W"]
-    confidence: Float[np.ndarray, "H W"]
-    classes: Classes
-    views: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def colour(self) -> Image.Image:
-        """Paint the label in the colours of its classes."""
-        return Image.fromarray(self._painted())
-
-    def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Lay the coloured label over the picture.
-
-        Args:
-            opacity: of the label, in [0, 1].
-        """
-        return Image.blend(Image.fromarray(self.image), self.colour(), opacity)
-
-    def _painted(self) -> Pixels:
-        return colourise(torch.from_numpy(self.label), self.classes).permute(1, 2, 0).contiguous().numpy()
 
 
 class Predictor:
@@ -86,6 +52,7 @@ class Predictor:
 
     Attributes:
         classes: of the predictions.
+        model: which of the two networks it is, "student" or "teacher".
         has_views: whether the network has a context, a detail and an attention to show.
 
     Raises:
@@ -106,7 +73,7 @@ class Predictor:
         self._given_like, self._size, self._warned = like, size, False
         self.device = choose_device(device)
         trained = load_trained(checkpoint, model, self.device, weights)
-        self.network, self.classes = trained.network, trained.classes
+        self.network, self.classes, self.model = trained.network, trained.classes, trained.model
         self.inference, self.config = trained.inference, trained.config
         if isinstance(inference, Inference):
             self.inference = inference
@@ -114,15 +81,19 @@ class Predictor:
             self.inference = trained.other_inference(inference)
         self.has_views = hasattr(self.network, "fusion")
 
-    def __call__(self, picture: Picture, views: bool = False) -> Result:
-        """Predict one picture.
+    @overload
+    def __call__(self, picture: Picture, views: bool = False) -> Result: ...
+    @overload
+    def __call__(self, picture: list[Picture], views: bool = False) -> list[Result]: ...
+    def __call__(self, picture: Picture | list[Picture], views: bool = False) -> Result | list[Result]:
+        """Predict one picture, or each of a list.
 
         Args:
-            picture: a path, a Pillow image, or RGB values as an array of uint8.
+            picture: a path, a Pillow image, or RGB values as an array of uint8; or a list of such.
             views: whether the result tells what it was fused from.
 
         Returns:
-            The prediction.
+            The prediction; a list of predictions for a list of pictures.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -130,6 +101,16 @@ class Predictor:
         """
         if views:
             self.require_views()
+        if isinstance(picture, list):
+            several = track(picture, "predicting", transient=True, console=Console(stderr=True))
+            return [self._predicted(one, views) for one in several]
+        return self._predicted(picture, views)
+
+    def __repr__(self) -> str:
+        how = type(self.inference).__name__.lower()
+        return f"Predictor({self.config.name}, {self.model}, {len(self.classes)} classes, {how}, {self.device})"
+
+    def _predicted(self, picture: Any, views: bool) -> Result:
         image = _as_pixels(picture)
         with torch.inference_mode():
             size = (image.shape[0], image.shape[1])
@@ -140,7 +121,8 @@ class Predictor:
                 for name, view in parts.items()
             }
         arrays = {name: view.cpu().numpy() for name, view in shown.items()}
-        return Result(image, label.cpu().numpy(), confidence.cpu().numpy(), self.classes, arrays)
+        name = Path(picture).name if isinstance(picture, str | Path) else ""
+        return Result(image, label.cpu().numpy(), confidence.cpu().numpy(), self.classes, arrays, name)
 
     def require_views(self) -> None:
         """Raise a ValueError if the network has no context, detail and attention."""

@@ -31,3 +31,10 @@ def test_image_is_normalised_inside(single) -> None:
 def test_augmentation_is_refused(single) -> None:
     with pytest.raises(ValueError, match="the inference Augmented cannot be exported"):
         ImageToLogits(single, Augmented((64, 64), Whole()))
+
+
+@torch.no_grad()
+def test_single_windows_are_blended_as_tensors_alike(single) -> None:
+    network, image = single.eval(), torch.randn(1, 3, 150, 200)
+    slide = Slide((64, 64), (24, 40), blend="hann")
+    torch.testing.assert_close(TraceableSlide(slide)(network, image), slide(network, image), rtol=1e-5, atol=1e-5)

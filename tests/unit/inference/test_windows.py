@@ -204,3 +204,50 @@ def test_strips_take_less_memory_than_all_logits(multires: Builder) -> None:
     with torch.no_grad(), Largest() as seen:
         assert sum(rows.shape[-2] for _, _, rows in slide.strips(network, image, every=False)) == 1024
     assert seen.numbers < image.numel() // 4  # as many numbers as logits of three classes have
+
+
+class Constant(SingleScaleSegmentor):
+    """Predict for every window how many came before it, so that seams are what a blend leaves."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+        self.seen = 0
+
+    def views(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        levels = torch.arange(self.seen, self.seen + image.shape[0]).view(-1, 1, 1, 1)
+        self.seen += image.shape[0]
+        return {"fused": levels * torch.ones(image.shape[0], 1, *image.shape[-2:])}
+
+
+def test_hann_fades_where_the_average_jumps() -> None:
+    image = torch.zeros(1, 3, 64, 160)
+    plain, smooth = (Slide((64, 64), blend=blend)(Constant(), image)[0, 0, 0] for blend in ("average", "hann"))
+    assert plain.diff().abs().max() == 1
+    assert smooth.diff().abs().max() < 0.06
+    for made in (plain, smooth):
+        assert (made[0], made[-1]) == (0, 3)
+    # Half a window apart, bells add up to 1: in the middle between two windows both count alike.
+    torch.testing.assert_close(smooth[47:49].mean(), torch.tensor(0.5))
+
+
+@pytest.mark.parametrize("size", [(72, 104), (64, 70), (131, 70)])
+def test_blends_agree_in_strips_and_as_tensors(multires: Builder, size: tuple[int, int]) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, *size)
+    slide = Slide((64, 64), (24, 32), blend="hann")
+    with torch.no_grad():
+        made = slide(network, image)
+        strips = [rows for _, _, rows in slide.strips(network, image, every=False)]
+    torch.testing.assert_close(torch.cat(strips, -2), made, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(made, Slide((64, 64), (24, 32))(network, image), atol=1e-3)
+
+
+def test_details_are_blended_too(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 64)
+    plain, smooth = (Slide((64, 64), blend=blend).views(network, image) for blend in ("average", "hann"))
+    torch.testing.assert_close(smooth["context"], plain["context"])
+    assert not torch.allclose(smooth["detail"], plain["detail"], atol=1e-3)
+
+
+def test_an_unknown_blend_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"inference.blend='bell' is none of \['average', 'hann'\]; choose one"):
+        Slide((64, 64), blend="bell")  # type: ignore[arg-type]

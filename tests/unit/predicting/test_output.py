@@ -4,15 +4,17 @@ import io
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.predicting.inputs import Inputs, Item
-from hrda_lit.predicting.output import KINDS, PredictionFolder, Tally, predict_all
-from hrda_lit.predicting.predictor import Result
+from hrda_lit.data.images import read_label
+from hrda_lit.predicting.inputs import Inputs, Item, find_inputs
+from hrda_lit.predicting.output import PredictionFolder, Tally, predict_all
+from hrda_lit.predicting.result import KINDS, Result
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 LABEL = np.random.default_rng(1).integers(0, 19, (5, 7), dtype=np.uint8)
@@ -27,6 +29,7 @@ class Stand:
     """Predict without a network, and count how often."""
 
     classes = CITYSCAPES
+    has_views = True
 
     def __init__(self) -> None:
         self.seen: list[bool] = []
@@ -55,10 +58,11 @@ def test_every_kind_holds_what_it_says(tmp_path: Path) -> None:
     assert predict_all(Stand(), inputs(1), folder, "raw") == Tally(1, 0, 0)
     files = {kind: Image.open(tmp_path / kind / "sub" / "0.png") for kind in KINDS}
     assert {kind: file.mode for kind, file in files.items()} == {
-        "label": "L", "colour": "RGB", "overlay": "RGB", "confidence": "L", "attention": "L",
-        "context": "P", "detail": "P",
+        "label": "P", "colour": "RGB", "overlay": "RGB", "confidence": "L", "attention": "L",
+        "context": "P", "detail": "P", "figure": "RGBA",
     }  # fmt: skip
     assert np.array_equal(np.array(files["label"]), LABEL + 100)
+    assert np.array_equal(np.array(files["label"].convert("RGB")), np.array(CITYSCAPES.colours)[LABEL])
     assert np.array_equal(np.array(files["colour"]), np.array(CITYSCAPES.colours)[LABEL])
     assert np.array_equal(np.array(files["overlay"]), np.array(RESULT.overlay()))
     assert np.array_equal(np.array(files["context"]), LABEL[::-1])
@@ -141,9 +145,75 @@ def test_files_of_unknown_origin_are_not_taken_for_predictions(tmp_path: Path) -
         PredictionFolder(tmp_path, ["label"]).refuse_other(MADE_BY)
 
 
-def test_label_files_are_8_bit_pngs_of_one_channel(tmp_path: Path) -> None:
-    predict_all(Stand(), inputs(1), PredictionFolder(tmp_path, ["label"]), "train")
+@pytest.mark.parametrize(("palette", "colour_type"), [(True, 3), (False, 0)])
+def test_label_files_are_8_bit_pngs_of_one_channel(tmp_path: Path, palette: bool, colour_type: int) -> None:
+    predict_all(Stand(), inputs(1), PredictionFolder(tmp_path, ["label"], palette), "train")
     content = (tmp_path / "label" / "sub" / "0.png").read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert (content[24], content[25]) == (8, 0)  # bit depth, and colour type "grey", of the header
+    assert (content[24], content[25]) == (8, colour_type)  # bit depth, and "palette" or "grey", of the header
     assert np.array_equal(np.array(Image.open(io.BytesIO(content))), LABEL)
+
+
+def test_labels_with_a_palette_are_read_as_labels(tmp_path: Path) -> None:
+    predict_all(Stand(), inputs(1), PredictionFolder(tmp_path, ["label"]), "train")
+    assert np.array_equal(read_label(tmp_path / "label" / "sub" / "0.png"), LABEL)
+
+
+def film(folder: Path) -> Inputs:
+    """Return the input that a video of 5 odd-sized frames is."""
+    path = folder / "drive.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=7)
+        stream.width, stream.height, stream.pix_fmt = 34, 31, "bgr0"
+        for index in range(5):
+            grey = np.full((31, 34, 3), 40 * index + 20, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    return find_inputs(str(path))
+
+
+class Painter(Stand):
+    """Predict road everywhere."""
+
+    def __call__(self, image: np.ndarray, views: bool) -> Result:
+        self.seen.append(views)
+        return Result(image, np.zeros(image.shape[:2], np.uint8), np.ones(image.shape[:2], np.float32), CITYSCAPES)
+
+
+def test_a_video_of_a_video_shows_the_overlay_beside_it(tmp_path: Path) -> None:
+    folder, painter = PredictionFolder(tmp_path / "out", ["video"]), Painter()
+    assert predict_all(painter, film(tmp_path), folder, "train") == Tally(5, 0, 0)
+    assert [path.name for path in (tmp_path / "out").rglob("*.*")] == ["drive.mp4"]
+    with av.open(str(tmp_path / "out" / "video" / "drive.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+        assert container.streams.video[0].average_rate == 7
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(32, 68, 3)] * 5
+    for index, frame in enumerate(frames):
+        value = 40 * index + 20
+        assert np.abs(frame[:, :30] - value).max() < 12
+        assert np.abs(frame[:, 38:] - (value + np.array(CITYSCAPES.colours[0])) / 2).max() < 16
+    assert predict_all(painter, film(tmp_path), folder, "train") == Tally(0, 5, 0)
+    assert len(painter.seen) == 5
+
+
+def test_a_video_that_was_stopped_is_not_there(tmp_path: Path) -> None:
+    class Stopped(Painter):
+        def __call__(self, image: np.ndarray, views: bool) -> Result:
+            if len(self.seen) == 3:
+                raise KeyboardInterrupt
+            return super().__call__(image, views)
+
+    folder = PredictionFolder(tmp_path / "out", ["label", "video"])
+    with pytest.raises(KeyboardInterrupt):
+        predict_all(Stopped(), film(tmp_path), folder, "train")
+    assert [path.suffix for path in (tmp_path / "out").rglob("*.*")] == [".png"] * 3
+    assert predict_all(Painter(), film(tmp_path), folder, "train") == Tally(5, 0, 0)
+    assert (tmp_path / "out" / "video" / "drive.mp4").is_file()
+
+
+def test_a_video_of_pictures_is_refused(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path, ["video"])
+    folder.require_video(film(tmp_path))
+    with pytest.raises(ValueError, match="save=video makes a video of a video, and /in is none; give a video as input"):
+        folder.require_video(inputs(1))
