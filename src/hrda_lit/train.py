@@ -137,8 +137,23 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     folder = Path(config.run_dir)
     facts = {"name": config.name, "step": steps, **facts_of(config)}
     write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
-    log.info("pictures, checkpoints and metrics are in %s", folder)
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        log.info("pictures, checkpoints and metrics are in %s", folder)  # a sweep ends with a table of its own
+    else:
+        _show_what_is_left(module, config)
     return mean_iou(module.iou)
+
+
+def _show_what_is_left(module: "UDAModule", config: DictConfig) -> None:
+    from typing import Any, cast
+
+    from rich.console import Console
+
+    from hrda_lit.running.summary import show
+
+    samples = cast(Any, module.trainer).val_dataloaders.dataset.samples
+    image = samples[0].image
+    show(config, image if image.is_file() else None, Console())
 
 
 @readable_arguments("train")

@@ -62,7 +62,7 @@ class Pictures(L.Callback):
         sheets = [trained(seen, index, _names(trainer, batch, index)) for index in range(total)]
         step = trainer.global_step - 1  # the optimiser has counted the step already
         for index, sheet in enumerate(sheets):
-            self._write(step, f"train_{index}", sheet, module.classes, f"{_run(module)}: learned from in step {step}")
+            self._write(step, f"train_{index}", sheet, module.classes, f"{_run(module)}: what step {step} learned from")
         send_sheets(trainer, "train", sheets, module.classes)
 
     def on_validation_batch_end(

@@ -13,7 +13,7 @@ from hrda_lit.inspecting.survey import Survey
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 
-_CELL = (480, 270)  # (width, height) in pixels
+_WIDTH = 480  # pixels of a cell, which is as high as the first image would be
 _COLUMNS = 4  # two pairs of image and label in a row
 
 
@@ -34,6 +34,7 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
     rows: list[dict[str, Picture]] = []
     labels: list[UInt8[Tensor, "H W"]] = []
     faults = []
+    size: tuple[int, int] | None = None
     for seen in surveys:
         cells: dict[str, Picture] = {}
         for number, sample in enumerate(_spread(seen.samples, count), 1):
@@ -42,7 +43,8 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
             except (ValueError, OSError) as error:
                 faults.append(str(error))
                 continue
-            cells |= _shown(seen, sample, number, image, label)
+            size = size or (_WIDTH, max(1, round(_WIDTH * image.shape[1] / image.shape[2])))
+            cells |= _shown(seen, sample, number, image, label, size)
             labels += [] if label is None else [label]
         rows += in_rows(cells, _COLUMNS)
     sets = ", ".join(f"{seen.part.role}: {seen.part.dataset.name}, {len(seen.samples)} images" for seen in surveys)
@@ -55,17 +57,19 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [samples[len(samples) * index // total] for index in range(total)]
 
 
-def _shown(seen: Survey, sample: Sample, number: int, image: Tensor, label: Tensor | None) -> dict[str, Picture]:
+def _shown(
+    seen: Survey, sample: Sample, number: int, image: Tensor, label: Tensor | None, size: tuple[int, int]
+) -> dict[str, Picture]:
     """Return the image, which its file names, and its label where one is looked for."""
     role = f"{seen.part.role} {number}"
     about = f"{role}, {image.shape[1]} x {image.shape[2]}" + (", no label is looked for" if label is None else "")
-    cells = {f"{sample.image.name}\n{about}": _cell(pil(image), Image.Resampling.BOX)}
+    cells = {f"{sample.image.name}\n{about}": _cell(pil(image), size, Image.Resampling.BOX)}
     if label is None:
         return cells
     painted = pil(colourise(label, seen.part.dataset.classes))
     title = f"label\n{role}, {label.shape[0]} x {label.shape[1]}"
-    return {**cells, title: _cell(painted, Image.Resampling.NEAREST)}
+    return {**cells, title: _cell(painted, size, Image.Resampling.NEAREST)}
 
 
-def _cell(image: Image.Image, method: Image.Resampling) -> Picture:
-    return picture(ImageOps.pad(image, _CELL, method, color="white"))
+def _cell(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Picture:
+    return picture(ImageOps.pad(image, size, method, color="white"))

@@ -90,8 +90,8 @@ def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Pictu
 
 
 def _painted(title: str, scene: Scene, classes: Classes) -> dict[str, Picture]:
-    about = [scene.caption] * bool(scene.caption) + ["red: the detail crop"] * bool(scene.boxes)
-    pictures = {": ".join([title, *about[:1]]) + "".join(f"\n{text}" for text in about[1:]): _framed(scene)}
+    title = f"{title}: {scene.caption}" if scene.caption else title
+    pictures = {f"{title}\nred: the detail crop" if scene.boxes else title: _framed(scene)}
     for name, layer in scene.layers.items():
         pictures[TITLES.get(name, name)] = colourise(layer, classes) if layer.dim() == 2 else layer
     return pictures

@@ -28,11 +28,14 @@ def again(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> s
     """
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     kept = [argument for argument in arguments if argument.split("=")[0] not in (key, "resume")]
-    place = str(folder)
-    if not _PLAIN.fullmatch(place):  # quoted for Hydra, and below for the shell
-        place = "'" + place.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    place = hydras(str(folder))  # quoted for Hydra, and below for the shell
     given = [f"{key}={place}"] if sweep else [f"{key}={place}", "resume=auto"]
     return shlex.join(["python", "-m", module, *kept, *given])
+
+
+def hydras(text: str) -> str:
+    """Quote a value as Hydra wants it, if it needs that."""
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def end(stopped: Stopped, command: str) -> int:

@@ -115,7 +115,7 @@ def test_colour_and_overlay_by_pixel(hrda: Path) -> None:
     assert np.array_equal(np.array(result.colour()), colours)
     mixed = np.array(result.overlay(0.25, outlines=False)).astype(float)
     assert np.abs(mixed - (0.75 * image + 0.25 * colours)).max() <= 1
-    assert np.array_equal(np.array(result.overlay(0)), image)
+    assert np.array_equal(np.array(result.overlay(0, outlines=False)), image)
 
 
 def test_views_show_what_the_prediction_was_fused_from(hrda: Path) -> None:
