@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _ROWS = {
     "size_miou": "mIoU of things {}",
     "size_recall": "recall of things {}",
 }
+
+LONGEST = 12  # rows of a table on the screen, with what follows it; of more classes it has several columns
 
 
 def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:
@@ -98,7 +101,22 @@ def print_iou(iou: Float[Tensor, " C"], classes: Classes, title: str) -> None:
         classes: names.
         title: of the table.
     """
-    Console().print(table(title, {"IoU %": iou_measures(iou, classes)}))
+    measures = iou_measures(iou, classes)
+    if len(classes) <= LONGEST:
+        Console().print(table(title, {"IoU %": measures}))
+        return
+    made = Table(title=title)
+    columns = math.ceil(len(classes) / LONGEST)
+    for _ in range(columns):
+        made.add_column("class")
+        made.add_column("IoU %", justify="right")
+    for _, values in measures.items():
+        cells = [(name, _percent(value)) for name, value in values.items()]
+        rows = math.ceil(len(cells) / columns)
+        for row in range(rows):
+            made.add_row(*(text for cell in cells[row::rows] for text in cell))
+        made.add_section()
+    Console().print(made)
 
 
 def print_and_write(path: Path, tables: list[Table]) -> None:
