@@ -11,6 +11,8 @@ from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hrda_lit.inspecting.look import Seen
 
 
@@ -28,8 +30,6 @@ def inspect(config: DictConfig) -> bool:
         FileNotFoundError: if data are missing.
     """
     # Imported here, so that --help need not wait for torch.
-    from pathlib import Path
-
     from hydra.utils import instantiate
 
     from hrda_lit import build
@@ -38,7 +38,7 @@ def inspect(config: DictConfig) -> bool:
     from hrda_lit.pictures.figures import suffix_of
 
     check_train(config)
-    suffix_of(Path(config.sheet))
+    suffix_of(_sheet(config))
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
@@ -49,6 +49,12 @@ def inspect(config: DictConfig) -> bool:
         instantiate(config.prepare)
     seen = look(datamodule.parts(), looking)
     return _show(seen, config)
+
+
+def _sheet(config: DictConfig) -> "Path":
+    from pathlib import Path
+
+    return Path(config.get("sheet", "contact_sheet.png"))  # a tree of train.yaml has none
 
 
 def _show(seen: "Seen", config: DictConfig) -> bool:
@@ -64,7 +70,7 @@ def _show(seen: "Seen", config: DictConfig) -> bool:
 
     folder = Path(config.run_dir)
     print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
-    sheet, path = contact_sheet(seen.surveys, 4), folder / config.sheet
+    sheet, path = contact_sheet(seen.surveys, 4), folder / _sheet(config)
     if sheet.figure is not None:
         write_atomically(path, encode(sheet.figure, suffix_of(path)))
     console, refusals = Console(highlight=False, markup=False, soft_wrap=True), seen.refusals + sheet.faults
