@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check test-fast test-all test-thorough test-floors setup clean
+.PHONY: demo test check test-fast test-all test-thorough test-floors docs setup clean
 
 demo: setup ## train HRDA on two drawn domains and show a table
 	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
@@ -29,7 +29,15 @@ test-floors: ## the fast tests with the oldest versions that pyproject.toml decl
 	.venv-floors/bin/python -m uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --editable '.[dev]'
 	.venv-floors/bin/python -m pytest -m "not slow"
 
+docs: .venv/documenting ## the pages of docs/ as a site in build/site; a broken link stops it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "open build/site/index.html; with its search: $(BIN)/python -m http.server -d build/site"
+
 setup: .venv/installed
+
+.venv/documenting: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed; try make PYTHON=python3.12" % sys.version_info[:2])'
