@@ -16,7 +16,7 @@ def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]
         logits: class scores, C >= 2.
 
     Returns:
-        - sum_c p_c log p_c / log C, in [0, 1]; 0 is sure, 1 knows nothing.
+        The sum over classes of -p_c log p_c, divided by log C, in [0, 1]; 0 is sure, 1 knows nothing.
     """
     scores, axis = along_classes(logits.float())
     logs = scores.log_softmax(axis)
