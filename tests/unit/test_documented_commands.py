@@ -33,21 +33,21 @@ CHECKS: dict[str, Callable[[DictConfig], None]] = {
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folder `mine` of each page, with what its text says of further files."""
-    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in ("README.md", "own_data.md", "measured.md")}
-    for page in ("own_data.md", "measured.md"):
+    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in ("tutorial.md", "own_data.md", "measured.md")}
+    for page in folders:
         write_yaml(f"docs/{page}", folders[page])
+    copied(folders["tutorial.md"], "dataset/day", "dataset/dusk", ("day", "dusk"))
     copied(folders["own_data.md"], "dataset/rendered", "dataset/street", ("rendered", "street"))
     copied(folders["measured.md"], "dataset/carla", "dataset/camvid", ("carla", "camvid"))
     source_only, hrda = "experiment/camvid_source_only", "experiment/camvid_hrda"
     copied(folders["measured.md"], source_only, f"{source_only}_rcs", ("data: { rare_class: null }", ""))
     mic = ("  - /setting: camvid", "  - /setting: camvid\n  - override /method: mic")
     copied(folders["measured.md"], hrda, "experiment/camvid_mic", mic, "method: { masked: { block: 16 } }")
-    (folders["README.md"] / "dataset").mkdir()
     template = Path(__file__).parents[2] / "conf/dataset/folder.yaml"
     classes = "classes: {names: [road, car], colours: [[128, 64, 128], [0, 0, 142]], things: [car], ignore: 255}"
     for name in ("my_source", "my_target"):
         text = template.read_text().replace("root: ???", f"root: /{name}").replace("classes: ???", classes)
-        (folders["README.md"] / "dataset" / f"{name}.yaml").write_text(text)
+        (folders["own_data.md"] / "dataset" / f"{name}.yaml").write_text(text)
     return folders
 
 
