@@ -53,7 +53,9 @@ def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_pat
     assert classes["names"][:2] == ["road", "sidewalk"]
 
 
-@pytest.mark.parametrize(("model", "whole"), [("student", False), ("teacher", True)])
+@pytest.mark.parametrize(
+    ("model", "whole"), [pytest.param("student", False, marks=pytest.mark.thorough), ("teacher", True)]
+)
 def test_torch_export_of_one_size(model: str, whole: bool, checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "hrda.pt2"
     export(checkpoint, path, model=model, size=(128, 192), whole=whole)

@@ -205,7 +205,7 @@ def test_an_archive_for_a_server(server: str, checkpoint: Path, tmp_path: Path) 
         run(*common, f"output={tmp_path}/out")
     with pytest.raises(ValueError, match=rf"is \(54, 96\), the server of {server} wants"):
         run(*trial)
-    assert run(*trial, "submission.size=[54,96]") == Tally(2, 0, 0)
+    assert run(*trial, "submission.size=[54,96]", "size=[128,224]") == Tally(2, 0, 0)
     with zipfile.ZipFile(tmp_path / "out" / f"{server}.zip") as archive:
         assert archive.namelist() == [Path(pattern.format(index)).name for index in range(2)]
         for name in archive.namelist():

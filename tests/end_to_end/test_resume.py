@@ -19,7 +19,7 @@ from .compose import smoke
 
 STEPS = (
     "trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "callbacks.pictures=null",
-    "callbacks.progress=null",
+    "callbacks.progress=null", "callbacks.confusion=null",
 )  # fmt: skip
 KILL = "+callbacks.kill._target_=tests.end_to_end.kill.Kill"
 

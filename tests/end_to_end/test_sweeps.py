@@ -31,7 +31,7 @@ def changed_at(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
 
 
-@pytest.mark.parametrize("launcher", ["basic", "processes", "slurm_local"])
+@pytest.mark.parametrize("launcher", ["basic", "processes", pytest.param("slurm_local", marks=pytest.mark.thorough)])
 def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "sweep"
     workers = ("loading.num_workers=1", "loading.val_workers=1")  # which each way to start a job must allow

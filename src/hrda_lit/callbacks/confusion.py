@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import lightning as L
 from jaxtyping import Int
+from PIL import Image
 from torch import Tensor
 
 from hrda_lit.callbacks.media import send_confusion
@@ -39,10 +40,11 @@ class ConfusionMatrix(L.Callback):
         path = self.folder / f"step_{trainer.global_step}"
         score = 100 * mean_iou(module.iou) if module.iou is not None else float("nan")
         title = f"{module.config.get('name')} after {trainer.global_step} steps: mIoU {score:.1f} %"
+        picture = encode(matrix(module.counts, module.classes, title))
         with self._best_effort.writing():
             write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
-            write_atomically(path.with_name(f"{path.name}.png"), encode(matrix(module.counts, module.classes, title)))
-        send_confusion(trainer, module.counts, module.classes, title)
+            write_atomically(path.with_name(f"{path.name}.png"), picture)
+        send_confusion(trainer, module.counts, module.classes, Image.open(io.BytesIO(picture)))
 
 
 def as_csv(counts: Int[Tensor, "C C"], classes: Classes) -> bytes:

@@ -17,7 +17,6 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
 from hrda_lit.pictures.figures import pixels
 from hrda_lit.pictures.layers import Picture, Scene, paint, pil
-from hrda_lit.pictures.matrix import matrix
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 
 if TYPE_CHECKING:
@@ -61,23 +60,22 @@ def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes
                 logger.show(f"{stage}/pictures/{index}", picture, _step(trainer))
 
 
-def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> None:
+def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes, picture: Image.Image) -> None:
     """Send a confusion matrix: as a picture, to W&B as a chart of its counts too, to MLflow and Trackio as a table.
 
     Args:
         trainer: has the loggers.
         counts: pixels by label (rows) and prediction (columns).
         classes: names.
-        title: of the picture.
+        picture: of the matrix.
     """
-    picture = pixels(matrix(counts, classes, title))
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
-            images = {"val/pictures/confusion_matrix": _wandb_image(picture)}
+            images = {"val/pictures/confusion_matrix": _wandb_image(np.asarray(picture.convert("RGB")))}
             logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            logger.show("val/pictures/confusion_matrix", Image.fromarray(picture), _step(trainer))
+            logger.show("val/pictures/confusion_matrix", picture.convert("RGB"), _step(trainer))
         if isinstance(logger, Tabulates):
             logger.tabulate("val/confusion_matrix", _rows(counts, classes), _step(trainer))
 

@@ -13,6 +13,8 @@ from hrda_lit.pictures.figures import DPI
 CELL = 0.42  # inches, in which a number can be read
 SMALL = 0.16  # of more classes than `READ`, whose numbers are left out
 READ = 48
+LETTER = 0.085  # inches that a letter of a name is wide
+ABSENT = " (absent)"
 
 
 def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> Figure:
@@ -30,23 +32,28 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> Fig
     shares = (100 * counts.double() / whole).cpu().numpy()  # NaN where there is no pixel
     count = len(classes)
     cell = CELL if count <= READ else SMALL
-    side = count * cell
-    figure = Figure(figsize=(side + 3.2, side + 2.2), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    names = [name if row else f"{name}{ABSENT}" for name, row in zip(classes.names, whole[:, 0].tolist(), strict=True)]
+    letter, side = LETTER if count <= READ else LETTER * 0.6, count * cell
+    left, below = (0.6 + letter * max(map(len, words)) for words in (names, classes.names))
+    figure = Figure(figsize=(left + side + 1.4, below + side + 0.6), dpi=DPI)
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((left / width, below / height, side / width, side / height))
     axes.set_facecolor("0.88")
     drawn = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100)
-    names = [name if row else f"{name} (absent)" for name, row in zip(classes.names, whole[:, 0].tolist(), strict=True)]
     small: dict[str, Any] = {} if count <= READ else {"fontsize": 6}
     axes.set_xticks(range(count), classes.names, rotation=90, **small)
     axes.set_yticks(range(count), names, **small)
-    axes.set_xticks(np.arange(1, count) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, count) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.5)
-    axes.tick_params(which="both", length=0)
+    between = np.arange(1, count) - 0.5
+    axes.hlines(between, -0.5, count - 0.5, color="white", linewidth=0.5)
+    axes.vlines(between, -0.5, count - 0.5, color="white", linewidth=0.5)
+    axes.tick_params(length=0)
     axes.set_xlabel("predicted class", fontsize="large")
     axes.set_ylabel("true class", fontsize="large")
     axes.set_title(title or "confusion matrix", fontsize="x-large", pad=12)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.75, pad=0.02)
+    beside = figure.add_axes(
+        ((left + side + 0.25) / width, (below + side / 8) / height, 0.22 / width, 0.75 * side / height)
+    )
+    bar = figure.colorbar(drawn, cax=beside)
     bar.set_label("percent of the true class's pixels")
     for row, column in np.argwhere(shares >= 0.5) if count <= READ else ():
         value = shares[row, column]

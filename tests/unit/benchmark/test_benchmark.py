@@ -65,13 +65,15 @@ def test_convolutions_are_counted_with_their_groups(groups: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_is_measured_in_every_mode(tmp_path: Path) -> None:
+@pytest.mark.parametrize("modes", [("eager", "graphs"), pytest.param((), marks=pytest.mark.thorough)])
+def test_a_step_is_measured_in_every_mode(modes: tuple[str, ...], tmp_path: Path) -> None:
     out, picture = tmp_path / "step.json", tmp_path / "cost.png"
     words = ("--steps", 1, "--warmup", 0, "--batches", 1, 2, "--json", out, "--picture", picture)
+    words += ("--modes", *modes) if modes else ()
     done = run_script("benchmark", "step", *SMOKE, *words)
     assert done.returncode == 0, done.stderr
     made = rows(out)
-    assert len(made) == 6
+    assert len(made) == 2 * (len(modes) or 3)
     row = made["eager, crop 128 x 128, batch 2"]
     assert len(row["seconds"]) == 1
     passes = {f"{name}, {way}" for name in ("source", "mixed") for way in ("forward", "backward")}
