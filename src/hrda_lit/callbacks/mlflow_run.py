@@ -85,17 +85,16 @@ def mlflow_logger(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports what it is used for
     try:
         import mlflow.exceptions
-
-        for logger in ("mlflow", "alembic"):  # they tell how a new file is filled with tables
-            logging.getLogger(logger).setLevel(logging.WARNING)
-        name, sweep = called(name, save_dir, overrides, sweep_dir)
-        run = MlflowRun(project, name, tracking_uri, {} if sweep is None else {"sweep": sweep})
-    except ModuleNotFoundError as error:
-        raise ValueError(f"logger=mlflow needs {error.name}; run: pip install mlflow.") from error
-    except mlflow.exceptions.MlflowException as error:
-        raise _refused(tracking_uri, error) from error
+    except ImportError as error:
+        raise _missing(error) from error
+    for logger in ("mlflow", "alembic"):  # they tell how a new file is filled with tables
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    name, sweep = called(name, save_dir, overrides, sweep_dir)
     try:
+        run = MlflowRun(project, name, tracking_uri, {} if sweep is None else {"sweep": sweep})
         _require_project(run, project)
+    except ImportError as error:  # what a file needs, and a server does not
+        raise _missing(error) from error
     except mlflow.exceptions.MlflowException as error:
         raise _refused(tracking_uri, error) from error
     return run
@@ -106,6 +105,10 @@ def _require_project(run: MlflowRun, project: str) -> None:
     client = run._mlflow_client
     if client.get_experiment_by_name(project) is None:
         client.create_experiment(project)
+
+
+def _missing(error: ImportError) -> ValueError:
+    return ValueError(f"logger=mlflow needs {error.name or error}; run: pip install mlflow.")
 
 
 def _refused(tracking_uri: str, error: Exception) -> ValueError:
