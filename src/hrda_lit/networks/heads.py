@@ -37,12 +37,23 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         """Convolve."""
-        if torch.compiler.is_exporting():
-            return super().forward(x)
-        if torch.compiler.is_compiling():  # without a compiler, the GPU library's own is faster
-            return shifted_depthwise(x, self.weight, self.dilation[0]) if x.is_cuda else super().forward(x)
-        exact = x.is_cpu and x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        return depthwise_by_taps(x, self.weight, self.dilation[0]) if exact else super().forward(x)
+        if _fuses(x):
+            return shifted_depthwise(x, self.weight, self.dilation[0])
+        if _goes_by_taps(x, self.weight):
+            return depthwise_by_taps(x, self.weight, self.dilation[0])
+        return super().forward(x)
+
+
+def _fuses(x: Tensor) -> bool:
+    # Without a compiler, the GPU library's convolution is faster.
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.is_cuda
+
+
+def _goes_by_taps(x: Tensor, weight: Tensor) -> bool:
+    # Exported and compiled, it stays one operator; under autocast, the library has a form of its own.
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or not x.is_cpu:
+        return False
+    return x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 class ConvNormAct(nn.Sequential):
