@@ -12,8 +12,6 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.build import build_validation
@@ -24,6 +22,7 @@ from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
+from hrda_lit.progress import counted, waiting
 
 
 def main() -> None:
@@ -43,7 +42,8 @@ def main() -> None:
         figure = compare(checkpoints, arguments.images)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    write_atomically(arguments.output, encode(figure, suffix))
+    with waiting(f"drawing {arguments.output}"):
+        write_atomically(arguments.output, encode(figure, suffix))
     print(f"{arguments.output} shows {len(arguments.images)} images and {len(arguments.networks)} networks")
 
 
@@ -61,8 +61,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
         FileNotFoundError: if a checkpoint or an image is missing.
         ValueError: if a checkpoint does not fit, or there are fewer images.
     """
-    console = Console(stderr=True)
-    loaded = track(checkpoints.items(), "loading networks", transient=True, console=console)
+    loaded = counted(checkpoints.items(), "loading networks")
     networks = {title: Predictor(path) for title, path in loaded}
     config = next(iter(networks.values())).config
     dataset = build_validation(config)
@@ -70,7 +69,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
     if strange := [index for index in images if not 0 <= index < len(samples)]:
         raise ValueError(f"there are {len(samples)} validation images, got the numbers {strange}; choose others.")
     rows, labels = [], list[Tensor]()
-    for index in track(images, "predicting", transient=True, console=console):
+    for index in counted(images, "predicting"):
         row, found = _row(dataset, samples[index], networks)
         rows.append(row)
         labels += found

@@ -12,15 +12,19 @@ Every key is accounted for, or the command fails and lists what is left. Files a
 import argparse
 import sys
 
+from hrda_lit.progress import waiting
+
 
 def main() -> None:
     """Read the command line, convert, and say what was done."""
     arguments = _parser().parse_args()
     try:
-        print(_convert(arguments))
+        with waiting(f"converting {arguments.source}"):
+            done = _convert(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    print(done)
 
 
 def _convert(arguments: argparse.Namespace) -> str:

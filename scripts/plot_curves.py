@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.progress import counted, waiting
 from hrda_lit.sweeps.collect import collect
 from hrda_lit.sweeps.curves import draw_curves, read_curve
 
@@ -24,16 +25,18 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         suffix = suffix_of(arguments.output)
-        found = collect(arguments.folders)
+        with waiting("looking for runs"):
+            found = collect(arguments.folders)
         curves = {
             number: {title: read_curve(one.folders, number) for title, one in found.items()}
-            for number in arguments.numbers
+            for number in counted(arguments.numbers, "reading curves")
         }
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
     if missing := [number for number, lines in curves.items() if not any(lines.values())]:
         parser.error(f"no run logged {missing}; choose from the head of a metrics.csv")
-    write_atomically(arguments.output, encode(draw_curves(curves), suffix))
+    with waiting(f"drawing {arguments.output}"):
+        write_atomically(arguments.output, encode(draw_curves(curves), suffix))
     print(f"{arguments.output} shows {', '.join(curves)} of {sum(len(one.folders) for one in found.values())} runs")
 
 

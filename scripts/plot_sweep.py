@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.progress import waiting
 from hrda_lit.sweeps.jobs import read_all
 from hrda_lit.sweeps.plots import figure
 from hrda_lit.sweeps.settings import settings
@@ -27,7 +28,8 @@ def main() -> None:
         parser.error(str(error))
     if not (jobs := read_all(arguments.sweep)):
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
-    write_atomically(arguments.output, encode(figure(settings(jobs)), suffix))
+    with waiting(f"drawing {arguments.output}"):
+        write_atomically(arguments.output, encode(figure(settings(jobs)), suffix))
     print(f"{arguments.output} shows {len(jobs)} jobs")
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from jaxtyping import Int
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.build import build_validation
 from hrda_lit.ops.checks import require_share
 from hrda_lit.predicting.predictor import Predictor
+from hrda_lit.progress import counted, waiting
 from hrda_lit.scoring.results import Measures, table
 
 
@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--tau", type=float, help="confident is a probability of at least this (default: the run's)")
     arguments = parser.parse_args()
     try:
-        predictor = Predictor(arguments.checkpoint, arguments.model)
+        with waiting(f"loading {arguments.checkpoint}"):
+            predictor = Predictor(arguments.checkpoint, arguments.model)
         tau = predictor.config.tau if arguments.tau is None else arguments.tau
         require_share("tau", tau)
         everything, confident = confusions(predictor, tau)
@@ -60,7 +61,7 @@ def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], In
     everything, confident = (
         MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False) for _ in range(2)
     )
-    for sample in track(dataset.files(config.splits.val, labelled=True), dataset.name, transient=True):
+    for sample in counted(dataset.files(config.splits.val, labelled=True), f"predicting {dataset.name}"):
         image, label = dataset.read(sample)
         assert label is not None, "validation samples are labelled"
         result = predictor(image.permute(1, 2, 0).contiguous().numpy())

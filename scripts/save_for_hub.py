@@ -10,6 +10,8 @@ The card shows the scores of the run if they are those of this very network, or 
 import argparse
 import sys
 
+from hrda_lit.progress import waiting
+
 
 def main() -> None:
     """Read the command line, save, and say what was written."""
@@ -21,14 +23,16 @@ def main() -> None:
     parser.add_argument("--licence", default="other", help="of the weights, in the hub's spelling")
     parser.add_argument("--weights", help="pretrained ones of an encoder that was frozen or adapted by LoRA")
     arguments = parser.parse_args()
-    # Imported here, so that --help need not wait for torch.
-    from hrda_lit.exchange.publish import save_for_hub
-
     try:
-        print(save_for_hub(**vars(arguments)))
+        with waiting(f"saving {arguments.checkpoint}"):
+            # Imported here, so that --help need not wait for torch.
+            from hrda_lit.exchange.publish import save_for_hub
+
+            done = save_for_hub(**vars(arguments))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    print(done)
 
 
 if __name__ == "__main__":

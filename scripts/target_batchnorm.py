@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
@@ -28,6 +27,7 @@ from hrda_lit.data.workers import worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops import rng
+from hrda_lit.progress import counted, waiting
 
 
 def main() -> None:
@@ -64,7 +64,8 @@ def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> in
         FileNotFoundError: if the checkpoint or the target are missing.
         ValueError: if the checkpoint does not fit, or a target image cannot be used.
     """
-    network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
+    with waiting(f"loading {checkpoint}"):
+        network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
     with fitting(checkpoint):
         data = build_datamodule(config, needs_target=True)
     assert data.target is not None
@@ -95,7 +96,7 @@ class _Training(nn.Module):
 
 
 def _images(loader: DataLoader[Any]) -> Iterator[Tensor]:
-    return (ready(batch)["image"] for batch in track(loader, "target crops", transient=True))
+    return (ready(batch)["image"] for batch in counted(loader, "looking at target crops"))
 
 
 if __name__ == "__main__":

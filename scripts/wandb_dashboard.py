@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
+from hrda_lit.progress import waiting
 
 try:
     import wandb_workspaces.reports.v2 as wr
@@ -45,7 +46,9 @@ def main() -> None:
         parser.error("give --entity, the user or team on W&B that owns the project")
     where = (arguments.entity, arguments.project)
     saved = report(*where, arguments.sweep) if arguments.sweep else workspace(*where, classes)
-    print(saved.save().url)
+    with waiting("saving on W&B"):
+        url = saved.save().url
+    print(url)
 
 
 def classes_of(run: Path) -> tuple[str, ...]:

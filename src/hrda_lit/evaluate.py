@@ -113,10 +113,10 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
 def _tally(trained: "Trained", inference: "Inference", images: "ValImages", config: DictConfig) -> "dict[str, Tally]":
     """Count all images, for each prediction that the network makes of one."""
     import torch
-    from rich.progress import track
     from torch.utils.data import DataLoader
 
     from hrda_lit.data.workers import worker_options
+    from hrda_lit.progress import counted
     from hrda_lit.scoring.breakdown import Tally, structure
 
     tallies: dict[str, Tally] = {}
@@ -124,7 +124,7 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     classes = images.dataset.classes
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
     with torch.inference_mode():
-        for item in track(loader, images.dataset.name, transient=True):
+        for item in counted(loader, f"predicting {images.dataset.name}"):
             item = _on(device, item)
             label = item["label"][0]
             where = structure(label, classes)

@@ -13,6 +13,7 @@ from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone
+from hrda_lit.progress import waiting
 
 Size = tuple[int, int]
 
@@ -29,7 +30,7 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         ConfigError: if a key does not fit.
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
     """
-    with ShapesAlone():  # type: ignore[no-untyped-call]
+    with waiting("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
         _check(config, method, classes)
 
 

@@ -66,13 +66,15 @@ def _show(seen: "Seen", config: DictConfig) -> bool:
     from hrda_lit.inspecting.sheet import contact_sheet
     from hrda_lit.inspecting.tables import overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
+    from hrda_lit.progress import waiting
     from hrda_lit.scoring.results import print_and_write
 
     folder = Path(config.run_dir)
     print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
     sheet, path = contact_sheet(seen.surveys, 4), folder / _sheet(config)
     if sheet.figure is not None:
-        write_atomically(path, encode(sheet.figure, suffix_of(path)))
+        with waiting(f"drawing {path}"):
+            write_atomically(path, encode(sheet.figure, suffix_of(path)))
     console, refusals = Console(highlight=False, markup=False, soft_wrap=True), seen.refusals + sheet.faults
     for kind, texts in (("warning", seen.warnings), ("error", refusals)):
         for text in texts:

@@ -12,7 +12,7 @@ import hrda_lit
 ROOT = Path(hrda_lit.__file__).parent
 # A room below hrda_lit, or a file of it -> its floor; a file of its own goes before its room.
 FLOORS = {
-    "ops": 0, "guards": 0,
+    "ops": 0, "guards": 0, "progress": 0,
     "networks": 1, "data": 1, "demo": 1, "optim": 1, "optim_pair": 1,
     "exchange/mit_keys": 1, "exchange/official_keys": 1, "exchange/segformer_keys": 1,
     "methods": 2, "inference": 2, "callbacks": 2, "pictures": 2, "scoring": 2, "sweeps": 2, "inspecting": 2, "speed": 2,
@@ -71,7 +71,7 @@ PLACES = {
 }
 OPTIONAL = {"wandb", "mlflow", "trackio"}
 # What a room may know of the library, where that is less than its floor allows.
-NARROW = {"demo": {"demo", "data/classes", "guards/files", "guards/ranges", "ops/rng"}}
+NARROW = {"demo": {"demo", "data/classes", "guards/files", "guards/ranges", "ops/rng", "progress"}}
 
 
 class Import(NamedTuple):

@@ -1,5 +1,6 @@
 """The progress bar in a terminal: steps of the whole run, speed, time left, the latest mIoU, losses and q."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,7 @@ from rich.table import Column
 
 from hrda_lit.callbacks.lines import short
 from hrda_lit.guards.ranges import Positive
+from hrda_lit.progress import logs_above
 
 
 class Progress(ProgressBar):
@@ -36,7 +38,7 @@ class Progress(ProgressBar):
             transient=True,
             expand=True,  # so that the text gets what the others leave
         )
-        self._enabled = self._console.is_terminal
+        self._enabled, self._open = self._console.is_terminal, ExitStack()
         self._training: TaskID | None = None
         self._validation: TaskID | None = None
 
@@ -57,7 +59,7 @@ class Progress(ProgressBar):
         if self._enabled:
             step = trainer.global_step
             self._training = self._bars.add_task("training", total=trainer.max_steps, completed=step, said="")
-            self._bars.start()
+            self._start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -83,7 +85,7 @@ class Progress(ProgressBar):
         if self._validation is None:
             total = self.total_val_batches_current_dataloader if self.has_dataloader_changed(dataloader_idx) else None
             self._validation = self._bars.add_task("validation", total=total, said="")
-            self._bars.start()
+            self._start()
         self._bars.update(self._validation, completed=batch_idx + 1)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -97,11 +99,16 @@ class Progress(ProgressBar):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Remove the bar; what the run came to is printed as a table."""
-        self._bars.stop()
+        self._open.close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Remove the bar, so that the error stands alone."""
-        self._bars.stop()
+        self._open.close()
+
+    def _start(self) -> None:
+        if not self._bars.live.is_started:
+            self._open.enter_context(self._bars)
+            self._open.enter_context(logs_above())
 
     def _say(self, trainer: L.Trainer) -> None:
         assert self._training is not None

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, Num
-from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.data.archives import state
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.progress import counted
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
@@ -81,9 +81,8 @@ def _count(dataset: FolderDataset, samples: list[Sample]) -> Int64[Tensor, "file
 
     # Threads suffice: decoding and counting release the interpreter's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        counted = pool.map(count, samples)
         text = f"counting classes of {dataset.name}"
-        return torch.stack(list(track(counted, text, total=len(samples), transient=True)))
+        return torch.stack(list(counted(pool.map(count, samples), text, len(samples))))
 
 
 def _key(dataset: FolderDataset, samples: list[Sample]) -> str:

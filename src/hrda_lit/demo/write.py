@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
-from rich.progress import track
 
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
@@ -18,6 +17,7 @@ from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
 from hrda_lit.guards.files import read_record
 from hrda_lit.guards.ranges import Count, Number, Seed
 from hrda_lit.ops.rng import fold
+from hrda_lit.progress import counted
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}
@@ -97,7 +97,7 @@ def _render_all(root: Path, seed: int, counts: dict[str, int]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(lambda job: _render_one(root, seed, *job), jobs)
-        for _ in track(done, description="Rendering the demo domains", total=len(jobs)):
+        for _ in counted(done, "rendering the demo domains", len(jobs)):
             pass
 
 

@@ -21,6 +21,7 @@ from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.normalise import renormalise
 from hrda_lit.ops.resize import low_resolution_size
+from hrda_lit.progress import waiting
 
 TOLERANCE = 1e-4  # of logits; relative to the largest, where that is above 1
 AXES = {"batch": {0: "batch"}, "size": {2: "height", 3: "width"}}
@@ -55,7 +56,6 @@ class Exported(NamedTuple):
         )
 
 
-@torch.no_grad()
 def export(
     checkpoint: str | Path,
     output: str | Path,
@@ -86,19 +86,22 @@ def export(
     """
     output = Path(output)
     _check_request(output, dynamic)
-    trained = load_trained(checkpoint, model)
-    if whole:
-        trained = trained._replace(inference=Whole())
-    _check_holds(trained, output, dynamic)
-    size = size or _training_size(trained)
-    start = time.perf_counter()
-    graph = ImageToLogits(trained.network, trained.inference).eval()
-    make = _onnx if output.suffix == ".onnx" else _pt2
-    content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
-    seconds = time.perf_counter() - start
-    shapes = _shapes(size, dynamic)
-    difference = max(_difference(trained, run, torch.rand(shape)) for shape in shapes)
-    write_atomically(output, content)
+    with torch.no_grad(), waiting(f"loading {checkpoint}") as tell:
+        trained = load_trained(checkpoint, model)
+        if whole:
+            trained = trained._replace(inference=Whole())
+        _check_holds(trained, output, dynamic)
+        size = size or _training_size(trained)
+        tell("tracing the network and translating it")
+        start = time.perf_counter()
+        graph = ImageToLogits(trained.network, trained.inference).eval()
+        make = _onnx if output.suffix == ".onnx" else _pt2
+        content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
+        seconds = time.perf_counter() - start
+        tell("comparing the graph with the network")
+        shapes = _shapes(size, dynamic)
+        difference = max(_difference(trained, run, torch.rand(shape)) for shape in shapes)
+        write_atomically(output, content)
     return Exported(output, shapes, difference, len(content) / 1e6, seconds)
 
 

@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.progress import track
-
 from hrda_lit.data.archives import state
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.progress import counted
 
 _VERSION = 1  # raise it whenever something else is seen of the same file
 
@@ -51,7 +50,7 @@ class Cache:
         if fresh := [path for path, seen in known.items() if seen is None]:
             # Threads suffice: reading and decoding release the interpreter's lock.
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                found = list(track(pool.map(look, fresh), text, total=len(fresh), transient=True))
+                found = list(counted(pool.map(look, fresh), text, len(fresh)))
             self._entries |= {str(p.absolute()): [states[p], seen] for p, seen in zip(fresh, found, strict=True)}
             known |= {path: parse(seen) for path, seen in zip(fresh, found, strict=True)}
             self._save()

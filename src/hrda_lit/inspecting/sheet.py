@@ -12,6 +12,7 @@ from hrda_lit.data.folder import Sample
 from hrda_lit.inspecting.survey import Survey
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
+from hrda_lit.progress import counted
 
 _WIDTH = 480  # pixels of a cell, which is as high as the first image would be
 _COLUMNS = 4  # two pairs of image and label in a row
@@ -37,7 +38,8 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
     size: tuple[int, int] | None = None
     for seen in surveys:
         cells: dict[str, Picture] = {}
-        for number, sample in enumerate(_spread(seen.samples, count), 1):
+        shown = counted(_spread(seen.samples, count), f"reading images of {seen.part.dataset.name}")
+        for number, sample in enumerate(shown, 1):
             try:
                 image, label = seen.part.dataset.read(sample)
             except (ValueError, OSError) as error:

@@ -14,6 +14,7 @@ from hrda_lit.guards.nodes import ConfigError
 from hrda_lit.memory.estimate import GIB, WORKSPACE, Estimate, Setting, estimate
 from hrda_lit.memory.live import Live
 from hrda_lit.memory.rungs import SMALL, Memory
+from hrda_lit.progress import waiting
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def check_memory(config: DictConfig, classes: Classes) -> None:
     if not memory.check:
         return
     try:
-        needed = estimated(config, classes, memory)
+        with waiting("estimating the memory of a step"):
+            needed = estimated(config, classes, memory)
     except ValueError:
         raise
     except Exception as error:  # an encoder may do what tensors without numbers cannot; it may train all the same
@@ -46,7 +48,8 @@ def check_memory(config: DictConfig, classes: Classes) -> None:
         return
     free, whole = torch.cuda.mem_get_info(device)
     if needed.total + WORKSPACE > free:
-        small = estimated(config, classes, SMALL)
+        with waiting("estimating what memory=small needs"):
+            small = estimated(config, classes, SMALL)
         raise ConfigError(refusal(needed, small, free, whole, str(device)))
 
 

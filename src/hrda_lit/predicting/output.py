@@ -1,5 +1,6 @@
 """The folder predictions are written to: one file per picture and kind, none of them ever half written."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,8 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from hrda_lit.guards.files import read_record, write_atomically, write_json
@@ -20,6 +19,7 @@ from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
 from hrda_lit.predicting.video import VideoWriter, frame_rate
+from hrda_lit.progress import counted
 
 VIDEO = "video"  # the kind that is one file for all frames
 RECORD = "predictions.json"
@@ -134,10 +134,8 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
         OSError: if a file cannot be written.
     """
     table, done, complete, failed = predictor.table(ids), 0, 0, 0
-    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress, folder.video(inputs) or nullcontext() as video:
-        bar = progress.add_task("", total=inputs.total)
-        for item in inputs.items:
+    with folder.video(inputs) or nullcontext() as video:
+        for item in counted(inputs.items, "predicting", inputs.total):
             kinds = folder.missing(item.name)
             if not kinds and video is None:
                 complete += 1
@@ -147,9 +145,8 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
                     video.add(np.concatenate([result.image, np.asarray(result.overlay())], axis=1))
                 done += 1
             else:
-                progress.console.print(f"error: {result}", markup=False, highlight=False, soft_wrap=True)
+                print(f"error: {result}", file=sys.stderr)
                 failed += 1
-            progress.advance(bar)
     return Tally(done, complete, failed)
 
 

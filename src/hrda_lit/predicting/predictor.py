@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
@@ -27,6 +25,7 @@ from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
+from hrda_lit.progress import counted
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +101,7 @@ class Predictor:
         if views:
             self.require_views()
         if isinstance(picture, list):
-            several = track(picture, "predicting", transient=True, console=Console(stderr=True))
-            return [self._predicted(one, views) for one in several]
+            return [self._predicted(one, views) for one in counted(picture, "predicting")]
         return self._predicted(picture, views)
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.paths import require_below, require_plain
 from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.predicting.inputs import Inputs, image_inputs
+from hrda_lit.progress import counted
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             f"{dataset.root} has {len(paths)} test images, the server of {rules.name} wants {rules.count}; "
             "complete the data, or set submission.count for a trial."
         )
-    for path in paths:
+    for path in counted(paths, "looking at the sizes of test images"):
         if (size := opened(path, upright_size)) != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
     names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
@@ -116,7 +117,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-        for name, path in sorted(labels.items()):
+        for name, path in counted(sorted(labels.items()), "packing labels"):
             archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
     check_archive(buffer, rules, labels.keys())
     write_atomically(target, buffer.getvalue())
@@ -138,7 +139,7 @@ def check_archive(archive: Path | BinaryIO, rules: Rules, names: Collection[str]
         with zipfile.ZipFile(archive) as opened:
             found = opened.namelist()
             faults = _wrong_names(found, names, rules)
-            for name in sorted(set(found) & set(names)):
+            for name in counted(sorted(set(found) & set(names)), "checking the archive"):
                 faults += [f"{name} {fault}" for fault in _wrong_label(opened.read(name), rules)]
     except zipfile.BadZipFile as error:
         raise ValueError(f"the archive for {rules.name} is no zip file or broken ({error}); make it again.") from error

@@ -1,0 +1,133 @@
+"""What is shown while something takes longer than a second: a bar with the time left, or the seconds gone.
+
+A terminal or a notebook has it on standard error, and it is removed at the end. Elsewhere one plain line says what
+takes long, once a second is over. Processes of a distributed run but the first show nothing.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import length_hint
+from threading import Timer
+from typing import TypeVar
+
+from rich.console import Console
+from rich.file_proxy import FileProxy
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+Tell = Callable[[str], None]
+
+PATIENCE = 1.0  # seconds after which the plain line is worth it
+_shown: list[Progress] = []  # at most one: what begins meanwhile is part of it
+
+
+def counted(items: Iterable[Item], text: str, total: int | None = None) -> Iterator[Item]:
+    """Yield items, and show how many are done and how long the others take.
+
+    Args:
+        items: each is done when the next one is asked for.
+        text: what is done with them, e.g. "predicting".
+        total: how many; None: as many as they say themselves, if they do.
+
+    Yields:
+        The items.
+    """
+    total = total or length_hint(items) or None
+    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with _drawn(columns) as bars:
+        if bars is not None:
+            yield from bars.track(items, total, description=text)
+        else:
+            yield from _told(items, text, total)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Tell]:
+    """Show what is done and for how many seconds, where nothing can be counted.
+
+    Args:
+        text: what is done, e.g. "loading last.ckpt".
+
+    Yields:
+        A function that replaces the text.
+    """
+    with _drawn((TimeElapsedColumn(),), SpinnerColumn()) as bars:
+        if bars is not None:
+            task = bars.add_task(text, total=None)
+            yield lambda now: bars.update(task, description=now)
+            return
+        timer = Timer(PATIENCE, _say, [f"{text} ..."])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield lambda now: None
+        finally:
+            timer.cancel()
+
+
+@contextmanager
+def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iterator[Progress | None]:
+    """Draw in a terminal or a notebook; yield None where there is none, or something is drawn already."""
+    console = Console(stderr=True)
+    if _shown or not _first() or not (console.is_interactive or console.is_jupyter):
+        yield None
+        return
+    # What goes into a pipe or a file must not be drawn above the bar instead.
+    text, redirected = TextColumn("{task.description}", markup=False), sys.stdout.isatty()
+    with Progress(*before, text, *columns, console=console, transient=True, redirect_stdout=redirected) as bars:
+        _shown.append(bars)
+        try:
+            with logs_above():
+                yield bars
+        finally:
+            _shown.remove(bars)
+
+
+@contextmanager
+def logs_above() -> Iterator[None]:
+    """Write log lines above what is drawn, not amid it; they go to where standard output was when logging began."""
+    proxies = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, FileProxy)]
+    moved = [
+        (handler, handler.setStream(proxy))
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler)
+        for proxy in proxies
+        if handler.stream is proxy.rich_proxied_file
+    ]
+    try:
+        yield
+    finally:
+        for handler, stream in moved:
+            handler.setStream(stream)
+
+
+def _told(items: Iterable[Item], text: str, total: int | None) -> Iterator[Item]:
+    begun, said = time.monotonic(), False
+    for done, item in enumerate(items):
+        if done and not said and (gone := time.monotonic() - begun) > PATIENCE:
+            left = f"{done} of {total}, about {gone / done * (total - done):.0f} s left" if total else f"{done}"
+            _say(f"{text} ... {left}")
+            said = True
+        yield item
+
+
+def _say(line: str) -> None:
+    if _first() and not _shown:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _first() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
