@@ -46,7 +46,7 @@ class TraceableSlide(Inference):
     All windows go through the network in one batch.
 
     Args:
-        slide: gives window, stride and how windows are blended.
+        slide: gives window, stride and how windows, and details in them, are blended.
     """
 
     def __init__(self, slide: Slide) -> None:
@@ -60,7 +60,7 @@ class TraceableSlide(Inference):
         rows, columns = (_Axis.of(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
         windows = padded[:, :, rows.pixels][..., columns.pixels].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
         counts = (rows.pixels.shape[0], columns.pixels.shape[0], image.shape[0])
-        pieces: Tensor = predict(network.views(windows), self.window).unflatten(0, counts)  # type: ignore[no-untyped-call]
+        pieces: Tensor = predict(network.views(windows, self.smooth), self.window).unflatten(0, counts)  # type: ignore[no-untyped-call]
         stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1), self.smooth)
         canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1), self.smooth)
         return canvas.permute(2, 3, 0, 1)[..., :height, :width]

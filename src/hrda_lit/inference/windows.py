@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from hrda_lit.ops.checks import require_at_least
 _BYTES_A_PIXEL = 1000
 _PIXELS_ON_CPU = 512 * 512  # more does not make a CPU faster
 
-BLENDS = ("average", "hann")
+Blend = Literal["average", "hann"]
 
 
 class Whole(Inference):
@@ -27,17 +27,21 @@ class Whole(Inference):
 
     Args:
         bf16: whether the network computes in bfloat16 what can be.
+        blend: how overlapping details are averaged, as in `Slide`.
+
+    Raises:
+        ValueError: if blend is unknown.
     """
 
-    def __init__(self, bf16: bool = False) -> None:
-        self.bf16 = bf16
+    def __init__(self, bf16: bool = False, blend: Blend = "average") -> None:
+        self.bf16, self.smooth = bf16, _fades(blend)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         needed = network.padded_size((height, width))
         padded = F.pad(image, (0, needed[1] - width, 0, needed[0] - height))
         with self._computing(image):
-            views = network.views(padded)
+            views = network.views(padded, self.smooth)
         return predict(views, needed)[..., :height, :width]
 
 
@@ -69,16 +73,14 @@ class Slide(Inference):
         batch: Count | None = None,
         overlap: bool = True,
         bf16: bool = False,
-        blend: Literal["average", "hann"] = "average",
+        blend: Blend = "average",
     ) -> None:
         assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
         self.batch, self.overlap, self.bf16 = batch, overlap, bf16
-        if blend not in BLENDS:
-            raise ValueError(f"inference.blend={blend!r} is none of {list(BLENDS)}; choose one.")
-        self.blend, self.smooth = blend, blend == "hann"
+        self.blend, self.smooth = blend, _fades(blend)
         require_at_least("inference.batch", 1 if batch is None else batch, 1)
         require_at_least("inference.stride", min(self.stride), 1)
         if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
@@ -141,6 +143,12 @@ class Slide(Inference):
             with self._computing(image):
                 views = next(windows)
             yield box, views
+
+
+def _fades(blend: Blend) -> bool:
+    if blend not in get_args(Blend):
+        raise ValueError(f"inference.blend={blend!r} is none of {[*get_args(Blend)]}; choose one.")
+    return blend == "hann"
 
 
 def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box, smooth: bool) -> Tensor:

@@ -97,8 +97,12 @@ class MultiResSegmentor(Segmentor):
         outputs = [outputs[0]._replace(weight=1 - 2 * self.lambda_d), left, outputs[1]]
         return Supervised(outputs, context.features, closer[-1])
 
-    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
+    def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
         """Predict with detail windows over the whole image.
+
+        Args:
+            image: normalised.
+            smooth: whether these fade towards their borders, see `stitch`.
 
         Returns:
             "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times coarser.
@@ -110,7 +114,7 @@ class MultiResSegmentor(Segmentor):
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = self._closer(torch.cat([crop(image, box) for box in boxes]))
         seen, closer = self._encoded(self.context(image), windows)
-        return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size))
+        return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size, smooth))
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -118,7 +122,7 @@ class MultiResSegmentor(Segmentor):
         """Yield the views of windows, where a detail that several of them share is looked at once."""
         if self.training:
             # BatchNorm takes its statistics from all details of a window.
-            yield from super().window_views(image, boxes, pixels, overlap)
+            yield from super().window_views(image, boxes, pixels, overlap, smooth)
             return
         inner = self._detail_boxes(boxes[0].size, overlap)
         details = list(dict.fromkeys(part.moved(box) for box in boxes for part in inner))

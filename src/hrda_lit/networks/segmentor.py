@@ -73,8 +73,13 @@ class Segmentor(nn.Module, ABC):
         """Return what the losses supervise; `drawn` is of `draw`."""
 
     @abstractmethod
-    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Predict a whole image: "fused" logits at output stride, and what they were made of."""
+    def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Predict a whole image: "fused" logits at output stride, and what they were made of.
+
+        Args:
+            image: normalised.
+            smooth: whether details that overlap fade towards their borders, see `stitch`.
+        """
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -86,11 +91,11 @@ class Segmentor(nn.Module, ABC):
             boxes: of the windows, all of one size, in pixels.
             pixels: how many of each image go through the network at once; at least one window does.
             overlap: whether a network that looks at details lets these overlap.
-            smooth: whether these fade towards their borders, see `stitch`; not in training.
+            smooth: whether these fade towards their borders, see `stitch`.
         """
         area = boxes[0].size[0] * boxes[0].size[1]
         for some in chunks(boxes, max(1, pixels // area)):
-            views = self.views(torch.cat([crop(image, box) for box in some]))
+            views = self.views(torch.cat([crop(image, box) for box in some]), smooth)
             for one in zip(*(view.chunk(len(some)) for view in views.values()), strict=True):
                 yield dict(zip(views, one, strict=True))
 
@@ -160,8 +165,8 @@ class SingleScaleSegmentor(Segmentor):
         features = self.backbone(image)
         return Supervised([Output(self.head(features), None, 1.0)], features[-1])
 
-    def views(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Return the logits as "fused"."""
+    def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return the logits as "fused"; there are no details to smooth."""
         return {"fused": self.head(self.backbone(image))}
 
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:

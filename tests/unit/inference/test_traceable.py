@@ -38,3 +38,10 @@ def test_single_windows_are_blended_as_tensors_alike(single) -> None:
     network, image = single.eval(), torch.randn(1, 3, 150, 200)
     slide = Slide((64, 64), (24, 40), blend="hann")
     torch.testing.assert_close(TraceableSlide(slide)(network, image), slide(network, image), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_details_are_blended_as_tensors_alike(multires) -> None:
+    network, image = multires().eval(), torch.randn(1, 3, 96, 77)
+    slide = Slide((64, 64), blend="hann")
+    torch.testing.assert_close(TraceableSlide(slide)(network, image), slide(network, image), rtol=1e-5, atol=1e-5)

@@ -1,12 +1,14 @@
 """Predicting whole images and sliding over them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hrda_lit.inference.base import Inference
 from hrda_lit.inference.windows import Slide, Whole, pixels_at_once
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
@@ -213,7 +215,7 @@ class Constant(SingleScaleSegmentor):
         torch.nn.Module.__init__(self)
         self.seen = 0
 
-    def views(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    def views(self, image: torch.Tensor, smooth: bool = False) -> dict[str, torch.Tensor]:
         levels = torch.arange(self.seen, self.seen + image.shape[0]).view(-1, 1, 1, 1)
         self.seen += image.shape[0]
         return {"fused": levels * torch.ones(image.shape[0], 1, *image.shape[-2:])}
@@ -248,6 +250,17 @@ def test_details_are_blended_too(multires: Builder) -> None:
     assert not torch.allclose(smooth["detail"], plain["detail"], atol=1e-3)
 
 
-def test_an_unknown_blend_is_refused() -> None:
+def test_a_whole_image_is_blended_as_one_window(multires: Builder) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        plain, smooth = (Whole(blend=blend).views(network, image) for blend in ("average", "hann"))
+        window = Slide((64, 96), blend="hann").views(network, image)
+    for name, view in smooth.items():
+        torch.testing.assert_close(view, window[name], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(smooth["detail"], plain["detail"], atol=1e-3)
+
+
+@pytest.mark.parametrize("make", [Whole, partial(Slide, (64, 64))])
+def test_an_unknown_blend_is_refused(make: Callable[..., Inference]) -> None:
     with pytest.raises(ValueError, match=r"inference.blend='bell' is none of \['average', 'hann'\]; choose one"):
-        Slide((64, 64), blend="bell")  # type: ignore[arg-type]
+        make(blend="bell")

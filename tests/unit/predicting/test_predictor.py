@@ -194,7 +194,7 @@ def test_pictures_are_fitted_into_the_box_of_their_own_data_set(hrda: Path) -> N
     like = OmegaConf.create({"size": [192, 320], "id_map": None})
     predictor = Predictor(hrda, device="cpu", inference=Whole(), like=like)
     views = predictor.network.views
-    predictor.network.views = lambda image: seen.append(tuple(image.shape[-2:])) or views(image)
+    predictor.network.views = lambda image, smooth: seen.append(tuple(image.shape[-2:])) or views(image)
     assert predictor(picture(108, 192)).label.shape == (108, 192)
     assert seen == [(184, 320)]  # 108 x 192 in a box of 192 x 320 are 180 x 320, padded to a multiple of 8
     assert np.array_equal(predictor.table("raw")[:19], np.arange(19))
