@@ -18,6 +18,7 @@ from statistics import mean
 
 from rich.console import Console
 
+from hrda_lit.progress import waiting
 from hrda_lit.sweeps.collect import Collected, collect
 from hrda_lit.sweeps.overview import as_table as overview
 from hrda_lit.sweeps.report import class_table
@@ -36,7 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     found, some, absent = {}, [], []
     try:
-        found = {} if arguments.targets else collect(arguments.folders)
+        with waiting("looking for runs"):
+            found = {} if arguments.targets else collect(arguments.folders)
     except FileNotFoundError as error:
         absent.append(error)
     try:
