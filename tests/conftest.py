@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hrda_lit import progress
 from hrda_lit.demo import render_demo
+
+progress.PATIENCE = 3600.0  # how fast the machine is must not change what is printed
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,7 @@ def test_what_goes_into_a_pipe_is_not_drawn(stand_in: Callable[[], Screen], monk
 
 def test_elsewhere_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock: Iterator[float] = iter([0.0, 0.5, 1.5, 2.0])
+    monkeypatch.setattr(progress, "PATIENCE", 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     assert list(counted(iter(range(4)), "counting", 4)) == [0, 1, 2, 3]
     out, said = capsys.readouterr()
