@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
+from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Batch, Method
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
@@ -85,9 +86,10 @@ def student(network: str) -> Segmentor:
     return MultiResSegmentor(backbone, head, MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8)), 3, (32, 32))
 
 
-def module(name: str = "self_training", network: str = "hrda", **optim: Any) -> UDAModule:
-    poly = AdamWPoly(**{"lr": 1e-3, "warmup": 2, **optim})
-    return UDAModule(student(network), method(name), CLASSES, poly, Whole(), EMATeacher(0.9, "student"))
+def module(name: str = "self_training", network: str = "hrda", memory: Memory | None = None, **optim: Any) -> UDAModule:
+    poly, learns, by = AdamWPoly(**{"lr": 1e-3, "warmup": 2, **optim}), student(network), method(name)
+    (memory or Memory()).lighten(learns, by)
+    return UDAModule(learns, by, CLASSES, poly, Whole(), EMATeacher(0.9, "student"))
 
 
 class Losses(L.Callback):

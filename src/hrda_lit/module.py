@@ -25,6 +25,7 @@ from hrda_lit.inference.base import Inference, Original
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.borrowed import fill_in_, leave_out_
+from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.cast_once import cast_once
@@ -264,6 +265,9 @@ class UDAModule(L.LightningModule):
     def _obstacle(self) -> str | None:
         if self.trainer.world_size > 1:
             return "several devices exchange gradients amid a step"
+        if any(isinstance(part, Recomputed) for part in self.student.modules()):
+            # Replayed, dropout would draw again in the backward pass, and gradients be those of another network.
+            return "what memory.encoder or memory.heads recomputes must draw the same again, which no graph can"
         plugin = self.trainer.precision_plugin
         if getattr(plugin, "scaler", None) is not None:
             return f"the scale of losses changes from step to step with precision={plugin.precision}"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.plugins import DoublePrecision, MixedPrecision
 
+from hrda_lit.memory.rungs import SMALL, Memory
 from hrda_lit.speed import choose
 from hrda_lit.speed.choose import choose_pace
 from hrda_lit.speed.pace import Compiled, Pace, Replayed
@@ -44,8 +45,8 @@ def test_choice(
     assert [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")] == [sentence]
 
 
-def obstacle(**options: Any) -> str | None:
-    made = module("supervised", "daformer")
+def obstacle(memory: Memory | None = None, **options: Any) -> str | None:
+    made = module("supervised", "daformer", memory)
     made.trainer = L.Trainer(accelerator="cpu", logger=False, **options)
     return made._obstacle()
 
@@ -56,6 +57,9 @@ def test_obstacles() -> None:
     scaler = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
     assert obstacle(plugins=[scaler]) == "the scale of losses changes from step to step with precision=16-mixed"
     assert obstacle(plugins=[DoublePrecision()]) == "precision=64-true is not known to work with graphs"
+    recomputes = "what memory.encoder or memory.heads recomputes must draw the same again, which no graph can"
+    assert obstacle(SMALL) == obstacle(Memory(heads="recompute")) == recomputes
+    assert obstacle(Memory(windows=3, rows=16)) is None
     assert obstacle(devices=2) == "several devices exchange gradients amid a step"
 
 
