@@ -127,16 +127,18 @@ class MultiResSegmentor(Segmentor):
         inner = self._detail_boxes(boxes[0].size, overlap)
         details = list(dict.fromkeys(part.moved(box) for box in boxes for part in inner))
         at_once = max(1, pixels // (self.detail[0] * self.detail[1]))
-        seen = [
-            logits
-            for some in chunks(details, at_once)
-            for logits in self._looked_at(torch.cat([crop(image, box) for box in some])).chunk(len(some))
-        ]
-        found = dict(zip(details, seen, strict=True))
+        ahead, found = chunks(details, at_once), dict[Box, Tensor]()
         for box in boxes:
+            parts = [part.moved(box) for part in inner]
+            while not found.keys() >= set(parts):
+                some = next(ahead)
+                logits = self._looked_at(torch.cat([crop(image, one) for one in some]))
+                found |= zip(some, logits.chunk(len(some)), strict=True)
             context = self._context(self.backbone(self.context(crop(image, box))))
-            pieces = torch.cat([found[part.moved(box)] for part in inner])
+            pieces = torch.cat([found[part] for part in parts])
             yield self._fused(context, self._stitched(pieces, inner, box.size, smooth))
+            # Windows come row by row: none looks above the one before it any more.
+            found = {part: logits for part, logits in found.items() if part.bottom > box.top}
 
     def heads(self) -> list[nn.Module]:
         """Return the decoder and, where it is learned, the scale attention."""

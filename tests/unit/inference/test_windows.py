@@ -264,3 +264,14 @@ def test_a_whole_image_is_blended_as_one_window(multires: Builder) -> None:
 def test_an_unknown_blend_is_refused(make: Callable[..., Inference]) -> None:
     with pytest.raises(ValueError, match=r"inference.blend='bell' is none of \['average', 'hann'\]; choose one"):
         make(blend="bell")
+
+
+def test_details_are_looked_at_when_a_window_needs_them(multires: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, looks, image = multires().eval(), list[int](), torch.rand(1, 3, 256, 64)
+    look = network._looked_at
+    monkeypatch.setattr(network, "_looked_at", lambda details: looks.append(len(details)) or look(details))
+    windows = network.window_views(image, sliding_boxes((256, 64), (64, 64), (32, 32)), pixels=1)
+    next(windows)
+    first = sum(looks)
+    assert len(list(windows)) == 6
+    assert first * 4 < sum(looks)
