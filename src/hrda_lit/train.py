@@ -151,8 +151,8 @@ def _show_what_is_left(module: "UDAModule", config: DictConfig) -> None:
 
     from hrda_lit.running.summary import show
 
-    samples = cast(Any, module.trainer).val_dataloaders.dataset.samples
-    image = samples[0].image
+    # Not the trainer's own loader, which is none where all was scored before a run went on.
+    image = cast(Any, module.trainer).datamodule.val_dataloader().dataset.samples[0].image
     show(config, image if image.is_file() else None, Console())
 
 

@@ -45,7 +45,7 @@ class Record(L.Callback):
 
 def main() -> None:
     data, run, *die = sys.argv[1:]
-    config = smoke(Path(run), Path(data), "hrda_demo", *OVERRIDES)
+    config = smoke(Path(run), Path(data), "hrda_demo", *OVERRIDES, pictures=True)
     record = {"_target_": "tests.end_to_end.two_ranks.Record", "folder": run, "die": bool(die)}
     config.callbacks = {"record": record, **config.callbacks}
     try:
