@@ -30,7 +30,7 @@ INTRO = """# Experiments by name
 
 Each is a file of a few lines in [conf/experiment](../conf/experiment), run as
 `python -m hrda_lit.train experiment=mic_acdc data_root=/path`. Published numbers are mIoU in percent of the papers,
-means of three seeds; those of the demo are in [measured.md](measured.md), others are not measured here.
+means of three seeds; those of the demo are in [measured_demo.md](measured_demo.md), others are not measured here.
 Where no number stands, none is claimed: see the paper. Experiments of one number are sweeps as well:
 `lambda_d=0,0.1,0.2`. This page is written by `python scripts/experiments_table.py`.
 """
