@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 import lightning as L
 from jaxtyping import Int
-from PIL import Image
 from torch import Tensor
 
 from hrda_lit.callbacks.media import send_confusion
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.pictures.figures import encode
+from hrda_lit.pictures.figures import decode, encode
 from hrda_lit.pictures.matrix import matrix
 from hrda_lit.scoring.iou import mean_iou
 
@@ -44,7 +43,7 @@ class ConfusionMatrix(L.Callback):
         with self._best_effort.writing():
             write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
             write_atomically(path.with_name(f"{path.name}.png"), picture)
-        send_confusion(trainer, module.counts, module.classes, Image.open(io.BytesIO(picture)))
+        send_confusion(trainer, module.counts, module.classes, decode(picture))
 
 
 def as_csv(counts: Int[Tensor, "C C"], classes: Classes) -> bytes:

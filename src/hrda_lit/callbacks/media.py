@@ -15,7 +15,6 @@ from torch import Tensor
 from hrda_lit.callbacks.loggers import Shows, Tabulates
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
-from hrda_lit.pictures.figures import pixels
 from hrda_lit.pictures.layers import Picture, Scene, paint, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 
@@ -39,7 +38,9 @@ def drawn(scenes: Sheet, classes: Classes, title: str = "") -> Figure:
     return sheet(in_rows(rows[0]) if len(rows) == 1 else rows, title, legend(masks, classes))
 
 
-def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes: Classes) -> None:
+def send_sheets(
+    trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], pictures: Sequence[Image.Image], classes: Classes
+) -> None:
     """Send examples to W&B as images with masks and boxes that can be switched, to others as sheets.
 
     W&B gets <stage>/pictures/<scene> with the masks and boxes of the scene and <stage>/pictures/<extra> for its other
@@ -49,14 +50,14 @@ def send_sheets(trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], classes
         trainer: has the loggers.
         stage: "train" or "val".
         sheets: at least one, all with the same scenes and layers.
+        pictures: of the sheets.
         classes: of the masks.
     """
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            for index, scenes in enumerate(sheets):
-                picture = Image.fromarray(pixels(drawn(scenes, classes)))
+            for index, picture in enumerate(pictures):
                 logger.show(f"{stage}/pictures/{index}", picture, _step(trainer))
 
 
@@ -72,10 +73,10 @@ def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Clas
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
-            images = {"val/pictures/confusion_matrix": _wandb_image(np.asarray(picture.convert("RGB")))}
+            images = {"val/pictures/confusion_matrix": _wandb_image(np.asarray(picture))}
             logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            logger.show("val/pictures/confusion_matrix", picture.convert("RGB"), _step(trainer))
+            logger.show("val/pictures/confusion_matrix", picture, _step(trainer))
         if isinstance(logger, Tabulates):
             logger.tabulate("val/confusion_matrix", _rows(counts, classes), _step(trainer))
 

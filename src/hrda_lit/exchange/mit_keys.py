@@ -1,21 +1,23 @@
 """Names of MiT's parameters in timm, in the official release and on the Hugging Face hub."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from hrda_lit.networks.weights import shortened
 
-_OFFICIAL_TO_TIMM = (
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]  # patterns and what replaces them
+
+_OFFICIAL_TO_TIMM: Rules = (
     (r"^patch_embed1\.", lambda _: "patch_embed."),
     (r"^patch_embed([234])\.", lambda m: f"stages.{int(m[1]) - 1}.downsample."),
     (r"^block(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.blocks."),
     (r"^norm(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.norm."),
     (r"\.dwconv\.dwconv\.", lambda _: ".dwconv."),
 )
-_HUB_TO_OFFICIAL = (
+_HUB_TO_OFFICIAL: Rules = (
     (r"^segformer\.", lambda _: ""),
     (r"^classifier\.", lambda _: "head."),
     (r"^encoder\.patch_embeddings\.(\d)\.proj\.", lambda m: f"patch_embed{int(m[1]) + 1}.proj."),
@@ -30,7 +32,7 @@ _HUB_TO_OFFICIAL = (
     (r"\.attention\.output\.dense\.", lambda _: ".attn.proj."),
     (r"\.mlp\.dense([12])\.", lambda m: f".mlp.fc{m[1]}."),
 )
-_TIMM_TO_OFFICIAL = (
+_TIMM_TO_OFFICIAL: Rules = (
     (r"^patch_embed\.", lambda _: "patch_embed1."),
     # features_only flattens "stages.0." to "stages_0.".
     (r"^stages[._](\d)\.downsample\.", lambda m: f"patch_embed{int(m[1]) + 1}."),
@@ -80,13 +82,15 @@ def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _renamed(state: Mapping[str, Tensor], rules: tuple) -> dict[str, Tensor]:  # type: ignore[type-arg]
-    renamed = {}
-    for key, value in state.items():
-        for pattern, replacement in rules:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = value
-    return renamed
+def rename(name: str, rules: Rules) -> str:
+    """Apply rules to the name of a parameter, one after the other."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _renamed(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    return {rename(key, rules): value for key, value in state.items()}
 
 
 def _join_key_value(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,12 +1,11 @@
 """Names of a whole segmentor's parameters in the official release, and here."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
+from hrda_lit.exchange.mit_keys import rename, to_timm
 from hrda_lit.exchange.mit_keys import to_official as mit_to_official
-from hrda_lit.exchange.mit_keys import to_timm
 
 # official name -> ours, applied in order; HRDA wraps DAFormer's head as decode_head.head.
 _HEAD_RULES = (
@@ -51,7 +50,7 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {_ENCODER + key.replace("stages.", "stages_", 1): value for key, value in to_timm(encoder).items()}
     for key, value in state.items():
         if not key.startswith("backbone."):
-            renamed[_renamed(key, _HEAD_RULES)] = value
+            renamed[rename(key, _HEAD_RULES)] = value
     return renamed
 
 
@@ -73,11 +72,5 @@ def to_official(state: Mapping[str, Tensor], multires: bool) -> dict[str, Tensor
     rules = (*_OFFICIAL_HEAD_RULES, (r"^head\.", "decode_head.head." if multires else "decode_head."))
     for key, value in state.items():
         if not key.startswith(_ENCODER):
-            renamed[_renamed(key, rules)] = value
+            renamed[rename(key, rules)] = value
     return renamed
-
-
-def _renamed(key: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for pattern, replacement in rules:
-        key = re.sub(pattern, replacement, key)
-    return key

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hrda_lit.exchange.mit_keys import to_official, to_timm
+from hrda_lit.exchange.mit_keys import Rules, rename, to_official, to_timm
 
 _ENCODER = "backbone.model."
 # official name of the encoder -> theirs, applied in order.
-_ENCODER_RULES = (
+_ENCODER_RULES: Rules = (
     (r"^patch_embed(\d)\.norm\.", lambda m: f"segformer.encoder.patch_embeddings.{int(m[1]) - 1}.layer_norm."),
     (r"^patch_embed(\d)\.", lambda m: f"segformer.encoder.patch_embeddings.{int(m[1]) - 1}."),
     (r"^block(\d)\.", lambda m: f"segformer.encoder.block.{int(m[1]) - 1}."),
@@ -57,8 +57,7 @@ def to_segformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     encoder = {key.removeprefix(_ENCODER): value for key, value in state.items() if key.startswith(_ENCODER)}
     renamed: dict[str, Tensor] = {}
     for key, value in to_official(encoder).items():
-        for pattern, replacement in _ENCODER_RULES:
-            key = re.sub(pattern, replacement, key)
+        key = rename(key, _ENCODER_RULES)
         if ".attn.kv." in key:
             for name, half in zip(("key", "value"), value.chunk(2), strict=True):
                 renamed[key.replace(".attn.kv.", f".attention.self.{name}.")] = half.clone()

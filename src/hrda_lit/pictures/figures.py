@@ -1,14 +1,12 @@
-"""Figures as files, as vectors or pixels by the file's suffix, and as arrays for loggers."""
+"""Figures as files, as vectors or pixels by the file's suffix, and back as pictures for loggers."""
 
 import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
+from PIL import Image
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 120  # of plots; a sheet of pictures has its own, so that no picture is resampled
@@ -41,11 +39,9 @@ def encode(figure: Figure, suffix: str = ".png") -> bytes:
     return buffer.getvalue()
 
 
-def pixels(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw a figure into an array of RGB values."""
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+def decode(png: bytes) -> Image.Image:
+    """Return the picture that a figure was encoded into, in RGB."""
+    return Image.open(io.BytesIO(png)).convert("RGB")
 
 
 def legend_below(axes: Axes) -> None:

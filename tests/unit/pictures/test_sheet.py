@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
-from hrda_lit.pictures.figures import encode, pixels, suffix_of
+from hrda_lit.pictures.figures import decode, encode, suffix_of
 from hrda_lit.pictures.matrix import matrix
 from hrda_lit.pictures.sheet import Entry, in_rows, legend, sheet
 
 SIZE = (20, 40)
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    return np.asarray(decode(encode(figure)))
 
 
 def noise(seed: int, size: tuple[int, int] = SIZE) -> torch.Tensor:
