@@ -76,7 +76,9 @@ def ask(request: dict[str, Any]) -> Any:
 @functools.cache
 def _process() -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.commands"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A request brings its own, and that of the test which happens to be the first is not for all others.
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)  # ends its input, and with that the process
     return process
 
