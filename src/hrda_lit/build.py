@@ -25,6 +25,7 @@ from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.timm_models import check_backbone
 from hrda_lit.ops.resize import low_resolution_size
+from hrda_lit.progress import waiting
 
 WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
 SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
@@ -157,6 +158,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     return segmentor
 
 
+@waiting("building the networks")
 def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
     """Build the LightningModule with its student.
 

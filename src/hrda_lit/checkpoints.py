@@ -24,6 +24,7 @@ from hrda_lit.module import CONFIG_KEY, UDAModule
 from hrda_lit.networks.borrowed import fill_in_, named_weights, untouched
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
+from hrda_lit.progress import waiting
 
 WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
 MODELS = ("student", "teacher")
@@ -70,6 +71,7 @@ class Trained(NamedTuple):
         return made
 
 
+@waiting("loading the network")
 def load_trained(
     path: str | Path,
     model: str | None = None,
@@ -121,6 +123,7 @@ def load_trained(
     return Trained(built.to(device).eval(), classes, inference, config, model)
 
 
+@waiting("loading the networks")
 def load_module(path: str | Path, device: str | torch.device = "cpu", weights: str | None = None) -> UDAModule:
     """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
 

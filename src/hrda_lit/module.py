@@ -34,7 +34,7 @@ from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
 from hrda_lit.optim_pair import paired
-from hrda_lit.scoring.iou import class_iou, mean_iou
+from hrda_lit.scoring.iou import class_iou, logged_means
 from hrda_lit.speed.choose import Speed, choose_pace
 from hrda_lit.speed.pace import Pace
 
@@ -229,7 +229,8 @@ class UDAModule(L.LightningModule):
         self.counts = self.confusion.compute()
         self.iou, self.scored = class_iou(self.counts), self.trainer.global_step
         self.confusion.reset()
-        self.log("val/miou", mean_iou(self.iou), prog_bar=True)
+        for name, value in logged_means(self.iou, self.classes.names).items():
+            self.log(name, value, prog_bar=name == "val/miou")
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
             if value == value:  # absent classes have no IoU
                 self.log(f"val/iou/{name}", value)

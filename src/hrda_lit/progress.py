@@ -32,6 +32,7 @@ Tell = Callable[[str], None]
 
 PATIENCE = 1.0  # seconds after which the plain line is worth it
 _shown: list[Progress] = []  # at most one: what begins meanwhile is part of it
+_waited: list[Timer] = []  # likewise, where nothing is drawn
 
 
 def counted(items: Iterable[Item], text: str, total: int | None = None) -> Iterator[Item]:
@@ -56,7 +57,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
 
 @contextmanager
 def waiting(text: str) -> Iterator[Tell]:
-    """Show what is done and for how many seconds, where nothing can be counted.
+    """Show what is done and for how many seconds, where nothing can be counted; a function may be decorated with it.
 
     Args:
         text: what is done, e.g. "loading last.ckpt".
@@ -69,13 +70,18 @@ def waiting(text: str) -> Iterator[Tell]:
             task = bars.add_task(text, total=None)
             yield lambda now: bars.update(task, description=now)
             return
+        if _waited:
+            yield lambda now: None
+            return
         timer = Timer(PATIENCE, _say, [f"{text} ..."])
         timer.daemon = True
         timer.start()
+        _waited.append(timer)
         try:
             yield lambda now: None
         finally:
             timer.cancel()
+            _waited.remove(timer)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def test_what_takes_long_says_so_once(
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "Timer", Now)
-    with waiting("loading"):
+    with waiting("loading"), waiting("reading a part of it"):
         pass
     assert capsys.readouterr().err == said
 

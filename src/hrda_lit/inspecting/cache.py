@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +15,7 @@ from hrda_lit.guards.files import write_atomically
 from hrda_lit.progress import counted
 
 _VERSION = 1  # raise it whenever something else is seen of the same file
+_KEPT = 90 * 24 * 3600.0  # seconds for which a file that nobody reads is kept
 
 Seen = TypeVar("Seen")
 
@@ -67,6 +69,7 @@ class Cache:
         # A cache that cannot be kept costs time, nothing else.
         with suppress(OSError):
             write_atomically(self.path, json.dumps(self._entries).encode())
+            _forget(self.path.parent)
 
 
 def _state(path: Path) -> list[int]:
@@ -76,8 +79,18 @@ def _state(path: Path) -> list[int]:
         return []
 
 
+def _forget(folder: Path) -> None:
+    """Remove what was last read long ago: other settings and data sets leave files of their own."""
+    for path in folder.glob("look_*.json"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT:
+                path.unlink()
+
+
 def _load(path: Path) -> dict[str, Any]:
     """Read the entries; a file that is cut or strange counts for none and is made anew."""
+    with suppress(OSError):
+        os.utime(path)  # in use
     try:
         entries = json.loads(path.read_bytes())
     except (OSError, ValueError):

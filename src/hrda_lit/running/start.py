@@ -13,6 +13,7 @@ from hrda_lit.checkpoints import read_checkpoint
 from hrda_lit.guards.claims import AUTO, NEVER, wanted
 from hrda_lit.guards.files import link_atomically, read_json
 from hrda_lit.module import CONFIG_KEY
+from hrda_lit.progress import waiting
 from hrda_lit.running.differences import check, differences, told
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def newest(folder: Path) -> Start | None:
     return None
 
 
+@waiting("reading the checkpoint to go on from")
 def read(path: Path) -> Start:
     """Read a checkpoint to go on from.
 

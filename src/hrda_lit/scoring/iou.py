@@ -47,3 +47,13 @@ def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float
         for title, left_out in SUBSETS.items():
             means[title] = mean_iou(iou[[index for index, name in enumerate(names) if name not in left_out]])
     return means
+
+
+def logged_means(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
+    """Name the means of `mean_ious` as logs and metrics.json do: "val/miou", "val/miou_16" and "val/miou_13".
+
+    Args:
+        iou: fractions; NaN for classes that do not occur, which the means leave out.
+        names: of the classes.
+    """
+    return {f"val/{title.lower().replace(' ', '_')}": mean for title, mean in mean_ious(iou, names).items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.files import write_atomically, write_json
 from hrda_lit.scoring.breakdown import Tally
-from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
+from hrda_lit.scoring.iou import class_iou, logged_means, mean_ious
 
 Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs
 _ROWS = {
@@ -137,7 +137,7 @@ def write_metrics(path: Path, iou: Float[Tensor, " C"], classes: Classes, extra:
         extra: further entries.
     """
     per_class = dict(zip(classes.names, iou.tolist(), strict=True))
-    write_json(path, _without_nan({"val/miou": mean_iou(iou), "val/iou": per_class, **extra}))
+    write_json(path, _without_nan({**logged_means(iou, classes.names), "val/iou": per_class, **extra}))
 
 
 def write_csv(path: Path, scores: Mapping[str, Mapping[str, Measures]]) -> None:

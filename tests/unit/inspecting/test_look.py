@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,22 @@ def test_a_broken_cache_is_made_anew(
             path.write_bytes(bytes(content))  # type: ignore[arg-type]
     assert looked(part).surveys[0].headers == first.surveys[0].headers
     assert looked(part).surveys[0].ids == first.surveys[0].ids
+
+
+def test_caches_that_nobody_reads_are_removed(make_part: Make, looked: Callable[..., Seen], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    looked(make_part())
+    mine = [*folder.iterdir()]
+    old, young, other = folder / "look_old.json", folder / "look_young.json", folder / "class_counts_old.npy"
+    long_ago = time.time() - 91 * 24 * 3600
+    for path in (old, young, other):
+        path.write_text("{}")
+    for path in (old, other, *mine):
+        os.utime(path, (long_ago, long_ago))
+    part = make_part()
+    cut(part.dataset.root / "images/03.jpg", -1)
+    looked(part)
+    assert sorted(folder.iterdir()) == sorted([*mine, young, other])
 
 
 def test_nothing_is_written_among_the_data(make_part: Make, looked: Callable[..., Seen]) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.ops.rng import generator
-from hrda_lit.scoring.iou import class_iou, mean_iou, mean_ious
+from hrda_lit.scoring.iou import class_iou, logged_means, mean_iou, mean_ious
 
 
 def test_iou_by_sets() -> None:
@@ -56,3 +56,5 @@ def test_means_of_synthia_leave_out_by_id() -> None:
         kept = [value for index, value in enumerate(iou.tolist()) if index not in left_out]
         assert means[name] == pytest.approx(sum(kept) / len(kept))
     assert list(mean_ious(iou[:3], ["a", "b", "c"])) == ["mIoU"]
+    logged = logged_means(iou, CITYSCAPES.names)
+    assert logged == {"val/miou": means["mIoU"], "val/miou_16": means["mIoU 16"], "val/miou_13": means["mIoU 13"]}
