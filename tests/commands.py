@@ -6,6 +6,7 @@ process: it reads requests from stdin, one JSON object a line, and answers each 
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -95,6 +96,7 @@ def import_everything() -> None:
     for name in FIRST:
         del sys.modules[name]
         delattr(hrda_lit, name.rpartition(".")[2])
+    gc.freeze()  # what lies here is looked through by no collection of a forked process
 
 
 def serve() -> dict[str, Any]:

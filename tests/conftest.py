@@ -1,5 +1,6 @@
 """What every test shares: one thread per process, and tiny demo domains on disk."""
 
+import gc
 import os
 
 # Before torch is imported: with several test processes, several threads each are many times slower.
@@ -21,3 +22,8 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "demo"
     render_demo(root, seed=0, source=6, target=4, val=2)
     return root
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later collection of garbage: millions of objects that stay."""
+    gc.freeze()

@@ -28,6 +28,8 @@ from .compose import smoke
 
 EXPERIMENTS = ("source_only_demo", "hrda_demo", "mic_demo")
 PRECISIONS = ("32-true", "bf16-mixed")
+ALL = list(itertools.product(EXPERIMENTS, PRECISIONS))
+FEW = list(zip(EXPERIMENTS, itertools.cycle(PRECISIONS), strict=False))  # each method and each precision
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STEPS = (
     "trainer.max_steps=5", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "inference=whole",
@@ -149,12 +151,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, required=True, help="a rendered demo")
     parser.add_argument("--folder", type=Path, required=True, help="where the runs go")
-    parser.add_argument("--kills", type=int, default=30, help="in all")
+    parser.add_argument("--kills", type=int, default=30, help="in all; few of them are spread over few kinds of runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which kinds of runs, e.g. 0 2: every second")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    kinds = list(itertools.product(EXPERIMENTS, PRECISIONS))
+    kinds = ALL if arguments.kills >= 3 * len(ALL) else FEW
     part, parts = arguments.part
     warm_up(arguments.folder / f"warm{part}", arguments.demo)
     share = -(-arguments.kills // len(kinds))

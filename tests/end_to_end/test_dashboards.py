@@ -5,8 +5,6 @@ import importlib.util
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -68,10 +66,10 @@ def train(folder: Path, demo_root: Path, *overrides: str, monkeypatch: pytest.Mo
 
 def read(run_dir: Path) -> Offline:
     [folder] = (run_dir / "wandb").glob("offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    records = [json.loads(line) for line in lines]
-    run = next(record["run"] for record in records if record["type"] == "run")
+    told = run("wandb", "leet", "inspect", "--json", folder)
+    assert told.returncode == 0, told.stderr
+    records = [json.loads(line) for line in told.stdout.splitlines()]
+    first = next(record["run"] for record in records if record["type"] == "run")
     config: dict[str, Any] = {}
     history: dict[str, Any] = {}
     for record in records:
@@ -79,7 +77,7 @@ def read(run_dir: Path) -> Offline:
             config |= record["config"].get("update", {})
         if record["type"] == "history":
             history |= record["history"]["item"]
-    return Offline(folder / "files", run, config, history)
+    return Offline(folder / "files", first, config, history)
 
 
 def dashboard() -> ModuleType:

@@ -3,7 +3,6 @@
 import csv
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,13 @@ from hrda_lit.data.draws import ready
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.methods.base import Networks
 from hrda_lit.ops.rng import fold, generator
+from tests import commands
 
 from .compose import smoke
 
-ROOT = Path(__file__).parents[2]
-
 
 def start(data: Path, run: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.end_to_end.two_ranks", str(data), str(run), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return commands.run("tests.end_to_end.two_ranks", data, run, *words, timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ class TrackioRun(Logger):
         import trackio
 
         if self._run is not None:
-            trackio.finish()  # type: ignore[no-untyped-call]
+            trackio.finish()
             self._run = None
 
     def kept(self) -> dict[str, Any]:
