@@ -76,7 +76,8 @@ def jobs(arguments: tuple[str, ...]) -> list[list[str]]:
         override = parser.parse_override(argument)
         if override.is_sweep_override() and override.is_choice_sweep():
             key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            choices.append(values[:1] if key == "seed" else values)  # any is as good as another
         elif override.is_sweep_override():
             choices.append([f"{override.get_key_element()}={override.value().start}"])
         else:

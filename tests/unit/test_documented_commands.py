@@ -81,6 +81,7 @@ def resolvable(config: DictConfig) -> DictConfig:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.program in CHECKS], ids=str)
 def test_commands(command: Printed, mine: dict[str, Path]) -> None:
     for config in composed(command, mine):
@@ -101,6 +102,7 @@ def test_they_are_found() -> None:
     assert count["hrda_lit.evaluate"] > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [[], ["debug=smoke"], ["network.backbone.name=resnet10t", "network.backbone.options={}"]]
 )

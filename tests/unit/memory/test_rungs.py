@@ -21,6 +21,8 @@ from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.recompute import Recomputed
 from tests.passes import crops, steps
 
+pytestmark = pytest.mark.slow
+
 ALL = Memory("recompute", "recompute", windows=3, rows=16)
 Build = Callable[..., MultiResSegmentor]
 

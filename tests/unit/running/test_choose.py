@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from hrda_lit.guards.claims import release
 from hrda_lit.running.choose import RunFolder, choose
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

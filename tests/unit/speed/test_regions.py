@@ -17,6 +17,8 @@ from hrda_lit.speed.regions import Regions, regions
 from tests.speed import differing, fit, module, student
 from tests.waits import as_on_a_gpu
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _nothing_compiled_before() -> Iterator[None]:
@@ -80,7 +82,6 @@ def train(patch: pytest.MonkeyPatch, pace: Callable[..., Pace], name: str = "sel
     return made
 
 
-@pytest.mark.slow
 def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
     monkeypatch.setattr(heads, "_goes_by_taps", lambda *_: False)  # compiled, a convolution is one operator
@@ -133,7 +134,6 @@ def test_compiled_for_a_gpu_the_dilated_convolutions_are_multiply_adds(monkeypat
     assert sum(isinstance(part, heads.DepthwiseConv) for part in head.modules()) == 2
 
 
-@pytest.mark.slow
 def test_the_compiler_itself() -> None:
     """On a CPU, with the C++ compiler that this needs; hardly more than one operator, for networks take minutes."""
     network, x = nn.Module(), torch.randn(2, 4, 8, 8)
