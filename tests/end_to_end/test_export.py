@@ -21,6 +21,14 @@ MIT = (
     "~network.backbone.options.channels",
     "~network.backbone.options.stem_width",
 )
+# A plain transformer with what LoRA learns beside it.
+VIT = (
+    "network.backbone.name=vit_tiny_patch16_224",
+    "++network.backbone.options={img_size:64,embed_dim:48,depth:4,num_heads:3}",
+    "~network.backbone.options.channels",
+    "~network.backbone.options.stem_width",
+    "network.backbone.tune=lora",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,9 @@ def expected(trained: Trained, image: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.thorough
-def test_the_command_writes_onnx_of_any_size_and_batch(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoder", [MIT, VIT], ids=["mit", "vit lora"])
+def test_the_command_writes_onnx_of_any_size_and_batch(encoder: tuple[str, ...], tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "x.ckpt", "hrda_demo", *encoder)
     path = tmp_path / "hrda.onnx"
     done = run_script("export_onnx", checkpoint, path, "--dynamic", "batch", "size")
     assert done.returncode == 0, done.stderr
