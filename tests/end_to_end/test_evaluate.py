@@ -25,7 +25,7 @@ from .compose import smoke
 def trained(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:
     """Train for two steps and return the folder of the run."""
     folder = tmp_path_factory.mktemp("trained")
-    train(smoke(folder, demo_root, "hrda_demo", "callbacks.pictures.count=0"))
+    train(smoke(folder, demo_root, "hrda_demo", "val.size=[256,512]", "callbacks.pictures.count=0"))
     return folder
 
 

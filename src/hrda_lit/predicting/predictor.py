@@ -112,8 +112,12 @@ class Predictor:
         image = _as_pixels(picture)
         with torch.inference_mode():
             size = (image.shape[0], image.shape[1])
-            parts = self._parts(*self._prepare(image), views)
-            label, confidence = decide(parts.pop("fused"), size)
+            prepared, original = self._prepare(image)
+            if views or original is not None or prepared.shape[-2:] != size:
+                parts = self._parts(prepared, original, views)
+                label, confidence = decide(parts.pop("fused"), size)
+            else:
+                parts, (label, confidence) = {}, self._decided_by_rows(prepared)
             shown = {
                 name: deciding(view, label) if name == "attention" else decide(view, size)[0]
                 for name, view in parts.items()
@@ -169,6 +173,13 @@ class Predictor:
             "a picture of %d x %d is seen %.3g times as large, as one of %s would be; size=[%d,%d] leaves it as it is",
             *(*size, factor, self._like.get("name"), *size),
         )
+
+    def _decided_by_rows(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Decide rows as they are finished: all logits of 12 megapixels would need 1 GB."""
+        rows = self.inference.strips(self.network, image, every=False)
+        decided = [decide(logits, (logits.shape[-2], logits.shape[-1])) for _, _, logits in rows]
+        label, confidence = (torch.cat(parts) for parts in zip(*decided, strict=True))
+        return label, confidence
 
     def _parts(self, image: Tensor, original: Original | None, views: bool) -> dict[str, Tensor]:
         if views:

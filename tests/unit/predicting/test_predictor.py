@@ -19,16 +19,17 @@ MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12
 
 
 pytestmark = pytest.mark.slow
+BOX = "val.size=[256,512]"
 
 
 @pytest.fixture(scope="module")
 def hrda(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("hrda") / "hrda.ckpt", "hrda_demo")
+    return write_checkpoint(tmp_path_factory.mktemp("hrda") / "hrda.ckpt", "hrda_demo", BOX)
 
 
 @pytest.fixture(scope="module")
 def daformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("daformer") / "daformer.ckpt", "daformer_demo")
+    return write_checkpoint(tmp_path_factory.mktemp("daformer") / "daformer.ckpt", "daformer_demo", BOX)
 
 
 def picture(height: int, width: int) -> np.ndarray:
