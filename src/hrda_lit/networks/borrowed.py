@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from hrda_lit.networks.backbone import Backbone
 
 KEY = "hrda_lit_encoder"  # of a checkpoint
 _FIELDS = ("name", "weights", "fingerprint")
+# A gigabyte takes seconds, and is asked for at every save.
+_fingerprints: WeakKeyDictionary[Backbone, tuple[list[tuple[str, int, int]], str]] = WeakKeyDictionary()
 
 
 def untouched(backbone: Backbone) -> list[str]:
@@ -22,12 +25,19 @@ def untouched(backbone: Backbone) -> list[str]:
 
 
 def fingerprint(backbone: Backbone) -> str:
-    """Return a checksum of what training leaves as it is."""
-    made, state = hashlib.sha256(), backbone.state_dict()
-    for name in untouched(backbone):
-        made.update(name.encode())
-        made.update(state[name].detach().cpu().contiguous().numpy().tobytes())
-    return made.hexdigest()
+    """Return a checksum of what training leaves as it is; read again only where something wrote into it."""
+    state = backbone.state_dict()
+    names = untouched(backbone)
+    versions = [(name, state[name].data_ptr(), state[name]._version) for name in names]
+    before, digest = _fingerprints.get(backbone, ([], ""))
+    if versions != before:
+        made = hashlib.sha256()
+        for name in names:
+            made.update(name.encode())
+            made.update(state[name].cpu().contiguous().numpy().tobytes())
+        digest = made.hexdigest()
+        _fingerprints[backbone] = versions, digest
+    return digest
 
 
 def leave_out_(

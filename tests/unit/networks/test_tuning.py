@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.borrowed import KEY, fill_in_, leave_out_, untouched
+from hrda_lit.networks.borrowed import KEY, fill_in_, fingerprint, leave_out_, untouched
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.ema import ema_update_
@@ -101,6 +101,21 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(tune: str, weigh
     fill_in_(checkpoint["state_dict"], checkpoint, again.backbone, "student.backbone.", "x.ckpt")
     assert checkpoint["state_dict"].keys() == whole.keys()
     assert all(torch.equal(value, whole[key]) for key, value in checkpoint["state_dict"].items())
+
+
+def test_weights_are_read_again_where_something_wrote_into_them(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = network(weights=weights, tune="frozen").backbone
+    first = fingerprint(backbone)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "numpy", lambda _: pytest.fail("was read again"))
+        assert fingerprint(backbone) == first
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1)
+    second = fingerprint(backbone)
+    assert second != first
+    assert fingerprint(network(weights=weights, tune="frozen").backbone) == first
+    backbone.half()
+    assert fingerprint(backbone) not in (first, second)
 
 
 def test_other_weights_are_refused(weights: str, tmp_path: Path) -> None:
