@@ -76,6 +76,7 @@ def predict(config: DictConfig) -> "Tally":
     if rules:
         check_classes(predictor.classes, rules)
     predictor.table(ids)
+    _ = predictor.box  # refused before the first picture, where it is not known
     folder.sign(made_by)
     begun = time.perf_counter()
     tally = predict_all(predictor, inputs, folder, ids)

@@ -6,6 +6,7 @@ Predictor("model.ckpt")("street.png").overlay()
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -145,8 +146,18 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self._like.get("id_map")}.get(ids, ids)
+        spec = {"train": None, "raw": self._common("id_map", "ids=train") if ids == "raw" else None}.get(ids, ids)
         return raw_table(spec, self.classes)
+
+    @cached_property
+    def box(self) -> tuple[int, int] | None:
+        """(height, width) in pixels that pictures are fitted into, which may be set; None: they are seen as they are.
+
+        Raises:
+            ValueError: if the network was validated on several data sets whose boxes differ, and nothing was given.
+        """
+        box = self._size or self._common("size", "size=[height,width]")
+        return None if box is None else (box[0], box[1])
 
     @property
     def _like(self) -> Any:
@@ -154,12 +165,24 @@ class Predictor:
         nodes = (self._given_like, self.config.val, self.config.target, self.config.source)
         return next(node for node in nodes if node is not None)
 
+    def _common(self, key: str, else_give: str) -> Any:
+        """Return what the data set that pictures are taken for has at a key, or all sets of several have alike."""
+        like = self._like
+        if like.get(key) is not None or "sets" not in like:
+            return like.get(key)
+        [value, *others] = (node.get(key) for node in like.sets.values())
+        if any(other != value for other in others):
+            raise ValueError(
+                f"the network was validated on {', '.join(map(str, like.sets))}, whose {key} differs; tell which of "
+                f"them pictures are like, e.g. dataset@like=cityscapes, or give {else_give}."
+            )
+        return value
+
     def _prepare(self, picture: Pixels) -> tuple[Tensor, Original | None]:
-        tensor, box = torch.from_numpy(picture).permute(2, 0, 1).contiguous(), self._size or self._like.get("size")
+        tensor = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
         sizes = (1, *self.inference.scales)
         image, *scaled = (
-            normalise(one[None].to(self.device))
-            for one in fitted(tensor, None if box is None else (box[0], box[1]), self.config.network.shrink, sizes)
+            normalise(one[None].to(self.device)) for one in fitted(tensor, self.box, self.config.network.shrink, sizes)
         )
         self._warn_of_scale((picture.shape[0], picture.shape[1]), (image.shape[-2], image.shape[-1]))
         return image, Original(scaled, (picture.shape[0], picture.shape[1])) if scaled else None

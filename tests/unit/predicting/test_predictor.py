@@ -1,6 +1,7 @@
 """The two lines of a notebook, against predictions written out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,6 +200,26 @@ def test_pictures_are_fitted_into_the_box_of_their_own_data_set(hrda: Path) -> N
     assert predictor(picture(108, 192)).label.shape == (108, 192)
     assert seen == [(184, 320)]  # 108 x 192 in a box of 192 x 320 are 180 x 320, padded to a multiple of 8
     assert np.array_equal(predictor.table("raw")[:19], np.arange(19))
+
+
+def test_of_several_data_sets_only_what_they_share_is_taken_for_granted(hrda: Path) -> None:
+    def of(ids: str, **options: Any) -> Predictor:
+        sets = {"a": {"size": [128, 256], "id_map": "cityscapes"}, "b": {"size": [128, 256], "id_map": ids}}
+        like = {"name": "several", "size": None, "sets": sets} | options
+        return Predictor(hrda, device="cpu", like=OmegaConf.create(like))
+
+    assert of("cityscapes").box == (128, 256)
+    assert of("cityscapes").table("raw")[:3].tolist() == [7, 8, 11]
+    assert of("mapillary").box == (128, 256)
+    with pytest.raises(ValueError, match=r"validated on a, b, whose id_map differs; .*dataset@like=.*ids=train\."):
+        of("mapillary").table("raw")
+    assert of("mapillary", size=[64, 128]).box == (64, 128)
+    wide = of("cityscapes")
+    wide._like.sets.b.size = [100, 256]
+    with pytest.raises(ValueError, match=r"validated on a, b, whose size differs; .*give size=\[height,width\]"):
+        wide(picture(64, 128))
+    wide.box = (128, 256)
+    assert wide(picture(64, 128)).label.shape == (64, 128)
 
 
 def test_a_list_is_predicted_one_by_one_and_a_line_says_what_predicts(hrda: Path) -> None:
