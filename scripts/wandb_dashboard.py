@@ -54,8 +54,9 @@ def main() -> None:
 def classes_of(run: Path) -> tuple[str, ...]:
     """Return the names of the classes that a run was trained on."""
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text())
-        return tuple(classes_from(config["source"]["classes"]).names)
+        source = yaml.safe_load((run / "config.yaml").read_text())["source"]
+        one = next(iter((source.get("sets") or {"": source}).values()))  # several have the same classes
+        return tuple(classes_from(one["classes"]).names)
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         sys.exit(f"error: {run} holds no config.yaml of a run ({type(error).__name__}); give the folder of a run.")
 

@@ -10,6 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hrda_lit.checkpoints import Trained, load_trained, network_state, read_checkpoint
+from hrda_lit.data.called import called
 from hrda_lit.exchange.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
 from hrda_lit.guards.files import read_json, write_atomically
 from hrda_lit.module import CONFIG_KEY
@@ -71,12 +72,14 @@ def _config(trained: Trained) -> dict[str, Any]:
 
 
 def _moved(node: Any, root: str) -> Any:
-    """Replace the folder of all data in paths."""
+    """Replace the folder of all data in paths, and tell of paths elsewhere no more than their end."""
     if isinstance(node, dict):
         return {key: _moved(value, root) for key, value in node.items()}
     if isinstance(node, list):
         return [_moved(value, root) for value in node]
-    return "data" + node[len(root) :] if isinstance(node, str) and (node + "/").startswith(root + "/") else node
+    if isinstance(node, str) and (node + "/").startswith(root + "/"):
+        return "data" + node[len(root) :]
+    return f"data/{Path(node).name}" if isinstance(node, str) and Path(node).is_absolute() else node
 
 
 def _scores(
@@ -110,7 +113,7 @@ def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> st
     """
     config, encoder = trained.config, trained.config.network.backbone.name
     target = config.get("target")
-    adapted = f", adapted to unlabelled images of {target.name}" if target else ""
+    adapted = f", adapted to unlabelled images of {called(target)}" if target else ""
     numbers = ", ".join(
         f"{key} {config[key]}" for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config
     )
@@ -124,7 +127,7 @@ tags: [semantic-segmentation, domain-adaptation, hrda]
 
 # {config.name}
 
-Semantic segmentation, learned from labelled images of {config.source.name}{adapted}.
+Semantic segmentation, learned from labelled images of {called(config.source)}{adapted}.
 
 | | |
 |---|---|

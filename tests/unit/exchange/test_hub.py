@@ -27,7 +27,8 @@ IMAGE = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a checkpoint and scores of it, whose data lay in a folder with a telling name."""
     folder = tmp_path_factory.mktemp("run")
-    path = write_checkpoint(folder / "checkpoints/last.ckpt", "hrda_demo", "data_root=/home/me", "+prepare.seed=1")
+    places = ("data_root=/home/me", "source.root=/mnt/me/gta5", "+prepare.seed=1")
+    path = write_checkpoint(folder / "checkpoints/last.ckpt", "hrda_demo", *places)
     content = torch.load(path, weights_only=True)
     torch.save({**content, "global_step": 7}, path)
     names = load_trained(path).classes.names
@@ -90,9 +91,11 @@ def test_the_card(published: Path) -> None:
 def test_nothing_of_the_machine_is_told(published: Path) -> None:
     text = (published / CONFIG).read_text() + (published / CARD).read_text()
     assert "/home/me" not in text
+    assert "/mnt" not in text
     config = yaml.safe_load((published / CONFIG).read_text())[CONFIG_KEY]
     assert config["data_root"] == "data"
     assert config["val"]["root"] == "data/cityscapes"
+    assert config["source"]["root"] == "data/gta5"
     assert not {"run_dir", "cache_dir", "trainer", "callbacks", "logger", "prepare"} & set(config)
 
 

@@ -44,13 +44,22 @@ def test_without_evaluations_it_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_kinds() -> None:
-    def kind(method: str, source: str) -> str:
-        return kind_of({"method": {"_target_": f"hrda_lit.methods.x.{method}"}, "source": {"name": source},
-                        "val": {"name": "cityscapes"}})  # fmt: skip
+    def kind(method: str, source: list[str], val: list[str]) -> str:
+        data = {"source": of(source), "val": of(val)}
+        return kind_of({"method": {"_target_": f"hrda_lit.methods.x.{method}"}, **data})
 
-    assert kind("Supervised", "gta5") == "source-only"
-    assert kind("Supervised", "cityscapes") == "oracle"
-    assert kind("SelfTraining", "gta5") == "adaptation"
+    def of(names: list[str]) -> dict[str, object] | None:
+        if len(names) < 2:
+            return {"name": names[0]} if names else None
+        return {"name": "several", "sets": {str(index): {"name": name} for index, name in enumerate(names)}}
+
+    assert kind("Supervised", ["gta5"], ["cityscapes"]) == "source-only"
+    assert kind("Supervised", ["gta5"], []) == "source-only"
+    assert kind("Supervised", ["cityscapes"], ["cityscapes"]) == "oracle"
+    assert kind("SelfTraining", ["gta5"], ["cityscapes"]) == "adaptation"
+    assert kind("Supervised", ["gta5", "synthia"], ["cityscapes", "acdc"]) == "source-only"
+    assert kind("Supervised", ["cityscapes", "acdc"], ["acdc"]) == "oracle"
+    assert kind("Generalise", ["cityscapes"], ["cityscapes", "acdc"]) == "generalisation"
 
 
 def test_checkpoints_count_once_and_apart_where_they_were_trained_or_scored_otherwise(tmp_path: Path) -> None:
