@@ -75,9 +75,10 @@ def test_the_feature_distance_needs_things(tmp_path: Path, demo_root: Path) -> N
         train(smoke(tmp_path, demo_root, "hrda_demo", *overrides))
 
 
-def test_training_without_a_validation_set(tmp_path: Path, data: Path) -> None:
+def test_training_without_a_validation_set(tmp_path: Path, data: Path, recwarn: pytest.WarningsRecorder) -> None:
     shutil.rmtree(data / "cityscapes/gtFine")
     score = train(smoke(tmp_path / "run", data, "hrda_demo", "val=null"))
+    assert not [one for one in recwarn if "best.ckpt" in str(one.message)]  # none was asked for
     assert math.isnan(score)
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == {"name": "hrda_demo", "step": 2}
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"

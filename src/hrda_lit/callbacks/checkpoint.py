@@ -105,7 +105,8 @@ class Checkpoint(L.Callback):
         """Save the last step."""
         self._save(trainer)
         watch.can_wait, watch.told = False, f"after its last step, saved in {self.folder / 'last.ckpt'}"
-        if self.best is not None and self.best_value is None and trainer.is_global_zero:
+        wanted = self.best is not None and (not self.best.startswith("val/") or bool(trainer.val_dataloaders))
+        if wanted and self.best_value is None and trainer.is_global_zero:
             L.pytorch.utilities.rank_zero_warn(
                 f"no best.ckpt: {self.best} was not logged, choose one of {sorted(trainer.callback_metrics)} as best."
             )

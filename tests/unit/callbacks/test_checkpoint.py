@@ -22,6 +22,7 @@ class Saves:
     max_steps, world_size, is_global_zero, sanity_checking = 100, 1, True, False
     callbacks: tuple[L.Callback, ...] = ()
     val_check_batch: float = 10
+    val_dataloaders: tuple[object, ...] = ()
 
     def __init__(self) -> None:
         self.global_step, self.callback_metrics = 0, dict[str, float]()
