@@ -28,9 +28,10 @@ def fingerprint(backbone: Backbone) -> str:
     """Return a checksum of what training leaves as it is; read again only where something wrote into it."""
     state = backbone.state_dict()
     names = untouched(backbone)
-    versions = [(name, state[name].data_ptr(), state[name]._version) for name in names]
+    counted = not any(state[name].is_inference() for name in names)  # of those, nobody counts what is written
+    versions = [(name, state[name].data_ptr(), state[name]._version) for name in names if counted]
     before, digest = _fingerprints.get(backbone, ([], ""))
-    if versions != before:
+    if versions != before or not versions:
         made = hashlib.sha256()
         for name in names:
             made.update(name.encode())

@@ -116,6 +116,11 @@ def test_weights_are_read_again_where_something_wrote_into_them(weights: str, mo
     assert fingerprint(network(weights=weights, tune="frozen").backbone) == first
     backbone.half()
     assert fingerprint(backbone) not in (first, second)
+    with torch.inference_mode():
+        untracked = network(weights=weights, tune="frozen").backbone
+        assert fingerprint(untracked) == first
+        next(untracked.parameters()).add_(1)
+        assert fingerprint(untracked) == second
 
 
 def test_other_weights_are_refused(weights: str, tmp_path: Path) -> None:
