@@ -173,8 +173,8 @@ class Predictor:
         [value, *others] = (node.get(key) for node in like.sets.values())
         if any(other != value for other in others):
             raise ValueError(
-                f"the network was validated on {', '.join(map(str, like.sets))}, whose {key} differs; tell which of "
-                f"them pictures are like, e.g. dataset@like=cityscapes, or give {else_give}."
+                f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; tell which "
+                f"they are like, e.g. dataset@like=cityscapes, or give {else_give}."
             )
         return value
 

@@ -211,12 +211,12 @@ def test_of_several_data_sets_only_what_they_share_is_taken_for_granted(hrda: Pa
     assert of("cityscapes").box == (128, 256)
     assert of("cityscapes").table("raw")[:3].tolist() == [7, 8, 11]
     assert of("mapillary").box == (128, 256)
-    with pytest.raises(ValueError, match=r"validated on a, b, whose id_map differs; .*dataset@like=.*ids=train\."):
+    with pytest.raises(ValueError, match=r"images of a, b, whose id_map differs; .*dataset@like=.*ids=train\."):
         of("mapillary").table("raw")
     assert of("mapillary", size=[64, 128]).box == (64, 128)
     wide = of("cityscapes")
     wide._like.sets.b.size = [100, 256]
-    with pytest.raises(ValueError, match=r"validated on a, b, whose size differs; .*give size=\[height,width\]"):
+    with pytest.raises(ValueError, match=r"taken for images of a, b, whose size differs; .*give size=\[height,width\]"):
         wide(picture(64, 128))
     wide.box = (128, 256)
     assert wide(picture(64, 128)).label.shape == (64, 128)
