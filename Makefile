@@ -7,7 +7,8 @@ BIN := .venv/bin
 demo: setup ## train HRDA on two drawn domains and show a table
 	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
 
-test: check test-all ## lint, types and all tests
+test: setup ## lint, types and all tests, side by side: the checks use one core for half a minute
+	$(MAKE) --jobs=2 check test-all
 
 check: setup
 	$(BIN)/ruff check .
