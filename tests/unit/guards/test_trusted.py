@@ -2,6 +2,7 @@
 
 import collections
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,10 @@ def test_moved_names_are_todays(old: str) -> None:
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("inference", ["slide", "whole", "tta"])
+# Each experiment, and each inference with many of them: the two are stored apart from one another.
+@pytest.mark.parametrize(
+    ("experiment", "inference"), zip(EXPERIMENTS, cycle(["slide", "whole", "tta", "fast"]), strict=False)
+)
 def test_what_training_stores_is_allowed(experiment: str, inference: str) -> None:
     fixed = ["run_dir=.", "cache_dir=.", "data_root=."]
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
