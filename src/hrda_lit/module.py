@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils import _pytree as pytree
-from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.callbacks.bad_steps import BadSteps
 from hrda_lit.callbacks.ema_teacher import EMATeacher
@@ -29,12 +27,12 @@ from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.cast_once import cast_once
-from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
 from hrda_lit.optim_pair import paired
 from hrda_lit.scoring.iou import class_iou, logged_means
+from hrda_lit.scoring.validation import ValidationCounts
 from hrda_lit.speed.choose import Speed, choose_pace
 from hrda_lit.speed.pace import Pace
 
@@ -92,8 +90,7 @@ class UDAModule(L.LightningModule):
         self._imagenet: list[Backbone] = (
             [_frozen(student.backbone).eval().to(dtype=method.imagenet_in)] if method.needs_imagenet else []
         )
-        self.confusion = MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False)
-        self.unscorable = SumMetric(nan_strategy="disable")
+        self.validation = ValidationCounts(classes)
         self.iou: Float[Tensor, " C"] | None = None
         self.counts: Int[Tensor, "C C"] | None = None
         self.scored: int | None = None
@@ -207,10 +204,7 @@ class UDAModule(L.LightningModule):
         """Count a full image in the confusion matrix, at the size of its label."""
         label = batch["label"]
         original = Original(batch["scaled"], (label.shape[-2], label.shape[-1])) if "scaled" in batch else None
-        logits = self.inference(self.evaluated, batch["image"], original)
-        # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
-        self.unscorable.update(~logits.isfinite().all())
-        self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)
+        self.validation.update(self.inference(self.evaluated, batch["image"], original), label)
 
     def on_validation_epoch_end(self) -> None:
         """Log mIoU and the IoU of each class that occurs.
@@ -218,17 +212,8 @@ class UDAModule(L.LightningModule):
         Raises:
             FloatingPointError: if a prediction was no number, whose largest would be class 0.
         """
-        unscorable = int(self.unscorable.compute())
-        self.unscorable.reset()
-        if unscorable:
-            self.confusion.reset()
-            raise FloatingPointError(
-                f"the network predicts NaN or infinity for {unscorable} validation images, its training diverged; "
-                "lower optim.lr, set optim.clip, or go on from an earlier checkpoint."
-            )
-        self.counts = self.confusion.compute()
+        self.counts = self.validation.finish()
         self.iou, self.scored = class_iou(self.counts), self.trainer.global_step
-        self.confusion.reset()
         for name, value in logged_means(self.iou, self.classes.names).items():
             self.log(name, value, prog_bar=name == "val/miou")
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
