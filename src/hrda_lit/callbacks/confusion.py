@@ -13,7 +13,7 @@ from hrda_lit.callbacks.media import send_confusion
 from hrda_lit.data.classes import Classes
 from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
-from hrda_lit.pictures.figures import decode, encode
+from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.matrix import matrix
 from hrda_lit.scoring.iou import mean_iou
 
@@ -39,11 +39,11 @@ class ConfusionMatrix(L.Callback):
         path = self.folder / f"step_{trainer.global_step}"
         score = 100 * mean_iou(module.iou) if module.iou is not None else float("nan")
         title = f"{module.config.get('name')} after {trainer.global_step} steps: mIoU {score:.1f} %"
-        picture = encode(matrix(module.counts, module.classes, title))
+        png = encode(matrix(module.counts, module.classes, title))
         with self._best_effort.writing():
             write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
-            write_atomically(path.with_name(f"{path.name}.png"), picture)
-        send_confusion(trainer, module.counts, module.classes, decode(picture))
+            write_atomically(path.with_name(f"{path.name}.png"), png)
+        send_confusion(trainer, module.counts, module.classes, png)
 
 
 def as_csv(counts: Int[Tensor, "C C"], classes: Classes) -> bytes:

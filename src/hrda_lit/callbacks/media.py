@@ -9,12 +9,12 @@ from jaxtyping import Int
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
 from hrda_lit.callbacks.loggers import Shows, Tabulates
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
+from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Picture, Scene, paint, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 
@@ -39,7 +39,7 @@ def drawn(scenes: Sheet, classes: Classes, title: str = "") -> Figure:
 
 
 def send_sheets(
-    trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], pictures: Sequence[Image.Image], classes: Classes
+    trainer: L.Trainer, stage: str, sheets: Sequence[Sheet], files: Sequence[bytes], classes: Classes
 ) -> None:
     """Send examples to W&B as images with masks and boxes that can be switched, to others as sheets.
 
@@ -50,33 +50,33 @@ def send_sheets(
         trainer: has the loggers.
         stage: "train" or "val".
         sheets: at least one, all with the same scenes and layers.
-        pictures: of the sheets.
+        files: PNG of each sheet.
         classes: of the masks.
     """
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             logger.experiment.log({**_wandb_images(stage, sheets, classes), _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            for index, picture in enumerate(pictures):
-                logger.show(f"{stage}/pictures/{index}", picture, _step(trainer))
+            for index, png in enumerate(files):
+                logger.show(f"{stage}/pictures/{index}", decode(png), _step(trainer))
 
 
-def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes, picture: Image.Image) -> None:
+def send_confusion(trainer: L.Trainer, counts: Int[Tensor, "C C"], classes: Classes, png: bytes) -> None:
     """Send a confusion matrix: as a picture, to W&B as a chart of its counts too, to MLflow and Trackio as a table.
 
     Args:
         trainer: has the loggers.
         counts: pixels by label (rows) and prediction (columns).
         classes: names.
-        picture: of the matrix.
+        png: of the picture of it.
     """
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, WandbLogger):
             charts = {"val/confusion_matrix": _wandb_matrix(counts, classes)}
-            images = {"val/pictures/confusion_matrix": _wandb_image(np.asarray(picture))}
+            images = {"val/pictures/confusion_matrix": _wandb_image(np.asarray(decode(png)))}
             logger.experiment.log({**charts, **images, _STEP: _step(trainer)})
         elif isinstance(logger, Shows):
-            logger.show("val/pictures/confusion_matrix", picture, _step(trainer))
+            logger.show("val/pictures/confusion_matrix", decode(png), _step(trainer))
         if isinstance(logger, Tabulates):
             logger.tabulate("val/confusion_matrix", _rows(counts, classes), _step(trainer))
 

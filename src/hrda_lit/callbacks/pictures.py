@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
-from PIL import Image
 from torch import Tensor
 
 from hrda_lit.callbacks.media import Sheet, drawn, send_sheets
@@ -14,7 +13,7 @@ from hrda_lit.guards.best_effort import BestEffort
 from hrda_lit.guards.files import write_atomically
 from hrda_lit.guards.ranges import Number
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.pictures.figures import decode, encode
+from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.layers import Picture, paint
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Pictures(L.Callback):
         require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every
         self._sheets: list[Sheet] = []
-        self._pictures: list[Image.Image] = []  # of the sheets
+        self._files: list[bytes] = []  # of the sheets
         self._best_effort = BestEffort("pictures")
 
     def on_train_batch_start(
@@ -64,8 +63,8 @@ class Pictures(L.Callback):
         sheets = [trained(seen, index, _names(trainer, batch, index)) for index in range(total)]
         step = trainer.global_step - 1  # the optimiser has counted the step already
         title = f"{_run(module)}: what step {step} learned from"
-        pictures = [self._write(step, f"train_{i}", sheet, module.classes, title) for i, sheet in enumerate(sheets)]
-        send_sheets(trainer, "train", sheets, pictures, module.classes)
+        files = [self._write(step, f"train_{i}", sheet, module.classes, title) for i, sheet in enumerate(sheets)]
+        send_sheets(trainer, "train", sheets, files, module.classes)
 
     def on_validation_batch_end(
         self,
@@ -84,20 +83,20 @@ class Pictures(L.Callback):
         sheet = {"image": predicted(module, batch["image"], batch["label"], data.samples[index].image.name)}
         title = f"{_run(module)}: validation after {step} steps"
         self._sheets.append(sheet)
-        self._pictures.append(self._write(step, f"{index:04d}", sheet, module.classes, title))
+        self._files.append(self._write(step, f"{index:04d}", sheet, module.classes, title))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Send all images of a validation at once, so that loggers show them under one step."""
         if self._sheets:
-            send_sheets(trainer, "val", self._sheets, self._pictures, cast("UDAModule", pl_module).classes)
-        self._sheets, self._pictures = [], []
+            send_sheets(trainer, "val", self._sheets, self._files, cast("UDAModule", pl_module).classes)
+        self._sheets, self._files = [], []
 
-    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str = "") -> Image.Image:
-        """Draw a sheet, write it if it can be, and return the picture for the loggers."""
+    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str) -> bytes:
+        """Draw a sheet, write it if it can be, and return the file for the loggers."""
         png = encode(drawn(sheet, classes, title))
         with self._best_effort.writing():
             write_atomically(self.folder / f"step_{step}" / f"{name}.png", png)
-        return decode(png)
+        return png
 
 
 def _run(module: "UDAModule") -> str:
