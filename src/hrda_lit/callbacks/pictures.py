@@ -91,7 +91,7 @@ class Pictures(L.Callback):
             send_sheets(trainer, "val", self._sheets, self._files, cast("UDAModule", pl_module).classes)
         self._sheets, self._files = [], []
 
-    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str) -> bytes:
+    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str = "") -> bytes:
         """Draw a sheet, write it if it can be, and return the file for the loggers."""
         png = encode(drawn(sheet, classes, title))
         with self._best_effort.writing():
