@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.api import make_callable
+from hrda_lit.data.configs import each
 from hrda_lit.guards.arguments import readable_arguments
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 
@@ -104,7 +105,7 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
     if not nodes:
         nodes["val"] = trained.config.val
         # Stored with their paths in training, which may lie elsewhere by now.
-        for node in nodes["val"].get("sets", {"": nodes["val"]}).values():
+        for node in each(nodes["val"]):
             root = str(node.root)
             node.root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
     return nodes

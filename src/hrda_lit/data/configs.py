@@ -1,7 +1,12 @@
-"""What data sets are called, by their configs."""
+"""What the config of a data set tells, be it one set or several as one."""
 
 from collections.abc import Mapping
 from typing import Any
+
+
+def each(dataset: Mapping[str, Any]) -> list[Any]:
+    """Return the configs of the sets that are read: its own, or one for each of several."""
+    return [*(dataset.get("sets") or {"": dataset}).values()]
 
 
 def called(dataset: Mapping[str, Any]) -> str:
@@ -11,4 +16,4 @@ def called(dataset: Mapping[str, Any]) -> str:
 
 def names(dataset: Mapping[str, Any]) -> set[str]:
     """Return the name of a data set, or those of all that several are."""
-    return {str(one["name"]) for one in (dataset.get("sets") or {"": dataset}).values() if "name" in one}
+    return {str(one["name"]) for one in each(dataset) if "name" in one}

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hrda_lit.checkpoints import Trained, load_trained, network_state, read_checkpoint
-from hrda_lit.data.called import called
+from hrda_lit.data.configs import called
 from hrda_lit.exchange.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
 from hrda_lit.guards.files import read_json, write_atomically
 from hrda_lit.module import CONFIG_KEY

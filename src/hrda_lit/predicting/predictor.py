@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hrda_lit.checkpoints import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS
+from hrda_lit.data.configs import each
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.raw_ids import raw_table
@@ -146,8 +147,9 @@ class Predictor:
             ValueError: if `ids` is unknown or does not fit the classes.
         """
         check_ids(ids)
-        spec = {"train": None, "raw": self._common("id_map", "ids=train") if ids == "raw" else None}.get(ids, ids)
-        return raw_table(spec, self.classes)
+        if ids == "train":
+            return raw_table(None, self.classes)
+        return raw_table(self._common("id_map", "ids=train") if ids == "raw" else ids, self.classes)
 
     @cached_property
     def box(self) -> tuple[int, int] | None:
@@ -168,9 +170,7 @@ class Predictor:
     def _common(self, key: str, else_give: str) -> Any:
         """Return what the data set that pictures are taken for has at a key, or all sets of several have alike."""
         like = self._like
-        if like.get(key) is not None or "sets" not in like:
-            return like.get(key)
-        [value, *others] = (node.get(key) for node in like.sets.values())
+        [value, *others] = [like.get(key)] if like.get(key) is not None else [one.get(key) for one in each(like)]
         if any(other != value for other in others):
             raise ValueError(
                 f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; tell which "

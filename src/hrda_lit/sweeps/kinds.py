@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hrda_lit.data.called import called, names
+from hrda_lit.data.configs import called, names
 
 KINDS = ("source-only", "generalisation", "adaptation", "oracle")
 
