@@ -15,7 +15,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-fast: setup ## the tests that take about a minute together
+test-fast: setup ## the tests that neither train nor draw: a minute
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: setup

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from hrda_lit import progress
-from hrda_lit.demo import render_demo
 
 progress.PATIENCE = 3600.0  # how fast the machine is must not change what is printed
 
@@ -19,6 +18,8 @@ progress.PATIENCE = 3600.0  # how fast the machine is must not change what is pr
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render 6 source, 4 target and 2 validation scenes in the layout of GTA5 and Cityscapes."""
+    from hrda_lit.demo import render_demo  # here, so that who only deals tests out to processes waits for no torch
+
     root = tmp_path_factory.mktemp("data") / "demo"
     render_demo(root, seed=0, source=6, target=4, val=2)
     return root

@@ -16,6 +16,8 @@ from hrda_lit.callbacks.bad_steps import BadSteps, in_doubt
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
 
+pytestmark = pytest.mark.slow
+
 Make, Fit = Callable[..., UDAModule], Callable[..., L.Trainer]
 DOMAINS = ("source", "target")
 

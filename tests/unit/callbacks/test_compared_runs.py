@@ -16,6 +16,8 @@ from hrda_lit.callbacks.mlflow_run import MlflowRun, mlflow_logger
 from hrda_lit.callbacks.run_names import called
 from hrda_lit.callbacks.trackio_run import TrackioRun, trackio_logger
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"tau": 0.9, "val": {"label_rule": {"images/": "labels/"}}, "optim": {"betas": [0.9, 0.999]}}
 ROWS = [{"label": "road", "road": 3, "a, b": 1}, {"label": "a, b", "road": 0, "a, b": 2}]
 PICTURE = Image.new("RGB", (8, 6), "red")

@@ -12,6 +12,8 @@ from hrda_lit.callbacks.watch import Watch
 from hrda_lit.module import UDAModule
 from tests.waits import Waits, as_on_a_gpu
 
+pytestmark = pytest.mark.slow
+
 Make, Fit = Callable[..., UDAModule], Callable[..., L.Trainer]
 
 

@@ -14,6 +14,8 @@ from hrda_lit.callbacks.lines import Lines, duration, short
 from hrda_lit.callbacks.progress import Progress
 from hrda_lit.module import UDAModule
 
+pytestmark = pytest.mark.slow
+
 
 def test_numbers_in_short() -> None:
     numbers = {

@@ -14,6 +14,8 @@ from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.module import UDAModule
 from hrda_lit.ops.rng import generator
 
+pytestmark = pytest.mark.slow
+
 Make, Fit = Callable[..., UDAModule], Callable[..., L.Trainer]
 
 

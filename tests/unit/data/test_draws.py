@@ -42,6 +42,7 @@ def source_draws(dataset: FolderDataset, seed: int = 0, **options: Any) -> Sourc
     )
 
 
+@pytest.mark.slow
 def test_source_crop_is_a_piece_of_one_file(make_dataset: Make) -> None:
     dataset = make_dataset()
     files = [dataset.read(sample) for sample in dataset.files("train", True)]

@@ -14,6 +14,8 @@ from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
 
+pytestmark = pytest.mark.slow
+
 # raw ids that must occur, and those that no class has: 1 ego vehicle, 4 static
 CLASSES = {7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 33}
 IGNORED = {1, 4}

@@ -6,6 +6,8 @@ import pytest
 
 from hrda_lit.train import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),

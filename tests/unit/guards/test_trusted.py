@@ -145,6 +145,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
 # Each experiment, and each inference with many of them: the two are stored apart from one another.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "inference"), zip(EXPERIMENTS, cycle(["slide", "whole", "tta", "fast"]), strict=False)
 )

@@ -8,6 +8,8 @@ from hrda_lit.inference.traceable import ImageToLogits, TraceableSlide
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.ops.normalise import MEAN, STD
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("size", [(64, 64), (64, 128), (96, 77), (150, 200), (30, 90), (40, 20)])

@@ -12,6 +12,8 @@ from hrda_lit.ops.boxes import crop
 from hrda_lit.ops.resize import downscale, resize
 from hrda_lit.ops.rng import generator
 
+pytestmark = pytest.mark.slow
+
 TINY = (
     "experiment=hrda_gta", "debug=smoke", "network.backbone.name=mit_b0", "lambda_fd=0", "data_root=x", "cache_dir=x",
     "~network.backbone.options.channels", "~network.backbone.options.stem_width",

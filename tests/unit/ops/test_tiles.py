@@ -45,6 +45,7 @@ def test_loss_and_gradient_in_tiles(rows: int, weighted: bool) -> None:
     torch.testing.assert_close(made[1], made[0], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_gradient_in_tiles_is_that_of_differences() -> None:
     logits, label, weight = drawn(torch.float64)
     weight = weight.double()

@@ -12,6 +12,8 @@ from hrda_lit.pictures.figures import decode, encode, suffix_of
 from hrda_lit.pictures.matrix import matrix
 from hrda_lit.pictures.sheet import Entry, in_rows, legend, sheet
 
+pytestmark = pytest.mark.slow
+
 SIZE = (20, 40)
 
 

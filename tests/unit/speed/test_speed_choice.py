@@ -15,6 +15,8 @@ from hrda_lit.speed.pace import Compiled, Pace, Replayed
 from tests.speed import fit, module, student
 from tests.tape import Tapes
 
+pytestmark = pytest.mark.slow
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 

@@ -12,6 +12,8 @@ from hrda_lit.sweeps.curves import draw_curves, read_curve
 from tests.plots import share_of
 from tests.scripts import run_script
 
+pytestmark = pytest.mark.slow
+
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours of a line
 
 

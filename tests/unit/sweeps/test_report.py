@@ -15,6 +15,8 @@ from hrda_lit.sweeps.report import show, write
 from hrda_lit.sweeps.settings import best, gain, settings, several_kinds
 from tests.plots import VIRIDIS_TOP, share_of, width
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(sweep: Path) -> list[dict[str, str]]:
     with open(sweep / "sweep.csv") as file:
