@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.guards.ranges import Dilation, DropRate, Length, Level, Width
-from hrda_lit.ops.depthwise import depthwise_by_taps, shifted_depthwise
+from hrda_lit.ops.depthwise import depthwise_by_phases, shifted_depthwise
 from hrda_lit.ops.resize import resize
 
 
@@ -39,8 +39,8 @@ class DepthwiseConv(nn.Conv2d):
         """Convolve."""
         if _fuses(x):
             return shifted_depthwise(x, self.weight, self.dilation[0])
-        if _goes_by_taps(x, self.weight):
-            return depthwise_by_taps(x, self.weight, self.dilation[0])
+        if _goes_by_phases(x):
+            return depthwise_by_phases(x, self.weight, self.dilation[0])
         return super().forward(x)
 
 
@@ -49,11 +49,9 @@ def _fuses(x: Tensor) -> bool:
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.is_cuda
 
 
-def _goes_by_taps(x: Tensor, weight: Tensor) -> bool:
-    # Exported and compiled, it stays one operator; under autocast, the library has a form of its own.
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or not x.is_cpu:
-        return False
-    return x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+def _goes_by_phases(x: Tensor) -> bool:
+    # Exported and compiled, it stays one operator.
+    return x.is_cpu and not torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 class ConvNormAct(nn.Sequential):

@@ -1,4 +1,4 @@
-"""A dilated depthwise convolution in the forms that are fast: one kernel on a GPU, tap by tap on a CPU."""
+"""A dilated depthwise convolution in the forms that are fast: one kernel on a GPU, phase by phase on a CPU."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -28,9 +28,7 @@ def shifted_depthwise(
     Returns:
         The same as `conv2d(x, weight, padding=dilation * (side // 2), dilation=dilation, groups=C)`.
     """
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        x, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, weight))
+    x, weight = _as_autocast(x, weight)
     (height, width), (rows, columns) = x.shape[-2:], weight.shape[-2:]
     margin = (columns // 2 * dilation,) * 2 + (rows // 2 * dilation,) * 2
     padded = F.pad(x, margin)
@@ -43,12 +41,14 @@ def shifted_depthwise(
     return total.to(x.dtype)
 
 
-def depthwise_by_taps(
+def depthwise_by_phases(
     x: Float[Tensor, "B C h w"], weight: Float[Tensor, "C 1 kh kw"], dilation: int
 ) -> Float[Tensor, "B C h w"]:
     """Convolve each channel with a kernel of its own, for a CPU: zeros around, stride 1, the size stays.
 
-    PyTorch's own takes 50 ms forwards and 70 back for two maps of 1024 x 32 x 32 at dilation 18, this one 6 and 10.
+    With a dilation of d, every d-th row and column know of each other alone: d x d small images with an ordinary
+    convolution. For four maps of 1024 x 32 x 32 at dilation 18, PyTorch's own takes 90 ms forwards and 160 back, this
+    one 7 and 25; in bfloat16 90 and 280 become 4 and 25. Gradients of weights are summed in float32.
 
     Args:
         x: maps.
@@ -58,11 +58,19 @@ def depthwise_by_taps(
     Returns:
         The same as `conv2d(x, weight, padding=dilation * (side // 2), dilation=dilation, groups=C)`.
     """
-    made: Tensor = _ByTaps.apply(x, weight, dilation)
+    made: Tensor = _ByPhases.apply(*_as_autocast(x, weight), dilation)
     return made
 
 
-class _ByTaps(torch.autograd.Function):
+def _as_autocast(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    device = x.device.type
+    if not torch.is_autocast_enabled(device):
+        return x, weight
+    kind = torch.get_autocast_dtype(device)
+    return x.to(kind), weight.to(kind)
+
+
+class _ByPhases(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -75,6 +83,34 @@ class _ByTaps(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         inner = _convolved(outer, weight.flip(2, 3), ctx.dilation) if ctx.needs_input_grad[0] else None
         return inner, _correlated(x, outer, weight, ctx.dilation) if ctx.needs_input_grad[1] else None, None
+
+
+def _convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    margins = [side // 2 for side in weight.shape[-2:]]
+    if dilation <= FAST:
+        return F.conv2d(x, weight, None, 1, [dilation * margin for margin in margins], dilation, len(weight))
+    size = (x.shape[-2], x.shape[-1])
+    every = (min(dilation, size[0]), min(dilation, size[1]))  # beyond the map there is nothing to see
+    phases = F.conv2d(_split(x, every), weight, None, 1, margins, 1, len(weight))
+    whole = _joined(phases, every)[..., : size[0], : size[1]]
+    return whole.contiguous(memory_format=torch.channels_last)  # a part of a larger one slows BatchNorm down
+
+
+def _split(x: Float[Tensor, "B C h w"], every: tuple[int, int]) -> Float[Tensor, "N C r c"]:
+    """Make an image of each phase: of the rows and columns that lie `every` so many apart."""
+    batch, channels, *size = x.shape
+    rows, columns = (-(-extent // step) for extent, step in zip(size, every, strict=True))
+    # Channels last, so that copies move whole cells.
+    filled = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, columns * every[1] - size[1], 0, rows * every[0] - size[0]))
+    grid = filled.reshape(batch, rows, every[0], columns, every[1], channels).permute(0, 2, 4, 1, 3, 5)
+    return grid.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
+
+
+def _joined(phases: Float[Tensor, "N C r c"], every: tuple[int, int]) -> Float[Tensor, "B C h w"]:
+    """Put the images of all phases into one another again."""
+    _, channels, rows, columns = phases.shape
+    grid = phases.permute(0, 2, 3, 1).reshape(-1, *every, rows, columns, channels).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(-1, rows * every[0], columns * every[1], channels).permute(0, 3, 1, 2)
 
 
 class _Tap(NamedTuple):
@@ -103,26 +139,10 @@ def _kept(extent: int, shift: int) -> slice:
     return slice(max(0, shift), extent - max(0, -shift))
 
 
-def _convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
-    kernel = weight.shape[-2:]
-    if dilation <= FAST:
-        margins = [dilation * (side // 2) for side in kernel]
-        return F.conv2d(x, weight, None, 1, margins, dilation, len(weight))
-    middle = (kernel[0] // 2, kernel[1] // 2)
-    total = x * _of_channels(weight, *middle)
-    for tap in _taps(kernel, x.shape[-2:], dilation):
-        if (tap.row, tap.column) != middle:
-            total[(..., *tap.here)].addcmul_(x[(..., *tap.there)], _of_channels(weight, tap.row, tap.column))
-    return total
-
-
-def _of_channels(weight: Tensor, row: int, column: int) -> Tensor:
-    return weight[:, :, row, column, None]
-
-
 def _correlated(x: Tensor, outer: Tensor, weight: Tensor, dilation: int) -> Tensor:
-    """Return the gradient of the weight."""
-    gradient = torch.zeros_like(weight)
+    """Return the gradient of the weight, tap by tap."""
+    kind = torch.promote_types(weight.dtype, torch.float32)
+    x, outer, gradient = x.to(kind), outer.to(kind), torch.zeros_like(weight, dtype=kind)
     for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
         gradient[:, 0, tap.row, tap.column] = (outer[(..., *tap.here)] * x[(..., *tap.there)]).sum((0, 2, 3))
-    return gradient
+    return gradient.to(weight.dtype)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.ops.depthwise import depthwise_by_taps, shifted_depthwise
+from hrda_lit.ops.depthwise import depthwise_by_phases, shifted_depthwise
 from hrda_lit.ops.rng import generator
 
 
@@ -26,7 +26,7 @@ def with_gradients(function: object, x: Tensor, weight: Tensor, dilation: int) -
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (9, 40)])  # smaller than the kernel, odd, wide
 @pytest.mark.parametrize("dilation", [1, 2, 6, 18])
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (3, 1)])
-@pytest.mark.parametrize("form", [shifted_depthwise, depthwise_by_taps])
+@pytest.mark.parametrize("form", [shifted_depthwise, depthwise_by_phases])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_equals_the_convolution(
     size: tuple[int, int], dilation: int, kernel: tuple[int, int], form: object, layout: torch.memory_format
@@ -40,13 +40,15 @@ def test_equals_the_convolution(
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
 
 
-def test_types_under_autocast_are_those_of_a_convolution() -> None:
+@pytest.mark.parametrize("dilation", [2, 7])
+@pytest.mark.parametrize("form", [shifted_depthwise, depthwise_by_phases])
+def test_types_under_autocast_are_those_of_a_convolution(form: object, dilation: int) -> None:
     drawn = generator("depthwise")
     x, weight = torch.randn(2, 6, 9, 9, generator=drawn), torch.randn(6, 1, 3, 3, generator=drawn)
     with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = (with_gradients(f, x, weight, 2) for f in (shifted_depthwise, convolved))
+        ours, theirs = (with_gradients(f, x, weight, dilation) for f in (form, convolved))
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == b.dtype
         torch.testing.assert_close(a, b, rtol=1e-2, atol=2e-2)
     channels_last = x.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(shifted_depthwise(channels_last, weight, 2), shifted_depthwise(x, weight, 2))
+    assert torch.equal(form(channels_last, weight, dilation), form(x, weight, dilation))  # type: ignore[operator]

@@ -84,7 +84,7 @@ def train(patch: pytest.MonkeyPatch, pace: Callable[..., Pace], name: str = "sel
 
 def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
-    monkeypatch.setattr(heads, "_goes_by_taps", lambda *_: False)  # compiled, a convolution is one operator
+    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)  # compiled, a convolution is one operator
     plain = train(monkeypatch, lambda _: Pace())
     made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, backend)))
     assert differing(plain.state_dict(), made.state_dict()) == []
