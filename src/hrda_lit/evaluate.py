@@ -42,11 +42,10 @@ def evaluate(config: DictConfig) -> float:
         FileNotFoundError: if the checkpoint or data are missing.
     """
     # Imported here, so that --help and shell completion need not wait for torch.
-    import torch
-
     from hrda_lit.build import build_look
     from hrda_lit.checkpoints import choose_device, load_trained
     from hrda_lit.keys.check import check_evaluate
+    from hrda_lit.speed.process import at_full_speed
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
@@ -56,8 +55,8 @@ def evaluate(config: DictConfig) -> float:
     inference = _inference(config, trained)
     look = build_look(config)
     sets = _images(config, trained, look, inference.scales)
-    torch.set_float32_matmul_precision("high")  # as in training
-    tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
+    with at_full_speed(device):
+        tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
     return _report(config, trained, sets, tallies)
 
 

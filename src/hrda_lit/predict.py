@@ -47,20 +47,19 @@ def predict(config: DictConfig) -> "Tally":
     # Imported here, so that --help need not wait for torch.
     from pathlib import Path
 
-    import torch
-
     from hrda_lit.checkpoints import choose_device
     from hrda_lit.keys.check import check_predict
     from hrda_lit.predicting.output import PredictionFolder, predict_all
     from hrda_lit.predicting.predictor import Predictor, check_ids
     from hrda_lit.predicting.result import VIEWS
     from hrda_lit.predicting.submission import check_classes
+    from hrda_lit.speed.process import at_full_speed
 
     check_predict(config)
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
     check_ids(ids)
-    choose_device(config.device)
+    device = choose_device(config.device)
     checkpoint = _checkpoint(config)
     kinds = [config.save] if isinstance(config.save, str) else config.save
     folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else kinds, palette=rules is None)
@@ -68,7 +67,6 @@ def predict(config: DictConfig) -> "Tally":
     folder.require_video(inputs)
     made_by = _made_by(config, checkpoint, ids, inputs)
     folder.refuse_other(made_by)
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it, as in training
     like = config.submission.dataset if rules else config.like
     predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
     if set(folder.kinds) & set(VIEWS):
@@ -79,7 +77,8 @@ def predict(config: DictConfig) -> "Tally":
     _ = predictor.box  # refused before the first picture, where it is not known
     folder.sign(made_by)
     begun = time.perf_counter()
-    tally = predict_all(predictor, inputs, folder, ids)
+    with at_full_speed(device):
+        tally = predict_all(predictor, inputs, folder, ids)
     speed = f", {tally.done / (time.perf_counter() - begun):.3g} images/s" if tally.done else ""
     print(f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed: {folder.root}{speed}")
     if rules and not tally.failed:

@@ -50,7 +50,6 @@ def train(config: DictConfig) -> float:
 
 
 def _train(config: DictConfig) -> float:
-    import torch
     from hydra.utils import instantiate
 
     from hrda_lit import build
@@ -61,6 +60,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.keys.check import check_train
     from hrda_lit.memory.check import check_memory
     from hrda_lit.running.start import begin, finished
+    from hrda_lit.speed.process import at_full_speed
 
     _quieten()
     check_train(config)
@@ -86,11 +86,11 @@ def _train(config: DictConfig) -> float:
     check_memory(config, source.classes)  # takes seconds, so that what is missing is told before
     if start is not None:
         go_on(trainer.loggers, start.step, start.kept)
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
-    with together():
-        trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
-    if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
-        trainer.validate(module, datamodule, verbose=False)
+    with at_full_speed(trainer.strategy.root_device):
+        with together():
+            trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
+        if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
+            trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
 
 

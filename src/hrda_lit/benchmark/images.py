@@ -10,6 +10,7 @@ from omegaconf import DictConfig, open_dict
 from hrda_lit.benchmark.measure import Counting, Row, Tell, timed
 from hrda_lit.build import build_dataset, build_inference, build_network
 from hrda_lit.ops.rng import generator
+from hrda_lit.speed.process import at_full_speed
 
 
 def measure(
@@ -29,7 +30,8 @@ def measure(
     for name, config in configs.items():
         row = Row(f"{name}, {size[0]} x {size[1]}", {"inference": name})
         try:
-            _predict(config, image, row, warmup, repeats, tell)
+            with at_full_speed(device):
+                _predict(config, image, row, warmup, repeats, tell)
         except Exception as error:  # one way may fail where another works
             row.note = " ".join(f"failed: {type(error).__name__}: {error}".split())[:300]
         yield row

@@ -20,6 +20,7 @@ from hrda_lit.geometry import crop_size
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.ops.rng import generator
+from hrda_lit.speed.process import at_full_speed
 
 MODES = ("eager", "compiled", "graphs")
 LABELS = "teacher labels"
@@ -217,7 +218,8 @@ def _run(config: DictConfig, mode: str, row: Row, warmup: int, steps: int, tell:
         module, method, trainer = _built(config, mode, folder, stopwatch)
         crops = RandomCrops(crop_size(config), row.samples, module.classes, method.needs_target, stopwatch.total)
         try:
-            trainer.fit(module, crops)
+            with at_full_speed(trainer.strategy.root_device):
+                trainer.fit(module, crops)
         finally:
             if stopwatch.counting is not None:
                 stopwatch.counting.stop()

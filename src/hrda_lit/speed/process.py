@@ -1,0 +1,59 @@
+"""What a process is told before it computes for long: quick float32 products, and a heap that keeps its pages."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+# What glibc's malloc may be told (malloc.h) for a heap that keeps its pages, and how it is told to go on as usual.
+# Blocks beyond the threshold are still given back at once: what a heap loses to gaps grows with its largest blocks.
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+KEPT = {MMAP_THRESHOLD: 256 * 2**20, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * 2**20}
+USUAL = {MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20, TOP_PAD: 128 * 2**10}
+
+
+@contextmanager
+def at_full_speed(device: torch.device) -> Iterator[None]:
+    """Compute with TF32 on GPUs that have it and, on a CPU, in memory that is kept from step to step.
+
+    Args:
+        device: that computes.
+    """
+    torch.set_float32_matmul_precision("high")
+    with kept_heap() if device.type == "cpu" else nullcontext():
+        yield
+
+
+@contextmanager
+def kept_heap() -> Iterator[None]:
+    """Keep what is freed, for the next tensor of that size; give it back to the system at the end.
+
+    glibc gives large blocks back at once, and the system clears their pages anew for the next tensor: for MiT-B0 with
+    heads of 256 channels and crops of 256 pixels 210,000 pages a step, a tenth of its time. Other C libraries, and
+    allocators that are loaded in place of glibc's, go on as they are.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    _tell(libc, KEPT)
+    try:
+        yield
+    finally:
+        _tell(libc, USUAL)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
+
+
+def _tell(libc: Any, options: dict[int, int]) -> None:
+    for option, value in options.items():
+        libc.mallopt(option, value)
