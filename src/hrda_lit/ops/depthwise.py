@@ -28,7 +28,9 @@ def shifted_depthwise(
     Returns:
         The same as `conv2d(x, weight, padding=dilation * (side // 2), dilation=dilation, groups=C)`.
     """
-    x, weight = _as_autocast(x, weight)
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        x, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, weight))
     (height, width), (rows, columns) = x.shape[-2:], weight.shape[-2:]
     margin = (columns // 2 * dilation,) * 2 + (rows // 2 * dilation,) * 2
     padded = F.pad(x, margin)
@@ -58,19 +60,13 @@ def depthwise_by_phases(
     Returns:
         The same as `conv2d(x, weight, padding=dilation * (side // 2), dilation=dilation, groups=C)`.
     """
-    made: Tensor = _ByPhases.apply(*_as_autocast(x, weight), dilation)
+    made: Tensor = _ByPhases.apply(x, weight, dilation)
     return made
 
 
-def _as_autocast(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    device = x.device.type
-    if not torch.is_autocast_enabled(device):
-        return x, weight
-    kind = torch.get_autocast_dtype(device)
-    return x.to(kind), weight.to(kind)
-
-
 class _ByPhases(torch.autograd.Function):
+    """Under autocast, the convolution inside casts what it is given, and a weight once a step like any other."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -81,8 +77,12 @@ class _ByPhases(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        inner = _convolved(outer, weight.flip(2, 3), ctx.dilation) if ctx.needs_input_grad[0] else None
-        return inner, _correlated(x, outer, weight, ctx.dilation) if ctx.needs_input_grad[1] else None, None
+        inner = kernel = None
+        if ctx.needs_input_grad[0]:
+            inner = _convolved(outer, weight.flip(2, 3).to(outer.dtype), ctx.dilation)
+        if ctx.needs_input_grad[1]:
+            kernel = _correlated(x.to(outer.dtype), outer, weight, ctx.dilation)
+        return inner, kernel, None
 
 
 def _convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:

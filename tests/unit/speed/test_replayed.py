@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
-from hrda_lit.networks.heads import DepthwiseConv
 from tests.speed import Losses, differing, fit, method, module, with_graphs
 from tests.tape import Tape, Tapes
 
@@ -213,9 +212,6 @@ def test_a_step_casts_each_weight_of_the_student_once(monkeypatch: pytest.Monkey
     with Casts() as casts:
         run(made, "eager", steps=1, precision="bf16-mixed", limit_val_batches=0)
     times = {name: casts.by_weight.get(p.data_ptr(), 0) for name, p in made.student.named_parameters()}
-    for name, part in made.student.named_modules():
-        if isinstance(part, DepthwiseConv):  # of nine numbers a channel, which a CPU casts at each use
-            assert times.pop(f"{name}.weight") > 0
     assert set(times.values()) == {0, 1}
     assert times["head.classify.weight"] == times["backbone.model.stages_2.blocks.1.attn.q.weight"] == 1
     assert made.teacher is not None
