@@ -26,7 +26,6 @@ from hrda_lit.networks.borrowed import fill_in_, leave_out_
 from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
-from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
@@ -179,7 +178,7 @@ class UDAModule(L.LightningModule):
             last: whether it is the last part of the step.
         """
         networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
-        with cast_once():
+        with self.pace.cast_once():
             for done in self.method.passes(batch, networks, drawn):
                 with self._gradient_sync(last and done.name == self.method.names[-1]):
                     # What is no number must reach the gradients, which all devices have in common.

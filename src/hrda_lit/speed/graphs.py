@@ -1,5 +1,6 @@
 """Work that is written down once and done again by one call, over the same memory."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
@@ -75,6 +76,7 @@ class _CudaGraph:
 
     def capture(self, work: Callable[[], T]) -> T:
         torch.cuda.synchronize()
+        gc.collect()  # what compiling left in cycles may hold memory
         torch.cuda.empty_cache()
         with torch.cuda.stream(self._stream):
             # Other threads pin memory for the next batch and read numbers for the bar meanwhile.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from torch.utils import _pytree as pytree
 
 from hrda_lit.methods.base import Batch, Pass
+from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.finite import statistics
 from hrda_lit.speed.graphs import Graph, Graphs
 from hrda_lit.speed.regions import Regions, first_line
@@ -48,6 +49,10 @@ class Pace:
         """
         return work(batch, drawn)
 
+    def cast_once(self) -> AbstractContextManager[None]:
+        """Let the passes of a step share what autocast makes of their weights; `work` enters it, for graphs to hold."""
+        return cast_once()
+
 
 class Compiled(Pace):
     """Run passes with compiled regions, or without where they cannot be compiled.
@@ -68,6 +73,12 @@ class Compiled(Pace):
                 self._try(work, batch, drawn)
         with self.regions.compiled():
             yield from work(batch, drawn)
+
+    @contextmanager
+    def cast_once(self) -> Iterator[None]:
+        """See `Pace`; what is compiled does not know what autocast keeps."""
+        with cast_once(), self.regions.cast_together():
+            yield
 
     def _try(self, work: Work, batch: Batch, drawn: Any) -> None:
         try:

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.speed.casts import Place, cast_together, places
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,14 @@ class Regions:
 
     def __init__(self, networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> None:
         self._calls: list[tuple[nn.Module, Any]] = []
+        self._places: list[list[Place]] = []
         for region in (part for network in networks for part in regions(network)):
             # By its own random numbers, inductor would drop other channels and branches than a plain step.
             options = {"fallback_random": True} if backend == "inductor" else None
             region.compile(dynamic=False, backend=backend, options=options)
             self._calls.append((region, region._compiled_call_impl))
             region._compiled_call_impl = None
+            self._places.append(places(region))
         if self._calls:
             _allow_versions()
 
@@ -51,9 +54,13 @@ class Regions:
             for region, _ in self._calls:
                 region._compiled_call_impl = None
 
+    def cast_together(self) -> AbstractContextManager[None]:
+        """Let regions that learn use copies of their weights in the type of autocast, see `casts.cast_together`."""
+        return cast_together(self._places)
+
     def give_up(self, error: Exception) -> None:
         """Run without compiled forms from now on, and say why."""
-        self._calls = []
+        self._calls, self._places = [], []
         log.warning("the networks cannot be compiled and run as they are: %s", first_line(error))
 
 

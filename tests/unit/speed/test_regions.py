@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.aot_autograd import make_boxed_func
 
 from hrda_lit.networks import heads
 from hrda_lit.networks.backbone import Backbone
@@ -75,10 +77,12 @@ def test_nothing_but_the_call_changes() -> None:
     assert len(backend.graphs) == compiled, "and outside they run as they are"
 
 
-def train(patch: pytest.MonkeyPatch, pace: Callable[..., Pace], name: str = "self_training", steps: int = 2) -> Any:
+def train(
+    patch: pytest.MonkeyPatch, pace: Callable[..., Pace], name: str = "self_training", steps: int = 2, **options: Any
+) -> Any:
     patch.setattr("hrda_lit.module.choose_pace", lambda speed, networks, *_: pace(networks))
     made = module(name, "daformer")
-    fit(made, steps)
+    fit(made, steps, **options)
     return made
 
 
@@ -90,6 +94,26 @@ def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert differing(plain.state_dict(), made.state_dict()) == []
     # Blocks of a stage share what is compiled: of the student for one and two crops at once, of the teacher.
     assert len(backend.graphs) < 5 * len(regions(made.student))
+
+
+def test_in_half_precision_steps_are_the_same_and_regions_cast_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the student's; PyTorch's own compilers see what autocast adds, so they are asked."""
+    half, seen = {"precision": "bf16-mixed"}, list[torch.fx.GraphModule]()
+    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    plain = train(monkeypatch, lambda _: Pace(), **half)
+    made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, Counting())), **half)
+    assert differing(plain.state_dict(), made.state_dict()) == []
+    torch._dynamo.reset()
+
+    def see(graph: torch.fx.GraphModule, inputs: Any) -> Callable[..., Any]:
+        seen.append(graph)
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=see, bw_compiler=lambda graph, _: make_boxed_func(graph.forward))
+    train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, backend)), "supervised", **half)
+    given = [node.meta["val"] for graph in seen for node in graph.graph.nodes if node.op == "placeholder"]
+    matrices = [value for value in given if value.ndim == 2]
+    assert {value.dtype for value in matrices} == {torch.bfloat16}
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(

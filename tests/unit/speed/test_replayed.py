@@ -14,6 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
+from hrda_lit.networks import heads
+from hrda_lit.speed.casts import places
+from hrda_lit.speed.regions import Regions, regions
 from tests.speed import Losses, differing, fit, method, module, with_graphs
 from tests.tape import Tape, Tapes
 
@@ -54,6 +57,24 @@ def test_every_method_and_network(name: str, network: str, monkeypatch: pytest.M
 def test_precision_and_clipping(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = {"clip": options.pop("clip")} if "clip" in options else {}
     assert check_equal(lambda: module(network="daformer", **clip), monkeypatch, **options).replays == STEPS * 2
+
+
+def test_copies_of_weights_in_half_precision_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def uncompiled(_: Any) -> Regions:
+        made = Regions([])
+        made._places = [places(region) for region in regions(student)]
+        return made
+
+    def make() -> UDAModule:
+        nonlocal student
+        made = module(network="daformer")
+        student = made.student
+        return made
+
+    student: Any = None
+    monkeypatch.setattr("tests.speed.Regions", uncompiled)
+    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)  # compiled, a convolution is one operator
+    assert check_equal(make, monkeypatch, precision="bf16-mixed").replays == STEPS * 2
 
 
 @pytest.mark.parametrize("memory", [Memory(windows=3), Memory(windows=3, rows=16, imagenet="bfloat16")], ids=str)

@@ -1,0 +1,85 @@
+"""The weights of a compiled region in half precision, cast together and once a step."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from hrda_lit.networks.heads import DepthwiseConv
+
+# What reads the weights of a layer and does nothing but a product with them, which autocast would cast them for.
+PRODUCTS = {nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward, DepthwiseConv.forward}
+
+
+class Place(NamedTuple):
+    """A weight that learns, and where it lies."""
+
+    layer: nn.Module
+    name: str
+    weight: nn.Parameter
+
+
+def places(region: nn.Module) -> list[Place]:
+    """List the weights and biases of a region that learn and that autocast casts."""
+    return [
+        Place(layer, name, weight)
+        for layer in region.modules()
+        if type(layer).forward in PRODUCTS
+        for name, weight in layer._parameters.items()
+        if weight is not None and weight.requires_grad
+    ]
+
+
+@contextmanager
+def cast_together(regions: Sequence[Sequence[Place]]) -> Iterator[None]:
+    """Under autocast, let layers use copies of their weights that are made here, in one call for each region.
+
+    A compiled region casts its weights itself, in every pass, one by one, and so does its way back with their
+    gradients: thousands of small kernels for an encoder of 52 blocks. Weights must not change inside.
+
+    Args:
+        regions: the weights of each, see `places`.
+    """
+    try:
+        for some in regions:
+            _cast(some)
+        yield
+    finally:
+        for place in (place for some in regions for place in some):
+            place.layer.__dict__.pop(place.name, None)
+
+
+def _cast(some: Sequence[Place]) -> None:
+    if not some or not torch.is_autocast_enabled(device := some[0].weight.device.type):
+        return
+    copies = _Together.apply(torch.get_autocast_dtype(device), *(place.weight for place in some))
+    for place, copy in zip(some, copies, strict=True):
+        # Found before the weight itself, which keeps its place among the parameters.
+        place.layer.__dict__[place.name] = copy
+
+
+class _Together(torch.autograd.Function):
+    """Cast tensors. Of each pass, the gradients of several uses are summed in the type of the copy."""
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.dtypes = [weight.dtype for weight in weights]
+        return _cast_all(weights, [dtype] * len(weights))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        reached = [(i, gradient) for i, gradient in enumerate(gradients) if gradient is not None]
+        cast = _cast_all([gradient for _, gradient in reached], [ctx.dtypes[i] for i, _ in reached])
+        found = dict(zip((i for i, _ in reached), cast, strict=True))
+        return None, *(found.get(i) for i in range(len(gradients)))
+
+
+def _cast_all(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
+    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor, dtype in zip(tensors, dtypes, strict=True))
+    torch._foreach_copy_(made, tuple(tensors))
+    return made
