@@ -23,7 +23,14 @@ class Place(NamedTuple):
 
 
 def places(region: nn.Module) -> list[Place]:
-    """List the weights and biases of a region that learn and that autocast casts."""
+    """List what autocast casts of the weights that learn.
+
+    Args:
+        region: compiled as one.
+
+    Returns:
+        Weights and biases of the layers that are products with them.
+    """
     return [
         Place(layer, name, weight)
         for layer in region.modules()
@@ -62,24 +69,22 @@ def _cast(some: Sequence[Place]) -> None:
 
 
 class _Together(torch.autograd.Function):
-    """Cast tensors. Of each pass, the gradients of several uses are summed in the type of the copy."""
+    """Cast tensors of one type. Of each pass, the gradients of several uses are summed in the type of the copy."""
 
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(False)
-        ctx.dtypes = [weight.dtype for weight in weights]
-        return _cast_all(weights, [dtype] * len(weights))
+        ctx.set_materialize_grads(False)  # a weight that nothing uses has no gradient
+        ctx.dtype = weights[0].dtype
+        return _cast_all(weights, dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        reached = [(i, gradient) for i, gradient in enumerate(gradients) if gradient is not None]
-        cast = _cast_all([gradient for _, gradient in reached], [ctx.dtypes[i] for i, _ in reached])
-        found = dict(zip((i for i, _ in reached), cast, strict=True))
-        return None, *(found.get(i) for i in range(len(gradients)))
+        cast = iter(_cast_all([gradient for gradient in gradients if gradient is not None], ctx.dtype))
+        return None, *(None if gradient is None else next(cast) for gradient in gradients)
 
 
-def _cast_all(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
-    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor, dtype in zip(tensors, dtypes, strict=True))
+def _cast_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
     torch._foreach_copy_(made, tuple(tensors))
     return made

@@ -97,7 +97,7 @@ def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_in_half_precision_steps_are_the_same_and_regions_cast_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the student's; PyTorch's own compilers see what autocast adds, so they are asked."""
+    """No matrix of the student reaches compiled code in float32; AOTAutograd shows what it is given."""
     half, seen = {"precision": "bf16-mixed"}, list[torch.fx.GraphModule]()
     monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
     plain = train(monkeypatch, lambda _: Pace(), **half)
