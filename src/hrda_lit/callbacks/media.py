@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Sheet = Mapping[str, Scene]  # the scenes of one example, by name
 _STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
+_CORNER = "label / prediction"  # heads the column of names, and is the name of no class, as "label" may be
 
 
 def drawn(scenes: Sheet, classes: Classes, title: str = "") -> Figure:
@@ -88,7 +89,7 @@ def _step(trainer: L.Trainer) -> int:
 
 def _rows(counts: Int[Tensor, "C C"], classes: Classes) -> list[dict[str, Any]]:
     return [
-        {"label": name, **dict(zip(classes.names, row, strict=True))}
+        {_CORNER: name, **dict(zip(classes.names, row, strict=True))}
         for name, row in zip(classes.names, counts.tolist(), strict=True)
     ]
 
