@@ -31,16 +31,49 @@ def shifted_depthwise(
     device = x.device.type
     if torch.is_autocast_enabled(device):
         x, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, weight))
-    (height, width), (rows, columns) = x.shape[-2:], weight.shape[-2:]
-    margin = (columns // 2 * dilation,) * 2 + (rows // 2 * dilation,) * 2
-    padded = F.pad(x, margin)
-    total = torch.zeros((), device=x.device)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * dilation, column * dilation
-            shifted = padded[..., top : top + height, left : left + width]
-            total = total + weight[:, 0, row, column].float().view(1, -1, 1, 1) * shifted.float()
-    return total.to(x.dtype)
+    made: Tensor = _Shifted.apply(x, weight, dilation)
+    return made
+
+
+class _Shifted(torch.autograd.Function):
+    """Each tap has zeros of its own around it: a compiler reads them where they are and writes no padded map.
+
+    Backwards it is the outer gradient that is shifted, never x, so that of x nothing but itself is kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.dilation = dilation
+        total = torch.zeros((), device=x.device)
+        for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
+            total = total + _moved(x, tap.there, tap.here) * _of_channels(weight, tap)
+        return total.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        inner = torch.zeros((), device=x.device)
+        sums = [torch.zeros(len(weight), device=x.device)] * weight[0].numel()
+        for tap in _taps(weight.shape[-2:], x.shape[-2:], ctx.dilation):
+            moved = _moved(outer, tap.here, tap.there)
+            inner = inner + moved * _of_channels(weight, tap)
+            sums[tap.row * weight.shape[-1] + tap.column] = (moved * x.float()).sum((0, 2, 3))
+        return inner.to(x.dtype), torch.stack(sums, 1).view_as(weight).to(weight.dtype), None
+
+
+def _of_channels(weight: Float[Tensor, "C 1 kh kw"], tap: "_Tap") -> Float[Tensor, "1 C 1 1"]:
+    return weight[:, 0, tap.row, tap.column].float().view(1, -1, 1, 1)
+
+
+def _moved(
+    x: Float[Tensor, "B C h w"], there: tuple[slice, slice], here: tuple[slice, slice]
+) -> Float[Tensor, "B C h w"]:
+    """Move a part of a map, in float32; zeros around it."""
+    (top, bottom), (left, right) = (
+        (part.start, extent - part.stop) for part, extent in zip(here, x.shape[-2:], strict=True)
+    )
+    return F.pad(x[(..., *there)], (left, right, top, bottom)).float()
 
 
 def depthwise_by_phases(

@@ -1,17 +1,49 @@
 """Bilinear resampling zeta, the one resampling of the paper."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.compiled import compiled_for_gpu
 
 
 def resize(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Resample `x` bilinearly to `size` (height, width), align_corners=False; zeta of the paper."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
+    if compiled_for_gpu(x):
+        return resize_by_products(x, size)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_by_products(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
+    """Resample as `resize` does, by a product of matrices for each side, for compilers.
+
+    What a compiler makes of the operator adds gradients up one by one, by atomic additions whose order, and with it the
+    last digits, differ from run to run; and it writes maps in float32.
+
+    Args:
+        x: maps, best with their channels last in memory.
+        size: (height, width) of the result.
+
+    Returns:
+        The maps, with their channels last in memory.
+    """
+    batch, channels, height, width = x.shape
+    rows, columns = (_shares(*extents, x) for extents in zip((height, width), size, strict=True))
+    cells = x.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    wide = torch.bmm(columns.expand(batch * height, -1, -1), cells)
+    grown = torch.bmm(rows.expand(batch, -1, -1), wide.view(batch, height, size[1] * channels))
+    return grown.view(batch, *size, channels).permute(0, 3, 1, 2)
+
+
+def _shares(inside: int, outside: int, like: Tensor) -> Float[Tensor, "outside inside"]:
+    """Return what each new cell takes of each old one: centres aligned, edges repeated."""
+    centre = (torch.arange(outside, device=like.device) + 0.5) * (inside / outside) - 0.5
+    distance = centre.clamp(0, inside - 1)[:, None] - torch.arange(inside, device=like.device)
+    return (1 - distance.abs()).clamp(min=0).to(like.dtype)
 
 
 def downscale(x_hr: Float[Tensor, "B C H W"], s_T: float) -> Float[Tensor, "B C h w"]:

@@ -16,6 +16,14 @@ log = logging.getLogger(__name__)
 # Blocks of one class share their code and with it the versions of it: stages, batch sizes, with and without gradient.
 VERSIONS = 64
 
+INDUCTOR = {
+    "fallback_random": True,  # by its own random numbers it would drop other channels and branches than a plain step
+    "layout_optimization": False,  # channels are last already; it would turn queries and keys around as well
+    # A sum over the taps of a kernel is one expression; by its defaults it is cut and written in between, in float32.
+    "realize_acc_reads_threshold": 64,
+    "realize_opcount_threshold": 500,
+}
+
 
 class Regions:
     """Compiled forms of parts of networks, used where `compiled()` says so; nothing else changes.
@@ -31,9 +39,7 @@ class Regions:
         self._calls: list[tuple[nn.Module, Any]] = []
         self._places: list[list[Place]] = []
         for region in (part for network in networks for part in regions(network)):
-            # By its own random numbers, inductor would drop other channels and branches than a plain step.
-            options = {"fallback_random": True} if backend == "inductor" else None
-            region.compile(dynamic=False, backend=backend, options=options)
+            region.compile(dynamic=False, backend=backend, options=INDUCTOR if backend == "inductor" else None)
             self._calls.append((region, region._compiled_call_impl))
             region._compiled_call_impl = None
             self._places.append(places(region))

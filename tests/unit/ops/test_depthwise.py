@@ -1,8 +1,13 @@
 """Shifted multiply-adds are the convolution, forwards and backwards."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from functorch.compile import make_boxed_func, min_cut_rematerialization_partition
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 from torch.nn import functional as F
 
 from hrda_lit.ops.depthwise import depthwise_by_phases, shifted_depthwise
@@ -52,3 +57,25 @@ def test_types_under_autocast_are_those_of_a_convolution(form: object, dilation:
         torch.testing.assert_close(a, b, rtol=1e-2, atol=2e-2)
     channels_last = x.contiguous(memory_format=torch.channels_last)
     assert torch.equal(form(channels_last, weight, dilation), form(x, weight, dilation))  # type: ignore[operator]
+
+
+def test_compiled_for_a_gpu_nothing_but_its_arguments_is_kept_for_the_way_back() -> None:
+    """A compiler that finds nine padded maps in both directions would keep them all."""
+    kept: list[Tensor] = []
+
+    def forwards(graph: torch.fx.GraphModule, inputs: Any) -> Callable[..., Any]:
+        (output,) = (node for node in graph.graph.nodes if node.op == "output")
+        kept.extend(node.meta["val"] for node in output.args[0][1:] if node.op != "placeholder")
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(
+        fw_compiler=forwards,
+        bw_compiler=lambda graph, _: make_boxed_func(graph.forward),
+        partition_fn=min_cut_rematerialization_partition,
+    )
+    compiled = torch.compile(shifted_depthwise, backend=backend, dynamic=False)
+    x, weight = torch.randn(2, 6, 9, 9), torch.randn(6, 1, 3, 3)
+    ours, theirs = (with_gradients(form, x, weight, 2) for form in (compiled, convolved))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
+    assert sum(value.numel() for value in kept) < x.numel()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hrda_lit.ops.resize import downscale, low_resolution_size, resize
+from hrda_lit.ops.resize import downscale, low_resolution_size, resize, resize_by_products
 
 
 def bilinear(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -26,6 +26,27 @@ def bilinear(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def test_resize_is_bilinear(size: tuple[int, int]) -> None:
     image = torch.rand(6, 10, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(resize(image[None, None], size)[0, 0], bilinear(image, size))
+
+
+@pytest.mark.parametrize("size", [(12, 10), (3, 5), (7, 4), (48, 80), (1, 1)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_products_of_matrices_resize_forwards_and_backwards(size: tuple[int, int], layout: torch.memory_format) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 6, 10, generator=drawn).contiguous(memory_format=layout)
+    weights = torch.rand(2, 3, *size, generator=drawn)
+    ours, theirs = image.clone().requires_grad_(), image.clone().requires_grad_()
+    made, expected = resize_by_products(ours, size), resize(theirs, size)
+    torch.testing.assert_close(made, expected)
+    (made * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_products_in_half_precision_are_as_near_as_the_operator() -> None:
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    exact = resize(image, (64, 64))
+    made, operator = (form(image.bfloat16(), (64, 64)).float() for form in (resize_by_products, resize))
+    assert (made - exact).abs().max() < 2 * (operator - exact).abs().max()
 
 
 def test_equal_size_is_the_same_tensor() -> None:

@@ -141,9 +141,12 @@ def test_what_is_wrong_with_the_work_itself_is_raised(monkeypatch: pytest.Monkey
         train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, Counting())), "supervised")
 
 
-def test_compiled_for_a_gpu_the_dilated_convolutions_are_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_for_a_gpu_dilated_convolutions_are_multiply_adds_and_resizing_is_products(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     as_on_a_gpu(monkeypatch)
-    monkeypatch.setattr(heads, "_fuses", lambda _: torch.compiler.is_compiling())
+    for user in ("networks.heads", "ops.resize"):
+        monkeypatch.setattr(f"hrda_lit.{user}.compiled_for_gpu", lambda _: torch.compiler.is_compiling())
     head, backend = DAFormerHead((4, 4), 3, 4, (1, 2, 3), dropout=0), Counting()
     assert {name for name in head.state_dict() if "conv" in name} == set(), "weights keep the names of their place"
     features = [torch.randn(2, 4, 16, 16), torch.randn(2, 4, 8, 8)]
@@ -155,6 +158,7 @@ def test_compiled_for_a_gpu_the_dilated_convolutions_are_multiply_adds(monkeypat
         if node.target is torch.conv2d and node.args[5:6] and node.args[5] not in ((1, 1), 1)
     ]  # fmt: skip
     assert dilated == []
+    assert not any("interpolate" in str(node.target) for graph in backend.graphs for node in graph.graph.nodes)
     assert sum(isinstance(part, heads.DepthwiseConv) for part in head.modules()) == 2
 
 
