@@ -48,7 +48,8 @@ class _Shifted(torch.autograd.Function):
         total = torch.zeros((), device=x.device)
         for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
             total = total + _moved(x, tap.there, tap.here) * _of_channels(weight, tap)
-        return total.to(x.dtype)
+        # Compiled by torch 2.11, a result that is cast to the type it has would have no gradient.
+        return total if total.dtype == x.dtype else total.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, None]:
