@@ -132,6 +132,23 @@ def test_what_cannot_be_compiled_runs_as_it_is(
     assert "\n" not in told
 
 
+def test_what_is_compiled_wrongly_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some compilers have lost gradients without a word."""
+
+    def gradients_of_the_wrong_size(graph: Any, inputs: Any) -> Callable[..., Any]:
+        return lambda *given: [made.detach() * 0.5 + made * 0.5 for made in graph(*given)]
+
+    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    plain = train(monkeypatch, lambda _: Pace())
+    with caplog.at_level(logging.WARNING):
+        made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, gradients_of_the_wrong_size)))
+    assert differing(plain.state_dict(), made.state_dict()) == []
+    (told,) = (record.getMessage() for record in caplog.records if record.name == "hrda_lit.speed.regions")
+    assert "compiled, the size of the gradients is " in told
+
+
 def test_what_is_wrong_with_the_work_itself_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*_: Any, **__: Any) -> Any:
         raise ValueError("no such crop.")
