@@ -177,7 +177,7 @@ class Replayed(Compiled):
         graphs, passes = [self.graphs.make() for _ in self.names], list[Pass]()
         with self.regions.compiled():
             with self.graphs.aside():
-                logs = [done.logs for done in work(*inputs)]  # the second time in all; allocates the gradients
+                logs = [done.logs for done in work(*inputs)]  # allocates the gradients
             gradients = [(weight, weight.grad) for weight in self._weights() if weight.grad is not None]
             plain = numbers(logs, [gradient for _, gradient in gradients])
             steps = work(*inputs)
