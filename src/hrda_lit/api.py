@@ -130,7 +130,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hrda_lit.guards.arguments import readable
     from hrda_lit.guards.misspelt import explained, is_hydras
 
-    arguments = readable(overrides)
+    arguments = readable(overrides, command)
     if config_dir is not None:
         folder = Path(config_dir).expanduser().absolute()
         if not folder.is_dir():

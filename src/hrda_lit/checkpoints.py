@@ -17,8 +17,11 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.exchange.hub import located, read_folder
 from hrda_lit.guards.errors import USER_ERRORS, sentence
 from hrda_lit.guards.files import write_atomically
+from hrda_lit.guards.nodes import plain
+from hrda_lit.guards.ranges import Part
 from hrda_lit.guards.torch_files import read_torch_file, require_finite_weights, require_tensors
 from hrda_lit.guards.trusted import TRAINING, require_buildable, require_keys, trusted_values
+from hrda_lit.guards.values import check
 from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY, UDAModule
 from hrda_lit.networks.borrowed import fill_in_, named_weights, untouched
@@ -57,12 +60,13 @@ class Trained(NamedTuple):
     model: str
 
     def other_inference(self, inference: Mapping[str, Any]) -> Inference:
-        """Build another inference for this network, from a config as in conf/inference.
+        """Build another inference for this network, from a config as in conf/inference, or keys of the one it has.
 
         What it leaves open about its base is as in training.
         """
         changed = self.config.copy()
-        changed.inference = inference
+        changed.inference = inference if "_target_" in inference else {**self.config.inference, **inference}
+        check(plain(changed.inference), Part, "inference")
         if "base" in changed.inference and changed.inference.base is None:
             trained = self.config.inference
             changed.inference.base = trained.base if "base" in trained else trained

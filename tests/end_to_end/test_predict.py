@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.inference.windows import Slide
 from hrda_lit.predict import Predictor, predict
 from hrda_lit.predicting import predictor
 from hrda_lit.predicting.output import Tally
@@ -92,6 +93,17 @@ def test_teacher_and_another_inference(checkpoint: Path, photos: Path, tmp_path:
     found = {(tmp_path / name / "label/a.png").read_bytes() for name in ("student", "teacher", "mirrored")}
     assert len(found) == 3
     assert json.loads((tmp_path / "mirrored/predictions.json").read_text())["inference"]["scales"] == [1.0]
+
+
+def test_keys_alone_change_the_inference_of_training(checkpoint: Path) -> None:
+    """What a key does not name is as in training."""
+    trained = Predictor(checkpoint, device="cpu").inference
+    changed = Predictor(checkpoint, device="cpu", inference={"window": [64, 96], "bf16": True}).inference
+    assert isinstance(trained, Slide)
+    assert isinstance(changed, Slide)
+    assert (changed.window, changed.bf16, changed.blend) == ((64, 96), True, trained.blend)
+    with pytest.raises(ValueError, match=r"inference\.windw is no key that exists; inference\.window may be meant"):
+        Predictor(checkpoint, device="cpu", inference={"windw": [64, 64]})
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(

@@ -19,6 +19,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
+# Commands that predict as training did, unless told otherwise; a key alone changes that.
+_AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
 _EMPTY = re.compile(r"(?P<key>\w+(\.\w+)+)=\{\}")
 _TAKES_A_VALUE = (
     "-cd",
@@ -48,7 +50,7 @@ def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[
                 show(config_name)
                 sys.exit()
             try:
-                sys.argv[1:] = readable(sys.argv[1:])
+                sys.argv[1:] = readable(sys.argv[1:], config_name)
             except ValueError as error:
                 _refuse(str(error))
             if "HYDRA_FULL_ERROR" in os.environ:
@@ -73,15 +75,16 @@ def _refuse(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def readable(arguments: Sequence[str]) -> list[str]:
-    """Rewrite `group=null` and `key={}`, and refuse what Hydra's grammar cannot read.
+def readable(arguments: Sequence[str], config_name: str = "train") -> list[str]:
+    """Rewrite `group=null`, `key={}` and keys of an inference that is not chosen, and refuse what Hydra cannot read.
 
-    Hydra knows the former in its files alone; the latter it merges into what is there, which leaves all of it.
+    Hydra knows the first in its files alone; the second it merges into what is there, which leaves all of it.
 
     Options come first, since Hydra's parser takes none amid overrides.
 
     Args:
         arguments: of the command line.
+        config_name: of the command, e.g. "train".
 
     Returns:
         What Hydra reads.
@@ -96,6 +99,8 @@ def readable(arguments: Sequence[str]) -> list[str]:
             argument = f"{null['choice']}=[]"
         if "=" in argument and not argument.startswith("-") and before not in _TAKES_A_VALUE:
             _refuse_unreadable(parser, argument)
+        if config_name in _AS_TRAINED and _CHANGE.fullmatch(argument):
+            argument = f"++{argument}"
         empty = _EMPTY.fullmatch(argument)
         read = [f"~{empty['key']}", f"+{argument}"] if empty else [argument]
         (options if argument.startswith("-") or before in _TAKES_A_VALUE else overrides).extend(read)

@@ -105,7 +105,7 @@ class EvaluateKeys(TypedDict):
     weights: str | None
     val: Part | None
     datasets: Mapping[str, Part]
-    inference: Part | None
+    inference: Any  # a part, keys of the one that training had, or null
     splits: Mapping[str, str]
     views: bool
     data: Annotated[Group, KeysOf(SkipKeys)]
@@ -134,7 +134,7 @@ class PredictKeys(TypedDict):
     ids: str
     model: Literal["student", "teacher"] | None
     weights: str | None
-    inference: Part | None
+    inference: Any  # a part, keys of the one that training had, or null
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
     like: Part | None

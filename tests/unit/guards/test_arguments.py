@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -32,6 +33,18 @@ def test_an_empty_dictionary_empties() -> None:
     assert options("network.backbone.options={}") == {}
     assert options("network.backbone.options={}", "+network.backbone.options={depths: [1]}") == {"depths": [1]}
     assert "stem_width" in options("network.backbone.options={drop_path_rate: 0.2}"), "Hydra's own merging"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_key_of_inference_needs_no_choice_where_training_has_chosen(command: str) -> None:
+    def inference(*arguments: str) -> Any:
+        with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+            return compose(command, readable(arguments, command)).inference
+
+    assert inference("inference.bf16=true", "inference.window=[64,64]") == {"bf16": True, "window": [64, 64]}
+    assert inference("inference=slide", "inference.bf16=true").bf16 is True
+    assert inference("inference=null", "inference.bf16=true") == {"bf16": True}
+    assert readable(["inference.bf16=true"]) == ["inference.bf16=true"], "training has one to change"
 
 
 def test_options_may_stand_anywhere() -> None:
