@@ -97,6 +97,10 @@ class TrainKeys(TypedDict):
     sheet: NotRequired[str]  # of inspect
 
 
+class ChangedKeys(TypedDict):
+    """Keys of the inference that training had; the checkpoint tells which there are."""
+
+
 class EvaluateKeys(TypedDict):
     """conf/evaluate.yaml."""
 
@@ -105,7 +109,7 @@ class EvaluateKeys(TypedDict):
     weights: str | None
     val: Part | None
     datasets: Mapping[str, Part]
-    inference: Any  # a part, keys of the one that training had, or null
+    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
     splits: Mapping[str, str]
     views: bool
     data: Annotated[Group, KeysOf(SkipKeys)]
@@ -134,7 +138,7 @@ class PredictKeys(TypedDict):
     ids: str
     model: Literal["student", "teacher"] | None
     weights: str | None
-    inference: Any  # a part, keys of the one that training had, or null
+    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
     device: str
     submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
     like: Part | None

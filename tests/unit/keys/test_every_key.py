@@ -86,6 +86,8 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"callbacks\.\w+|logger\.\w+|prepare|val|target", {"null"}, "leaves the part out"),
     (r"network\.backbone\.options", {"{a: 1}"}, "the encoder's own; building it without memory tells"),
     (r"callbacks|logger|inference", {"null"}, "none of them"),
+    (r"inference", {"{a: 1}"}, "a key of the inference that training had, which the checkpoint tells"),
+    (r"network\.(head|attention)\.dropout", {"0"}, "none of it"),
     (r"network\.attention", {"0"}, "a fixed attention"),
     (r".*\.id_map\.\d+", {"0"}, "a train id"),
     (r"(source|target)\.weights", {"null", "{a: 1}"}, "by names that the sets know"),
