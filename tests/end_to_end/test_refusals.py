@@ -44,7 +44,10 @@ from .compose import compose, smoke
         ("+network.segmentor.scale=1", "network.segmentor.scale is no key"),
         ("+source.layout.exclud=[a]", r"source.layout.exclud is no key"),
         ("+callbacks.pictures.number=1", "callbacks.pictures.number is no key"),
-        ("s_T=1 network.detail=[36,36]", r"network.detail .*off the grid of 4 pixels; choose a multiple of 8"),
+        (
+            "s_T=1 network.detail=[36,36] network.segmentor.overlap=true",
+            r"network.detail .*off the grid of 4 pixels; choose a multiple of 8",
+        ),
         ("inference.window=[100,100]", "inference.window of .* is not a multiple of 8 pixels"),
         ("inference.window=[64,64] inference.stride=[65,64]", "leaves gaps between windows"),
         (

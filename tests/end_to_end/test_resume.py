@@ -111,7 +111,14 @@ def test_other_values_are_told_applied_and_recorded(
 ) -> None:
     caplog.set_level(logging.INFO)
     run = Path(shutil.copytree(whole, tmp_path / "run"))
-    more = ("optim.lr=0.002", "optim.warmup=0", "trainer.max_steps=7", "trainer.val_check_interval=3", "resume=auto")
+    more = (
+        "optim.lr=0.002",
+        "optim.warmup=0",
+        "optim.power=1",
+        "trainer.max_steps=7",
+        "trainer.val_check_interval=3",
+        "resume=auto",
+    )
     train(smoke(run, demo_root, "hrda_demo", *STEPS, *more))
     [line] = [line for line in caplog.messages if "goes on from" in line]
     assert "after step 4, now with " in line

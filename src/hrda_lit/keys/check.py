@@ -12,7 +12,7 @@ from hrda_lit.keys.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
 
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
-CHOSEN = {"_target_", "name", "root", "images", "sets", "segmentor"}
+CHOSEN = {"_target_", "name", "root", "images", "sets"}
 
 
 def check_train(config: DictConfig) -> None:
@@ -47,9 +47,11 @@ def check_predict(config: DictConfig) -> None:
 
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
-    # Where nothing is chosen, an experiment may still have set a key or two, e.g. val.size.
+    # Where nothing is chosen, an experiment may still have set some keys: val.size, network.segmentor.overlap.
     node = config.get(name)
-    return not isinstance(node, DictConfig | None) or bool(node and set(node) & CHOSEN)
+    if not isinstance(node, DictConfig | None):
+        return True
+    return bool(node and (set(node) & CHOSEN or "_target_" in (node.get("segmentor") or {})))
 
 
 def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
