@@ -21,18 +21,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from hrda_lit.scripts.benchmarks import images, ladder, loader, step
+from hrda_lit.scripts.benchmarks.measure import Row, Tell, matrix_rate
+from hrda_lit.scripts.benchmarks.report import Report, compared, device_name, draw, notes, table, versions
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hrda_lit.benchmark import images, ladder, loader, step
-from hrda_lit.benchmark.measure import Row, Tell, matrix_rate
-from hrda_lit.benchmark.report import Report, compared, device_name, draw, notes, table, versions
-from hrda_lit.guards.files import write_atomically
-from hrda_lit.keys.check import check_train
 from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.schema.check import check_train
+from hrda_lit.system.files import write_atomically
 
 SMALL = "experiment=hrda_demo"
 REAL_SIZES = "experiment=hrda_gta"

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from hrda_lit.build import build_validation
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.several import Images, SeveralSets
-from hrda_lit.guards.files import write_atomically
+from hrda_lit.data.mixed import Images, SeveralSets
 from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.progress import counted, waiting
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import counted, waiting
 
 
 def main() -> None:

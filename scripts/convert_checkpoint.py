@@ -12,7 +12,7 @@ Every key is accounted for, or the command fails and lists what is left. Files a
 import argparse
 import sys
 
-from hrda_lit.progress import waiting
+from hrda_lit.system.progress import waiting
 
 
 def main() -> None:

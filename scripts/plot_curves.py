@@ -9,11 +9,11 @@ Runs are gathered as by results_table.py; numbers are those in the head of a run
 import argparse
 from pathlib import Path
 
-from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.figures import encode, suffix_of
-from hrda_lit.progress import counted, waiting
-from hrda_lit.sweeps.collect import collect
-from hrda_lit.sweeps.curves import draw_curves, read_curve
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import counted, waiting
+from hrda_lit.tables.collect import collect
+from hrda_lit.tables.curves import draw_curves, read_curve
 
 
 def main() -> None:

@@ -8,12 +8,12 @@ The sweep itself leaves the same picture as sweep.png; .pdf and .svg are vectors
 import argparse
 from pathlib import Path
 
-from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.figures import encode, suffix_of
-from hrda_lit.progress import waiting
-from hrda_lit.sweeps.jobs import read_all
-from hrda_lit.sweeps.plots import figure
-from hrda_lit.sweeps.settings import settings
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import waiting
+from hrda_lit.tables.jobs import read_all
+from hrda_lit.tables.plots import figure
+from hrda_lit.tables.settings import settings
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from hrda_lit.build import build_validation
 from hrda_lit.ops.checks import require_share
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.progress import counted, waiting
-from hrda_lit.scoring.results import Measures, table
+from hrda_lit.system.progress import counted, waiting
+from hrda_lit.tables.results import Measures, table
 
 
 def main() -> None:

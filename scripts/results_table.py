@@ -18,12 +18,12 @@ from statistics import mean
 
 from rich.console import Console
 
-from hrda_lit.progress import waiting
-from hrda_lit.sweeps.collect import Collected, collect
-from hrda_lit.sweeps.overview import as_table as overview
-from hrda_lit.sweeps.report import class_table
-from hrda_lit.sweeps.settings import classes, summary
-from hrda_lit.sweeps.side_by_side import Row, as_table, rows, side_by_side
+from hrda_lit.system.progress import waiting
+from hrda_lit.tables.collect import Collected, collect
+from hrda_lit.tables.overview import as_table as overview
+from hrda_lit.tables.report import class_table
+from hrda_lit.tables.settings import classes, summary
+from hrda_lit.tables.side_by_side import Row, as_table, rows, side_by_side
 
 WIDEST = 3  # settings whose classes fit side by side on a narrow screen
 

@@ -10,7 +10,7 @@ The card shows the scores of the run if they are those of this very network, or 
 import argparse
 import sys
 
-from hrda_lit.progress import waiting
+from hrda_lit.system.progress import waiting
 
 
 def main() -> None:

@@ -20,14 +20,14 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
-from hrda_lit.checkpoints import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints.load import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
 from hrda_lit.data.draws import ready
 from hrda_lit.data.step_batches import StepBatches
 from hrda_lit.data.workers import worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops import rng
-from hrda_lit.progress import counted, waiting
+from hrda_lit.system.progress import counted, waiting
 
 
 def main() -> None:

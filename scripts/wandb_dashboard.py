@@ -18,7 +18,7 @@ import yaml
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
 from hrda_lit.data.configs import each
-from hrda_lit.progress import waiting
+from hrda_lit.system.progress import waiting
 
 try:
     import wandb_workspaces.reports.v2 as wr

@@ -92,7 +92,7 @@ def import_everything() -> None:
         importlib.import_module(module.name)
     importlib.import_module("matplotlib.pyplot")
     # How fast the machine is must not change what a command says.
-    importlib.import_module("hrda_lit.progress").PATIENCE = 3600.0  # type: ignore[attr-defined]
+    importlib.import_module("hrda_lit.system.progress").PATIENCE = 3600.0  # type: ignore[attr-defined]
     for name in FIRST:
         del sys.modules[name]
         delattr(hrda_lit, name.rpartition(".")[2])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit import progress
+from hrda_lit.system import progress
 
 progress.PATIENCE = 3600.0  # how fast the machine is must not change what is printed
 

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
-from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Batch, Method
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
@@ -26,8 +24,10 @@ from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
 from hrda_lit.optim import AdamWPoly
-from hrda_lit.speed.pace import Pace, Replayed
-from hrda_lit.speed.regions import Regions
+from hrda_lit.training.ema_teacher import EMATeacher
+from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.regions import Regions
+from hrda_lit.training.step_runner import Pace, Replayed
 from tests.tape import Tapes
 from tests.waits import as_on_a_gpu
 

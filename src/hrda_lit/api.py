@@ -1,16 +1,10 @@
-"""The commands from Python: `hrda_lit.train("experiment=hrda_demo", "lambda_d=0.3")` does what the command line does.
-
-`hrda_lit.train` is the module of the command, too. It can be called, so that one name serves
-`python -m hrda_lit.train`, `from hrda_lit.train import train` and the call, whichever comes first.
-"""
+"""The commands from Python: `train("experiment=hrda_demo", "lambda_d=0.3")` does what the command line does."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -104,31 +98,14 @@ def inspect(*overrides: str, config_dir: str | Path | None = None) -> bool:
     return _run("inspect", overrides, config_dir, command)
 
 
-class Command(ModuleType):
-    """A module of a command that can be called like the function of the same name here."""
-
-    def __call__(self, *overrides: str, config_dir: str | Path | None = None) -> Any:
-        """Run the command."""
-        return globals()[self.__name__.rpartition(".")[2]](*overrides, config_dir=config_dir)
-
-
-def make_callable(name: str) -> None:
-    """Let the module of a command be called.
-
-    Args:
-        name: of the module.
-    """
-    sys.modules[name].__class__ = Command
-
-
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    from hrda_lit.guards import signals
-    from hrda_lit.guards.arguments import readable
-    from hrda_lit.guards.misspelt import explained, is_hydras
+    from hrda_lit.config.arguments import readable
+    from hrda_lit.config.misspelt import explained, is_hydras
+    from hrda_lit.system import signals
 
     arguments = readable(overrides, command)
     if config_dir is not None:

@@ -7,25 +7,24 @@ import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.callbacks.ema_teacher import EMATeacher
-from hrda_lit.callbacks.whole_files import WholeFiles
+from hrda_lit.config.nodes import ConfigError, constructed, instantiated, made, plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.distortion import Distortion
+from hrda_lit.data.mixed import Images
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
-from hrda_lit.data.several import Images
-from hrda_lit.guards.nodes import ConfigError, constructed, instantiated, made, plain
 from hrda_lit.inference.base import Inference, windowed
-from hrda_lit.inspecting.look import Looking
-from hrda_lit.memory.rungs import Memory
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.timm_models import check_backbone
 from hrda_lit.ops.resize import low_resolution_size
-from hrda_lit.progress import waiting
+from hrda_lit.system.progress import waiting
+from hrda_lit.training.checkpoint_io import WholeFiles
+from hrda_lit.training.ema_teacher import EMATeacher
+from hrda_lit.training.memory_options import Memory
 
 WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
 SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
@@ -46,7 +45,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         ValueError: if a value is out of range.
     """
     pipeline = dict(plain(config.data))
-    pipeline.pop("skip_broken", None)  # of `build_look`
+    pipeline.pop("skip_broken", None)  # of the check of the data
     for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
         if (keys := pipeline.get(key)) is not None:
             pipeline[key] = constructed(make, f"data.{key}", keys)
@@ -65,21 +64,6 @@ def _target(config: DictConfig) -> Images:
     if config.get("target") is None:
         raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
-
-
-def build_look(config: DictConfig) -> Looking | None:
-    """Build how data are looked over before they are used; None where `look` is null.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if a value is out of range.
-    """
-    if config.look is None:
-        return None
-    crop = _crop(config) if "crop" in config.data else None
-    skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
-    looking: Looking = constructed(Looking, "look", {**plain(config.look), **skip})
-    return looking
 
 
 def build_dataset(config: DictConfig | None, role: str) -> Images:
@@ -236,7 +220,7 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     # Without callbacks.progress there is no bar, where Lightning would bring its own.
     given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
     trainer: L.Trainer = instantiated(config.trainer, "trainer", **given)
-    # Its handlers stop and save amid a step; guards/signals.py has taken the signals over.
+    # Its handlers stop and save amid a step; system/signals.py has taken the signals over.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 

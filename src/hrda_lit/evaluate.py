@@ -10,20 +10,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.api import make_callable
+from hrda_lit.config.arguments import readable_arguments
 from hrda_lit.data.configs import each
-from hrda_lit.guards.arguments import readable_arguments
-from hrda_lit.guards.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from hrda_lit.checkpoints import Trained
+    from hrda_lit.checkpoints.load import Trained
     from hrda_lit.data.draws import ValImages
     from hrda_lit.inference.base import Inference
-    from hrda_lit.inspecting.look import Looking
-    from hrda_lit.scoring.breakdown import Tally
+    from hrda_lit.inspecting.data_check import Looking
+    from hrda_lit.tables.breakdown import Tally
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +41,10 @@ def evaluate(config: DictConfig) -> float:
         FileNotFoundError: if the checkpoint or data are missing.
     """
     # Imported here, so that --help and shell completion need not wait for torch.
-    from hrda_lit.build import build_look
-    from hrda_lit.checkpoints import choose_device, load_trained
-    from hrda_lit.keys.check import check_evaluate
-    from hrda_lit.speed.process import at_full_speed
+    from hrda_lit.checkpoints.load import choose_device, load_trained
+    from hrda_lit.inspecting.data_check import Looking
+    from hrda_lit.schema.check import check_evaluate
+    from hrda_lit.system.process import at_full_speed
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
@@ -53,7 +52,7 @@ def evaluate(config: DictConfig) -> float:
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
-    look = build_look(config)
+    look = Looking.of(config)
     sets = _images(config, trained, look, inference.scales)
     with at_full_speed(device):
         tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
@@ -70,8 +69,8 @@ def _images(
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.data.several import parts
-    from hrda_lit.inspecting.look import require_good_data
+    from hrda_lit.data.mixed import parts
+    from hrda_lit.inspecting.data_check import require_good_data
 
     sets, default = {}, trained.config.splits.val
     nodes = _nodes(config, trained)
@@ -116,8 +115,8 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
     from torch.utils.data import DataLoader
 
     from hrda_lit.data.workers import worker_options
-    from hrda_lit.progress import counted
-    from hrda_lit.scoring.breakdown import Tally, structure
+    from hrda_lit.system.progress import counted
+    from hrda_lit.tables.breakdown import Tally, structure
 
     tallies: dict[str, Tally] = {}
     device = next(trained.network.parameters()).device
@@ -172,9 +171,9 @@ def _report(
 ) -> float:
     from pathlib import Path
 
-    from hrda_lit.scoring import results
-    from hrda_lit.scoring.iou import class_iou, mean_iou
-    from hrda_lit.sweeps.kinds import kind_of
+    from hrda_lit.inference.iou import class_iou, mean_iou
+    from hrda_lit.tables import results
+    from hrda_lit.tables.kinds import kind_of
 
     folder, classes = Path(config.run_dir), trained.classes
     scores = {
@@ -226,8 +225,6 @@ def main(config: DictConfig) -> float:
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
 
-
-make_callable(__name__)
 
 if __name__ == "__main__":
     main()

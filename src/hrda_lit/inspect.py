@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig
 
-from hrda_lit.api import make_callable
-from hrda_lit.guards.arguments import readable_arguments
-from hrda_lit.guards.errors import USER_ERRORS, sentence
+from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.system.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hrda_lit.inspecting.look import Seen
+    from hrda_lit.inspecting.data_check import Seen
 
 
 def inspect(config: DictConfig) -> bool:
@@ -33,16 +32,16 @@ def inspect(config: DictConfig) -> bool:
     from hydra.utils import instantiate
 
     from hrda_lit import build
-    from hrda_lit.inspecting.look import look
-    from hrda_lit.keys.check import check_train
+    from hrda_lit.inspecting.data_check import Looking, look
     from hrda_lit.pictures.figures import suffix_of
+    from hrda_lit.schema.check import check_train
 
     check_train(config)
     suffix_of(_sheet(config))
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
-    looking = build.build_look(config)
+    looking = Looking.of(config)
     if looking is None:
         raise ValueError("look is null, which looks at nothing; leave look=null out.")
     if config.prepare:
@@ -62,12 +61,12 @@ def _show(seen: "Seen", config: DictConfig) -> bool:
 
     from rich.console import Console
 
-    from hrda_lit.guards.files import write_atomically
     from hrda_lit.inspecting.sheet import contact_sheet
     from hrda_lit.inspecting.tables import overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
-    from hrda_lit.progress import waiting
-    from hrda_lit.scoring.results import print_and_write
+    from hrda_lit.system.files import write_atomically
+    from hrda_lit.system.progress import waiting
+    from hrda_lit.tables.results import print_and_write
 
     folder = Path(config.run_dir)
     print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
@@ -97,8 +96,6 @@ def main(config: DictConfig) -> None:
     if not ready:
         sys.exit(1)
 
-
-make_callable(__name__)
 
 if __name__ == "__main__":
     main()

@@ -16,24 +16,24 @@ from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils import _pytree as pytree
 
-from hrda_lit.callbacks.bad_steps import BadSteps
-from hrda_lit.callbacks.ema_teacher import EMATeacher
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference, Original
+from hrda_lit.inference.iou import class_iou, logged_means
+from hrda_lit.inference.validation import ValidationCounts
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, parts
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.borrowed import fill_in_, leave_out_
+from hrda_lit.networks.pretrained_reference import fill_in_, leave_out_
 from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
-from hrda_lit.optim_pair import paired
-from hrda_lit.scoring.iou import class_iou, logged_means
-from hrda_lit.scoring.validation import ValidationCounts
-from hrda_lit.speed.choose import Speed, choose_pace
-from hrda_lit.speed.pace import Pace
+from hrda_lit.training.choose_runner import Speed, choose_pace
+from hrda_lit.training.ema_teacher import EMATeacher
+from hrda_lit.training.optimizer_pair import paired
+from hrda_lit.training.skipped_steps import BadSteps
+from hrda_lit.training.step_runner import Pace
 
 CONFIG_KEY = "hrda_lit_config"
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hrda_lit.guards.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
 
 
 def parameter_groups(

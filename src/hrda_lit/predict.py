@@ -7,28 +7,15 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from hrda_lit.api import make_callable
-from hrda_lit.guards.arguments import readable_arguments
-from hrda_lit.guards.errors import sentence
+from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.system.errors import sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hrda_lit.predicting.inputs import Inputs
     from hrda_lit.predicting.output import PredictionFolder, Tally
-    from hrda_lit.predicting.predictor import Predictor
     from hrda_lit.predicting.submission import Rules
-
-__all__ = ["Predictor", "predict"]
-
-
-def __getattr__(name: str) -> Any:
-    # On demand, so that --help need not wait for torch.
-    if name != "Predictor":
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    from hrda_lit.predicting.predictor import Predictor
-
-    return Predictor
 
 
 def predict(config: DictConfig) -> "Tally":
@@ -47,13 +34,13 @@ def predict(config: DictConfig) -> "Tally":
     # Imported here, so that --help need not wait for torch.
     from pathlib import Path
 
-    from hrda_lit.checkpoints import choose_device
-    from hrda_lit.keys.check import check_predict
+    from hrda_lit.checkpoints.load import choose_device
     from hrda_lit.predicting.output import PredictionFolder, predict_all
     from hrda_lit.predicting.predictor import Predictor, check_ids
     from hrda_lit.predicting.result import VIEWS
     from hrda_lit.predicting.submission import check_classes
-    from hrda_lit.speed.process import at_full_speed
+    from hrda_lit.schema.check import check_predict
+    from hrda_lit.system.process import at_full_speed
 
     check_predict(config)
     rules = _rules(config)
@@ -89,7 +76,7 @@ def predict(config: DictConfig) -> "Tally":
 def _rules(config: DictConfig) -> "Rules | None":
     from omegaconf import OmegaConf
 
-    from hrda_lit.guards.nodes import ConfigError
+    from hrda_lit.config.nodes import ConfigError
     from hrda_lit.predicting.submission import Rules
 
     if config.submission is None:
@@ -102,7 +89,7 @@ def _rules(config: DictConfig) -> "Rules | None":
 
 
 def _checkpoint(config: DictConfig) -> "Path":
-    from hrda_lit.exchange.hub import located
+    from hrda_lit.checkpoints.hub import located
 
     if config.checkpoint is None:
         raise ValueError("there is nothing to predict with; give checkpoint=outputs/.../checkpoints/last.ckpt.")
@@ -114,7 +101,7 @@ def _checkpoint(config: DictConfig) -> "Path":
 
 def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
     from hrda_lit.build import build_dataset
-    from hrda_lit.data.several import members
+    from hrda_lit.data.mixed import members
     from hrda_lit.predicting.inputs import find_inputs
     from hrda_lit.predicting.submission import images_to_submit
 
@@ -130,7 +117,7 @@ def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs")
     """Tell on what predictions depend, so that those of another run are not taken for complete ones of this."""
     from omegaconf import OmegaConf
 
-    from hrda_lit.exchange.hub import CONFIG, checksum
+    from hrda_lit.checkpoints.hub import CONFIG, checksum
 
     # The config of a hub's folder holds the checksum of its weights.
     digest = checksum(checkpoint / CONFIG if checkpoint.is_dir() else checkpoint)
@@ -170,8 +157,6 @@ def main(config: DictConfig) -> None:
     if tally.failed:
         sys.exit(1)
 
-
-make_callable(__name__)
 
 if __name__ == "__main__":
     main()

@@ -10,10 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hrda_lit.api import make_callable
-from hrda_lit.guards import signals
-from hrda_lit.guards.arguments import readable_arguments
-from hrda_lit.guards.errors import USER_ERRORS, sentence
+from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.system import signals
+from hrda_lit.system.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -37,7 +36,7 @@ def train(config: DictConfig) -> float:
     # Imported here, so that --help and shell completion need not wait for torch.
     from pathlib import Path
 
-    from hrda_lit.guards.claims import claimed, wanted
+    from hrda_lit.runs.claim import claimed, wanted
 
     with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(config.resume)):
         try:
@@ -53,14 +52,14 @@ def _train(config: DictConfig) -> float:
     from hydra.utils import instantiate
 
     from hrda_lit import build
-    from hrda_lit.callbacks.loggers import go_on
-    from hrda_lit.geometry import check_geometry
-    from hrda_lit.guards.errors import together
-    from hrda_lit.inspecting.look import require_good_data
-    from hrda_lit.keys.check import check_train
-    from hrda_lit.memory.check import check_memory
-    from hrda_lit.running.start import begin, finished
-    from hrda_lit.speed.process import at_full_speed
+    from hrda_lit.inspecting.data_check import Looking, require_good_data
+    from hrda_lit.runs.geometry import check_geometry
+    from hrda_lit.runs.loggers import go_on
+    from hrda_lit.runs.memory_check import check_memory
+    from hrda_lit.runs.resume import begin, finished
+    from hrda_lit.schema.check import check_train
+    from hrda_lit.system.errors import together
+    from hrda_lit.system.process import at_full_speed
 
     _quieten()
     check_train(config)
@@ -78,7 +77,7 @@ def _train(config: DictConfig) -> float:
     trainer = build.build_trainer(config)
     if config.prepare:
         instantiate(config.prepare)
-    require_good_data(datamodule.parts(), build.build_look(config))
+    require_good_data(datamodule.parts(), Looking.of(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
     _write_config(config)
@@ -99,7 +98,7 @@ def _write_config(config: DictConfig) -> None:
 
     from omegaconf import OmegaConf
 
-    from hrda_lit.guards.files import write_atomically
+    from hrda_lit.system.files import write_atomically
 
     write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
 
@@ -120,10 +119,10 @@ def _quieten() -> None:
 def _report(module: "UDAModule", config: DictConfig) -> float:
     from pathlib import Path
 
-    from hrda_lit.guards.files import write_json
-    from hrda_lit.scoring.iou import mean_iou
-    from hrda_lit.scoring.results import print_iou, write_metrics
-    from hrda_lit.sweeps.kinds import facts_of
+    from hrda_lit.inference.iou import mean_iou
+    from hrda_lit.system.files import write_json
+    from hrda_lit.tables.kinds import facts_of
+    from hrda_lit.tables.results import print_iou, write_metrics
 
     if not module.trainer.is_global_zero:
         return float("nan")
@@ -149,7 +148,7 @@ def _show_what_is_left(module: "UDAModule", config: DictConfig) -> None:
 
     from rich.console import Console
 
-    from hrda_lit.running.summary import show
+    from hrda_lit.runs.summary import show
 
     # Not the trainer's own loader, which is none where all was scored before a run went on.
     image = cast(Any, module.trainer).datamodule.val_dataloader().dataset.samples[0].image
@@ -184,7 +183,7 @@ def main() -> None:
 def _stop(stopped: signals.Stopped) -> int:
     from pathlib import Path
 
-    from hrda_lit.running import ending
+    from hrda_lit.runs import ending
 
     this = HydraConfig.get()
     sweep = this.mode == RunMode.MULTIRUN
@@ -192,8 +191,8 @@ def _stop(stopped: signals.Stopped) -> int:
     if sweep:
         from rich.console import Console
 
-        from hrda_lit.guards.files import read_json
-        from hrda_lit.sweeps import jobs, report
+        from hrda_lit.system.files import read_json
+        from hrda_lit.tables import jobs, report
 
         report.show(report.write(folder), Console(), jobs.asked(read_json(folder / "command.json") or []))
     return ending.end(stopped, ending.again("hrda_lit.train", sys.argv[1:], folder, sweep))
@@ -210,7 +209,7 @@ def _job(config: DictConfig) -> float | None:
     """
     from pathlib import Path
 
-    from hrda_lit.sweeps import jobs
+    from hrda_lit.tables import jobs
 
     this = HydraConfig.get()
     folder, number = Path(this.runtime.output_dir), this.job.num
@@ -235,8 +234,6 @@ def _finish_wandb() -> None:
     if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
         wandb.finish()
 
-
-make_callable(__name__)
 
 if __name__ == "__main__":
     main()

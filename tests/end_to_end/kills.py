@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from hrda_lit.guards.signals import Stopped
+from hrda_lit.system.signals import Stopped
 from hrda_lit.train import train
 
 from .compose import smoke

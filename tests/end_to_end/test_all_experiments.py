@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit import build
-from hrda_lit.geometry import check_geometry
-from hrda_lit.keys.check import check_train
+from hrda_lit.runs.geometry import check_geometry
+from hrda_lit.schema.check import check_train
 from tests.scripts import SCRIPTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]

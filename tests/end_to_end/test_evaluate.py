@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_module
 from PIL import Image
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.evaluate import evaluate
 from hrda_lit.train import train

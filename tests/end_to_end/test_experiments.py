@@ -74,7 +74,7 @@ def test_the_papers_numbers_apply_to_every_experiment(
 
 def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) -> None:
     from hrda_lit import build
-    from hrda_lit.callbacks.pictures import draw
+    from hrda_lit.dashboards.pictures import draw
 
     config = smoke(tmp_path, demo_root, "hrda_demo")
     datamodule = build.build_datamodule(config, needs_target=True)

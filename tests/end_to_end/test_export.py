@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from hrda_lit.checkpoints import Trained, load_trained
+from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.exchange.export import export
 from hrda_lit.inference.windows import Whole
 from hrda_lit.ops.normalise import renormalise

@@ -11,10 +11,9 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from PIL import Image
 
-from hrda_lit import build
+from hrda_lit import Predictor, build
 from hrda_lit.evaluate import evaluate
 from hrda_lit.inspect import inspect
-from hrda_lit.predict import Predictor
 from hrda_lit.train import train
 
 from .compose import smoke

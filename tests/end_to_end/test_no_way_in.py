@@ -11,12 +11,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit import Predictor
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.evaluate import evaluate
 from hrda_lit.exchange.convert import checkpoint_to_official
 from hrda_lit.exchange.export import export
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.predict import Predictor, predict
+from hrda_lit.predict import predict
 from tests.commands import run
 from tests.scripts import SCRIPTS
 from tests.trained import write_checkpoint

@@ -14,9 +14,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from PIL import Image
 
+from hrda_lit import Predictor
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.inference.windows import Slide
-from hrda_lit.predict import Predictor, predict
+from hrda_lit.predict import predict
 from hrda_lit.predicting import predictor
 from hrda_lit.predicting.output import Tally
 from hrda_lit.predicting.result import KINDS

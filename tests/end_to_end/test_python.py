@@ -15,7 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 import hrda_lit
 from hrda_lit import api
-from hrda_lit.checkpoints import load_trained, network_state, read_checkpoint
+from hrda_lit.api import train
+from hrda_lit.checkpoints.load import load_trained, network_state, read_checkpoint
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.module import UDAModule
 from tests.commands import ROOT
@@ -109,7 +110,7 @@ def test_what_does_not_fit_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=sentence):
-        hrda_lit.train(override)
+        train(override)
 
 
 def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +118,9 @@ def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "m [1]" / "experiment").mkdir(parents=True)
     (tmp_path / "m [1]" / "experiment" / "mine.yaml").write_text("# @package _global_\nname: mine\ntau: 2\n")
     with pytest.raises(ValueError, match="tau must be a number"):
-        hrda_lit.train("experiment=mine", config_dir="m [1]")
+        train("experiment=mine", config_dir="m [1]")
     with pytest.raises(FileNotFoundError, match="no folder at"):
-        hrda_lit.train("experiment=mine", config_dir="nowhere")
+        train("experiment=mine", config_dir="nowhere")
 
 
 def test_logging_and_hydra_are_left_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,23 +128,21 @@ def test_logging_and_hydra_are_left_as_they_were(tmp_path: Path, monkeypatch: py
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         before = logging.root.handlers[:], logging.root.level, GlobalHydra.instance().hydra
         with pytest.raises(ValueError):
-            hrda_lit.train("tau=2")
+            train("tau=2")
         assert (logging.root.handlers[:], logging.root.level, GlobalHydra.instance().hydra) == before
 
 
-def test_one_name_for_the_module_and_the_call() -> None:
-    import hrda_lit.train as module
-    from hrda_lit.train import train
-
-    assert callable(module)
-    assert module.train is train
-    assert hrda_lit.train is sys.modules["hrda_lit.train"]
-    assert {"train", "evaluate", "predict", "inspect", "load", "Predictor"} <= set(dir(hrda_lit))
+def test_what_the_package_gives() -> None:
+    assert {"load", "load_module", "Predictor"} <= set(dir(hrda_lit))
+    assert not callable(sys.modules["hrda_lit.train"])
 
 
 def test_the_import_is_light() -> None:
     """What is imported with the package, and with the modules of its commands, and with these in turn."""
-    waiting, seen = ["hrda_lit", *(f"hrda_lit.{name}" for name in ("train", "evaluate", "predict", "inspect"))], set()
+    waiting, seen = (
+        ["hrda_lit", *(f"hrda_lit.{name}" for name in ("api", "train", "evaluate", "predict", "inspect"))],
+        set(),
+    )
     while waiting:
         module = waiting.pop()
         seen.add(module)

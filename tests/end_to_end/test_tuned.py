@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.borrowed import KEY
+from hrda_lit.networks.pretrained_reference import KEY
 from hrda_lit.train import train
 
 from .compose import smoke

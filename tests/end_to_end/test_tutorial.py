@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hrda_lit
+from hrda_lit import api
+from hrda_lit.api import inspect, train
 from tests.documented import ROOT, commands, write_yaml
 from tests.scripts import run_script
 
@@ -60,16 +61,16 @@ def test_the_tutorial(street: Path) -> None:
         done[command.program] += 1
         match command.program:
             case "hrda_lit.inspect":
-                hrda_lit.inspect(*words, "look.labels=2", config_dir="mine")
+                inspect(*words, "look.labels=2", config_dir="mine")
             case "hrda_lit.train":
-                checkpoint = hrda_lit.train(*words, *SMALL, config_dir="mine").checkpoint
+                checkpoint = train(*words, *SMALL, config_dir="mine").checkpoint
             case "hrda_lit.scripts.results_table":
                 table = run_script("results_table", *words)
                 assert table.returncode == 0, table.stderr
                 assert {"street_hrda", "street_source_only"} <= set(re.findall(r"\w+", table.stdout))
             case program:
                 filled = [re.sub(r"^checkpoint=.*", f"checkpoint={checkpoint}", word) for word in words]
-                getattr(hrda_lit, program.removeprefix("hrda_lit."))(*filled)
+                getattr(api, program.removeprefix("hrda_lit."))(*filled)
     assert done == {"hrda_lit.inspect": 1, "hrda_lit.train": 3, "hrda_lit.scripts.results_table": 1,
                     "hrda_lit.evaluate": 1, "hrda_lit.predict": 1}  # fmt: skip
     for kind in ("label", "overlay", "attention"):

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from hrda_lit.guards.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, sentence
 from hrda_lit.train import train
 
 from .compose import smoke

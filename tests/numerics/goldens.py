@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrda_lit.exchange.official_keys import from_official
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.networks.official_keys import from_official
 from hrda_lit.networks.weights import load_checked
 
 ROOT = Path(__file__).parent / "goldens"

@@ -8,7 +8,7 @@ import torch
 from goldens import Golden
 from torch import Tensor
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours
 
 pytestmark = pytest.mark.slow

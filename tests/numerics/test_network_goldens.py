@@ -11,8 +11,8 @@ from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.boxes import Box, crop, sliding_boxes
+from hrda_lit.ops.device_box import Spot, keep, lay
 from hrda_lit.ops.resize import resize
-from hrda_lit.ops.spots import Spot, keep, lay
 
 
 class Case(NamedTuple):

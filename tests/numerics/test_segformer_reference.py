@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.segformer import checkpoint_to_transformers, transformers_to_checkpoint
 from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
 from hrda_lit.networks.backbone import Backbone

@@ -14,8 +14,8 @@ from PIL import Image
 
 from hrda_lit.data.images import read_image, read_label
 from hrda_lit.data.split_lists import read_lines
-from hrda_lit.guards.files import read_json
-from hrda_lit.sweeps.jobs import Job, read
+from hrda_lit.system.files import read_json
+from hrda_lit.tables.jobs import Job, read
 
 pytestmark = pytest.mark.slow
 

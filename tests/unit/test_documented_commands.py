@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from hrda_lit.build import build_dataset, build_method, build_network
-from hrda_lit.geometry import check_geometry
-from hrda_lit.guards.arguments import readable
-from hrda_lit.keys.check import check_evaluate, check_predict, check_train
+from hrda_lit.config.arguments import readable
+from hrda_lit.runs.geometry import check_geometry
+from hrda_lit.schema.check import check_evaluate, check_predict, check_train
 from tests.documented import Printed, commands, jobs, write_yaml
 from tests.scripts import parsed
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from hrda_lit.callbacks.ema_teacher import EMATeacher
-from hrda_lit.callbacks.scenes import predicted
+from hrda_lit.dashboards.scenes import predicted
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.optim import AdamWPoly
+from hrda_lit.training.ema_teacher import EMATeacher
 
 ITEM = {"image": torch.zeros(3, 64, 64), "label": torch.zeros(64, 64, dtype=torch.long), "index": 0}
 

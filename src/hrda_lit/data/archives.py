@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from hrda_lit.data.names import same
-from hrda_lit.guards.paths import require_below
+from hrda_lit.system.paths import require_below
 
 _KINDS = (".zip", ".tar")  # in which any file is found at once; compressed tars are read from their start
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hrda_lit.data.archives import state
 from hrda_lit.data.folder import FolderDataset, Sample
-from hrda_lit.guards.files import write_atomically
-from hrda_lit.progress import counted
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import counted
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:

@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader, Dataset
 from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import Part, Sample
+from hrda_lit.data.mixed import Images, check_same_classes, members, of_sample, parts, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.reading import Reading, require_room
-from hrda_lit.data.several import Images, check_same_classes, members, of_sample, parts, shares
 from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
 from hrda_lit.data.workers import worker_options
-from hrda_lit.guards.ranges import BatchSize, Count, Seed, Workers
 from hrda_lit.ops import rng
+from hrda_lit.ops.ranges import BatchSize, Count, Seed, Workers
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
 

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.guards.ranges import Range, Share
 from hrda_lit.ops.checks import require_share
 from hrda_lit.ops.colour import hsv_to_rgb, rgb_to_hsv
+from hrda_lit.ops.ranges import Range, Share
 
 HUES = 180  # of a full turn, so that a hue fits into 8 bits
 

@@ -17,10 +17,10 @@ from torch.utils.data import Dataset
 from hrda_lit.data.crops import is_varied, random_crop, retry
 from hrda_lit.data.folder import Sample
 from hrda_lit.data.margins import target_mask
+from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.reading import Readings, fitted
-from hrda_lit.data.several import Images, of_sample, shares
 from hrda_lit.data.transforms import Size, finish, fitted_size, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop

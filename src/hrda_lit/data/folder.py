@@ -14,8 +14,8 @@ from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.names import Names, existing, search
 from hrda_lit.data.split_lists import chosen, read_lines
-from hrda_lit.guards.paths import below, require_below, require_plain
-from hrda_lit.guards.ranges import Byte, KeysOf, Sides
+from hrda_lit.ops.ranges import Byte, KeysOf, Sides
+from hrda_lit.system.paths import below, require_below, require_plain
 
 
 class DataNotFoundError(FileNotFoundError):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from hrda_lit.data.margins import Margins
 from hrda_lit.data.pixels import Channel
-from hrda_lit.guards.ranges import KeysOf
+from hrda_lit.ops.ranges import KeysOf
 
 _CHOICES = {
     "label_channel": ("index", "red16"),

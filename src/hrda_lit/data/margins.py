@@ -7,8 +7,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.guards.ranges import Pixels
 from hrda_lit.ops.boxes import Box, crop
+from hrda_lit.ops.ranges import Pixels
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.transforms import Size
-from hrda_lit.guards.ranges import AboveShare, KeysOf, Number, Ratio, Sides
+from hrda_lit.ops.ranges import AboveShare, KeysOf, Number, Ratio, Sides
 from hrda_lit.ops.resize import low_resolution_size
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hrda_lit.data.class_stats import class_probabilities
-from hrda_lit.guards.ranges import NotNegative, Number, Positive
+from hrda_lit.ops.ranges import NotNegative, Number, Positive
 
 log = logging.getLogger(__name__)
 

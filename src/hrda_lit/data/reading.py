@@ -14,11 +14,11 @@ from torch import Tensor
 from hrda_lit.data import archives
 from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.data.images import opened
+from hrda_lit.data.mixed import Images, members, of_sample
 from hrda_lit.data.pixels import upright_size
-from hrda_lit.data.several import Images, members, of_sample
 from hrda_lit.data.transforms import Size, fitted_size, resize_image
-from hrda_lit.guards.best_effort import BestEffort
-from hrda_lit.guards.files import replacing
+from hrda_lit.system.best_effort import BestEffort
+from hrda_lit.system.files import replacing
 
 log = logging.getLogger(__name__)
 

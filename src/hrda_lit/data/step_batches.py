@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Sampler
 
-from hrda_lit.guards.signals import held_back
+from hrda_lit.system.signals import held_back
 
 
 class StepBatches(Sampler[list[int]]):

@@ -3,7 +3,7 @@
 import multiprocessing
 from typing import Any
 
-from hrda_lit.guards.signals import leave_to_the_parent
+from hrda_lit.system.signals import leave_to_the_parent
 
 
 def worker_options(count: int) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
-from hrda_lit.guards.files import read_record
-from hrda_lit.guards.ranges import Count, Number, Seed
+from hrda_lit.ops.ranges import Count, Number, Seed
 from hrda_lit.ops.rng import fold
-from hrda_lit.progress import counted
+from hrda_lit.system.files import read_record
+from hrda_lit.system.progress import counted
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}

@@ -13,16 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network
-from hrda_lit.checkpoints import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
-from hrda_lit.exchange import mit_keys
-from hrda_lit.exchange.official_keys import from_official, to_official
-from hrda_lit.guards.files import write_atomically
-from hrda_lit.guards.nodes import ConfigError
-from hrda_lit.guards.torch_files import require_tensors
-from hrda_lit.keys.check import check_train
+from hrda_lit.checkpoints.load import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
+from hrda_lit.config.nodes import ConfigError
 from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks import mit_keys
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.official_keys import from_official, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
+from hrda_lit.schema.check import check_train
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.torch_files import require_tensors
 
 State = dict[str, Tensor]
 LAYOUTS = ("official", "timm")

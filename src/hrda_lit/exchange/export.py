@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hrda_lit.checkpoints import Trained, load_trained
-from hrda_lit.guards.files import write_atomically
+from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.inference.traceable import ImageToLogits
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.normalise import renormalise
 from hrda_lit.ops.resize import low_resolution_size
-from hrda_lit.progress import waiting
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import waiting
 
 TOLERANCE = 1e-4  # of logits; relative to the largest, where that is above 1
 AXES = {"batch": {0: "batch"}, "size": {2: "height", 3: "width"}}

@@ -9,12 +9,12 @@ import safetensors.torch
 import yaml
 from omegaconf import OmegaConf
 
-from hrda_lit.checkpoints import Trained, load_trained, network_state, read_checkpoint
+from hrda_lit.checkpoints.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
+from hrda_lit.checkpoints.load import Trained, load_trained, network_state, read_checkpoint
 from hrda_lit.data.configs import called
-from hrda_lit.exchange.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
-from hrda_lit.guards.files import read_json, write_atomically
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.networks.borrowed import KEY as ENCODER_KEY
+from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
+from hrda_lit.system.files import read_json, write_atomically
 
 _ELSEWHERE = ("run_dir", "cache_dir", "resume", "ckpt_path")  # of the machine that trained
 

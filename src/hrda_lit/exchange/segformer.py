@@ -11,15 +11,15 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network
-from hrda_lit.checkpoints import Trained, fitting, load_trained, write_checkpoint
+from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
 from hrda_lit.exchange.convert import compose_config
 from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
-from hrda_lit.guards.files import read_json, write_atomically
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.heads import SegFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import check_keys, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
+from hrda_lit.system.files import read_json, write_atomically
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 # What MiT is in any size; a folder with other numbers is another network.

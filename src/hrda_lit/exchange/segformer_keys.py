@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hrda_lit.exchange.mit_keys import Rules, rename, to_official, to_timm
+from hrda_lit.networks.mit_keys import Rules, rename, to_official, to_timm
 
 _ENCODER = "backbone.model."
 # official name of the encoder -> theirs, applied in order.

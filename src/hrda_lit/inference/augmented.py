@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.guards.ranges import Length, Scale
 from hrda_lit.inference.base import ATTENTION, Inference, Original, Predict, fused, windowed
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.ranges import Length, Scale
 from hrda_lit.ops.resize import resize
 
 AVERAGES = ("probabilities", "logits")

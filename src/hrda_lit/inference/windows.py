@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.guards.ranges import Count, Sides
 from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Views, sized
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, bell, crop, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.ranges import Count, Sides
 
 # Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
 _BYTES_A_PIXEL = 1000

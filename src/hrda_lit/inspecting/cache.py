@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hrda_lit.data.archives import state
-from hrda_lit.guards.files import write_atomically
-from hrda_lit.progress import counted
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import counted
 
 _VERSION = 1  # raise it whenever something else is seen of the same file
 _KEPT = 90 * 24 * 3600.0  # seconds for which a file that nobody reads is kept

@@ -12,7 +12,7 @@ from hrda_lit.data.folder import Sample
 from hrda_lit.inspecting.survey import Survey
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
-from hrda_lit.progress import counted
+from hrda_lit.system.progress import counted
 
 _WIDTH = 480  # pixels of a cell, which is as high as the first image would be
 _COLUMNS = 4  # two pairs of image and label in a row

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.ranges import NotNegative, Width
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.minent import TwoDraws, half_size
 from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.ranges import NotNegative, Width
 from hrda_lit.optim import AdamPoly
 
 SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say

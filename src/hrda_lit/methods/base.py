@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.ops.device_box import Spot, cut
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
-from hrda_lit.ops.spots import Spot, cut
 from hrda_lit.optim import AdamPoly
 
 Batch = Mapping[str, Mapping[str, Tensor]]

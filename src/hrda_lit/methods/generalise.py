@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.ranges import AboveShare, NotNegative
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
+from hrda_lit.ops.ranges import AboveShare, NotNegative
 
 
 class Draws(NamedTuple):

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.guards.ranges import Count, NotNegative, Ratio, Share
 from hrda_lit.methods.base import Labelled
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.masking import block_mask, draw_blocks
+from hrda_lit.ops.ranges import Count, NotNegative, Ratio, Share
 
 
 class MaskDraws(NamedTuple):

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.ranges import NotNegative
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, source_pass
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.losses import entropy
+from hrda_lit.ops.ranges import NotNegative
 from hrda_lit.ops.resize import resize
 
 

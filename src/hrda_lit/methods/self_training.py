@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.guards.ranges import AboveShare, NotNegative, Share
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, on_source, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
@@ -19,6 +18,7 @@ from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
+from hrda_lit.ops.ranges import AboveShare, NotNegative, Share
 
 
 class Draws(NamedTuple):

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.ops.device_box import Spot, keep, lay
 from hrda_lit.ops.resize import resize
-from hrda_lit.ops.spots import Spot, keep, lay
 
 
 def fuse(

@@ -10,7 +10,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor, nn
 
-from hrda_lit.exchange.mit_keys import to_timm
+from hrda_lit.networks.mit_keys import to_timm
 
 # No url: the ImageNet weights have their owner's terms and come from a file of the user's.
 _ENTRY = {"input_size": (3, 512, 512), "num_classes": 1000, "first_conv": "patch_embed.proj", "classifier": "head"}

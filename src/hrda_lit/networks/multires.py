@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hrda_lit.guards.ranges import Ratio, Share
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
@@ -16,8 +15,9 @@ from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
+from hrda_lit.ops.device_box import Spot, cut
+from hrda_lit.ops.ranges import Ratio, Share
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
-from hrda_lit.ops.spots import Spot, cut
 
 
 class Context(NamedTuple):

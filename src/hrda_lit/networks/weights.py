@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hrda_lit.guards.torch_files import blamed, read_torch_file, require_tensors
+from hrda_lit.system.torch_files import blamed, read_torch_file, require_tensors
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.guards.ranges import Length, Positive, Range, Share
 from hrda_lit.ops.checks import require_share
 from hrda_lit.ops.choose import choose
 from hrda_lit.ops.normalise import denormalise, renormalise
+from hrda_lit.ops.ranges import Length, Positive, Range, Share
 
 KINDS = ("brightness", "contrast", "saturation", "hue")
 

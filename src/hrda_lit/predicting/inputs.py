@@ -11,8 +11,8 @@ from typing import NamedTuple
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.names import existing, literal, search
 from hrda_lit.data.pixels import Pixels
-from hrda_lit.guards.paths import require_below
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
+from hrda_lit.system.paths import require_below
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 

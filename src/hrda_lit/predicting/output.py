@@ -13,13 +13,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.guards.files import read_record, write_atomically, write_json
-from hrda_lit.guards.paths import below
 from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
 from hrda_lit.predicting.video import VideoWriter, frame_rate
-from hrda_lit.progress import counted
+from hrda_lit.system.files import read_record, write_atomically, write_json
+from hrda_lit.system.paths import below
+from hrda_lit.system.progress import counted
 
 VIDEO = "video"  # the kind that is one file for all frames
 RECORD = "predictions.json"

@@ -1,6 +1,6 @@
 """Predict pictures with a trained network: two lines in a notebook.
 
-from hrda_lit.predict import Predictor
+from hrda_lit import Predictor
 Predictor("model.ckpt")("street.png").overlay()
 """
 
@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.checkpoints import choose_device, load_trained
+from hrda_lit.checkpoints.load import choose_device, load_trained
 from hrda_lit.data.classes import ID_MAPS
 from hrda_lit.data.configs import each
 from hrda_lit.data.images import read_pixels
@@ -27,7 +27,7 @@ from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.decide import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
-from hrda_lit.progress import counted
+from hrda_lit.system.progress import counted
 
 log = logging.getLogger(__name__)
 

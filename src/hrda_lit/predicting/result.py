@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.pixels import Pixels
-from hrda_lit.guards.files import write_atomically
 from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey, picture, pil, png
 from hrda_lit.pictures.sheet import Entry, in_rows, legend, sheet
+from hrda_lit.system.files import write_atomically
 
 VIEWS = ("attention", "context", "detail")
 _LINE = 1 / 1400  # of the longer side, the width of an outline in pixels, at least one

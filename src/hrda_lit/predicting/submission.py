@@ -15,11 +15,11 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.images import opened
 from hrda_lit.data.pixels import upright_size
 from hrda_lit.data.raw_ids import raw_table
-from hrda_lit.guards.files import write_atomically
-from hrda_lit.guards.paths import require_below, require_plain
-from hrda_lit.guards.ranges import Count, Sides
+from hrda_lit.ops.ranges import Count, Sides
 from hrda_lit.predicting.inputs import Inputs, image_inputs
-from hrda_lit.progress import counted
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.paths import require_below, require_plain
+from hrda_lit.system.progress import counted
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hrda_lit.guards.files import replacing
+from hrda_lit.system.files import replacing
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
 # The containers of these, so that a play list under such a name does not lead to other files.

@@ -16,7 +16,7 @@ from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import SourceDraws
 from hrda_lit.data.folder import FolderDataset, Part
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.inspecting.look import Looking, look
+from hrda_lit.inspecting.data_check import Looking, look
 
 CLASSES = {"names": ["road", "sky", "tree", "person"], "things": ["person"]}
 Make = Callable[..., Any]

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from hrda_lit.callbacks.bad_steps import skip_where
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.adversarial import Adversarial
 from hrda_lit.methods.base import Batch, Networks
 from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.optim import AdamPoly, AdamWPoly, SGDPoly, schedule
-from hrda_lit.optim_pair import paired
+from hrda_lit.training.optimizer_pair import paired
+from hrda_lit.training.skipped_steps import skip_where
 from tests.passes import steps
 
 

@@ -6,11 +6,11 @@ from hydra import compose, initialize_config_module
 
 from hrda_lit.build import build_network
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.keys.check import check_train
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.boxes import crop
 from hrda_lit.ops.resize import downscale, resize
 from hrda_lit.ops.rng import generator
+from hrda_lit.schema.check import check_train
 
 pytestmark = pytest.mark.slow
 

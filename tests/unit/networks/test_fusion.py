@@ -7,9 +7,9 @@ from torch import Tensor
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.ops.boxes import Box, crop
+from hrda_lit.ops.device_box import Spot, keep, lay
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator
-from hrda_lit.ops.spots import Spot, keep, lay
 
 BOX = Box(2, 6, 4, 10)  # in cells of the fused logits, 8 x 12
 SPOT = Spot.of(BOX)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.borrowed import KEY, fill_in_, fingerprint, leave_out_, untouched
 from hrda_lit.networks.heads import DAFormerHead
+from hrda_lit.networks.pretrained_reference import KEY, fill_in_, fingerprint, leave_out_, untouched
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.ema import ema_update_
 from hrda_lit.optim import AdamWPoly, parameter_groups

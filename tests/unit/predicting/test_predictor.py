@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.nn import functional as F
 
-from hrda_lit.checkpoints import load_trained
+from hrda_lit import Predictor
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.inference.windows import Slide, Whole
-from hrda_lit.predict import Predictor
 from tests.trained import write_checkpoint
 
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])

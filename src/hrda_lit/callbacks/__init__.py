@@ -1,1 +1,0 @@
-"""What observes a run: the moving-average teacher, pictures, tables."""

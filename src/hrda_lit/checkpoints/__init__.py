@@ -1,0 +1,1 @@
+"""Checkpoints: read without running their code, built into networks, fetched from hubs."""

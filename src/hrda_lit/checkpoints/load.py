@@ -1,0 +1,258 @@
+"""A trained model from one file: weights and the config they were trained with."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
+from hrda_lit.checkpoints.hub import located, read_folder
+from hrda_lit.checkpoints.trusted import TRAINING, require_buildable, require_keys, trusted_values
+from hrda_lit.config.nodes import plain
+from hrda_lit.config.values import check
+from hrda_lit.data.classes import Classes
+from hrda_lit.inference.base import Inference
+from hrda_lit.module import CONFIG_KEY, UDAModule
+from hrda_lit.networks.pretrained_reference import fill_in_, named_weights, untouched
+from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.networks.weights import check_keys, load_checked
+from hrda_lit.ops.ranges import Part
+from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import waiting
+from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
+
+WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
+MODELS = ("student", "teacher")
+# What commands read of a stored config, whatever else is inside.
+STORED: dict[str, tuple[type, ...]] = {
+    "name": (str, int),
+    "evaluate": (str,),
+    "data_root": (str,),
+    "seed": (int,),
+    "tau": (int, float),
+    "s_T": (int, float),
+    "splits": (dict,),
+    "splits.val": (str, NoneType),
+    "source": (dict,),
+    "val": (dict, NoneType),
+    "inference": (dict,),
+    "data.crop": (list,),
+    "network.shrink": (int, float),
+    "network.backbone": (dict,),
+}
+
+
+class Trained(NamedTuple):
+    """A network in evaluation mode, what its outputs mean, how it predicts whole images, and which one it is."""
+
+    network: Segmentor
+    classes: Classes
+    inference: Inference
+    config: DictConfig
+    model: str
+
+    def other_inference(self, inference: Mapping[str, Any]) -> Inference:
+        """Build another inference for this network, from a config as in conf/inference, or keys of the one it has.
+
+        What it leaves open about its base is as in training.
+        """
+        changed = self.config.copy()
+        changed.inference = inference if "_target_" in inference else {**self.config.inference, **inference}
+        check(plain(changed.inference), Part, "inference")
+        if "base" in changed.inference and changed.inference.base is None:
+            trained = self.config.inference
+            changed.inference.base = trained.base if "base" in trained else trained
+        made = build_inference(changed)
+        made.check(self.network)
+        return made
+
+
+@waiting("loading the network")
+def load_trained(
+    path: str | Path,
+    model: str | None = None,
+    device: str | torch.device = "cpu",
+    weights: str | None = None,
+) -> Trained:
+    """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
+
+    Args:
+        path: a checkpoint of `hrda_lit.train`, a folder of scripts/save_for_hub.py, or `hf://user/name`.
+        model: "student" or "teacher"; None: the one that training validated.
+        device: where to.
+        weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
+            HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
+
+    Returns:
+        The network and what belongs to it.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is no checkpoint of this library, is broken, or holds no such network.
+    """
+    if model not in (None, *MODELS):
+        raise ValueError(f"model={model!r} is none of {list(MODELS)}; choose one.")
+    content = read_checkpoint(path)
+    config = stored_config(content, path)
+    model = model or config.evaluate
+    state = network_state(content["state_dict"], model)
+    if not state:
+        raise ValueError(f"{path} holds no {model}, its method trains without one; choose model=student.")
+    with fitting(path):
+        require_finite_weights(state, path)
+        classes = build_dataset(config.source, "source").classes
+        if config.val is not None:
+            _ = build_dataset(config.val, "val").classes
+        # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
+        with torch.device("meta"):
+            bare = build_network(config, classes)
+        elsewhere = named_weights(content, str(path))
+        left_out = set() if elsewhere is None else {f"backbone.{name}" for name in untouched(bare.backbone)}
+        own = {name: value for name, value in bare.state_dict().items() if name not in left_out}
+        check_keys(own, state, f"{path} does not fit its own config")
+        if elsewhere is not None:
+            config.network.backbone.weights = _pretrained(weights, elsewhere, path)
+        built = build_network(config, classes)
+        fill_in_(state, content, built.backbone, "backbone.", str(path))
+        load_checked(built, state, str(path))
+        inference = build_inference(config)
+    return Trained(built.to(device).eval(), classes, inference, config, model)
+
+
+@waiting("loading the networks")
+def load_module(path: str | Path, device: str | torch.device = "cpu", weights: str | None = None) -> UDAModule:
+    """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
+
+    It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds: its method has
+    lambda_fd=0. To go on with a training, use `resume=` of `hrda_lit.train`.
+
+    Args:
+        path: a checkpoint of `hrda_lit.train`.
+        device: where to.
+        weights: see `load_trained`.
+
+    Returns:
+        The module, in training mode; `module.evaluated` is the network that training validated.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is no checkpoint of this library, is broken, or lacks one of its networks.
+    """
+    student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
+    content = read_checkpoint(path)
+    with fitting(path):
+        if config.method.get("lambda_fd"):
+            config.method.lambda_fd = 0
+        module = around(student, config, build_method(config, classes), classes)
+        module.config = content[CONFIG_KEY]
+        module.on_load_checkpoint(content)
+        module.load_state_dict(content["state_dict"])
+    return module.to(device).train()
+
+
+def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) -> str:
+    given = weights or os.environ.get(WEIGHTS)
+    if not given:
+        raise ValueError(
+            f"{path} holds what was trained on top of {note['name']}, and not its weights, which were in "
+            f"{note['weights']}; give them by weights=<file>, or by {WEIGHTS}=<file> in the environment."
+        )
+    return given
+
+
+def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
+    """Return the config of a checkpoint, once it is known to build nothing but what belongs into a network.
+
+    Args:
+        content: from `read_checkpoint`.
+        path: what errors call it.
+
+    Returns:
+        Everything but what training alone builds; no path to weights, which come from the checkpoint.
+
+    Raises:
+        ValueError: if it would build anything else, or lacks what commands read.
+    """
+    plain = {key: value for key, value in content[CONFIG_KEY].items() if key not in TRAINING}
+    require_buildable(content[CONFIG_KEY], str(path))
+    require_keys(plain, STORED, str(path))
+    if plain["evaluate"] not in MODELS:
+        raise ValueError(
+            f"{path} was validated on {plain['evaluate']!r}, which is none of {list(MODELS)}; give another."
+        )
+    # The file they once started from need not exist here.
+    plain["network"]["backbone"]["weights"] = None
+    return OmegaConf.create(plain)
+
+
+@contextlib.contextmanager
+def fitting(path: str | Path) -> Iterator[None]:
+    """Name the file in whatever what it holds leads to, also in errors that only a programmer could read."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        reason = sentence(error)
+        raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
+    except Exception as error:
+        reason = sentence(error)[:200]
+        raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason}); give another.") from error
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of `hrda_lit.train` without running any code of the file; tensors stay on disk until used.
+
+    A folder of scripts/save_for_hub.py, and `hf://user/name` on the hub, are read like one that holds a single network.
+
+    Nothing may be built from its config but from what `stored_config` makes of it.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is damaged, cannot be read, or has no config and weights inside.
+    """
+    path = located(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
+    content = read_folder(path) if path.is_dir() else read_torch_file(path)
+    if CONFIG_KEY not in content or "state_dict" not in content:
+        raise ValueError(
+            f"{path} is no checkpoint of hrda_lit, it has no {CONFIG_KEY} inside; give one that `hrda_lit.train` "
+            "wrote, or convert a released one with scripts/convert_checkpoint.py."
+        )
+    state = require_tensors(content["state_dict"], path)
+    return {**content, "state_dict": state, CONFIG_KEY: trusted_values(content[CONFIG_KEY], str(path))}
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values as a torch file; a reader sees the old file or the new one."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def network_state(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Return the tensors of one network of a module's state dict, under the network's own names."""
+    prefix = network + "."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:<n>" into a device; "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"auto": "cuda" if count else "cpu", "cpu": "cpu"}
+    there |= {"cuda": "cuda"} if count else {}
+    there |= {f"cuda:{index}": f"cuda:{index}" for index in range(count)}
+    if name not in there:
+        raise ValueError(f"device={name} is not there, this machine has {list(there)}; choose one.")
+    return torch.device(there[name])

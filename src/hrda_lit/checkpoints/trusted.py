@@ -1,0 +1,158 @@
+"""Configs that come from a file name nothing but the library's own parts, each in its place."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hrda_lit.config.plain import REMEDY, Place, fault_at, plain_tree, shortened
+
+TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
+
+_ONE_SET = {"hrda_lit.data.folder.FolderDataset"}
+_DATA = _ONE_SET | {"hrda_lit.data.mixed.SeveralSets"}
+_WINDOWS = {"hrda_lit.inference.windows.Slide", "hrda_lit.inference.windows.Whole"}
+# Where in a config what may be built. To build one of these has no effect but the object itself.
+BUILDABLE: dict[str, set[str]] = {
+    "source": _DATA,
+    "target": _DATA,
+    "val": _DATA,
+    **{f"{role}.sets.*": _ONE_SET for role in ("source", "target", "val")},
+    "network.backbone": {"hrda_lit.networks.backbone.Backbone"},
+    "network.head": {
+        "hrda_lit.networks.heads.DAFormerHead",
+        "hrda_lit.networks.heads.SegFormerHead",
+        "hrda_lit.networks.heads.DeepLabV2Head",
+        "hrda_lit.networks.heads.LinearHead",
+    },
+    "network.attention": {"hrda_lit.networks.heads.ScaleAttentionHead", "hrda_lit.networks.heads.DeepLabV2Head"},
+    "network.segmentor": {
+        "hrda_lit.networks.multires.MultiResSegmentor",
+        "hrda_lit.networks.segmentor.SingleScaleSegmentor",
+    },
+    "method": {
+        "hrda_lit.methods.self_training.SelfTraining",
+        "hrda_lit.methods.supervised.Supervised",
+        "hrda_lit.methods.minent.MinEnt",
+        "hrda_lit.methods.adversarial.Adversarial",
+        "hrda_lit.methods.generalise.Generalise",
+    },
+    "method.optim": {"hrda_lit.optim.AdamPoly"},
+    "method.augmentation": {"hrda_lit.ops.colour.StrongAugmentation"},
+    "method.masked": {"hrda_lit.methods.masked_consistency.MaskedConsistency"},
+    "optim": {"hrda_lit.optim.AdamWPoly", "hrda_lit.optim.SGDPoly"},
+    "inference": _WINDOWS | {"hrda_lit.inference.augmented.Augmented"},
+    "inference.base": _WINDOWS,
+}
+# What training alone builds, always from its own command line, may name any class of these two packages.
+TRAINING = ("prepare", "trainer", "callbacks", "logger")
+_TRAINING_PACKAGES = ("hrda_lit.", "lightning.")
+# Where the classes of older checkpoints lie today.
+MOVED = {
+    "hrda_lit.networks.inference.Slide": "hrda_lit.inference.windows.Slide",
+    "hrda_lit.networks.inference.Whole": "hrda_lit.inference.windows.Whole",
+    "hrda_lit.networks.augmentation.Augmented": "hrda_lit.inference.augmented.Augmented",
+    "hrda_lit.data.demo.render_demo": "hrda_lit.demo.render_demo",
+}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_DIRECTIVE = re.compile(r"_\w*_")  # what Hydra takes for an order rather than an argument
+
+
+def trusted_values(config: object, origin: str) -> dict[str, Any]:
+    """Copy a config that a file brought, under today's names; see `plain_tree` and `require_buildable`.
+
+    Args:
+        config: what came.
+        origin: what errors call the file.
+
+    Returns:
+        Plain values; nothing may be built from them yet.
+
+    Raises:
+        ValueError: if there is anything else inside than plain values.
+    """
+    tree = plain_tree(config, origin)
+    for _, node in _nodes(tree, ()):
+        if isinstance(node, dict) and isinstance(name := node.get("_target_"), str):
+            node["_target_"] = MOVED.get(name, name)
+    return tree
+
+
+def require_buildable(tree: dict[str, Any], origin: str) -> None:
+    """Refuse a config from a file that names anything but the library's own parts, each in its place.
+
+    Args:
+        tree: from `trusted_values`.
+        origin: what errors call the file.
+
+    Raises:
+        ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or control
+            characters; names that the environment variable HRDA_LIT_TRUST lists are allowed.
+    """
+    for place, node in _nodes(tree, ()):
+        if isinstance(node, dict):
+            _check_orders(node, place, origin)
+        if texts := [text for text in (node, *(node if isinstance(node, dict) else ())) if isinstance(text, str)]:
+            _check_texts(texts, place, origin)
+
+
+def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
+    for key in node:
+        if isinstance(key, str) and _DIRECTIVE.fullmatch(key) and key not in ("_target_", "_partial_"):
+            raise fault_at(place, f"the key {key!r}, which the library never writes", origin)
+    name, partial = node.get("_target_", ""), node.get("_partial_", False)
+    if not isinstance(name, str) or not isinstance(partial, bool):
+        raise fault_at(place, f"the _target_ {shortened(name)} with the _partial_ {shortened(partial)}", origin)
+    if "_target_" in node and name not in _trusted() and not _belongs(name, place):
+        raise ValueError(
+            f"the config in {origin} would build {shortened(name)} as {'.'.join(place) or 'its root'}, which is no "
+            f"part of this library that belongs there; {REMEDY[:-1]}, or allow your own code by {TRUST}=<its name>."
+        )
+
+
+def _check_texts(texts: list[str], place: Place, origin: str) -> None:
+    for text in texts:
+        if "${" in text:
+            raise fault_at(place, f"the interpolation {shortened(text)}, where stored configs are resolved", origin)
+        if _CONTROL.search(text):
+            raise fault_at(place, f"control characters in {shortened(text)}", origin)
+
+
+def _trusted() -> set[str]:
+    return {name.strip() for name in os.environ.get(TRUST, "").split(",")} - {""}
+
+
+def require_keys(tree: dict[str, Any], wanted: Mapping[str, tuple[type, ...]], origin: str) -> None:
+    """Refuse a config from a file that lacks a key, or has another kind of value there.
+
+    Args:
+        tree: from `trusted_values`.
+        wanted: the types that may stand at each key, dots between levels.
+        origin: what errors call the file.
+
+    Raises:
+        ValueError: if a key is missing or of another type.
+    """
+    for key, types in wanted.items():
+        node: Any = tree
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if type(node) not in types or node == "???":
+            raise ValueError(
+                f"the config in {origin} has {shortened(node)} for {key}, need a {types[0].__name__}; "
+                "give a checkpoint as it was written."
+            )
+
+
+def _belongs(name: str, place: Place) -> bool:
+    if place and place[0] in TRAINING:
+        return name.startswith(_TRAINING_PACKAGES)
+    return any(name in BUILDABLE.get(".".join(where), ()) for where in (place, (*place[:-1], "*")))
+
+
+def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """List every value of a tree with its place."""
+    yield place, node
+    inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inside:
+        yield from _nodes(value, (*place, str(key)))

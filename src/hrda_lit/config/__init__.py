@@ -1,0 +1,1 @@
+"""Reading a config: values, overrides, help, misspelt keys, objects from nodes."""

@@ -1,0 +1,114 @@
+"""Several sets of one class list as one: GTA5 with SYNTHIA and UrbanSyn, or Cityscapes with Mapillary."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from hrda_lit.data.folder import FolderDataset, Part, Sample
+from hrda_lit.ops.ranges import Positive, Sides
+
+
+class SeveralSets:
+    """Read several data sets as if they were one.
+
+    Args:
+        sets: by a name of the user's; each fits its images into its own box and has its own margins.
+        weights: how often each is drawn, relative to the others, > 0; 1 where not given.
+        name: for messages.
+        size: (height, width) of one box for all, in place of their own; None leaves them.
+
+    Raises:
+        ValueError: if there is no set, their classes differ, or a weight is of none of them.
+    """
+
+    def __init__(
+        self,
+        sets: Mapping[str, FolderDataset],
+        weights: Mapping[str, Positive] | None = None,
+        name: str = "several",
+        size: Sides | None = None,
+    ) -> None:
+        if not sets:
+            raise ValueError(
+                f"{name} holds no data set; add some, e.g. +dataset@source.sets.one=gta5 "
+                "+dataset@source.sets.other=synthia."
+            )
+        if strange := sorted(set(weights or {}) - set(sets)):
+            raise ValueError(f"weights of {name} has the keys {strange}, which no set has; it may have {sorted(sets)}.")
+        self.name, self.members = name, list(sets.values())
+        self.weights = [float((weights or {}).get(key, 1)) for key in sets]
+        for member in self.members:
+            check_same_classes(self.members[0], member)
+            member.size = member.size if size is None else (size[0], size[1])
+        self.classes = self.members[0].classes
+        self._owners: dict[Path, FolderDataset] = {}
+
+    def files(self, split: str, labelled: bool) -> list[Sample]:
+        """List the files of a split of every set, one set after the other, see `FolderDataset.files`.
+
+        Raises:
+            ValueError: if two sets have a file in common.
+        """
+        samples = []
+        for member in self.members:
+            own = member.files(split, labelled)
+            if taken := next(
+                (sample.image for sample in own if self._owners.get(sample.image, member) is not member), None
+            ):
+                raise ValueError(f"{taken} is of two sets of {self.name}; correct root or images of one of them.")
+            self._owners |= {sample.image: member for sample in own}
+            samples += own
+        return samples
+
+    def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
+        """Read an image and its label, see `FolderDataset.read`."""
+        return self.of(sample).read(sample)
+
+    def of(self, sample: Sample) -> FolderDataset:
+        """Return the set of a sample of `files`."""
+        return self._owners[sample.image]
+
+    def shares(self, samples: list[Sample]) -> Float[Tensor, " files"]:
+        """Return how often each file is drawn: the weight of its set, divided among the set's files."""
+        counts = {id(member): 0 for member in self.members}
+        for sample in samples:
+            counts[id(self.of(sample))] += 1
+        each = {id(one): weight / counts[id(one)] for one, weight in zip(self.members, self.weights, strict=True)}
+        shares = torch.tensor([each[id(self.of(sample))] for sample in samples], dtype=torch.float64)
+        return shares / shares.sum()
+
+
+Images = FolderDataset | SeveralSets
+
+
+def members(data: Images) -> list[FolderDataset]:
+    """Return the sets that are read."""
+    return data.members if isinstance(data, SeveralSets) else [data]
+
+
+def of_sample(data: Images, sample: Sample) -> FolderDataset:
+    """Return the set of a sample."""
+    return data.of(sample) if isinstance(data, SeveralSets) else data
+
+
+def shares(data: Images, samples: list[Sample]) -> Float[Tensor, " files"] | None:
+    """Return how often each file is drawn; None for all alike."""
+    return data.shares(samples) if isinstance(data, SeveralSets) else None
+
+
+def parts(role: str, data: Images, split: str, labelled: bool) -> Iterator[Part]:
+    """Say what is read in a role, set by set."""
+    return (Part(role, member, split, labelled) for member in members(data))
+
+
+def check_same_classes(one: Images, other: Images) -> None:
+    """Raise a ValueError if two data sets have other class names or another ignored id."""
+    a, b = one.classes, other.classes
+    if (a.names, a.ignore) != (b.names, b.ignore):
+        raise ValueError(
+            f"{one.name} has the classes {list(a.names)} (ignore {a.ignore}) and {other.name} "
+            f"{list(b.names)} (ignore {b.ignore}), need the same; correct one of them and its id_map."
+        )

@@ -1,1 +1,0 @@
-"""What the keys of the commands' configs may hold, checked before anything is read."""

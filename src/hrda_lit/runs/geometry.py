@@ -1,0 +1,76 @@
+"""Whether crops, windows and batches fit the network: a step of training run without memory, before data are read."""
+
+from collections.abc import Callable
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from hrda_lit.build import build_inference, build_network
+from hrda_lit.config.nodes import ConfigError
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Method
+from hrda_lit.methods.self_training import batch_statistics_mode
+from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.resize import low_resolution_size
+from hrda_lit.ops.shapes import ShapesAlone
+from hrda_lit.system.progress import waiting
+
+Size = tuple[int, int]
+
+
+def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
+    """Refuse sizes that the first step or the first validation would stumble over.
+
+    Args:
+        config: the composed tree.
+        method: from `build_method`.
+        classes: of the labels.
+
+    Raises:
+        ConfigError: if a key does not fit.
+        ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
+    """
+    with waiting("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
+        _check(config, method, classes)
+
+
+def _check(config: DictConfig, method: Method, classes: Classes) -> None:
+    size, shape = crop_size(config), (int(config.loading.batch_size), 3)
+    method.check_crop((config.data.crop[0], config.data.crop[1]))
+    network = without_memory(config, classes)
+    network.check_crop(size)
+    inference = build_inference(config)
+    inference.check(network)
+    crops, drawn = torch.zeros(*shape, *size, device="meta"), network.draw(size, torch.Generator()).to("meta")
+    _try("a training step", size, config, lambda: network.train()(crops, drawn))
+    if method.needs_teacher:
+        _try("the teacher", size, config, lambda: batch_statistics_mode(network).predict(crops))
+    seen = inference.network_size or size
+    if seen != size or not method.needs_teacher:  # else the teacher has shown it
+        window = torch.zeros(1, 3, *seen, device="meta")
+        _try("a validation", seen, config, lambda: network.eval().predict(window))
+
+
+def crop_size(config: DictConfig) -> Size:
+    """Return (height, width) of the crops as the network gets them."""
+    return low_resolution_size((config.data.crop[0], config.data.crop[1]), config.network.shrink)
+
+
+def without_memory(config: DictConfig, classes: Classes) -> Segmentor:
+    """Build the student without weights and numbers, on the meta device."""
+    dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
+    assert isinstance(dry, DictConfig)
+    with torch.device("meta"):
+        return build_network(dry, classes)
+
+
+@torch.no_grad()
+def _try(what: str, size: Size, config: DictConfig, run: Callable[[], object]) -> None:
+    try:
+        run()
+    except Exception as error:  # whatever it is, training would end with it later
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(
+            f"{what} with loading.batch_size={config.loading.batch_size} crops of {size} does not fit the network "
+            f"({reason}); raise or correct data.crop, network.detail or loading.batch_size."
+        ) from error

@@ -1,0 +1,1 @@
+"""What each command's tree may hold; only the commands import it."""

@@ -1,0 +1,77 @@
+"""Checking a composed tree before anything is read: unknown and missing keys, types, ranges."""
+
+from typing import Any, get_type_hints
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hrda_lit.config.values import check, check_names
+from hrda_lit.schema.trainer import refuse_useless
+from hrda_lit.schema.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
+from hrda_lit.system.paths import require_below
+
+# Groups of which something must be chosen, and keys that only a choice sets.
+NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
+CHOSEN = {"_target_", "name", "root", "images", "sets"}
+
+
+def check_train(config: DictConfig) -> None:
+    """Refuse a tree of conf/train.yaml with a key or a value that does not fit.
+
+    Args:
+        config: the composed tree.
+
+    Raises:
+        ValueError: if a key is unknown or missing, or a value is of another type or out of range.
+    """
+    if lacking := [name for name in NEEDED if not _is_chosen(config, name)]:
+        raise ValueError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
+    for name in ("target", "val"):
+        if not _is_chosen(config, name):
+            config[name] = None
+    plain = _check(config, TrainKeys)
+    require_below(plain["name"], "name")  # of the run's folder
+    if (before := plain.get("ckpt_path")) is not None:
+        raise ValueError(f"ckpt_path={before} is now called resume; write resume={before}.")
+    refuse_useless(plain["trainer"])
+
+
+def check_evaluate(config: DictConfig) -> None:
+    """Refuse a tree of conf/evaluate.yaml, see `check_train`."""
+    _check(config, EvaluateKeys)
+
+
+def check_predict(config: DictConfig) -> None:
+    """Refuse a tree of conf/predict.yaml, see `check_train`."""
+    _check(config, PredictKeys)
+
+
+def _is_chosen(config: DictConfig, name: str) -> bool:
+    # Where nothing is chosen, an experiment may still have set some keys: val.size, network.segmentor.overlap.
+    node = config.get(name)
+    if not isinstance(node, DictConfig | None):
+        return True
+    return bool(node and (set(node) & CHOSEN or "_target_" in (node.get("segmentor") or {})))
+
+
+def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
+    hints = get_type_hints(tree, include_extras=True)
+    # In the tree's order, so that a wrong number is named where it is set and not where it is used.
+    names = sorted(map(str, config), key=[*hints, *map(str, config)].index)
+    check_names(names, hints, tree.__required_keys__)
+    plain: dict[str, Any] = {}
+    for name in names:
+        plain[name] = _plain(config, name)
+        check(plain[name], hints[name], name, BETTER)
+    return plain
+
+
+def _plain(config: DictConfig, name: str) -> Any:
+    try:
+        if OmegaConf.is_missing(config, name):
+            return "???"
+        value = config[name]
+        whole = isinstance(value, DictConfig | ListConfig)
+        return OmegaConf.to_container(value, resolve=True) if whole else value
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{name} cannot be resolved: {str(error).splitlines()[0]}; correct {name}.") from error

@@ -1,0 +1,65 @@
+"""The keys of Lightning's Trainer: which values fit a training that counts steps, and which keys have one of ours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
+
+import torch
+
+from hrda_lit.ops.ranges import Count, Length, Number, Range, Share
+
+Steps = Count
+SomeOf = Number | Share  # a number of batches, or a share of them
+# Not 16-true nor bf16-true: weights of so few digits do not feel a small step, nor the teacher the student.
+Precision = Literal[16, 32, 64, "16", "32", "64", "bf16", "16-mixed", "bf16-mixed", "32-true", "64-true"]
+
+
+class TrainerKeys(TypedDict, total=False):
+    """conf/trainer, the keys for which Lightning's own annotations are wider than what fits here."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: Count | Literal[-1, "auto"] | Annotated[Sequence[Number], Length(least=1)]
+    num_nodes: Count
+    precision: Precision
+    max_steps: Steps
+    val_check_interval: Steps
+    log_every_n_steps: Steps
+    num_sanity_val_steps: Annotated[int, Range(-1, 2**31 - 1)]
+    limit_val_batches: SomeOf
+    fast_dev_run: bool | Number
+    min_steps: Number | None
+    max_time: str | Mapping[str, Number] | None
+
+
+# Keys of Lightning that a training of several backward passes a step, on draws without epochs, has no use for: what
+# they may hold all the same, and what to set instead.
+INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
+    "accumulate_grad_batches": ((1,), "a step has several backward passes already; set loading.accumulate"),
+    "gradient_clip_val": ((None,), "gradients are clipped once per step; set optim.clip"),
+    "gradient_clip_algorithm": ((None, "norm"), "optim.clip clips by norm"),
+    "max_epochs": ((None, -1), "draws with replacement have no epochs; set trainer.max_steps"),
+    "min_epochs": ((None,), "draws with replacement have no epochs; set trainer.max_steps"),
+    "check_val_every_n_epoch": ((None,), "draws with replacement have no epochs; set trainer.val_check_interval"),
+    "limit_train_batches": ((None, 1.0), "draws with replacement have no end; set trainer.max_steps"),
+    "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a data set of few files"),
+    "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; leave it out"),
+    "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
+    "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
+    "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
+    "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard, wandb, mlflow or trackio"),
+}
+
+
+def refuse_useless(trainer: Mapping[str, Any]) -> None:
+    """Refuse Lightning's keys that would do nothing, or harm, and name the one to use; refuse an absent device.
+
+    Args:
+        trainer: the plain values of the group.
+
+    Raises:
+        ValueError: if such a key is set.
+    """
+    for name, (harmless, instead) in INSTEAD.items():
+        if name in trainer and trainer[name] not in harmless:
+            raise ValueError(f"trainer.{name}={trainer[name]} cannot be used here: {instead}.")
+    if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ValueError(f"trainer.accelerator={trainer['accelerator']}, but there is no such device; set it to auto.")

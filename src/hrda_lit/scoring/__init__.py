@@ -1,1 +1,0 @@
-"""How good a prediction is: IoU, where it is right, tables and files of results."""

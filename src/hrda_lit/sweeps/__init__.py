@@ -1,1 +1,0 @@
-"""Sweeps: many runs of one command, read back from disk as one table and one picture."""

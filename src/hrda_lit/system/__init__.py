@@ -1,0 +1,1 @@
+"""The operating system: atomic files, paths, errors, signals, malloc, progress."""

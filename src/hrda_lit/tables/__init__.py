@@ -1,0 +1,1 @@
+"""Tables: IoU per class, sweeps, comparisons of runs."""

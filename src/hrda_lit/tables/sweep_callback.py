@@ -1,0 +1,79 @@
+"""The Hydra callback that keeps the table of a sweep up to date."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from rich.console import Console
+
+from hrda_lit.runs import claim
+from hrda_lit.system.files import read_json, write_json
+
+
+class SweepTable(Callback):
+    """Rewrite table and picture after every job, and say by the exit code whether any job failed.
+
+    With most launchers a job runs in another process or on another machine, so all of it is read from disk.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
+        given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
+        timed = claim.is_timed(str(OmegaConf.to_container(config.hydra.sweep, resolve=False)))
+        try:
+            folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
+            folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
+            write_json(folder / "command.json", command)
+        except (ValueError, OSError) as error:
+            sys.exit(f"error: {error}")
+        if folder != given:
+            with read_write(config.hydra), open_dict(config.hydra):
+                config.hydra.sweep.dir = str(folder)
+                # Each job composes its config anew, from these.
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Rewrite table and picture; does nothing for a single run."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            from hrda_lit.tables import report  # matplotlib takes a second that single runs need not wait for
+
+            report.write(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the table; a failed job fails the command."""
+        from hrda_lit.tables import report
+
+        sweep = Path(config.hydra.sweep.dir)
+        jobs = report.write(sweep)
+        if not jobs:
+            return
+        report.show(jobs, Console())
+        print(f"sweep.csv, sweep.txt and sweep.png are in {sweep}")
+        if failed := [str(job.number) for job in jobs if job.state == "failed"]:
+            sys.exit(
+                f"error: failed {len(failed)} of {len(jobs)} jobs ({', '.join(failed)}) for the reasons above; "
+                f"the same command with hydra.sweep.dir={sweep} tries them again and repeats no finished one."
+            )
+
+
+def _claim(folder: Path, command: list[str]) -> Path:
+    before = read_json(folder / "command.json") or command
+    if before != command:
+        raise ValueError(
+            f"{folder} holds the sweep of {' '.join(map(str, before))}, and this one is {' '.join(command)}; "
+            "continue with the same keys, or choose another hydra.sweep.dir."
+        )
+    if not claim.claim(folder):
+        raise ValueError(f"{folder} is where another sweep is running now; wait for it, or choose another folder.")
+    return folder
+
+
+def _same(given: Path, command: list[str]) -> Path | None:
+    """Claim the newest sweep of the same command beside a folder; None if there is none, or all are running."""
+    found = [path for path in given.parent.glob("*/command.json") if read_json(path) == command]
+    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((path.parent for path in found if claim.claim(path.parent)), None)

@@ -1,0 +1,25 @@
+"""How Lightning writes checkpoints: beside, synced, renamed."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from hrda_lit.system.files import replacing
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Write a checkpoint so that its place holds the old one or the new one, and both on the same file system."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint`.
+
+        Raises:
+            OSError: if it cannot be written; what was there is kept.
+        """
+        with replacing(Path(path)) as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OSError(str(error).splitlines()[0].rstrip(".")) from error

@@ -1,0 +1,74 @@
+"""A folder belongs to one process, and to one run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hrda_lit.runs.claim import claim, claim_new, claimed, holds_claim, is_timed, release, wanted
+
+ASK = "import sys; from pathlib import Path; from hrda_lit.runs.claim import *; print({}(Path(sys.argv[1])))"
+
+
+def elsewhere(folder: Path, question: str) -> str:
+    """What another process gets when it asks to `claim` a folder, or for a new one of its name."""
+    command = [sys.executable, "-c", ASK.format(question), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_second_process_is_kept_out_until_the_first_lets_go(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert claim(folder)
+    assert claim(folder)  # once more in the same process changes nothing
+    assert elsewhere(folder, "claim") == "False"
+    assert elsewhere(folder, "claim_new") == str(tmp_path / "run_2")
+    release(folder)
+    assert elsewhere(folder, "claim") == "True"
+
+
+def test_a_new_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    chosen = claim_new(tmp_path / "run")
+    assert chosen == tmp_path / "run_2"
+    release(chosen)
+
+
+@pytest.mark.parametrize("left", ["checkpoints/last.ckpt", "metrics.csv", "metrics.json"])
+def test_another_run_is_not_written_over(left: str, tmp_path: Path) -> None:
+    path = tmp_path / left
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(ValueError, match="holds another run; add resume=auto"), claimed(tmp_path, "never"):
+        pass
+    with pytest.raises(ValueError, match="holds another run"), claimed(tmp_path, "/else/where/last.ckpt"):
+        pass
+    for resume in ("auto", str(tmp_path / "checkpoints" / "last.ckpt")):
+        with claimed(tmp_path, resume):
+            assert holds_claim(tmp_path)
+        assert not holds_claim(tmp_path)
+
+
+def test_the_folder_one_stands_in_is_no_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "metrics.csv").touch()
+    with pytest.raises(ValueError, match="holds another run"), claimed(Path("."), "never"):
+        pass
+
+
+def test_only_the_first_process_of_a_run_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "metrics.csv").touch()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with claimed(tmp_path, "never"):
+        assert not holds_claim(tmp_path)
+
+
+def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wanted("never") == wanted(None) == "never"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert [wanted(resume) for resume in ("never", "auto", "a.ckpt")] == ["auto", "auto", "a.ckpt"]
+
+
+def test_what_is_named_by_the_time() -> None:
+    assert is_timed("outputs/${name}/${now:%Y}")
+    assert not is_timed("outputs/mine")

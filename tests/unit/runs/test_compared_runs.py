@@ -1,0 +1,141 @@
+"""MLflow and Trackio, each with a store in a folder: numbers, pictures, tables, config, and runs that go on."""
+
+import csv
+import json
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from hrda_lit.dashboards.mlflow_run import MlflowRun, mlflow_logger
+from hrda_lit.dashboards.trackio_run import TrackioRun, trackio_logger
+from hrda_lit.runs.loggers import GoesOn, Shows, Tabulates, dotted, go_on, kept_of
+from hrda_lit.runs.run_names import called
+
+pytestmark = pytest.mark.slow
+
+CONFIG = {"tau": 0.9, "val": {"label_rule": {"images/": "labels/"}}, "optim": {"betas": [0.9, 0.999]}}
+ROWS = [{"label": "road", "road": 3, "a, b": 1}, {"label": "a, b", "road": 0, "a, b": 2}]
+PICTURE = Image.new("RGB", (8, 6), "red")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes seconds to make
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))  # read when it is imported first
+        yield
+
+
+def mlflow(folder: Path, name: str = "hrda") -> MlflowRun:
+    return mlflow_logger(name, str(folder / "run"), [], str(folder / "sweep"), "mine", f"file:{folder}/store")
+
+
+def trackio(folder: Path, name: str = "hrda") -> TrackioRun:
+    return trackio_logger(name, str(folder / "run"), [], str(folder / "sweep"), folder.name)
+
+
+def log(logger: Any, steps: range, config: dict[str, Any] = CONFIG) -> None:
+    """Log what a training does."""
+    logger.log_hyperparams(config)
+    for step in steps:
+        logger.log_metrics({"val/miou": step / 8, "epoch": 0}, step)
+    logger.show("val/pictures/0", PICTURE, steps[-1])
+    logger.tabulate("val/confusion_matrix", ROWS, steps[-1])
+    logger.finalize("success")
+
+
+def test_mlflow_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
+    first = mlflow(tmp_path)
+    log(first, range(2))
+    second = mlflow(tmp_path, "another name")
+    go_on([second], 2, kept_of([first]))
+    log(second, range(2, 4), {**CONFIG, "tau": 0.8, "new": 1})
+
+    client = second.experiment
+    [run] = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert run.info.run_name == "hrda"
+    assert run.info.status == "FINISHED"
+    assert [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, "val/miou")] == [
+        (step, step / 8) for step in range(4)
+    ]
+    assert run.data.params["tau"] == "0.9"  # set once
+    assert run.data.params["new"] == "1"
+    assert run.data.params["val.label_rule.images_"] == "labels/"
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert "tau: 0.8" in (folder / "config.yaml").read_text()
+    pictures = [path for path in (folder / "images").glob("*.png") if path.name.startswith("val~pictures~0")]
+    assert len(pictures) == 2
+    assert Image.open(pictures[0]).size == (8, 6)
+    with (folder / "val" / "confusion_matrix" / "step_3.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{key: str(value) for key, value in row.items()} for row in ROWS]
+
+
+def test_trackio_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
+    first = trackio(tmp_path)
+    log(first, range(2))
+    second = trackio(tmp_path, "another name")
+    go_on([second], 2, kept_of([first]))
+    log(second, range(2, 4), {**CONFIG, "tau": 0.8})
+
+    from trackio.sqlite_storage import SQLiteStorage
+    from trackio.utils import MEDIA_DIR
+
+    with sqlite3.connect(SQLiteStorage.get_project_db_path(tmp_path.name)) as store:
+        rows = store.execute("select run_id, run_name, step, metrics from metrics order by id").fetchall()
+        [(config,)] = store.execute("select config from configs").fetchall()
+    assert {name for _, name, _, _ in rows} == {"hrda run"}
+    assert len({identity for identity, _, _, _ in rows}) == 1
+    logged = [(step, json.loads(numbers)) for _, _, step, numbers in rows]
+    assert [(step, one["val/miou"]) for step, one in logged if "val/miou" in one] == [
+        (step, step / 8) for step in range(4)
+    ]
+    pictures = [one["val/pictures/0"]["file_path"] for _, one in logged if "val/pictures/0" in one]
+    assert len(pictures) == 2
+    assert Image.open(MEDIA_DIR / pictures[0]).size == (8, 6)
+    tables = [one["val/confusion_matrix"]["_value"] for _, one in logged if "val/confusion_matrix" in one]
+    assert tables == [ROWS, ROWS]
+    known = json.loads(config)
+    assert known["tau"] == 0.8
+    assert known["val.label_rule.images/"] == "labels/"
+
+
+def test_what_the_store_does_not_know_begins_anew(tmp_path: Path) -> None:
+    logger = mlflow(tmp_path)
+    go_on([logger], 2, {"MlflowRun": {"id": "0" * 32}})
+    logger.log_metrics({"val/miou": torch.tensor(0.5).item()}, 2)
+    assert logger.run_id != "0" * 32
+    go_on([mlflow(tmp_path), trackio(tmp_path)], 2, {})  # a checkpoint of a run without them
+
+
+def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
+    job, sweep = str(tmp_path / "night" / "0"), str(tmp_path / "night")
+    assert called("hrda", job, ["tau=0.8", "seed=1"], sweep) == ("tau=0.8,seed=1", "night")
+    assert called("hrda", str(tmp_path / "elsewhere"), ["tau=0.8"], sweep) == ("hrda", None)
+    run = trackio_logger("hrda", job, ["experiment=a/b"], sweep, "mine")
+    assert run.version == "experiment=a_b night"  # a folder of pictures is called so
+    logger = mlflow_logger("hrda", job, ["tau=0.8"], sweep, "mine", f"file:{tmp_path}/store")
+    tags = logger.experiment.get_run(logger.run_id).data.tags
+    assert tags["sweep"] == "night"
+    assert tags["mlflow.runName"] == "tau=0.8"
+
+
+def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^logger\.mlflow\.tracking_uri=nowhere:x cannot be used \(.*; give a server"):
+        mlflow_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", "nowhere:x")
+    for package, make in (("mlflow", mlflow), ("trackio", trackio)):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+        with pytest.raises(ValueError, match=rf"^logger={package} needs {package}; run: pip install {package}\.$"):
+            make(tmp_path)
+
+
+def test_both_can_do_what_is_asked_of_them(tmp_path: Path) -> None:
+    for logger in (mlflow(tmp_path), trackio(tmp_path)):
+        assert isinstance(logger, GoesOn)
+        assert isinstance(logger, Shows)
+        assert isinstance(logger, Tabulates)
+    assert dotted(CONFIG) == {"tau": 0.9, "val.label_rule.images/": "labels/", "optim.betas": [0.9, 0.999]}

@@ -1,0 +1,65 @@
+"""How a stopped run ends: the command that goes on, and Slurm's queue."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hrda_lit.runs.ending import again, end
+from hrda_lit.system.signals import Stopped
+
+
+@pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b"])
+def test_the_command_can_be_pasted(name: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    folder = Path("/tmp") / name
+    given = ["experiment=hrda_demo", "data.crop=[64, 64]", "resume=never", "hydra.run.dir=else"]
+    words = shlex.split(again("hrda_lit.train", given, folder, sweep=False))
+    assert words[:5] == ["python", "-m", "hrda_lit.train", "experiment=hrda_demo", "data.crop=[64, 64]"]
+    place, resume = OverridesParser.create().parse_overrides(words[5:])
+    assert (place.key_or_group, place.value()) == ("hydra.run.dir", str(folder))
+    assert (resume.key_or_group, resume.value()) == ("resume", "auto")
+
+
+def test_a_sweep_goes_on_by_its_folder() -> None:
+    command = again("hrda_lit.train", ["-m", "seed=0,1"], Path("multirun/a"), sweep=True)
+    assert command == "python -m hrda_lit.train -m seed=0,1 hydra.sweep.dir=multirun/a"
+
+
+def slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, array: bool) -> Path:
+    """Put a scontrol on the path that notes what it is asked."""
+    asked, script = folder / "asked", folder / "scontrol"
+    script.write_text(f"#!/bin/sh\necho $@ > {asked}\nexit {code}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    if array:
+        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "10")
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    return asked
+
+
+@pytest.mark.parametrize(("array", "job"), [(False, "12"), (True, "10_3")])
+def test_a_job_goes_back_into_the_queue(
+    array: bool, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = slurm(tmp_path, monkeypatch, 0, array)
+    assert end(Stopped(10, "after step 3"), "CMD") == 0
+    assert asked.read_text() == f"requeue {job}\n"
+    assert capsys.readouterr().err == "SIGUSR1 stopped the run after step 3; it is in the queue again: CMD\n"
+
+
+def test_a_queue_that_refuses_is_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm(tmp_path, monkeypatch, 1, False)
+    assert end(Stopped(10), "CMD") == 138
+
+
+def test_the_other_processes_of_a_run_are_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end(Stopped(15, "after step 3"), "CMD") == 143
+    assert capsys.readouterr().err == "SIGTERM stopped the run after step 3; go on with: CMD\n"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert end(Stopped(15), "CMD") == 0
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,38 @@
+"""Pictures and matrices that cannot be written do not end a run."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hrda_lit.dashboards.confusion import ConfusionMatrix
+from hrda_lit.dashboards.pictures import Pictures
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.pictures.layers import Scene
+
+
+@pytest.fixture
+def blocked(tmp_path: Path) -> Path:
+    """Return a folder that cannot be made, because a file is in its way."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "folder"
+
+
+def test_a_matrix(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer = SimpleNamespace(global_step=3, is_global_zero=True, loggers=[])
+    counts = torch.eye(19, dtype=torch.long)
+    module = SimpleNamespace(counts=counts, classes=CITYSCAPES, iou=torch.ones(19), config={"name": "x"})
+    callback = ConfusionMatrix(str(blocked))
+    for _ in range(2):
+        callback.on_validation_end(trainer, module)
+    [record] = caplog.records
+    assert "confusion matrices cannot be written" in record.message
+
+
+def test_a_picture(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
+    callback = Pictures(str(blocked))
+    for index in range(2):
+        callback._write(3, f"{index}", {"image": Scene(torch.zeros(3, 8, 8, dtype=torch.uint8))}, CITYSCAPES)
+    [record] = caplog.records
+    assert "pictures cannot be written" in record.message

@@ -1,0 +1,229 @@
+"""Nonsense for every key of every command is refused in one sentence, by the check of types and ranges alone."""
+
+import copy
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from hrda_lit.config.values import check
+from hrda_lit.schema.check import check_evaluate, check_predict, check_train
+from hrda_lit.schema.trainer import refuse_useless
+from hrda_lit.schema.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
+
+pytestmark = pytest.mark.slow
+
+TRAIN = ["run_dir=run", "cache_dir=cache"]
+TREES = {
+    "hrda": ("train", TRAIN),
+    "mic_tta": ("train", ["experiment=mic_demo", "logger=tensorboard", "inference=tta", *TRAIN]),
+    "daformer": ("train", ["experiment=daformer_gta", "dataset@source=synthia", "logger=wandb", *TRAIN]),
+    "source_only": ("train", ["experiment=source_only_gta", "dataset@source=folder", "dataset@val=acdc", *TRAIN]),
+    "against": (
+        "train",
+        ["method=adversarial", "optim=sgd", "network/head=deeplabv2", "network/attention=deeplabv2", *TRAIN],
+    ),
+    "entropy": (
+        "train",
+        ["method=minent", "network/backbone=dinov2_large", "network/head=linear", "logger=mlflow", *TRAIN],
+    ),
+    "generalise": (
+        "train",
+        ["method=generalise", "network/backbone=resnet101", "network/head=segformer", "logger=trackio", *TRAIN],
+    ),
+    "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
+    "several": ("train", ["experiment=several/hrda_gta_synthia_urbansyn", *TRAIN]),
+    "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
+    "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
+    "predict": ("predict", ["inference=tta", "cache_dir=cache"]),
+    "submission": ("predict", ["inference=slide", "submission=acdc", "dataset@like=synthia", "cache_dir=cache"]),
+}
+ROOTS = {"train": TrainKeys, "evaluate": EvaluateKeys, "predict": PredictKeys}
+NONSENSE = {
+    "nan": math.nan, "inf": math.inf, "-1": -1, "0": 0, "huge": 10**30, "2.5": 2.5, "true": True, "null": None,
+    "maybe": "maybe", "[]": [], "[1,2]": [1, 2], "[nan]": [math.nan], "{a: 1}": {"a": 1},
+}  # fmt: skip
+# What is no nonsense for some keys, and why; keys by a pattern.
+SENSE: list[tuple[str, set[str], str]] = [
+    (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
+     r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides|tracking_uri)", {"maybe"},
+     "a text; what it names is looked for or refused by its user, before data are read"),
+    (r"(data\.(rare_class|distortion)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
+     r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
+     r"|weights|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
+     r"|.*\.layout)", {"null"},
+     "null leaves it out or open"),
+    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
+     r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
+    (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
+     r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
+     r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
+     r"|watch\.\w+)|look\.\w+"
+     r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
+    (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
+     r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
+    (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
+     r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
+    (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
+    (r"network\.backbone\.lora_alpha|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
+     "a number without an upper bound"),
+    (r"method\.(lambda_(adv|ent)|optim\.power)|optim\.momentum", {"0"}, "none of it"),
+    (r"network\.(head|attention)\.level", {"-1", "0"}, "a level of the encoder"),
+    (r"method\.optim", {"null"}, "the paper's"),
+    (r"callbacks\.(checkpoint\.every_minutes|progress\.refresh_rate)", {"2.5", "huge"}, "a time or a rate"),
+    (r"loading\.cache", {"maybe", "null"}, "a folder, or none"),
+    (r"(resume|callbacks\.checkpoint\.best)", {"maybe"}, "a text; what it names is looked for"),
+    (r"logger\.\w+\.version", {"-1", "0", "huge"}, "Lightning's own"),
+    (r"network\.backbone\.options\.(channels|stem_width)", {*NONSENSE} - {"nan", "inf", "[nan]"},
+     "the encoder's own; building it without memory tells"),
+    (r"logger\.wandb\.(project|group)", {"null", "[]", "[1,2]", "-1", "0", "huge", "2.5", "true", "{a: 1}"},
+     "wandb.init's own"),
+    (r"callbacks\.\w+|logger\.\w+|prepare|val|target", {"null"}, "leaves the part out"),
+    (r"network\.backbone\.options", {"{a: 1}"}, "the encoder's own; building it without memory tells"),
+    (r"callbacks|logger|inference", {"null"}, "none of them"),
+    (r"inference", {"{a: 1}"}, "a key of the inference that training had, which the checkpoint tells"),
+    (r"network\.(head|attention)\.dropout", {"0"}, "none of it"),
+    (r"network\.attention", {"0"}, "a fixed attention"),
+    (r".*\.id_map\.\d+", {"0"}, "a train id"),
+    (r"(source|target)\.weights", {"null", "{a: 1}"}, "by names that the sets know"),
+    (r"(source|target)\.weights\.\w+", {"2.5", "huge"}, "a number without an upper bound"),
+    (r".*\.layout\.exclude", {"[]"}, "none"),
+    (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
+    (r"save", {"maybe"}, "a word; a kind that does not exist is refused before anything is predicted"),
+    (r"save|logger\.\w+\.overrides", {"[]"}, "a list; refused where one is needed"),
+]  # fmt: skip
+
+
+def composed(tree: str) -> tuple[Any, Any]:
+    command, overrides = TREES[tree]
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose(command, overrides)
+    for logger in set(config.get("logger") or ()) & {"wandb", "mlflow", "trackio"}:
+        # Hydra's own values are not there in a test.
+        config.logger[logger].update({"overrides": [], "sweep_dir": "sweep"})
+    return ROOTS[command], OmegaConf.to_container(config, resolve=True)
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if not str(key).startswith("_"):
+            yield from leaves(value, (*path, key))
+
+
+def with_value(node: Any, path: tuple[str, ...], value: Any) -> Any:
+    if not path:
+        return value
+    return {**node, path[0]: with_value(node[path[0]], path[1:], value)}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> None:
+    root, config = composed(tree)
+    hints, surprises, tried = get_type_hints(root, include_extras=True), [], 0
+    for name in config:
+        check(config[name], hints[name], name, BETTER)
+        for path in leaves(config[name]):
+            key = ".".join(map(str, (name, *path)))
+            allowed = set().union(*(kinds for pattern, kinds, _ in SENSE if re.fullmatch(pattern, key)))
+            for kind, value in NONSENSE.items():
+                tried += 1
+                try:
+                    given = with_value(config[name], path, copy.copy(value))
+                    check(given, hints[name], name, BETTER)
+                    refuse_useless(given if name == "trainer" else {})
+                except ValueError as error:
+                    sentence = str(error)
+                    if key.rpartition(".")[0] not in sentence or "\n" in sentence or not sentence.endswith("."):
+                        surprises.append(f"{key}={kind}: {sentence}")
+                else:
+                    if kind not in allowed:
+                        surprises.append(f"{key}={kind} is accepted")
+    assert not surprises, "\n".join(surprises)
+    assert tried > 200
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("optim.lr=nan", "optim.lr must be a number above 0, got nan; correct optim.lr."),
+        ("optim.weight_decay=-1", "optim.weight_decay must be a number of at least 0, got -1;"),
+        ("optim.betas=[0.9,1.0]", "optim.betas[1] must be a number in [0, 1), got 1.0; correct optim.betas[1]."),
+        (
+            "network.backbone.options.drop_path_rate=-1",
+            "network.backbone.options.drop_path_rate must be a number in [0, 1), got -1; "
+            "correct network.backbone.options.drop_path_rate.",
+        ),
+        ("network.segmentor.overlap=maybe", "network.segmentor.overlap must be true or false, got 'maybe'; "
+         "correct network.segmentor.overlap."),
+        ("seed=true", "seed must be a whole number in [0, 4294967295], got true; correct seed."),
+        ("loading.batch_size=2.5", "loading.batch_size must be a whole number in [1, 65536], got 2.5; "
+         "correct loading.batch_size."),
+        ("data.crop=[512]", "data.crop must be a list of 2, each a whole number in [1, 32768], got [512]; "
+         "correct data.crop."),
+        ("evaluate=both", "evaluate must be student or teacher, got 'both'; correct evaluate."),
+        ("speed=fast", "speed must be auto or eager or compiled or graphs, got 'fast'; correct speed."),
+        ("optim.clip=0", "optim.clip must be a number above 0 or null, got 0; correct optim.clip."),
+        ("+source.layout.margins.top=-3", "source.layout.margins.top must be a whole number in [0, 1048576], got -3; "
+         "correct source.layout.margins.top."),
+        ("+source.layout.exclude=[12]", "source.layout.exclude[0] must be text, got 12; "
+         "correct source.layout.exclude[0]."),
+        ("+loading.seed=3", "loading.seed is no key that exists; loading may have ['accumulate', 'batch_size', "
+         "'cache', 'num_workers', 'val_workers']."),
+        ("+optim.learning_rate=1", "optim.learning_rate is no key that exists; optim may have"),
+        ("+network.heads=1", "network.heads is no key that exists; network.head may be meant."),
+        ("+temperture=1", "temperture is no key that exists; the config may have"),
+        ("~optim", "the config has no optim; choose one, or leave optim=null out."),
+        ("~network.head", "network lacks head, which must be set; do not delete it."),
+        ("optim._target_=nowhere.Thing", "optim._target_='nowhere.Thing' names nothing"),
+        ("method.masked={block: 8}", "method.masked must be a group of keys with a _target_ or null"),
+        ("cache_dir=${nowhere}", "cache_dir cannot be resolved: Interpolation key 'nowhere' not found"),
+        ("inference.window=[64]", "inference.window must be a list of 2"),
+        ("trainer.max_steps=0", "trainer.max_steps must be a whole number in [1, 2147483647], got 0"),
+        ("trainer.precision=bf16-true", "trainer.precision must be 16 or 32 or 64 or bf16 or 16-mixed or bf16-mixed or "
+         "32-true or 64-true, got 'bf16-true'; correct trainer.precision."),
+        ("trainer.val_check_interval=0.5", "trainer.val_check_interval must be a whole number"),
+        ("+trainer.gradient_clip_val=1.0", "trainer.gradient_clip_val=1.0 cannot be used here: gradients are clipped "
+         "once per step; set optim.clip."),
+        ("+trainer.accumulate_grad_batches=2", "set loading.accumulate."),
+        ("+trainer.max_epochs=3", "set trainer.max_steps."),
+        ("+trainer.limit_train_batches=5", "set trainer.max_steps."),
+        ("+trainer.overfit_batches=1", "trainer.overfit_batches=1 cannot be used here"),
+        ("trainer.check_val_every_n_epoch=1", "set trainer.val_check_interval."),
+        ("trainer.use_distributed_sampler=true", "leave it at false."),
+    ],
+)  # fmt: skip
+def test_the_sentence_names_key_value_and_need(override: str, sentence: str) -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose("train", [*TRAIN, override])
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+        check_train(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["+trainer.accumulate_grad_batches=1", "+trainer.max_epochs=-1", "+trainer.max_time='00:00:10:00'", "~callbacks",
+     "~logger", "+callbacks.more={_target_: lightning.pytorch.callbacks.LearningRateMonitor}", "trainer.devices=auto",
+     "trainer.devices=[0,1]", "limit=1", "source.id_map={7: 0}", "network.attention=0.5", "optim.clip=1",
+     "+trainer.strategy=ddp", "trainer.limit_val_batches=10", "trainer.limit_val_batches=0.25"],
+)  # fmt: skip
+def test_what_makes_sense_is_taken(override: str) -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose("train", [*TRAIN, override.replace("limit=1", "+trainer.fast_dev_run=true")])
+    check_train(config)
+
+
+def test_the_other_commands_check_too() -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        evaluate = compose("evaluate", ["checkpoint=x", "run_dir=run", "workers=-1"])
+        predict = compose("predict", ["save=3"])
+    with pytest.raises(ValueError, match=re.escape("workers must be a whole number in [0, 1024], got -1")):
+        check_evaluate(evaluate)
+    with pytest.raises(ValueError, match=r"save must be .*got 3"):
+        check_predict(predict)

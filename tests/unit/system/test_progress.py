@@ -1,0 +1,131 @@
+"""Bars and lines in a terminal, which is stood in for; plain lines elsewhere."""
+
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from rich.console import Console
+
+from hrda_lit.system import progress
+from hrda_lit.system.progress import counted, waiting
+
+
+class Screen(io.StringIO):
+    """What a terminal was told to draw."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Screen]:
+    """Return what puts a terminal of 80 columns in place of the streams; pytest puts its own there before a test."""
+
+    def begin() -> Screen:
+        made = Screen()
+        for stream in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, stream, made)
+        monkeypatch.setattr(progress, "Console", lambda stderr: Console(force_terminal=True, width=80, stderr=stderr))
+        monkeypatch.setenv("TERM", "xterm")
+        return made
+
+    return begin
+
+
+def test_a_bar_counts_and_is_removed(stand_in: Callable[[], Screen]) -> None:
+    screen = stand_in()
+    assert list(counted(iter("abc"), "reading [b]files", 3)) == ["a", "b", "c"]
+    drawn = screen.getvalue()
+    assert "reading [b]files" in drawn
+    assert "3/3" in drawn
+    assert drawn.endswith("\x1b[2K")  # the line is erased
+
+
+def test_a_line_says_what_is_done_now(stand_in: Callable[[], Screen]) -> None:
+    screen = stand_in()
+    with waiting("loading") as tell:
+        tell("tracing")
+    drawn = screen.getvalue()
+    assert "tracing" in drawn
+    assert "0:00:00" in drawn
+
+
+def test_one_at_a_time(stand_in: Callable[[], Screen]) -> None:
+    screen = stand_in()
+    with waiting("outer"):
+        assert list(counted([1, 2], "inner")) == [1, 2]
+    assert "outer" in screen.getvalue()
+    assert "inner" not in screen.getvalue()
+
+
+def test_log_lines_stand_above(stand_in: Callable[[], Screen]) -> None:
+    screen = stand_in()
+    root, handler = logging.getLogger(), logging.StreamHandler(screen)
+    root.addHandler(handler)
+    try:
+        with waiting("loading"):
+            root.warning("something is odd")
+        assert handler.stream is screen
+    finally:
+        root.removeHandler(handler)
+    assert "\x1b[2Ksomething is odd\n" in screen.getvalue()  # after the bar was erased, on a line of its own
+
+
+def test_what_goes_into_a_pipe_is_not_drawn(stand_in: Callable[[], Screen], monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = stand_in()
+    monkeypatch.setattr(sys, "stdout", pipe := io.StringIO())
+    with waiting("loading"):
+        print("result")
+    assert pipe.getvalue() == "result\n"
+    assert "result" not in screen.getvalue()
+
+
+def test_elsewhere_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock: Iterator[float] = iter([0.0, 0.5, 1.5, 2.0])
+    monkeypatch.setattr(progress, "PATIENCE", 1.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(counted(iter(range(4)), "counting", 4)) == [0, 1, 2, 3]
+    out, said = capsys.readouterr()
+    assert (out, said) == ("", "counting ... 2 of 4, about 2 s left\n")
+
+
+def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(counted([1, 2], "counting")) == [1, 2]
+    with waiting("loading"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "loading ...\n"), ("1", "")])
+def test_what_takes_long_says_so_once(
+    rank: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "Timer", Now)
+    with waiting("loading"), waiting("reading a part of it"):
+        pass
+    assert capsys.readouterr().err == said
+
+
+class Now:
+    """A timer whose time is over at once."""
+
+    def __init__(self, interval: float, function, args) -> None:
+        self.function, self.args = function, args
+
+    def start(self) -> None:
+        self.function(*self.args)
+
+    def cancel(self) -> None:
+        pass
+
+
+def test_an_error_removes_the_bar(stand_in: Callable[[], Screen]) -> None:
+    screen = stand_in()
+    with pytest.raises(ValueError, match="odd"), waiting("loading"):
+        raise ValueError("odd")
+    assert screen.getvalue().endswith("\x1b[2K")
+    assert progress._shown == []

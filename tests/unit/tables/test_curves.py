@@ -1,0 +1,78 @@
+"""Curves over training steps, from the files that runs leave."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hrda_lit.pictures.figures import encode
+from hrda_lit.tables.collect import collect
+from hrda_lit.tables.curves import draw_curves, read_curve
+from tests.plots import share_of
+from tests.scripts import run_script
+
+pytestmark = pytest.mark.slow
+
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours of a line
+
+
+def write(folder: Path, name: str, rows: list[tuple[int, str, str]]) -> Path:
+    """Write what a run leaves: rows of step, train/pseudo/q and val/miou."""
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps({"name": name, "val/miou": 0.5, "val/iou": {"road": 0.5}}))
+    lines = ["epoch,step,train/pseudo/q,val/miou", *(f"0,{step},{q},{miou}" for step, q, miou in rows)]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_values_are_gathered_at_the_steps_that_all_runs_have(tmp_path: Path) -> None:
+    first = write(tmp_path / "0", "hrda", [(9, "0.25", ""), (19, "0.5", ""), (19, "", "0.3")])
+    second = write(tmp_path / "1", "hrda", [(9, "0.75", ""), (19, "", "0.4"), (29, "0.9", "")])
+    assert read_curve([first, second], "train/pseudo/q") == {10: [0.25, 0.75]}
+    assert read_curve([first, second], "val/miou") == {20: [0.3, 0.4]}
+    assert read_curve([first, second], "train/loss/masked") == {}
+
+
+def test_a_run_without_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="logger=csv"):
+        read_curve([tmp_path], "val/miou")
+
+
+def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
+    folders = [write(tmp_path / str(seed), "hrda", []) for seed in range(2)]
+    (other,) = [write(tmp_path / "deep" / "er", "daformer", [])]
+    found = collect([tmp_path])
+    assert {title: one.folders for title, one in found.items()} == {"hrda": folders, "daformer": [other]}
+
+
+def test_every_setting_has_its_colour_and_spread_makes_a_band() -> None:
+    lines = {"a": {1: [0.1, 0.1], 50: [0.2, 0.2]}, "b": {1: [0.5, 0.5], 50: [0.6, 0.6]}}
+    narrow = encode(draw_curves({"val/miou": lines}))
+    assert share_of(narrow, BLUE) > 0.001
+    assert share_of(narrow, ORANGE) > 0.001
+    assert share_of(encode(draw_curves({"val/miou": {"a": lines["a"], "b": {}}})), ORANGE) == 0
+    # A band is the line's colour at 20 % on white.
+    pale = (210, 228, 240)
+    wide = encode(draw_curves({"val/miou": {"a": {1: [0.1, 0.3], 50: [0.2, 0.4]}, "b": lines["b"]}}))
+    assert share_of(narrow, pale) < 0.001 < share_of(wide, pale)
+
+
+def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "0", "hrda", [(9, "0.5", ""), (9, "", "0.3")])
+    output = tmp_path / "curves.png"
+    for arguments, message in (
+        ([str(tmp_path / "none")], "no metrics.json below"),
+        ([str(tmp_path / "runs"), "--numbers", "train/loss/masked"], "no run logged ['train/loss/masked']"),
+    ):
+        refused = run_script("plot_curves", output, *arguments)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+    assert not output.exists()
+    done = run_script("plot_curves", output, tmp_path / "runs")
+    assert "val/miou, train/pseudo/q of 1 runs" in done.stdout, done.stderr
+    assert Image.open(output).width > 1000
+    vectors = run_script("plot_curves", tmp_path / "curves.svg", tmp_path / "runs")
+    assert vectors.returncode == 0, vectors.stderr
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+    assert "curves.jpg ends in none of .png, .pdf, .svg" in run_script("plot_curves", "curves.jpg", tmp_path).stderr

@@ -1,0 +1,170 @@
+"""sweep.csv, sweep.txt and sweep.png from the files of jobs."""
+
+import csv
+import json
+import math
+from itertools import product
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hrda_lit.tables.jobs import Job, asked, begin, fail, read_all
+from hrda_lit.tables.plots import draw
+from hrda_lit.tables.report import show, write
+from hrda_lit.tables.settings import best, gain, settings, several_kinds
+from tests.plots import VIRIDIS_TOP, share_of, width
+
+pytestmark = pytest.mark.slow
+
+
+def rows_of(sweep: Path) -> list[dict[str, str]]:
+    with open(sweep / "sweep.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def make(sweep: Path, number: int, asked: list[str], miou: float | None) -> None:
+    begin(sweep / str(number), number, asked)
+    if miou is not None:
+        result = {"val/miou": miou, "val/iou": {"road": miou, "bus": 0.0 if number == 1 else 0.5, "train": None}}
+        (sweep / str(number) / "metrics.json").write_text(json.dumps(result))
+
+
+def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
+    for number, (tau, seed) in enumerate(product((0.8, 0.9, 2), (0, 1))):
+        make(tmp_path, number, ["name=x", f"tau={tau}", f"seed={seed}"], None if tau == 2 else tau / 2 + seed / 10)
+    fail(tmp_path / "4", "tau must lie in [0, 1], got 2")
+    write(tmp_path)
+
+    rows = rows_of(tmp_path)
+    assert [row["job"] for row in rows] == ["2", "3", "0", "1", "4", "5"]
+    assert [row["state"] for row in rows] == ["done"] * 4 + ["failed", "unfinished"]
+    assert list(rows[0])[:7] == ["job", "state", "tau", "seed", "val/miou", "mean", "spread"]
+    assert [float(rows[0][key]) for key in ("val/miou", "mean", "val/iou/road")] == pytest.approx([0.45, 0.5, 0.45])
+    assert float(rows[0]["spread"]) == pytest.approx(0.1 / 2**0.5)
+    assert "val/iou/train" not in rows[0]
+    assert (rows[4]["val/miou"], rows[4]["reason"]) == ("", "tau must lie in [0, 1], got 2")
+    text = (tmp_path / "sweep.txt").read_text()
+    winner = next(line for line in text.splitlines() if "best" in line and "│" in line)
+    assert "0.9" in winner
+    assert "50.0 ± 7.1" in winner
+    assert "job 4 (tau=2 seed=0) failed: tau must lie in [0, 1], got 2" in text
+    assert "job 5 (tau=2 seed=1) unfinished\n" in text
+    assert "warning: bus collapsed in seed 1 (0.0 %) of tau=0.8 and reached 50.0 %" in text
+
+
+def test_it_is_rewritten(tmp_path: Path) -> None:
+    assert write(tmp_path) == []
+    assert not (tmp_path / "sweep.csv").exists()
+    make(tmp_path, 0, ["tau=0.8"], 0.1)
+    write(tmp_path)
+    before = (tmp_path / "sweep.png").read_bytes()
+    make(tmp_path, 1, ["tau=0.9"], 0.2)
+    write(tmp_path)
+    assert [row["tau"] for row in rows_of(tmp_path)] == ["0.9", "0.8"]
+    assert (tmp_path / "sweep.png").read_bytes() != before
+
+
+def jobs_of(**keys: list[str]) -> list[Job]:
+    combinations = [dict(zip(keys, values, strict=True)) for values in product(*keys.values())]
+    return [Job(number, asked, 0.1 + number / 100, {"road": 0.1}) for number, asked in enumerate(combinations)]
+
+
+def plot(jobs: list[Job]) -> bytes:
+    return draw(settings(jobs))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": ["0", "1", "2"]},
+        {"seed": ["0"]},
+        {"tau": ["0.9", "0.8"], "seed": ["0", "1"]},
+        {"experiment": ["hrda_demo", "daformer_demo"]},
+    ],
+)
+def test_one_key_is_a_line(keys: dict[str, list[str]]) -> None:
+    picture = plot(jobs_of(**keys))
+    assert share_of(picture, (31, 119, 180)) > 0.0001  # the first colour of a line
+    assert share_of(picture, VIRIDIS_TOP) < 0.0005
+
+
+def test_two_keys_are_a_heat_map_and_more_are_several() -> None:
+    two = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
+    three = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"], s_T=["1", "2"])
+    assert share_of(plot(two), VIRIDIS_TOP) > 0.05  # one cell of four
+    assert share_of(plot(three), VIRIDIS_TOP) > 0.02  # one cell of eight: the scale is shared
+    assert width(plot(three)) > width(plot(two))
+
+
+def test_cells_without_a_result_are_grey() -> None:
+    jobs = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
+    grey = (211, 211, 211)
+    assert share_of(plot(jobs), grey) < 0.01
+    jobs[0] = Job(0, jobs[0].overrides, reason="broken")
+    assert share_of(plot(jobs), grey) > 0.05
+
+
+def test_a_random_search_is_dots_and_a_sweep_that_failed_altogether_can_be_drawn() -> None:
+    scattered = [Job(n, {"tau": str(n / 10), "alpha": str((n * 7 % 10) / 10)}, n / 10) for n in range(10)]
+    assert share_of(plot(scattered), VIRIDIS_TOP) < 0.0005
+    for keys in ({"tau": ["1", "2"]}, {"tau": ["1", "2"], "s_T": ["1", "2"]}):
+        plot([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
+
+
+def test_one_seed_supports_no_best(tmp_path: Path) -> None:
+    for number, tau in enumerate((0.8, 0.9)):
+        make(tmp_path, number, [f"tau={tau}", "seed=0"], tau / 2)
+    write(tmp_path)
+    assert not any("best" in line for line in (tmp_path / "sweep.txt").read_text().splitlines() if "│" in line)
+    assert best(settings(read_all(tmp_path))) is None
+
+
+def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    show(write(tmp_path), Console(width=100), asked(["experiment=x", "tau=0.8,0.9", "seed=range(3)"]))
+    assert "1 of 6 jobs done, then stopped" in capsys.readouterr().out
+
+
+def test_runs_of_several_kinds_say_what_adaptation_adds(tmp_path: Path) -> None:
+    made = {"source_only": ("source-only", 0.3), "generalise": ("generalisation", 0.35),
+            "hrda": ("adaptation", 0.5), "oracle": ("oracle", 0.7)}  # fmt: skip
+    for number, (experiment, (kind, miou)) in enumerate(made.items()):
+        for seed in range(2):
+            job = 2 * number + seed
+            make(tmp_path, job, [f"experiment={experiment}", f"seed={seed}"], miou + seed / 50)
+            path = tmp_path / str(job) / "metrics.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "kind": kind, "data": {"val": "cityscapes"}}))
+    write(tmp_path)
+    lines = [line for line in (tmp_path / "sweep.txt").read_text().splitlines() if " of 2 " in line]
+    found = [[word for word in line.replace("│", " ").split() if word != "best"] for line in lines]
+    assert [(words[0], words[1], words[5]) for words in found] == [
+        ("oracle", "oracle", "+40.0"),
+        ("hrda", "adaptation", "+20.0"),
+        ("generalise", "generalisation", "+5.0"),
+        ("source_only", "source-only", "+0.0"),
+    ]
+    assert {row["kind"]: float(row["gain"]) for row in rows_of(tmp_path)} == pytest.approx(
+        {"oracle": 0.4, "adaptation": 0.2, "generalisation": 0.05, "source-only": 0}
+    )
+
+
+def test_runs_of_one_kind_need_no_column_for_it(tmp_path: Path) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    write(tmp_path)
+    assert "gain" not in (tmp_path / "sweep.txt").read_text()
+    assert rows_of(tmp_path)[0]["gain"] == ""
+
+
+def test_gain_is_over_what_was_scored_on_the_same_data() -> None:
+    jobs = [
+        Job(0, {"x": "a"}, 0.2, kind="source-only", scored_on="acdc"),
+        Job(1, {"x": "b"}, 0.5, kind="source-only", scored_on="cityscapes"),
+        Job(2, {"x": "c"}, 0.3, kind="adaptation", scored_on="acdc"),
+        Job(3, {"x": "d"}, 0.3, kind="adaptation", scored_on="idd"),
+    ]
+    some = settings(jobs)
+    assert several_kinds(some)
+    gains = {one.values["x"]: gain(one, some) for one in some}
+    assert gains["c"] == pytest.approx(0.1)
+    assert math.isnan(gains["d"])
