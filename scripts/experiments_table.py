@@ -24,7 +24,7 @@ FOLDERS = {
     "lambda_d": "The weight of the detail loss",
     "methods": "Other methods and encoders, with and without HRDA",
     "naive_resolution": "High resolution without HRDA",
-    "several": "Several sources and several targets",
+    "multi_source": "Several sources and several targets",
 }
 INTRO = """# Experiments by name
 

@@ -77,7 +77,7 @@ def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> in
     torch.manual_seed(config.seed)  # of dropout, which is on as in training
     update_bn(_images(loader), _Training(network), next(network.parameters()).device)
     state = {f"{model}.{name}": value.cpu() for name, value in network.state_dict().items()}
-    evaluated = {**read_checkpoint(checkpoint)[CONFIG_KEY], "evaluate": model}
+    evaluated = {**read_checkpoint(checkpoint)[CONFIG_KEY], "validate": model}
     write_checkpoint(output, {"state_dict": state, CONFIG_KEY: evaluated})
     return sum(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 

@@ -27,7 +27,7 @@ from hrda_lit.optim import AdamWPoly
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.memory_options import Memory
 from hrda_lit.training.regions import Regions
-from hrda_lit.training.step_runner import Pace, Replayed
+from hrda_lit.training.step_runner import GraphRunner, StepRunner
 from tests.tape import Tapes
 from tests.waits import as_on_a_gpu
 
@@ -112,16 +112,16 @@ def fit(made: UDAModule, steps: int, *callbacks: L.Callback, change: Change = la
     return trainer
 
 
-def with_graphs(patch: pytest.MonkeyPatch, graphs: Any = None) -> tuple[list[Pace], Any]:
+def with_graphs(patch: pytest.MonkeyPatch, graphs: Any = None) -> tuple[list[StepRunner], Any]:
     """Let modules replay tapes; returns the paces that were chosen, and what made the graphs."""
-    paces, graphs = list[Pace](), graphs or Tapes()
+    paces, graphs = list[StepRunner](), graphs or Tapes()
 
-    def choose(speed: str, networks: Any, names: Any, *_: Any) -> Pace:
-        paces.append(Pace() if speed == "eager" else Replayed(networks, Regions([]), names, graphs))
+    def choose(speed: str, networks: Any, names: Any, *_: Any) -> StepRunner:
+        paces.append(StepRunner() if speed == "eager" else GraphRunner(networks, Regions([]), names, graphs))
         return paces[-1]
 
     as_on_a_gpu(patch)
-    patch.setattr("hrda_lit.module.choose_pace", choose)
+    patch.setattr("hrda_lit.module.choose_runner", choose)
     return paces, graphs
 
 

@@ -53,7 +53,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         build_dataset(config.source, "source"),
         _target(config) if needs_target else None,
         None if config.val is None else build_dataset(config.val, "val"),
-        constructed(Pipeline, "data", {**pipeline, "shrink": config.network.shrink}),
+        constructed(Pipeline, "data", {**pipeline, "downscale": config.network.downscale}),
         constructed(Loading, "loading", {**plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
         plain(config.splits),
         build_inference(config).scales,
@@ -96,8 +96,8 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
             distance has no pretrained features to stay near, or no things to act on.
     """
     method: Method = made(config.method, "method", {"classes": classes})
-    if config.evaluate == "teacher" and not method.needs_teacher:
-        raise ConfigError("evaluate=teacher, but this method trains without a teacher; set evaluate=student.")
+    if config.validate == "teacher" and not method.needs_teacher:
+        raise ConfigError("validate=teacher, but this method trains without a teacher; set validate=student.")
     if method.needs_imagenet and not classes.things:
         raise ConfigError(
             f"lambda_fd={config.lambda_fd} acts where things are, but classes.things of the source is empty; name "
@@ -173,7 +173,7 @@ def around(student: Segmentor, config: DictConfig, method: Method, classes: Clas
         classes,
         instantiated(config.optim, "optim"),
         build_inference(config),
-        EMATeacher(config.alpha, config.evaluate),
+        EMATeacher(config.alpha, config.validate),
         config.seed,
         plain(config),
         config.loading.accumulate,
@@ -200,11 +200,11 @@ def build_inference(config: DictConfig) -> Inference:
     """
     keys = config.inference
     if "base" in keys and keys.base is None:
-        keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.shrink > 1 else SLIDE})
+        keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.downscale > 1 else SLIDE})
     inference = instantiated(keys, "inference")
     if isinstance(inference, Inference):
         return inference
-    window = low_resolution_size(_crop(config), config.network.shrink)
+    window = low_resolution_size(_crop(config), config.network.downscale)
     slide: Inference = constructed(partial(windowed, inference), "inference", {"window": window})
     return slide
 

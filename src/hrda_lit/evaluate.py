@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hrda_lit.checkpoints.load import Trained
     from hrda_lit.data.draws import ValImages
     from hrda_lit.inference.base import Inference
-    from hrda_lit.inspecting.data_check import Looking
+    from hrda_lit.inspecting.data_check import DataCheck
     from hrda_lit.tables.breakdown import Tally
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def evaluate(config: DictConfig) -> float:
     """
     # Imported here, so that --help and shell completion need not wait for torch.
     from hrda_lit.checkpoints.load import choose_device, load_trained
-    from hrda_lit.inspecting.data_check import Looking
+    from hrda_lit.inspecting.data_check import DataCheck
     from hrda_lit.schema.check import check_evaluate
     from hrda_lit.system.process import at_full_speed
 
@@ -52,7 +52,7 @@ def evaluate(config: DictConfig) -> float:
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
-    look = Looking.of(config)
+    look = DataCheck.of(config)
     sets = _images(config, trained, look, inference.scales)
     with at_full_speed(device):
         tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
@@ -64,7 +64,7 @@ def _inference(config: DictConfig, trained: "Trained") -> "Inference":
 
 
 def _images(
-    config: DictConfig, trained: "Trained", look: "Looking | None", scales: Sequence[float]
+    config: DictConfig, trained: "Trained", look: "DataCheck | None", scales: Sequence[float]
 ) -> "dict[str, ValImages]":
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
@@ -86,7 +86,7 @@ def _images(
         split = config.splits.get(key, default)
         require_good_data([*parts(key, dataset, split, labelled=True)], look)
         samples = dataset.files(split, labelled=True)
-        sets[key] = ValImages(dataset, samples, trained.network.shrink, scales=scales)
+        sets[key] = ValImages(dataset, samples, trained.network.downscale, scales=scales)
     return sets
 
 

@@ -12,7 +12,7 @@ from hrda_lit.system.errors import USER_ERRORS, sentence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hrda_lit.inspecting.data_check import Seen
+    from hrda_lit.inspecting.data_check import Findings
 
 
 def inspect(config: DictConfig) -> bool:
@@ -32,7 +32,7 @@ def inspect(config: DictConfig) -> bool:
     from hydra.utils import instantiate
 
     from hrda_lit import build
-    from hrda_lit.inspecting.data_check import Looking, look
+    from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.pictures.figures import suffix_of
     from hrda_lit.schema.check import check_train
 
@@ -41,12 +41,12 @@ def inspect(config: DictConfig) -> bool:
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
-    looking = Looking.of(config)
-    if looking is None:
-        raise ValueError("look is null, which looks at nothing; leave look=null out.")
-    if config.prepare:
-        instantiate(config.prepare)
-    seen = look(datamodule.parts(), looking)
+    check = DataCheck.of(config)
+    if check is None:
+        raise ValueError("data_check is null, which looks at nothing; leave data_check=null out.")
+    if config.prepare_data:
+        instantiate(config.prepare_data)
+    seen = check_data(datamodule.parts(), check)
     return _show(seen, config)
 
 
@@ -56,7 +56,7 @@ def _sheet(config: DictConfig) -> "Path":
     return Path(config.get("sheet", "contact_sheet.png"))  # a tree of train.yaml has none
 
 
-def _show(seen: "Seen", config: DictConfig) -> bool:
+def _show(seen: "Findings", config: DictConfig) -> bool:
     from pathlib import Path
 
     from rich.console import Console

@@ -20,7 +20,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference, Original
 from hrda_lit.inference.iou import class_iou, logged_means
 from hrda_lit.inference.validation import ValidationCounts
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, Seen, parts
+from hrda_lit.methods.base import Batch, LoggedCrops, Method, Networks, Pass, parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.pretrained_reference import fill_in_, leave_out_
 from hrda_lit.networks.recompute import Recomputed
@@ -29,11 +29,11 @@ from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.finite import soundness, statistics
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
-from hrda_lit.training.choose_runner import Speed, choose_pace
+from hrda_lit.training.choose_runner import Speed, choose_runner
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.optimizer_pair import paired
 from hrda_lit.training.skipped_steps import BadSteps
-from hrda_lit.training.step_runner import Pace
+from hrda_lit.training.step_runner import StepRunner
 
 CONFIG_KEY = "hrda_lit_config"
 
@@ -51,11 +51,11 @@ class UDAModule(L.LightningModule):
         seed: of every draw in a training step.
         config: plain containers, stored in every checkpoint so that it can be used alone.
         accumulate: equal parts of a batch that go through the network one after the other.
-        speed: how passes are run, see `choose_pace`.
+        speed: how passes are run, see `choose_runner`.
 
     Attributes:
         teacher: the moving average of the student, or None.
-        opponent: what learns against the student, or None.
+        discriminator: what learns against the student, or None.
         iou: IoU per class of the last validation, or None.
         counts: its pixels by label (rows) and prediction (columns), or None.
         scored: after which step it was, or None.
@@ -82,9 +82,9 @@ class UDAModule(L.LightningModule):
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.seed, self.config = optim, inference, seed, config or {}
         self.accumulate = accumulate
-        self.ema, self.speed, self.pace = ema, speed, Pace()
+        self.ema, self.speed, self.runner = ema, speed, StepRunner()
         self.teacher = _frozen(student) if method.needs_teacher else None
-        self.opponent = method.opponent()
+        self.discriminator = method.discriminator()
         # In a list, so that it is neither a parameter nor part of the checkpoint.
         self._imagenet: list[Backbone] = (
             [_frozen(student.backbone).eval().to(dtype=method.imagenet_in)] if method.needs_imagenet else []
@@ -93,7 +93,7 @@ class UDAModule(L.LightningModule):
         self.iou: Float[Tensor, " C"] | None = None
         self.counts: Int[Tensor, "C C"] | None = None
         self.scored: int | None = None
-        self.seen: dict[str, Seen] | None = None
+        self.seen: dict[str, LoggedCrops] | None = None
         self._gathered: list[Tensor] = []
 
     @classmethod
@@ -121,9 +121,9 @@ class UDAModule(L.LightningModule):
             steps: of the whole run.
         """
         made = self.optim.build(self.student, steps)
-        if self.opponent is None or self.method.opponent_optim is None:
+        if self.discriminator is None or self.method.discriminator_optim is None:
             return made
-        return paired(made, self.method.opponent_optim.build(self.opponent, steps))
+        return paired(made, self.method.discriminator_optim.build(self.discriminator, steps))
 
     def configure_model(self) -> None:
         """Bring the frozen encoder to the student's device, and lay weights out as the device likes them.
@@ -142,24 +142,24 @@ class UDAModule(L.LightningModule):
         """List what the networks gather, once weights and buffers are where they stay."""
         found = statistics((self.student, self.teacher))
         self._gathered = [buffer for buffer in found if buffer.is_floating_point()]
-        networks = [one for one in (self.student, self.teacher, self.opponent, *self._imagenet) if one is not None]
-        self.pace = choose_pace(self.speed, networks, self.method.names, self.device, self._obstacle())
+        networks = [one for one in (self.student, self.teacher, self.discriminator, *self._imagenet) if one is not None]
+        self.runner = choose_runner(self.speed, networks, self.method.names, self.device, self._obstacle())
 
     def on_train_end(self) -> None:
-        """Let go of what a pace holds."""
-        self.pace = Pace()
+        """Let go of what a runner holds."""
+        self.runner = StepRunner()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw, then back-propagate every pass of the method as it comes, part by part of the batch; then step once."""
         where = (self.seed, "step", self.trainer.global_step, self.trainer.global_rank)
         torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        self.pace.zero_gradients(optimizer)  # type: ignore[arg-type]
+        self.runner.zero_gradients(optimizer)  # type: ignore[arg-type]
         draws, logs = generator(*where), dict[str, list[Tensor]]()
         for left, part in zip(reversed(range(self.accumulate)), parts(batch, self.accumulate), strict=True):
             drawn = self.method.draw(self.student, part["source"]["image"].shape, draws)
             work = partial(self._learn, last=left == 0)
-            for done in self.pace.run(work, part, self.trainer.strategy.batch_to_device(drawn)):
+            for done in self.runner.run(work, part, self.trainer.strategy.batch_to_device(drawn)):
                 for name, value in done.logs.items():
                     logs.setdefault(name, []).append(value)
                 if self.seen is not None:  # of the first part
@@ -177,8 +177,8 @@ class UDAModule(L.LightningModule):
             drawn: of `Method.draw`.
             last: whether it is the last part of the step.
         """
-        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.opponent)
-        with self.pace.cast_once():
+        networks = Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.discriminator)
+        with self.runner.cast_once():
             for done in self.method.passes(batch, networks, drawn):
                 with self._gradient_sync(last and done.name == self.method.names[-1]):
                     # What is no number must reach the gradients, which all devices have in common.
@@ -194,8 +194,8 @@ class UDAModule(L.LightningModule):
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
             # A bad step has none any more.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
-            if self.pace.replays:
-                self.log("train/replays", float(self.pace.replays))
+            if self.runner.replays:
+                self.log("train/replays", float(self.runner.replays))
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
@@ -228,7 +228,7 @@ class UDAModule(L.LightningModule):
     @property
     def evaluated(self) -> Segmentor:
         """Return the network that validation scores."""
-        return self.teacher if self.ema.evaluate == "teacher" and self.teacher is not None else self.student
+        return self.teacher if self.ema.validate == "teacher" and self.teacher is not None else self.student
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config beside the weights, and leave those out that training leaves as they are."""
@@ -251,7 +251,7 @@ class UDAModule(L.LightningModule):
         if self.trainer.world_size > 1:
             return "several devices exchange gradients amid a step"
         if any(isinstance(part, Recomputed) for part in self.student.modules()):
-            # Replayed, dropout would draw again in the backward pass, and gradients be those of another network.
+            # GraphRunner, dropout would draw again in the backward pass, and gradients be those of another network.
             return "what memory.encoder or memory.heads recomputes must draw the same again, which no graph can"
         plugin = self.trainer.precision_plugin
         if getattr(plugin, "scaler", None) is not None:

@@ -193,7 +193,7 @@ class AdamPoly:
 
     def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
-        group = {"name": "opponent", "params": list(network.parameters()), "lr": self.lr}
+        group = {"name": "discriminator", "params": list(network.parameters()), "lr": self.lr}
         optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
         return scheduled(optimizer, lambda step: schedule(step, total, 0, self.power))
 

@@ -52,7 +52,7 @@ def _train(config: DictConfig) -> float:
     from hydra.utils import instantiate
 
     from hrda_lit import build
-    from hrda_lit.inspecting.data_check import Looking, require_good_data
+    from hrda_lit.inspecting.data_check import DataCheck, require_good_data
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import go_on
     from hrda_lit.runs.memory_check import check_memory
@@ -66,7 +66,7 @@ def _train(config: DictConfig) -> float:
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
-    if not config.prepare:
+    if not config.prepare_data:
         for part in datamodule.parts():
             part.dataset.require_root()  # at once, where the geometry of a large network takes seconds
     check_geometry(config, method, source.classes)
@@ -75,9 +75,9 @@ def _train(config: DictConfig) -> float:
         log.info("the run in %s is complete, nothing is changed", config.run_dir)
         return score
     trainer = build.build_trainer(config)
-    if config.prepare:
-        instantiate(config.prepare)
-    require_good_data(datamodule.parts(), Looking.of(config))
+    if config.prepare_data:
+        instantiate(config.prepare_data)
+    require_good_data(datamodule.parts(), DataCheck.of(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
     _write_config(config)

@@ -20,5 +20,5 @@ UNSEEN = ("callbacks.pictures.count=0", "callbacks.confusion=null")  # half of t
 
 def smoke(run_dir: Path, demo_root: Path, experiment: str, *overrides: str, pictures: bool = False) -> DictConfig:
     """Any experiment on the tiny demo domains, in seconds; with its pictures if a test looks at them."""
-    asked = ("prepare=null", *(() if pictures else UNSEEN), *overrides)
+    asked = ("prepare_data=null", *(() if pictures else UNSEEN), *overrides)
     return compose(run_dir, demo_root, f"experiment={experiment}", "debug=smoke", *asked)

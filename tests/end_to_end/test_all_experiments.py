@@ -51,7 +51,7 @@ def structure(config: DictConfig) -> str:
     """Return what of a config decides which code a step runs."""
     plain = OmegaConf.to_container(config, resolve=False)
     plain["network"]["backbone"] = sorted(config.network.backbone.options.keys() & {"output_stride"})
-    part = {key: shape(plain[key]) for key in ("network", "method", "optim", "inference", "evaluate")}
+    part = {key: shape(plain[key]) for key in ("network", "method", "optim", "inference", "validate")}
     part |= {"s_T": config.s_T, "whole": detail_is_crop(config), "several": several(config)}
     part |= {"distortion": shape(plain["data"]["distortion"]), "margins_of": config.data.margins_of}
     return json.dumps(part, sort_keys=True)
@@ -120,7 +120,7 @@ def test_an_experiment_composes_fits_and_trains(
         trainer = fit(small(config, demo))
         assert trainer.global_step == 1
         assert 0 <= trainer.logged_metrics["val/miou"] <= 1
-    if (sizes := f"{key} {config.data.crop} {config.network.get('detail')} {config.network.shrink}") not in fitted:
+    if (sizes := f"{key} {config.data.crop} {config.network.get('detail')} {config.network.downscale}") not in fitted:
         fitted.add(sizes)
         # A shallow encoder of the same strides has the same geometry.
         config.network.backbone = small(config, demo).network.backbone

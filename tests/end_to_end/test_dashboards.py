@@ -60,7 +60,7 @@ def train(folder: Path, demo_root: Path, *overrides: str, monkeypatch: pytest.Mo
     torch.save(timm.create_model("resnet10t", channels=(32, 64, 96, 128), stem_width=16).state_dict(), weights)
     places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", "experiment=mic_demo", "debug=smoke"]
     places += [f"network.backbone.weights={weights}", "lambda_fd=0.005"]
-    done = run("hrda_lit.train", *overrides, *places, "prepare=null", cwd=folder.parent)
+    done = run("hrda_lit.train", *overrides, *places, "prepare_data=null", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
 
 

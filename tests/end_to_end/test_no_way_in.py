@@ -60,7 +60,7 @@ PLACES = [
     "method",
     "data.crop",
     "name",
-    "prepare",
+    "prepare_data",
     "callbacks.mine",
 ]
 
@@ -111,7 +111,7 @@ def planted(good: Path, path: Path, place: str, node: Any) -> Path:
     return path
 
 
-TRAININGS_OWN = {(place, name) for place in ("prepare", "callbacks.mine") for name in ("demo", "logger")}
+TRAININGS_OWN = {(place, name) for place in ("prepare_data", "callbacks.mine") for name in ("demo", "logger")}
 
 
 def assert_refused(command: str, bad: Path, folder: Path) -> None:
@@ -174,17 +174,6 @@ def test_paths_of_the_training_are_not_looked_at(good: Path, folder: Path) -> No
         content[CONFIG_KEY]["network"]["backbone"]["weights"] = weights
         torch.save(content, folder / "x.ckpt")
         assert load_trained(folder / "x.ckpt").config.network.backbone.weights is None
-
-
-def test_a_checkpoint_of_an_older_version(good: Path, folder: Path) -> None:
-    content = torch.load(good, weights_only=True)
-    base = {"_target_": "hrda_lit.networks.inference.Slide", "_partial_": True, "window": [128, 128]}
-    old = {"_target_": "hrda_lit.networks.augmentation.Augmented", "_partial_": True, "base": base, "scales": [1.0]}
-    content[CONFIG_KEY] |= {"inference": old, "prepare": {"_target_": "hrda_lit.data.demo.render_demo", "root": "x"}}
-    torch.save(content, folder / "old.ckpt")
-    trained = load_trained(folder / "old.ckpt")
-    assert type(trained.inference).__name__ == "Augmented"
-    assert type(trained.inference.base).__name__ == "Slide"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("script", ["convert_checkpoint", "export_onnx", "target_batchnorm", "pseudo_labels"])

@@ -33,7 +33,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> dict[
     _run = api._run
 
     def on_tiny_data(command: str, overrides: tuple[str, ...], *rest: Any) -> Any:
-        small = [f"data_root={demo_root}", "prepare=null"] if command == "train" else []
+        small = [f"data_root={demo_root}", "prepare_data=null"] if command == "train" else []
         return _run(command, [*overrides, *small], *rest)
 
     with pytest.MonkeyPatch.context() as patch:

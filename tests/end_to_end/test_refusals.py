@@ -29,7 +29,7 @@ from .compose import compose, smoke
         ("network.detail=[256,256]", "does not fit into a context crop"),
         ("data.cat_max_ratio=0", r"data.cat_max_ratio must be a number in \(0, 1\], got 0"),
         ("optim.lr=0", "optim.lr must be a number above 0, got 0"),
-        ("evaluate=both", "evaluate must be student or teacher, got 'both'"),
+        ("validate=both", "evaluate must be student or teacher, got 'both'"),
         ("inference.batch=0", "inference.batch must be a whole number in"),
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
         (
@@ -59,7 +59,6 @@ from .compose import compose, smoke
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu, but there is no such device"),
         ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_='nowhere.Logger' names"),
         ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
-        ("ckpt_path=/nowhere.ckpt", "write resume=/nowhere.ckpt"),
         ("callbacks.checkpoint.mode=best", "callbacks.checkpoint.mode must be max or min, got 'best'"),
         ("callbacks.checkpoint.every=0", r"callbacks.checkpoint.every must be a whole number in \[1, "),
         ("callbacks.checkpoint.every_minutes=0", "callbacks.checkpoint.every_minutes must be a number above 0 or null"),

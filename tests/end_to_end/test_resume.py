@@ -138,7 +138,7 @@ def test_other_values_are_told_applied_and_recorded(
     [
         ("network.head.channels=8", r"network\.head\.channels 16 -> 8"),
         ("s_T=1", "s_T 2 -> 1"),
-        ("method=supervised evaluate=student", r"method\._target_"),
+        ("method=supervised validate=student", r"method\._target_"),
     ],
 )
 def test_what_cannot_be_applied_is_refused(override: str, told: str, run: Path, demo_root: Path) -> None:
@@ -224,7 +224,7 @@ def test_loggers_go_on(tmp_path: Path, demo_root: Path, monkeypatch: pytest.Monk
 
 
 SEVERAL = (
-    "dataset@source=several", "+dataset@source.sets.game=gta5", "+dataset@source.sets.street=cityscapes",
+    "dataset@source=mixed", "+dataset@source.sets.game=gta5", "+dataset@source.sets.street=cityscapes",
     "+source.weights={game: 2}",
 )  # fmt: skip
 
@@ -233,10 +233,10 @@ SEVERAL = (
     "settings",
     [
         ("loading.batch_size=1", "loading.accumulate=2"),
-        pytest.param(("method=adversarial", "evaluate=student"), id="adversarial"),
+        pytest.param(("method=adversarial", "validate=student"), id="adversarial"),
         pytest.param(SEVERAL, id="several", marks=pytest.mark.thorough),
-        pytest.param(("method=generalise", "evaluate=student"), id="generalise", marks=pytest.mark.thorough),
-        pytest.param(("method=minent", "evaluate=student"), id="minent", marks=pytest.mark.thorough),
+        pytest.param(("method=generalise", "validate=student"), id="generalise", marks=pytest.mark.thorough),
+        pytest.param(("method=minent", "validate=student"), id="minent", marks=pytest.mark.thorough),
     ],
 )
 def test_whatever_a_run_is_made_of_it_goes_on_from_its_last_whole_step(

@@ -13,7 +13,7 @@ import pytest
 from tests.commands import Command, run
 
 FIXED = [
-    "experiment=hrda_demo", "debug=smoke", "prepare=null", "callbacks.progress=null", "callbacks.pictures=null",
+    "experiment=hrda_demo", "debug=smoke", "prepare_data=null", "callbacks.progress=null", "callbacks.pictures=null",
     "callbacks.confusion=null", "loading.num_workers=1", "loading.val_workers=1", "trainer.limit_val_batches=1",
     "trainer.val_check_interval=100",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.commands import run
 
 SMOKE = (
-    "experiment=hrda_demo debug=smoke prepare=null callbacks.progress=null callbacks.pictures.count=0 "
+    "experiment=hrda_demo debug=smoke prepare_data=null callbacks.progress=null callbacks.pictures.count=0 "
     "source.size=[128,256] target.size=[128,256] val.size=[128,256] inference=whole callbacks.confusion=null"
 )
 

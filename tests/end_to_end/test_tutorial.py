@@ -16,7 +16,7 @@ from tests.scripts import run_script
 
 PAGE = ROOT / "docs" / "tutorial.md"
 # What a test does without: the download of weights, steps, and the size of crops.
-SMALL = ("network.backbone.weights=null", "lambda_fd=0", "debug=smoke", "look.labels=2")
+SMALL = ("network.backbone.weights=null", "lambda_fd=0", "debug=smoke", "data_check.labels=2")
 
 
 def draw(folder: Path, count: int, labelled: int, seed: int) -> None:
@@ -61,7 +61,7 @@ def test_the_tutorial(street: Path) -> None:
         done[command.program] += 1
         match command.program:
             case "hrda_lit.inspect":
-                inspect(*words, "look.labels=2", config_dir="mine")
+                inspect(*words, "data_check.labels=2", config_dir="mine")
             case "hrda_lit.train":
                 checkpoint = train(*words, *SMALL, config_dir="mine").checkpoint
             case "hrda_lit.scripts.results_table":

@@ -14,7 +14,7 @@ from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, Supervised
 from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.classmix import batch_classes, class_mask, paste
 from hrda_lit.ops.colour import Jitter, gaussian_blur, jitter
-from hrda_lit.ops.device_box import Spot
+from hrda_lit.ops.device_box import DeviceBox
 from hrda_lit.ops.ema import ema_momentum, ema_update_
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy, thing_mask
 from hrda_lit.ops.masking import block_mask
@@ -53,7 +53,7 @@ def test_cross_entropy_of_an_image_without_labels(losses: Golden) -> None:
 def test_fused_and_detail_loss(losses: Golden, lambda_d: float, weighted: bool) -> None:
     label, box = label_of(losses), Box(*losses["crop_box"].tolist())
     fused, detail = losses["fused"].requires_grad_(), losses["hr"].requires_grad_()
-    outputs = [Output(fused, None, 1 - lambda_d), Output(detail, Spot.of(box), lambda_d)]
+    outputs = [Output(fused, None, 1 - lambda_d), Output(detail, DeviceBox.of(box), lambda_d)]
     loss = supervise(Supervised(outputs, fused), label, CLASSES, losses["weight"] if weighted else None)
     loss.backward()
     key = f"hr{lambda_d}_lr0.0_{'w' if weighted else 'nw'}"

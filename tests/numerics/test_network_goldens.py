@@ -11,7 +11,7 @@ from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.methods.self_training import batch_statistics_mode
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.boxes import Box, crop, sliding_boxes
-from hrda_lit.ops.device_box import Spot, keep, lay
+from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
 from hrda_lit.ops.resize import resize
 
 
@@ -40,7 +40,7 @@ def _no_gradients():
 
 def fused(network: MultiResSegmentor, image: Tensor, box: Box) -> Tensor:
     """Fuse with one detail crop, as in training."""
-    return network(image, Spot.of(box).offset).outputs[0].logits
+    return network(image, DeviceBox.of(box).offset).outputs[0].logits
 
 
 def test_context_image(case: Case) -> None:
@@ -66,20 +66,20 @@ def test_context_logits_and_attention(case: Case) -> None:
 def test_parts_of_the_training_fusion(case: Case) -> None:
     network, context = case.network, case.network._context(case.network.backbone(case.network.context(case.image)))
     detail = network.head(network.backbone(crop(case.image, case.box)))
-    masked = keep(context.attention, Spot.of(case.box.divided(8)))
+    masked = mask_outside(context.attention, DeviceBox.of(case.box.divided(8)))
     size = (case.image.shape[-2] // 4, case.image.shape[-1] // 4)
     case.golden.check("raw_hr_seg", detail)
     case.golden.check("fwd_hr_seg", detail)
     case.golden.check("fwd_att_masked", masked)
     case.golden.check("fwd_att_up", resize(masked, size))
     case.golden.check("fwd_lr_seg", (1 - masked) * context.logits)
-    padded = lay(detail, Spot.of(case.box.divided(4)), size)
+    padded = paste(detail, DeviceBox.of(case.box.divided(4)), size)
     assert padded.shape[-2:] == size
     assert torch.equal(crop(padded, case.box.divided(4)), detail)
 
 
 def test_training_forward(case: Case) -> None:
-    outputs = case.network(case.image, Spot.of(case.box).offset).outputs
+    outputs = case.network(case.image, DeviceBox.of(case.box).offset).outputs
     assert [output.weight for output in outputs] == [0.9, 0.1]
     assert outputs[0].spot is None
     assert outputs[1].spot.box() == case.box

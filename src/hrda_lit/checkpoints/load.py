@@ -34,7 +34,7 @@ MODELS = ("student", "teacher")
 # What commands read of a stored config, whatever else is inside.
 STORED: dict[str, tuple[type, ...]] = {
     "name": (str, int),
-    "evaluate": (str,),
+    "validate": (str,),
     "data_root": (str,),
     "seed": (int,),
     "tau": (int, float),
@@ -45,7 +45,7 @@ STORED: dict[str, tuple[type, ...]] = {
     "val": (dict, NoneType),
     "inference": (dict,),
     "data.crop": (list,),
-    "network.shrink": (int, float),
+    "network.downscale": (int, float),
     "network.backbone": (dict,),
 }
 
@@ -102,7 +102,7 @@ def load_trained(
         raise ValueError(f"model={model!r} is none of {list(MODELS)}; choose one.")
     content = read_checkpoint(path)
     config = stored_config(content, path)
-    model = model or config.evaluate
+    model = model or config.validate
     state = network_state(content["state_dict"], model)
     if not state:
         raise ValueError(f"{path} holds no {model}, its method trains without one; choose model=student.")
@@ -184,7 +184,7 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
     plain = {key: value for key, value in content[CONFIG_KEY].items() if key not in TRAINING}
     require_buildable(content[CONFIG_KEY], str(path))
     require_keys(plain, STORED, str(path))
-    if plain["evaluate"] not in MODELS:
+    if plain["validate"] not in MODELS:
         raise ValueError(
             f"{path} was validated on {plain['evaluate']!r}, which is none of {list(MODELS)}; give another."
         )

@@ -10,7 +10,7 @@ from hrda_lit.config.plain import REMEDY, Place, fault_at, plain_tree, shortened
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
 
 _ONE_SET = {"hrda_lit.data.folder.FolderDataset"}
-_DATA = _ONE_SET | {"hrda_lit.data.mixed.SeveralSets"}
+_DATA = _ONE_SET | {"hrda_lit.data.mixed.MixedDatasets"}
 _WINDOWS = {"hrda_lit.inference.windows.Slide", "hrda_lit.inference.windows.Whole"}
 # Where in a config what may be built. To build one of these has no effect but the object itself.
 BUILDABLE: dict[str, set[str]] = {
@@ -45,21 +45,14 @@ BUILDABLE: dict[str, set[str]] = {
     "inference.base": _WINDOWS,
 }
 # What training alone builds, always from its own command line, may name any class of these two packages.
-TRAINING = ("prepare", "trainer", "callbacks", "logger")
+TRAINING = ("prepare_data", "trainer", "callbacks", "logger")
 _TRAINING_PACKAGES = ("hrda_lit.", "lightning.")
-# Where the classes of older checkpoints lie today.
-MOVED = {
-    "hrda_lit.networks.inference.Slide": "hrda_lit.inference.windows.Slide",
-    "hrda_lit.networks.inference.Whole": "hrda_lit.inference.windows.Whole",
-    "hrda_lit.networks.augmentation.Augmented": "hrda_lit.inference.augmented.Augmented",
-    "hrda_lit.data.demo.render_demo": "hrda_lit.demo.render_demo",
-}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _DIRECTIVE = re.compile(r"_\w*_")  # what Hydra takes for an order rather than an argument
 
 
 def trusted_values(config: object, origin: str) -> dict[str, Any]:
-    """Copy a config that a file brought, under today's names; see `plain_tree` and `require_buildable`.
+    """Copy a config that a file brought; see `plain_tree` and `require_buildable`.
 
     Args:
         config: what came.
@@ -71,11 +64,7 @@ def trusted_values(config: object, origin: str) -> dict[str, Any]:
     Raises:
         ValueError: if there is anything else inside than plain values.
     """
-    tree = plain_tree(config, origin)
-    for _, node in _nodes(tree, ()):
-        if isinstance(node, dict) and isinstance(name := node.get("_target_"), str):
-            node["_target_"] = MOVED.get(name, name)
-    return tree
+    return plain_tree(config, origin)
 
 
 def require_buildable(tree: dict[str, Any], origin: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hrda_lit.methods.base import Seen
+from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.decide import deciding, require_finite
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.layers import Scene, errors, grey, photograph
@@ -54,7 +54,7 @@ def predicted(module: "UDAModule", image: Tensor, label: Tensor, name: str = "")
     return Scene(photograph(resize(image, size)[0]), layers, caption=name)
 
 
-def trained(seen: Mapping[str, Seen], index: int, names: Mapping[str, str]) -> dict[str, Scene]:
+def trained(seen: Mapping[str, LoggedCrops], index: int, names: Mapping[str, str]) -> dict[str, Scene]:
     """Collect what one training step learned from, for one example of the batch.
 
     Args:
@@ -68,7 +68,7 @@ def trained(seen: Mapping[str, Seen], index: int, names: Mapping[str, str]) -> d
     return {name: _crop(name, one, index, names.get(name, "")) for name, one in seen.items()}
 
 
-def _crop(name: str, seen: Seen, index: int, file: str) -> Scene:
+def _crop(name: str, seen: LoggedCrops, index: int, file: str) -> Scene:
     image, (label, weight) = seen.image[index], _NAMES[name]
     layers, caption = {label: seen.label[index].cpu()}, file
     if weight is not None and seen.weight is not None:

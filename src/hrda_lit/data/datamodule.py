@@ -164,7 +164,9 @@ class UDADataModule(L.LightningDataModule):
         if self._source_draws is not None:
             return
         if self.loading.kept is not None:
-            reading = ((Reading(part.dataset, self.pipeline.shrink, self.loading.kept), part) for part in self.parts())
+            reading = (
+                (Reading(part.dataset, self.pipeline.downscale, self.loading.kept), part) for part in self.parts()
+            )
             wanted = [(one, part.dataset.files(part.split, part.labelled)) for one, part in reading]
             require_room(self.loading.kept, wanted)
         if self.pipeline.rare_class is not None:
@@ -181,7 +183,7 @@ class UDADataModule(L.LightningDataModule):
             self._setup_training()
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
-            self._val_images = ValImages(self.val, samples, self.pipeline.shrink, self.loading.kept, self.scales)
+            self._val_images = ValImages(self.val, samples, self.pipeline.downscale, self.loading.kept, self.scales)
 
     def _setup_training(self) -> None:
         seed, samples, rare = self.loading.seed, self._source_samples(), None

@@ -45,7 +45,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         self, dataset: Images, samples: list[Sample], pipeline: Pipeline, seed: int, cache: Path | None = None
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
-        self.read, self.shares = Readings(dataset, pipeline.shrink, cache), shares(dataset, samples)
+        self.read, self.shares = Readings(dataset, pipeline.downscale, cache), shares(dataset, samples)
 
 
 class SourceDraws(Draws):
@@ -82,7 +82,7 @@ class SourceDraws(Draws):
         assert label is not None, "source samples are labelled"
         dataset, pipeline = of_sample(self.dataset, self.samples[file]), self.pipeline
         size = (image.shape[1], image.shape[2])
-        label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.shrink)
+        label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.downscale)
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         # A box is judged, and at once kept: the last one judged is the one that is taken.
         part = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
@@ -120,7 +120,7 @@ class SourceDraws(Draws):
         options = pipeline.rare_class
         if wanted is None or options is None:
             return varied()
-        enough = options.accept_pixels(pipeline.shrink)
+        enough = options.accept_pixels(pipeline.downscale)
         return retry(
             varied, lambda box: bool(np.count_nonzero(part(box).numpy() == wanted) > enough), options.max_tries
         )
@@ -142,7 +142,7 @@ class TargetDraws(Draws):
         box = random_crop(size, pipeline.crop_size, generator)
         flip = _flip(generator)
         margins = of_sample(self.dataset, sample).layout.margins
-        valid = target_mask(size, box, margins, pipeline.shrink, pipeline.margins_of)
+        valid = target_mask(size, box, margins, pipeline.downscale, pipeline.margins_of)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         return {
             "image": finish(crop(image, box), pipeline.crop_size, flip, fill=0),
@@ -158,7 +158,7 @@ class ValImages(Dataset[dict[str, Any]]):
     Args:
         dataset: reads the files.
         samples: labelled, from `dataset.files`.
-        shrink: divides the image size, see `Pipeline`.
+        downscale: divides the image size, see `Pipeline`.
         cache: folder where decoded pictures are kept; None for none.
         scales: factors at which the image is wanted too, resized from its file, which then is decoded each time.
     """
@@ -167,12 +167,12 @@ class ValImages(Dataset[dict[str, Any]]):
         self,
         dataset: Images,
         samples: list[Sample],
-        shrink: float,
+        downscale: float,
         cache: Path | None = None,
         scales: Sequence[float] = (),
     ) -> None:
-        self.dataset, self.samples, self.shrink, self.scales = dataset, samples, shrink, scales
-        self.read = Readings(dataset, shrink, cache)
+        self.dataset, self.samples, self.downscale, self.scales = dataset, samples, downscale, scales
+        self.read = Readings(dataset, downscale, cache)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -199,7 +199,7 @@ class ValImages(Dataset[dict[str, Any]]):
             return [image], label
         dataset = of_sample(self.dataset, sample)
         image, label = dataset.read(sample)
-        return fitted(image, dataset.size, self.shrink, (1, *self.scales)), label
+        return fitted(image, dataset.size, self.downscale, (1, *self.scales)), label
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,13 +37,13 @@ class Margins:
             raise ValueError(f"{self} has a negative border, need pixels >= 0; correct layout.margins.")
 
 
-def image_mask(size: tuple[int, int], margins: Margins, shrink: float) -> UInt8[Tensor, "H W"]:
+def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
     """Make the mask of trusted pixels of a whole resized image, to be cropped and flipped along with it.
 
     Args:
         size: (height, width) of the resized image in pixels.
         margins: borders in high-resolution pixels.
-        shrink: divides the margins, which are rounded up.
+        downscale: divides the margins, which are rounded up.
 
     Returns:
         1 inside, 0 in the margins.
@@ -52,30 +52,30 @@ def image_mask(size: tuple[int, int], margins: Margins, shrink: float) -> UInt8[
     """
     height, width = size
     borders = (margins.top, margins.bottom, margins.left, margins.right)
-    top, bottom, left, right = (math.ceil(border / shrink) for border in borders)
+    top, bottom, left, right = (math.ceil(border / downscale) for border in borders)
     mask = torch.zeros(size, dtype=torch.uint8)
     crop(mask, Box(top, max(height - bottom, top), left, max(width - right, left))).fill_(1)
     return mask
 
 
-def crop_mask(size: tuple[int, int], margins: Margins, shrink: float) -> UInt8[Tensor, "H W"]:
+def crop_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
     """Make the mask of trusted pixels of a crop, wherever in the image it lies: rows only.
 
     Args:
         size: (height, width) of the crop in pixels.
         margins: borders in high-resolution pixels; left and right do not count.
-        shrink: divides the margins.
+        downscale: divides the margins.
 
     Returns:
         1 inside, 0 in the top and bottom rows.
 
     DAFormer, official code, pseudo-label margins "v1": 15 and 120 rows of a crop of 512.
     """
-    return image_mask(size, Margins(margins.top, margins.bottom), shrink)
+    return image_mask(size, Margins(margins.top, margins.bottom), downscale)
 
 
 def target_mask(
-    size: tuple[int, int], box: Box, margins: Margins, shrink: float, margins_of: str
+    size: tuple[int, int], box: Box, margins: Margins, downscale: float, margins_of: str
 ) -> UInt8[Tensor, "h w"]:
     """Make the mask of trusted pixels of one crop, before flip and padding.
 
@@ -83,12 +83,12 @@ def target_mask(
         size: (height, width) of the resized image in pixels.
         box: of the crop.
         margins: borders in high-resolution pixels.
-        shrink: divides the margins.
+        downscale: divides the margins.
         margins_of: "image" (HRDA) or "crop" (DAFormer).
 
     Returns:
         1 where pseudo-labels may be trusted.
     """
     if margins_of == "crop":
-        return crop_mask(box.size, margins, shrink)
-    return crop(image_mask(size, margins, shrink), box)
+        return crop_mask(box.size, margins, downscale)
+    return crop(image_mask(size, margins, downscale), box)

@@ -11,7 +11,7 @@ from hrda_lit.data.folder import FolderDataset, Part, Sample
 from hrda_lit.ops.ranges import Positive, Sides
 
 
-class SeveralSets:
+class MixedDatasets:
     """Read several data sets as if they were one.
 
     Args:
@@ -81,22 +81,22 @@ class SeveralSets:
         return shares / shares.sum()
 
 
-Images = FolderDataset | SeveralSets
+Images = FolderDataset | MixedDatasets
 
 
 def members(data: Images) -> list[FolderDataset]:
     """Return the sets that are read."""
-    return data.members if isinstance(data, SeveralSets) else [data]
+    return data.members if isinstance(data, MixedDatasets) else [data]
 
 
 def of_sample(data: Images, sample: Sample) -> FolderDataset:
     """Return the set of a sample."""
-    return data.of(sample) if isinstance(data, SeveralSets) else data
+    return data.of(sample) if isinstance(data, MixedDatasets) else data
 
 
 def shares(data: Images, samples: list[Sample]) -> Float[Tensor, " files"] | None:
     """Return how often each file is drawn; None for all alike."""
-    return data.shares(samples) if isinstance(data, SeveralSets) else None
+    return data.shares(samples) if isinstance(data, MixedDatasets) else None
 
 
 def parts(role: str, data: Images, split: str, labelled: bool) -> Iterator[Part]:

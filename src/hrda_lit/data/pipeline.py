@@ -17,7 +17,7 @@ class Pipeline:
 
     Args:
         crop: (height, width) of the training crops in high-resolution pixels.
-        shrink: divides every size at loading: s_T for a single-scale network at low resolution, 1 for the
+        downscale: divides every size at loading: s_T for a single-scale network at low resolution, 1 for the
             multi-resolution one, which needs the full resolution; >= 1.
         cat_max_ratio: a source crop is drawn again, up to `crop_tries` times, if one class fills at least
             this share of its labelled pixels; in (0, 1].
@@ -28,11 +28,11 @@ class Pipeline:
         distortion: colours of source crops are changed; None leaves them.
 
     Raises:
-        ValueError: if a number is out of range or a size does not come out whole after `shrink`.
+        ValueError: if a number is out of range or a size does not come out whole after `downscale`.
     """
 
     crop: Sides = (1024, 1024)
-    shrink: Ratio = 1
+    downscale: Ratio = 1
     cat_max_ratio: AboveShare = 0.75
     crop_tries: Number = 10
     margins_of: Literal["image", "crop"] = "image"
@@ -54,23 +54,23 @@ class Pipeline:
     @property
     def crop_size(self) -> Size:
         """Return (height, width) of the crops in pixels as the network sees them."""
-        return low_resolution_size((self.crop[0], self.crop[1]), self.shrink)
+        return low_resolution_size((self.crop[0], self.crop[1]), self.downscale)
 
     def check(self, dataset: FolderDataset) -> None:
-        """Refuse a data set whose resize box does not come out whole after `shrink`.
+        """Refuse a data set whose resize box does not come out whole after `downscale`.
 
         Args:
             dataset: to check.
 
         Raises:
-            ValueError: if its size is no multiple of `shrink`.
+            ValueError: if its size is no multiple of `downscale`.
         """
         if dataset.size is None:
             return
         try:
-            low_resolution_size(dataset.size, self.shrink)
+            low_resolution_size(dataset.size, self.downscale)
         except ValueError as error:
             raise ValueError(
-                f"size {list(dataset.size)} of {dataset.name} is not whole when shrunk by {self.shrink:g}; "
+                f"size {list(dataset.size)} of {dataset.name} is not whole when shrunk by {self.downscale:g}; "
                 "choose multiples of it."
             ) from error

@@ -40,9 +40,9 @@ class RareClass:
         if self.temperature <= 0 or min(self.min_pixels, self.accept_ratio, self.max_tries) < 0:
             raise ValueError(f"{self} needs temperature > 0 and all others >= 0; correct data.rare_class.")
 
-    def accept_pixels(self, shrink: float) -> float:
-        """Compute how many pixels of its class a crop must exceed, for images shrunk by `shrink` (>= 1)."""
-        return self.min_pixels * self.accept_ratio / shrink**2
+    def accept_pixels(self, downscale: float) -> float:
+        """Compute how many pixels of its class a crop must exceed, for images shrunk by `downscale` (>= 1)."""
+        return self.min_pixels * self.accept_ratio / downscale**2
 
 
 class RareClassSampler:

@@ -31,13 +31,13 @@ class Reading:
 
     Args:
         dataset: reads the files.
-        shrink: divides the size of images, see `Pipeline`.
+        downscale: divides the size of images, see `Pipeline`.
         folder: where they are kept as bytes, to be mapped into memory; None decodes them each time. What is kept
             counts as long as the file, by its size and time, and the settings stay as they are.
     """
 
-    def __init__(self, dataset: FolderDataset, shrink: float, folder: Path | None = None) -> None:
-        self.dataset, self.shrink = dataset, shrink
+    def __init__(self, dataset: FolderDataset, downscale: float, folder: Path | None = None) -> None:
+        self.dataset, self.downscale = dataset, downscale
         self.folder = None if folder is None else folder / dataset.name
         self._writing = BestEffort("decoded pictures")
 
@@ -63,7 +63,7 @@ class Reading:
 
     def paths(self, sample: Sample) -> list[Path]:
         """Return where the image and the label of a sample are kept."""
-        settings = (self.dataset.size, self.shrink, self.dataset.layout.sizes), self.dataset.labels.key
+        settings = (self.dataset.size, self.downscale, self.dataset.layout.sizes), self.dataset.labels.key
         files = (path for path in sample if path is not None)
         return [self._path(path, setting) for path, setting in zip(files, settings, strict=False)]
 
@@ -75,12 +75,12 @@ class Reading:
 
     def _bytes(self, sample: Sample) -> int:
         height, width = opened(sample.image, upright_size)
-        rows, columns = fitted_size((height, width), self.dataset.size, self.shrink)
+        rows, columns = fitted_size((height, width), self.dataset.size, self.downscale)
         return 3 * rows * columns + (0 if sample.label is None else height * width)
 
     def _decoded(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         image, label = self.dataset.read(sample)
-        return fitted(image, self.dataset.size, self.shrink)[0], label
+        return fitted(image, self.dataset.size, self.downscale)[0], label
 
     def _path(self, file: Path, setting: object) -> Path:
         assert self.folder is not None
@@ -99,8 +99,8 @@ class Reading:
 class Readings:
     """Read the pictures of one data set or of several, each into its own box, see `Reading`."""
 
-    def __init__(self, data: Images, shrink: float, folder: Path | None = None) -> None:
-        self.data, self.each = data, {member: Reading(member, shrink, folder) for member in members(data)}
+    def __init__(self, data: Images, downscale: float, folder: Path | None = None) -> None:
+        self.data, self.each = data, {member: Reading(member, downscale, folder) for member in members(data)}
 
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         """Return what the set of the sample has of it."""
@@ -108,21 +108,21 @@ class Readings:
 
 
 def fitted(
-    image: UInt8[Tensor, "3 H W"], box: Size | None, shrink: float, scales: Sequence[float] = (1,)
+    image: UInt8[Tensor, "3 H W"], box: Size | None, downscale: float, scales: Sequence[float] = (1,)
 ) -> list[UInt8[Tensor, "3 h w"]]:
     """Fit an image into the box of its data set, as a network predicts it.
 
     Args:
         image: RGB in [0, 255], as it is in its file.
         box: see `fitted_size`.
-        shrink: see `Pipeline`.
+        downscale: see `Pipeline`.
         scales: factors of the fitted size, > 0.
 
     Returns:
         It at each scale.
     """
     size = (image.shape[1], image.shape[2])
-    return [resize_image(image, fitted_size(size, box, shrink / scale)) for scale in scales]
+    return [resize_image(image, fitted_size(size, box, downscale / scale)) for scale in scales]
 
 
 def _load(path: Path) -> UInt8[Tensor, "H W *C"] | None:

@@ -14,23 +14,23 @@ from hrda_lit.ops.boxes import Box
 Size = tuple[int, int]
 
 
-def fitted_size(size: Size, box: Size | None, shrink: float = 1) -> Size:
+def fitted_size(size: Size, box: Size | None, downscale: float = 1) -> Size:
     """Compute the size of an image that is fitted into a resize box, aspect ratio kept.
 
     Args:
         size: (height, width) of the image in pixels.
         box: (height, width) in high-resolution pixels; its longer side bounds the image's longer side, so
             that one box serves upright images too; None keeps the size.
-        shrink: divides the result, > 0.
+        downscale: divides the result, > 0.
 
     Returns:
         (height, width) in pixels, at least 1.
 
     HRDA, official code: 1052 x 1914 in a box of 1440 x 2560 becomes 1407 x 2560.
     """
-    factor = 1 / shrink
+    factor = 1 / downscale
     if box is not None:
-        factor = min(max(box) / shrink / max(size), min(box) / shrink / min(size))
+        factor = min(max(box) / downscale / max(size), min(box) / downscale / min(size))
     height, width = (max(1, int(extent * factor + 0.5)) for extent in size)
     return height, width
 

@@ -132,7 +132,7 @@ def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None
 
 def _training_size(trained: Trained) -> Size:
     height, width = trained.config.data.crop
-    return low_resolution_size((height, width), trained.network.shrink)
+    return low_resolution_size((height, width), trained.network.downscale)
 
 
 def _example(trained: Trained, size: Size, dynamic: Sequence[str]) -> Tensor:

@@ -16,7 +16,7 @@ from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.system.files import read_json, write_atomically
 
-_ELSEWHERE = ("run_dir", "cache_dir", "resume", "ckpt_path")  # of the machine that trained
+_ELSEWHERE = ("run_dir", "cache_dir", "resume")  # of the machine that trained
 
 
 def save_for_hub(
@@ -66,7 +66,7 @@ def _config(trained: Trained) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(trained.config, resolve=True)
     plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
     plain["network"]["backbone"]["weights"] = None
-    plain["evaluate"] = trained.model  # the only one that is there
+    plain["validate"] = trained.model  # the only one that is there
     moved: dict[str, Any] = _moved(plain, str(plain["data_root"]))
     return moved
 
@@ -94,7 +94,7 @@ def _scores(
         made_of_it &= found["model"] == trained.model
     elif isinstance(found, dict):
         same_step = found.get("step") == content.get("global_step")
-        made_of_it &= same_step and content[CONFIG_KEY].get("evaluate") == trained.model
+        made_of_it &= same_step and content[CONFIG_KEY].get("validate") == trained.model
     if not made_of_it and metrics is not None:
         raise ValueError(f"{path} holds no scores of this {trained.model}; evaluate the checkpoint, and give those.")
     return found if made_of_it else None

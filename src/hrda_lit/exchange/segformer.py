@@ -62,8 +62,8 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
     for name, content in ((CONFIG, _config(trained, state)), (PROCESSOR, _processor())):
         write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
-    shrink = "" if network.shrink == 1 else f"; it takes images at 1/{network.shrink:g} of their size"
-    return f"{folder} holds the {trained.model} of {checkpoint} as SegformerForSemanticSegmentation{shrink}"
+    downscale = "" if network.downscale == 1 else f"; it takes images at 1/{network.downscale:g} of their size"
+    return f"{folder} holds the {trained.model} of {checkpoint} as SegformerForSemanticSegmentation{downscale}"
 
 
 def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides: Sequence[str] = ()) -> str:
@@ -117,7 +117,7 @@ def _shape(folder: Path) -> list[str]:
         raise ValueError(f"{folder / CONFIG} has {width} for decoder_hidden_size, need a number; download it again.")
     return [
         "network=daformer",
-        "network.shrink=1",
+        "network.downscale=1",
         "network/head=segformer",
         f"network.head.channels={width}",
         "network/backbone=mit_b5",

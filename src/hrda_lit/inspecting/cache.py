@@ -17,7 +17,7 @@ from hrda_lit.system.progress import counted
 _VERSION = 1  # raise it whenever something else is seen of the same file
 _KEPT = 90 * 24 * 3600.0  # seconds for which a file that nobody reads is kept
 
-Seen = TypeVar("Seen")
+Findings = TypeVar("Findings")
 
 
 class Cache:
@@ -34,8 +34,8 @@ class Cache:
         self._entries = _load(self.path)
 
     def __call__(
-        self, files: Iterable[Path], look: Callable[[Path], Any], parse: Callable[[Any], Seen], text: str
-    ) -> dict[Path, Seen]:
+        self, files: Iterable[Path], look: Callable[[Path], Any], parse: Callable[[Any], Findings], text: str
+    ) -> dict[Path, Findings]:
         """Look at files in threads, at those that are new or changed.
 
         Args:
@@ -58,7 +58,7 @@ class Cache:
             self._save()
         return {path: seen for path, seen in known.items() if seen is not None}
 
-    def _known(self, path: Path, state: list[int], parse: Callable[[Any], Seen]) -> Seen | None:
+    def _known(self, path: Path, state: list[int], parse: Callable[[Any], Findings]) -> Findings | None:
         try:
             before, seen = self._entries[str(path.absolute())]
             return parse(seen) if before == state else None

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Looking:
+class DataCheck:
     """Set up the look.
 
     Args:
@@ -44,23 +44,23 @@ class Looking:
     crop: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        require_at_least("look.labels", self.labels, 0)
-        require_share("look.most_ignored", self.most_ignored)
+        require_at_least("data_check.labels", self.labels, 0)
+        require_share("data_check.most_ignored", self.most_ignored)
 
     @classmethod
-    def of(cls, config: "DictConfig") -> "Looking | None":
-        """Read the keys of a composed tree; None where `look` is null.
+    def of(cls, config: "DictConfig") -> "DataCheck | None":
+        """Read the keys of a composed tree; None where `data_check` is null.
 
         Raises:
             ConfigError: if a key does not fit.
             ValueError: if a value is out of range.
         """
-        if config.look is None:
+        if config.data_check is None:
             return None
         crop = (config.data.crop[0], config.data.crop[1]) if "crop" in config.data else None
         skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
-        looking: Looking = constructed(cls, "look", {**plain(config.look), **skip})
-        return looking
+        check: DataCheck = constructed(cls, "data_check", {**plain(config.data_check), **skip})
+        return check
 
     @property
     def folder(self) -> Path:
@@ -69,7 +69,7 @@ class Looking:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Findings:
     """What was seen of all parts: why a run cannot start, and what else is worth a look, in sentences."""
 
     surveys: list[Survey]
@@ -82,7 +82,7 @@ class Seen:
             raise ValueError(self.refusals[0])
 
 
-def look(parts: Sequence[Part], options: Looking) -> Seen:
+def check_data(parts: Sequence[Part], options: DataCheck) -> Findings:
     """Look over the parts of a run; images are left out of their data sets where the options say so.
 
     Args:
@@ -110,10 +110,10 @@ def look(parts: Sequence[Part], options: Looking) -> Seen:
     refusals += [text for one in learned for other in scored if (text := _never_meet(one, other, options))]
     cropped = [seen for seen in surveys if seen.part.role in ("source", "target")] if options.crop else []
     padded = [text for seen in cropped if options.crop and (text := padding(seen, options.crop))]
-    return Seen(surveys, refusals, warnings(surveys) + padded)
+    return Findings(surveys, refusals, warnings(surveys) + padded)
 
 
-def _usable(part: Part, options: Looking) -> tuple[Survey, list[str]]:
+def _usable(part: Part, options: DataCheck) -> tuple[Survey, list[str]]:
     every = options.every or options.skip_broken
     seen = survey(part, options.folder, every)
     if part.labelled:
@@ -126,20 +126,20 @@ def _usable(part: Part, options: Looking) -> tuple[Survey, list[str]]:
     return seen.without(sample.image for sample in found), []
 
 
-def _surely(seen: Survey, options: Looking) -> Survey:
+def _surely(seen: Survey, options: DataCheck) -> Survey:
     """Read all labels where those that were read would be refused: they may be no fair sample."""
     return _complete(seen, options) if mistake(seen, options.most_ignored) else seen
 
 
-def _never_meet(one: Survey, other: Survey, options: Looking) -> str:
+def _never_meet(one: Survey, other: Survey, options: DataCheck) -> str:
     return strangers(one, other) and strangers(_complete(one, options), _complete(other, options))
 
 
-def _complete(seen: Survey, options: Looking) -> Survey:
+def _complete(seen: Survey, options: DataCheck) -> Survey:
     return seen if seen.complete else count_ids(seen, spread(seen.samples, len(seen.samples)), options.folder)
 
 
-def require_good_data(parts: Sequence[Part], options: Looking | None) -> None:
+def require_good_data(parts: Sequence[Part], options: DataCheck | None) -> None:
     """Look over the parts of a run and log what is worth a look.
 
     Args:
@@ -152,7 +152,7 @@ def require_good_data(parts: Sequence[Part], options: Looking | None) -> None:
     """
     if options is None:
         return
-    seen = look(parts, options)
+    seen = check_data(parts, options)
     seen.require()
     for text in seen.warnings:
         log.warning("%s", text)

@@ -32,7 +32,7 @@ def mistake(seen: Survey, most_ignored: float) -> str:
     if ignored > most_ignored * total:
         return (
             f"{100 * ignored / total:.1f} % of the pixels are ignored in the {where}; correct id_map, classes.ignore "
-            "or layout.colour_map, or raise look.most_ignored."
+            "or layout.colour_map, or raise data_check.most_ignored."
         )
     return (
         f"'{names[0]}' is the only class in the {where}, so that there is nothing to tell apart; correct id_map or "

@@ -49,9 +49,9 @@ class Adversarial(Method):
     ) -> None:
         require_at_least("method.lambda_adv", lambda_adv, 0)
         self.classes, self.lambda_adv, self.channels = classes, lambda_adv, channels
-        self.opponent_optim = optim or AdamPoly()
+        self.discriminator_optim = optim or AdamPoly()
 
-    def opponent(self) -> nn.Module:
+    def discriminator(self) -> nn.Module:
         """Build the discriminator."""
         return Discriminator(len(self.classes), self.channels)
 
@@ -71,10 +71,12 @@ class Adversarial(Method):
         yield self._against(predicted, batch["target"]["image"], networks, drawn.target)
 
     def _against(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:
-        assert networks.opponent is not None
+        assert networks.discriminator is not None
         target = half_size(networks.student(image, drawn).outputs[0].logits, image).softmax(1)
-        deceived = self.lambda_adv * squares(unmoved(networks.opponent, target), SOURCE)
-        told = (squares(networks.opponent(source), SOURCE) + squares(networks.opponent(target.detach()), TARGET)) / 2
+        deceived = self.lambda_adv * squares(unmoved(networks.discriminator, target), SOURCE)
+        told = (
+            squares(networks.discriminator(source), SOURCE) + squares(networks.discriminator(target.detach()), TARGET)
+        ) / 2
         logs = {"loss/adversarial": deceived.detach(), "loss/discriminator": told.detach()}
         # One backward for both: each of the two losses reaches the weights of one network alone.
         return Pass("adversarial", deceived + told, logs, {})

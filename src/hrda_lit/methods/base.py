@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, Supervised
-from hrda_lit.ops.device_box import Spot, cut
+from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.optim import AdamPoly
 
@@ -32,16 +32,16 @@ class Networks(NamedTuple):
     student: Segmentor
     teacher: Segmentor | None = None
     imagenet: Backbone | None = None
-    opponent: nn.Module | None = None
+    discriminator: nn.Module | None = None
 
 
-class Seen(NamedTuple):
+class LoggedCrops(NamedTuple):
     """Crops that a pass used, for pictures; `spot` is where the student looked in detail."""
 
     image: Float[Tensor, "B 3 H W"]
     label: Int[Tensor, "B H W"]
     weight: Float[Tensor, "B H W"] | None = None
-    spot: Spot | None = None
+    spot: DeviceBox | None = None
 
 
 class Pass(NamedTuple):
@@ -50,7 +50,7 @@ class Pass(NamedTuple):
     name: str
     loss: Float[Tensor, ""]
     logs: dict[str, Tensor]
-    seen: dict[str, Seen]
+    seen: dict[str, LoggedCrops]
 
 
 class Method(ABC):
@@ -68,7 +68,7 @@ class Method(ABC):
         labels_in: the type that the teacher labels in, under autocast; None for that of the training.
         imagenet_in: the type of the frozen encoder's weights; None for that of the student's.
         names: the passes of one step, in order; the last one reaches every weight that learns.
-        opponent_optim: how the network of `opponent` learns; None without one.
+        discriminator_optim: how the network of `discriminator` learns; None without one.
     """
 
     needs_target: ClassVar[bool] = False
@@ -78,9 +78,9 @@ class Method(ABC):
     rows: int | None = None
     labels_in: torch.dtype | None = None
     imagenet_in: torch.dtype | None = None
-    opponent_optim: AdamPoly | None = None
+    discriminator_optim: AdamPoly | None = None
 
-    def opponent(self) -> nn.Module | None:
+    def discriminator(self) -> nn.Module | None:
         """Build a network that learns against the student; it is kept, stored and resumed like the student."""
         return None
 
@@ -200,9 +200,9 @@ def on_source(
 ) -> Pass:
     """Make the pass "source" of what the student made of labelled images; for arguments see `supervise`."""
     loss = supervise(outputs, label, classes, rows=rows)
-    seen = {"source": Seen(image, label, spot=outputs.outputs[-1].spot)}
+    seen = {"source": LoggedCrops(image, label, spot=outputs.outputs[-1].spot)}
     return Pass("source", loss, {"loss/source": loss.detach()}, seen)
 
 
-def _part(x: Tensor, spot: Spot | None) -> Tensor:
-    return x if spot is None else cut(x, spot)
+def _part(x: Tensor, spot: DeviceBox | None) -> Tensor:
+    return x if spot is None else crop_at(x, spot)

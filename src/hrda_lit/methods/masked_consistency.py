@@ -31,11 +31,11 @@ class MaskedConsistency:
 
     Args:
         ratio: share of blocks hidden, in [0, 1].
-        block: side of a block in high-resolution pixels, >= shrink.
+        block: side of a block in high-resolution pixels, >= downscale.
         weight: of the masked loss, >= 0.
         images: "target" (both target crops), "source", or "both" (first half source, second half target).
         augment: whether masked images get jitter and blur of their own.
-        shrink: by how much the images were shrunk at loading; the block shrinks with them.
+        downscale: by how much the images were shrunk at loading; the block shrinks with them.
 
     Raises:
         ValueError: if a value is out of range.
@@ -48,11 +48,11 @@ class MaskedConsistency:
     weight: NotNegative = 1.0
     images: Literal["target", "source", "both"] = "target"
     augment: bool = True
-    shrink: Ratio = 1
+    downscale: Ratio = 1
 
     def __post_init__(self) -> None:
         require_share("masked.ratio", self.ratio)
-        require_at_least("masked.block", self.block / self.shrink, 1)
+        require_at_least("masked.block", self.block / self.downscale, 1)
         require_at_least("masked.weight", self.weight, 0)
         if self.images not in ("target", "source", "both"):
             raise ValueError(f"masked images must be target, source or both, got {self.images!r}.")
@@ -69,7 +69,7 @@ class MaskedConsistency:
         """
         # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
         own = augmentation.draw(shape[0], generator) if self.augment and augmentation is not None else None
-        blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.shrink), generator)
+        blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.downscale), generator)
         return MaskDraws(blocks, own)
 
     def prepare(self, source: Labelled, target: Labelled, drawn: MaskDraws) -> Labelled:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Labelled, Method, Networks, Pass, Seen, on_source, supervise
+from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Method, Networks, Pass, on_source, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
 from hrda_lit.networks.backbone import Backbone
@@ -147,13 +147,13 @@ class SelfTraining(Method):
         mixed = self.mix(source, target, drawn)
         outputs = student(mixed.image, drawn.student["mixed"])
         loss = supervise(outputs, mixed.label, self.classes, mixed.weight, self.rows)
-        seen = {"target": Seen(*target), "mixed": Seen(*mixed, outputs.outputs[-1].spot)}
+        seen = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, seen)
 
     def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
         outputs = student(hidden.image, drawn.student["masked"])
         loss = supervise(outputs, hidden.label, self.classes, hidden.weight, self.rows)
-        seen = {"masked": Seen(*hidden, outputs.outputs[-1].spot)}
+        seen = {"masked": LoggedCrops(*hidden, outputs.outputs[-1].spot)}
         return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
 
     def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hrda_lit.ops.device_box import Spot, keep, lay
+from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
 from hrda_lit.ops.resize import resize
 
 
@@ -66,7 +66,7 @@ class MultiResFusion(nn.Module):
         context: Float[Tensor, "B C h w"],
         attention: Float[Tensor, "B K h w"],
         detail: Float[Tensor, "B C hd wd"],
-        spot: Spot,
+        spot: DeviceBox,
         s_T: float,
     ) -> Float[Tensor, "B C H W"]:
         """Fuse the logits of a context crop with those of a detail crop inside it.
@@ -86,5 +86,5 @@ class MultiResFusion(nn.Module):
         User's document, a'_c, y'_d and y_{c,F}.
         """
         size = (round(context.shape[-2] * s_T), round(context.shape[-1] * s_T))
-        masked_attention = keep(attention, spot.divided(s_T))
-        return fuse(context, masked_attention, padded_detail=lay(detail, spot, size))
+        masked_attention = mask_outside(attention, spot.divided(s_T))
+        return fuse(context, masked_attention, padded_detail=paste(detail, spot, size))

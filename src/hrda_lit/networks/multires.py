@@ -15,7 +15,7 @@ from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.device_box import Spot, cut
+from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.ranges import Ratio, Share
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
@@ -77,7 +77,7 @@ class MultiResSegmentor(Segmentor):
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
         box = random_aligned_box(size, self.detail, self.multiple, generator, self.last_offset)
-        return Spot.of(box).offset
+        return DeviceBox.of(box).offset
 
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d.
@@ -86,8 +86,8 @@ class MultiResSegmentor(Segmentor):
         wherever the attention trusts the detail, so the context has its own, of weight lambda_d, which the fused one
         loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the same.
         """
-        spot = Spot(drawn, self.detail)
-        seen, closer = self.backbone.together(self.context(image), self._closer(cut(image, spot)))
+        spot = DeviceBox(drawn, self.detail)
+        seen, closer = self.backbone.together(self.context(image), self._closer(crop_at(image, spot)))
         context, detail = self._context(seen), self.head(closer)
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]

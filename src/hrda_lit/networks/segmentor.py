@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.ops.boxes import Box, chunks, crop
-from hrda_lit.ops.device_box import Spot
+from hrda_lit.ops.device_box import DeviceBox
 from hrda_lit.ops.ranges import Ratio
 from hrda_lit.ops.resize import resize
 
@@ -19,7 +19,7 @@ class Output(NamedTuple):
     """Logits, where they lie in the input image (None: all over it), and how much their loss counts."""
 
     logits: Float[Tensor, "B C h w"]
-    spot: Spot | None
+    spot: DeviceBox | None
     weight: float
 
 
@@ -43,7 +43,7 @@ class Segmentor(nn.Module, ABC):
     Attributes:
         backbone: the encoder f^E.
         num_classes: C.
-        shrink: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
+        downscale: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
         multiple: pixels of which the sides of an image must be multiples.
         at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
         least: (height, width) in pixels of the smallest image that can be predicted.
@@ -51,7 +51,7 @@ class Segmentor(nn.Module, ABC):
 
     backbone: Backbone
     num_classes: int
-    shrink: float = 1
+    downscale: float = 1
     multiple: int = 1
     at_once: int | None = None
     least: tuple[int, int] = (1, 1)
@@ -147,14 +147,14 @@ class SingleScaleSegmentor(Segmentor):
         backbone: f^E.
         head: f^S.
         num_classes: C.
-        shrink: see `Segmentor`; > 1 makes it DAFormer's low-resolution network.
+        downscale: see `Segmentor`; > 1 makes it DAFormer's low-resolution network.
 
     DAFormer section 3.1.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, shrink: Ratio = 1) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, downscale: Ratio = 1) -> None:
         super().__init__()
-        self.backbone, self.head, self.num_classes, self.shrink = backbone, head, num_classes, shrink
+        self.backbone, self.head, self.num_classes, self.downscale = backbone, head, num_classes, downscale
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 0"]:
         """Draw nothing."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from hrda_lit.ops.boxes import Box
 
 
-class Spot(NamedTuple):
+class DeviceBox(NamedTuple):
     """A rectangle of fixed size at a place that a tensor holds: b_d of the paper.
 
     Nothing here asks the device where the rectangle lies, so the host need not wait for it.
@@ -23,7 +23,7 @@ class Spot(NamedTuple):
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, box: Box) -> "Spot":
+    def of(cls, box: Box) -> "DeviceBox":
         """Return the spot of a box, on the CPU."""
         return cls(torch.tensor([box.top, box.left]), box.size)
 
@@ -32,7 +32,7 @@ class Spot(NamedTuple):
         top, left = self.offset.tolist()
         return Box(top, top + self.size[0], left, left + self.size[1])
 
-    def divided(self, factor: float) -> "Spot":
+    def divided(self, factor: float) -> "DeviceBox":
         """Return the same rectangle on a grid that is `factor` times coarser.
 
         Args:
@@ -45,7 +45,7 @@ class Spot(NamedTuple):
             ValueError: if the sides are no multiples of it.
         """
         height, width = Box(0, self.size[0], 0, self.size[1]).divided(factor).size
-        return Spot((self.offset / factor).round().long(), (height, width))
+        return DeviceBox((self.offset / factor).round().long(), (height, width))
 
     def rows(self) -> Int[Tensor, " height"]:
         """Return the numbers of its rows."""
@@ -59,12 +59,12 @@ class Spot(NamedTuple):
         return self.offset[axis] + torch.arange(self.size[axis], device=self.offset.device)
 
 
-def cut(x: Shaped[Tensor, "*B H W"], spot: Spot) -> Shaped[Tensor, "*B h w"]:
+def crop_at(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B h w"]:
     """Copy a spot out of the last two dimensions."""
     return x.index_select(-2, spot.rows()).index_select(-1, spot.columns())
 
 
-def keep(x: Shaped[Tensor, "*B H W"], spot: Spot) -> Shaped[Tensor, "*B H W"]:
+def mask_outside(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B H W"]:
     """Set everything outside a spot to zero."""
     inside = [torch.zeros(n, dtype=torch.bool, device=x.device) for n in x.shape[-2:]]
     rows, columns = (
@@ -73,7 +73,7 @@ def keep(x: Shaped[Tensor, "*B H W"], spot: Spot) -> Shaped[Tensor, "*B H W"]:
     return torch.where(rows[:, None] & columns, x, 0)
 
 
-def lay(x: Shaped[Tensor, "*B h w"], spot: Spot, size: tuple[int, int]) -> Shaped[Tensor, "*B H W"]:
+def paste(x: Shaped[Tensor, "*B h w"], spot: DeviceBox, size: tuple[int, int]) -> Shaped[Tensor, "*B H W"]:
     """Lay `x` at a spot of a canvas of zeros.
 
     Args:

@@ -182,13 +182,14 @@ class Predictor:
         tensor = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
         sizes = (1, *self.inference.scales)
         image, *scaled = (
-            normalise(one[None].to(self.device)) for one in fitted(tensor, self.box, self.config.network.shrink, sizes)
+            normalise(one[None].to(self.device))
+            for one in fitted(tensor, self.box, self.config.network.downscale, sizes)
         )
         self._warn_of_scale((picture.shape[0], picture.shape[1]), (image.shape[-2], image.shape[-1]))
         return image, Original(scaled, (picture.shape[0], picture.shape[1])) if scaled else None
 
     def _warn_of_scale(self, size: tuple[int, int], seen: tuple[int, int]) -> None:
-        factor = self.config.network.shrink * max(seen) / max(size)
+        factor = self.config.network.downscale * max(seen) / max(size)
         if self._warned or 1 / SCALE <= factor <= SCALE:
             return
         self._warned = True

@@ -7,7 +7,7 @@ from typing import Any
 FIXED = ("network", "s_T")
 FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
 # They say where things lie and who loads them, not what is computed.
-UNSAID = {"run_dir", "resume", "ckpt_path", "prepare", "data_root", "cache_dir"}
+UNSAID = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir"}
 _ABSENT = "(none)"
 
 
@@ -22,7 +22,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
         By dotted key, the value before and now; what only follows from where things lie is left out.
     """
     old, new = _flat(_without_places(before)), _flat(_without_places(now))
-    keys = [key for key in {**new, **old} if key not in UNSAID and not key.startswith("prepare.")]
+    keys = [key for key in {**new, **old} if key not in UNSAID and not key.startswith("prepare_data.")]
     return {
         key: (old.get(key, _ABSENT), new.get(key, _ABSENT))
         for key in keys

@@ -53,7 +53,7 @@ def _check(config: DictConfig, method: Method, classes: Classes) -> None:
 
 def crop_size(config: DictConfig) -> Size:
     """Return (height, width) of the crops as the network gets them."""
-    return low_resolution_size((config.data.crop[0], config.data.crop[1]), config.network.shrink)
+    return low_resolution_size((config.data.crop[0], config.data.crop[1]), config.network.downscale)
 
 
 def without_memory(config: DictConfig, classes: Classes) -> Segmentor:

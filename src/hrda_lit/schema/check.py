@@ -31,8 +31,6 @@ def check_train(config: DictConfig) -> None:
             config[name] = None
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
-    if (before := plain.get("ckpt_path")) is not None:
-        raise ValueError(f"ckpt_path={before} is now called resume; write resume={before}.")
     refuse_useless(plain["trainer"])
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.data.datamodule import Loading
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.inspecting.data_check import Looking
+from hrda_lit.inspecting.data_check import DataCheck
 from hrda_lit.ops.ranges import (
     KeysOf,
     NotNegative,
@@ -31,7 +31,7 @@ Parts = Mapping[str, Part | None]
 class NetworkKeys(TypedDict):
     """conf/network."""
 
-    shrink: Ratio
+    downscale: Ratio
     detail: NotRequired[Sides | None]
     width: NotRequired[Width]
     backbone: Part
@@ -75,15 +75,14 @@ class TrainKeys(TypedDict):
     cache_dir: str
     run_dir: str
     resume: str
-    ckpt_path: NotRequired[str | None]
     evaluate: Literal["student", "teacher"]
     speed: Speed
-    prepare: Part | None
+    prepare_data: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]
-    data: Annotated[Group, KeysOf(DataKeys), Without("shrink")]
+    data: Annotated[Group, KeysOf(DataKeys), Without("downscale")]
     loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
     memory: Annotated[Group, KeysOf(Memory)]
-    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir", "crop")] | None
+    data_check: Annotated[Group, KeysOf(DataCheck), Without("skip_broken", "cache_dir", "crop")] | None
     splits: Annotated[Group, KeysOf(SplitKeys)]
     source: Part
     target: Part | None
@@ -113,7 +112,7 @@ class EvaluateKeys(TypedDict):
     splits: Mapping[str, str]
     views: bool
     data: Annotated[Group, KeysOf(SkipKeys)]
-    look: Annotated[Group, KeysOf(Looking), Without("skip_broken", "cache_dir", "crop")] | None
+    data_check: Annotated[Group, KeysOf(DataCheck), Without("skip_broken", "cache_dir", "crop")] | None
     device: str
     workers: Workers
     data_root: str | None

@@ -13,8 +13,8 @@ from hrda_lit.tables.settings import Setting, settings, several_kinds
 
 # They say where things lie, who loads them and what is written, not what is computed; a name stands for its experiment.
 WORKERS = {"loading.num_workers", "loading.val_workers", "loading.cache"}
-ELSEWHERE = {"experiment", "name", "data_root", "cache_dir", "run_dir", "ckpt_path", "resume", "prepare"} | WORKERS
-SAID = ("logger", "callbacks", "look")
+ELSEWHERE = {"experiment", "name", "data_root", "cache_dir", "run_dir", "resume", "prepare_data"} | WORKERS
+SAID = ("logger", "callbacks", "data_check")
 SETS = {"dataset@source", "dataset@target", "dataset@val"}
 NAME, DATA = "experiment", "data"
 

@@ -1,4 +1,4 @@
-"""Which pace a run takes, said once."""
+"""Which runner a run takes, said once."""
 
 import logging
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from torch import nn
 
 from hrda_lit.training.graphs import CudaGraphs
 from hrda_lit.training.regions import Regions
-from hrda_lit.training.step_runner import Compiled, Pace, Replayed
+from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
 
 log = logging.getLogger(__name__)
 
 Speed = Literal["auto", "eager", "compiled", "graphs"]
 
 
-def choose_pace(
+def choose_runner(
     speed: Speed, networks: Sequence[nn.Module], names: Sequence[str], device: torch.device, obstacle: str | None
-) -> Pace:
+) -> StepRunner:
     """Choose how passes are run, and say it once.
 
     Args:
@@ -29,18 +29,18 @@ def choose_pace(
         obstacle: why steps of this run cannot be captured, as the part of a sentence; None for no reason known.
 
     Returns:
-        The pace.
+        The runner.
     """
     if device.type != "cuda":
         obstacle = f"the device is a {device.type.upper()} and no CUDA device"
     if speed == "eager" or (speed == "auto" and obstacle):
         log.info("speed: eager%s", f", because {obstacle}" if speed == "auto" else "")
-        return Pace()
+        return StepRunner()
     if speed == "compiled":
         log.info("speed: compiled, the first step takes longer")
-        return Compiled(networks, Regions(networks))
+        return CompiledRunner(networks, Regions(networks))
     if obstacle:
         log.warning("speed=graphs, but %s; steps run one by one, with compiled regions", obstacle)
-        return Compiled(networks, Regions(networks))
+        return CompiledRunner(networks, Regions(networks))
     log.info("speed: graphs over compiled regions, the first step takes longer")
-    return Replayed(networks, Regions(networks), names, CudaGraphs())
+    return GraphRunner(networks, Regions(networks), names, CudaGraphs())

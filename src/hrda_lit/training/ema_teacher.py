@@ -35,7 +35,7 @@ class EMATeacher(L.Callback):
         require_share("alpha", alpha)
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"evaluate must be student or teacher, got {evaluate!r}; correct evaluate.")
-        self.alpha, self.evaluate = alpha, evaluate
+        self.alpha, self.validate = alpha, evaluate
         self._weights: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -26,7 +26,7 @@ INDUCTOR = {
 
 
 class Regions:
-    """Compiled forms of parts of networks, used where `compiled()` says so; nothing else changes.
+    """CompiledRunner forms of parts of networks, used where `compiled()` says so; nothing else changes.
 
     Names of weights, modules and what is saved stay as they are; validation runs as it always does.
 

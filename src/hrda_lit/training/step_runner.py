@@ -1,4 +1,4 @@
-"""How the passes of a step are run. A pace stands outside the networks: nothing that is saved knows of it."""
+"""How the passes of a step are run. A runner stands outside the networks: nothing that is saved knows of it."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ COMPILED_ALIKE = 0.1  # operators are fused, and labels near the threshold may c
 Work = Callable[[Batch, Any], Iterator[Pass]]
 
 
-class Pace:
+class StepRunner:
     """Run passes as they come.
 
     Attributes:
@@ -56,7 +56,7 @@ class Pace:
         return cast_once()
 
 
-class Compiled(Pace):
+class CompiledRunner(StepRunner):
     """Run passes with compiled regions, or without where they cannot be compiled.
 
     Args:
@@ -68,7 +68,7 @@ class Compiled(Pace):
         self.networks, self.regions, self._tried = networks, regions, False
 
     def run(self, work: Work, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """See `Pace`; the first call tries what it will do, and takes back what that leaves behind."""
+        """See `StepRunner`; the first call tries what it will do, and takes back what that leaves behind."""
         if not self._tried:
             self._tried = True
             self._try(work, batch, drawn)
@@ -77,7 +77,7 @@ class Compiled(Pace):
 
     @contextmanager
     def cast_once(self) -> Iterator[None]:
-        """See `Pace`; what is compiled does not know what autocast keeps."""
+        """See `StepRunner`; what is compiled does not know what autocast keeps."""
         with cast_once(), self.regions.cast_together():
             yield
 
@@ -108,8 +108,8 @@ class Captured(NamedTuple):
     gradients: list[tuple[nn.Parameter, Tensor]]
 
 
-class Replayed(Compiled):
-    """Replay passes that were captured in the first step; run them as `Compiled` where that is impossible.
+class GraphRunner(CompiledRunner):
+    """Replay passes that were captured in the first step; run them as `CompiledRunner` where that is impossible.
 
     Args:
         networks: all that passes go through.
@@ -133,7 +133,7 @@ class Replayed(Compiled):
         torch._foreach_zero_([gradient for _, gradient in self._captured.gradients])
 
     def run(self, work: Work, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """See `Pace`."""
+        """See `StepRunner`."""
         if not self._tried:
             self._tried = True
             self._captured = self._try_to_capture(work, batch, drawn)

@@ -27,7 +27,7 @@ IMAGE = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a checkpoint and scores of it, whose data lay in a folder with a telling name."""
     folder = tmp_path_factory.mktemp("run")
-    places = ("data_root=/home/me", "source.root=/mnt/me/gta5", "+prepare.seed=1")
+    places = ("data_root=/home/me", "source.root=/mnt/me/gta5", "+prepare_data.seed=1")
     path = write_checkpoint(folder / "checkpoints/last.ckpt", "hrda_demo", *places)
     content = torch.load(path, weights_only=True)
     torch.save({**content, "global_step": 7}, path)
@@ -96,7 +96,7 @@ def test_nothing_of_the_machine_is_told(published: Path) -> None:
     assert config["data_root"] == "data"
     assert config["val"]["root"] == "data/cityscapes"
     assert config["source"]["root"] == "data/gta5"
-    assert not {"run_dir", "cache_dir", "trainer", "callbacks", "logger", "prepare"} & set(config)
+    assert not {"run_dir", "cache_dir", "trainer", "callbacks", "logger", "prepare_data"} & set(config)
 
 
 def test_scores_of_an_evaluation(checkpoint: Path, tmp_path: Path) -> None:

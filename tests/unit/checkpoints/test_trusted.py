@@ -12,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hrda_lit.checkpoints.trusted import BUILDABLE, MOVED, TRAINING, require_buildable, trusted_values
+from hrda_lit.checkpoints.trusted import BUILDABLE, TRAINING, require_buildable, trusted_values
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -132,15 +132,6 @@ def test_a_user_can_allow_names(monkeypatch: pytest.MonkeyPatch) -> None:
         require_buildable({"network": {"head": {"_target_": "mine.Other"}}}, "x")
 
 
-@pytest.mark.parametrize("old", MOVED)
-def test_moved_names_are_todays(old: str) -> None:
-    from hydra.utils import get_object
-
-    assert trusted_values({"a": [{"_target_": old}]}, "x") == {"a": [{"_target_": MOVED[old]}]}
-    assert callable(get_object(MOVED[old]))
-    assert trusted_values({"a": old}, "x") == {"a": old}  # text that is no name stays
-
-
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
@@ -169,4 +160,4 @@ def test_every_name_in_conf_is_known() -> None:
         )
     }
     assert own - {"hrda_lit.demo.render_demo"} <= set().union(*BUILDABLE.values())
-    assert yaml.safe_load((CONF / "train.yaml").read_text())["prepare"] is None
+    assert yaml.safe_load((CONF / "train.yaml").read_text())["prepare_data"] is None

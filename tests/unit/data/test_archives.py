@@ -16,7 +16,7 @@ from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import SourceDraws
 from hrda_lit.data.folder import FolderDataset, Part
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.inspecting.data_check import Looking, look
+from hrda_lit.inspecting.data_check import DataCheck, check_data
 
 CLASSES = {"names": ["road", "sky", "tree", "person"], "things": ["person"]}
 Make = Callable[..., Any]
@@ -70,7 +70,7 @@ def test_archives_read_as_if_they_were_unpacked(unpacked: Path, packed: Path, tm
         assert all(a.equal(b) for a, b in zip(plain.read(one), other.read(two), strict=True))
     counted = [class_counts(d, s, tmp_path) for d, s in ((plain, samples), (other, packed_samples))]
     assert counted[0].equal(counted[1])
-    seen = look([Part("source", other, "train", True)], Looking(every=True, cache_dir=str(tmp_path)))
+    seen = check_data([Part("source", other, "train", True)], DataCheck(every=True, cache_dir=str(tmp_path)))
     assert seen.refusals == []
     assert seen.surveys[0].complete
 

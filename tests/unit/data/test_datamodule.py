@@ -193,6 +193,6 @@ def test_nonsense_is_refused(make_data: Make, make_dataset: Make) -> None:
     with pytest.raises(ValueError, match=r"splits has the keys \['training'\]"):
         make_data(splits={"training": "train"})
     with pytest.raises(ValueError, match="of odd is not whole"):
-        make_data(target=make_dataset("odd", size=(49, 64)), pipeline=Pipeline((32, 32), shrink=2))
+        make_data(target=make_dataset("odd", size=(49, 64)), pipeline=Pipeline((32, 32), downscale=2))
     with pytest.raises(ValueError, match="batch_size >= 1"):
         Loading(batch_size=0)

@@ -131,7 +131,7 @@ def test_draws_depend_on_seed_domain_and_index_alone(make_dataset: Make) -> None
 
 def test_shrink_halves_everything(make_dataset: Make) -> None:
     dataset = make_dataset(size=(96, 128), layout={"margins": {"bottom": 20}})
-    pipeline = Pipeline((64, 64), shrink=2, margins_of="crop")
+    pipeline = Pipeline((64, 64), downscale=2, margins_of="crop")
     item = TargetDraws(dataset, dataset.files("train", False), pipeline, 0)[0]
     assert item["image"].shape == (3, 32, 32)
     assert item["valid"].sum(1).tolist() == [32] * 22 + [0] * 10

@@ -8,12 +8,12 @@ from hrda_lit.ops.boxes import Box
 CITYSCAPES_MARGINS = Margins(top=30, bottom=240, left=30, right=30)
 
 
-@pytest.mark.parametrize("shrink", [1, 2])
-def test_image_mask(shrink: int) -> None:
-    height, width = 1024 // shrink, 2048 // shrink
+@pytest.mark.parametrize("downscale", [1, 2])
+def test_image_mask(downscale: int) -> None:
+    height, width = 1024 // downscale, 2048 // downscale
     expected = np.zeros((height, width), np.uint8)
-    expected[30 // shrink : -240 // shrink, 30 // shrink : -30 // shrink] = 1
-    assert (image_mask((height, width), CITYSCAPES_MARGINS, shrink).numpy() == expected).all()
+    expected[30 // downscale : -240 // downscale, 30 // downscale : -30 // downscale] = 1
+    assert (image_mask((height, width), CITYSCAPES_MARGINS, downscale).numpy() == expected).all()
 
 
 def test_crop_mask_is_rows_only() -> None:

@@ -16,7 +16,7 @@ from hrda_lit.build import build_dataset
 from hrda_lit.checkpoints.trusted import require_buildable, trusted_values
 from hrda_lit.data.datamodule import Loading, UDADataModule
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
-from hrda_lit.data.mixed import SeveralSets
+from hrda_lit.data.mixed import MixedDatasets
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler
 from hrda_lit.schema.check import check_train
@@ -26,14 +26,14 @@ MARGINS = {"margins": {"top": 8, "bottom": 0, "left": 0, "right": 0}}
 
 
 @pytest.fixture
-def several(make_dataset: Make) -> SeveralSets:
+def several(make_dataset: Make) -> MixedDatasets:
     first = make_dataset("first", size=(24, 32), layout=MARGINS)
     second = make_dataset("second")
     second.leave_out([sample.image for sample in second.files("train", False)[:4]])  # 2 of its 6 files are left
-    return SeveralSets({"first": first, "second": second}, {"second": 3})
+    return MixedDatasets({"first": first, "second": second}, {"second": 3})
 
 
-def test_files_of_all_sets_come_one_after_the_other(several: SeveralSets) -> None:
+def test_files_of_all_sets_come_one_after_the_other(several: MixedDatasets) -> None:
     samples = several.files("train", labelled=True)
     assert [several.of(sample).name for sample in samples] == ["first"] * 6 + ["second"] * 2
     assert several.shares(samples).tolist() == pytest.approx([1 / 24] * 6 + [3 / 8] * 2)
@@ -43,7 +43,7 @@ def test_files_of_all_sets_come_one_after_the_other(several: SeveralSets) -> Non
         assert label is not None
 
 
-def test_sets_are_drawn_by_their_weights_each_with_its_own_box_and_margins(several: SeveralSets) -> None:
+def test_sets_are_drawn_by_their_weights_each_with_its_own_box_and_margins(several: MixedDatasets) -> None:
     samples = several.files("train", labelled=False)
     draws = TargetDraws(several, samples, Pipeline((24, 32)), seed=0)
     items = [draws[draw] for draw in range(200)]
@@ -70,7 +70,7 @@ def test_rare_classes_are_sampled_over_all_sets_as_they_are_drawn() -> None:
     assert 1.5 < picked[1, 2] / picked[1, 1] < 2.7  # twice the share
 
 
-def test_counts_of_each_set_keep_their_cache(several: SeveralSets, tmp_path: Path) -> None:
+def test_counts_of_each_set_keep_their_cache(several: MixedDatasets, tmp_path: Path) -> None:
     pipeline = Pipeline((24, 32), rare_class=RareClass(min_pixels=10))
     module = UDADataModule(several, several, None, pipeline, Loading(cache_dir=str(tmp_path / "cache")))
     module.setup("fit")
@@ -86,7 +86,7 @@ def test_counts_of_each_set_keep_their_cache(several: SeveralSets, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_draws_are_the_same_in_other_processes_and_other_objects(several: SeveralSets) -> None:
+def test_draws_are_the_same_in_other_processes_and_other_objects(several: MixedDatasets) -> None:
     samples = several.files("train", labelled=True)
     draws = SourceDraws(several, samples, Pipeline((24, 32), rare_class=None), 0)
     again = SourceDraws(several, several.files("train", True), Pipeline((24, 32), rare_class=None), 0)
@@ -94,7 +94,7 @@ def test_draws_are_the_same_in_other_processes_and_other_objects(several: Severa
         assert all(torch.equal(item[key], again[draw][key]) for key in item)
 
 
-def test_validation_fits_each_image_into_its_own_box(several: SeveralSets) -> None:
+def test_validation_fits_each_image_into_its_own_box(several: MixedDatasets) -> None:
     images = ValImages(several, several.files("val", True), 1)
     assert {images[index]["image"].shape[1:] for index in (0, 11)} == {(24, 32), (48, 64)}
 
@@ -103,23 +103,23 @@ def test_what_does_not_make_sense(make_dataset: Make) -> None:
     one = make_dataset("one")
     other = make_dataset("other", classes={"names": ["road", "sky", "tree", "dog"]})
     with pytest.raises(ValueError, match=r"several holds no data set; add some, e\.g\. \+dataset@source\.sets\.one"):
-        SeveralSets({})
+        MixedDatasets({})
     with pytest.raises(ValueError, match=r"weights of several has the keys \['two'\].*may have \['one'\]"):
-        SeveralSets({"one": one}, {"two": 1})
+        MixedDatasets({"one": one}, {"two": 1})
     with pytest.raises(ValueError, match=r"one has the classes .* and other"):
-        SeveralSets({"one": one, "other": other})
+        MixedDatasets({"one": one, "other": other})
 
 
 def test_a_config_names_sets_and_weights_and_a_checkpoint_may_too() -> None:
-    keys = ["dataset@source=several", "+dataset@source.sets.gta=gta5", "+dataset@source.sets.urban=urbansyn",
-            "+source.weights.gta=2", "dataset@target=several", "+dataset@target.sets.cs=cityscapes",
+    keys = ["dataset@source=mixed", "+dataset@source.sets.gta=gta5", "+dataset@source.sets.urban=urbansyn",
+            "+source.weights.gta=2", "dataset@target=mixed", "+dataset@target.sets.cs=cityscapes",
             "+dataset@target.sets.vistas=mapillary_v2", "source.size=[256,512]",
             "run_dir=.", "cache_dir=."]  # fmt: skip
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         config = compose("train", keys)
     check_train(config)
     source, target = build_dataset(config.source, "source"), build_dataset(config.target, "target")
-    assert isinstance(source, SeveralSets)
+    assert isinstance(source, MixedDatasets)
     assert ([member.name for member in source.members], source.weights) == (["gta5", "urbansyn"], [2, 1])
     assert [member.size for member in source.members] == [(256, 512)] * 2
     assert [member.size for member in target.members] == [(1024, 2048)] * 2

@@ -6,9 +6,9 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 
 
-@pytest.mark.parametrize(("crop", "shrink", "size"), [((1024, 1024), 1, (1024, 1024)), ([1024, 512], 2, (512, 256))])
-def test_crop_size(crop: tuple[int, int], shrink: int, size: tuple[int, int]) -> None:
-    assert Pipeline(crop, shrink).crop_size == size
+@pytest.mark.parametrize(("crop", "downscale", "size"), [((1024, 1024), 1, (1024, 1024)), ([1024, 512], 2, (512, 256))])
+def test_crop_size(crop: tuple[int, int], downscale: int, size: tuple[int, int]) -> None:
+    assert Pipeline(crop, downscale).crop_size == size
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ def test_crop_size(crop: tuple[int, int], shrink: int, size: tuple[int, int]) ->
     [
         ({"crop": (512,)}, "crop [512] is no size"),
         ({"crop": (0, 512)}, "crop [0, 512] is no size"),
-        ({"crop": (511, 512), "shrink": 2}, "must be whole"),
-        ({"shrink": 0.5}, "at least 1"),
+        ({"crop": (511, 512), "downscale": 2}, "must be whole"),
+        ({"downscale": 0.5}, "at least 1"),
         ({"cat_max_ratio": 0}, "cat_max_ratio=0"),
         ({"cat_max_ratio": 1.1}, "cat_max_ratio=1.1"),
         ({"crop_tries": -1}, "crop_tries=-1"),
@@ -31,6 +31,6 @@ def test_nonsense_is_refused(options: dict[str, object], sentence: str) -> None:
 
 def test_resize_box_must_come_out_whole() -> None:
     dataset = FolderDataset("odd", "anywhere", "*.png", {}, "cityscapes", size=(1052, 1915))
-    Pipeline(shrink=1).check(dataset)
+    Pipeline(downscale=1).check(dataset)
     with pytest.raises(ValueError, match=r"size \[1052, 1915\] of odd is not whole when shrunk by 2"):
-        Pipeline(shrink=2).check(dataset)
+        Pipeline(downscale=2).check(dataset)

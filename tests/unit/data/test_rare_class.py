@@ -50,9 +50,9 @@ def test_too_small_files_are_refused() -> None:
         RareClassSampler(COUNTS, RareClass(min_pixels=900), NAMES)
 
 
-@pytest.mark.parametrize(("shrink", "pixels"), [(1, 6000), (2, 1500)])
-def test_official_acceptance(shrink: int, pixels: int) -> None:
-    assert RareClass().accept_pixels(shrink) == pixels
+@pytest.mark.parametrize(("downscale", "pixels"), [(1, 6000), (2, 1500)])
+def test_official_acceptance(downscale: int, pixels: int) -> None:
+    assert RareClass().accept_pixels(downscale) == pixels
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"min_pixels": -1}, {"accept_ratio": -1}, {"max_tries": -1}])

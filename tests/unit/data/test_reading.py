@@ -22,7 +22,7 @@ def kept(folder: Path) -> list[Path]:
 
 def test_what_is_kept_changes_no_draw(make_dataset: Make, tmp_path: Path) -> None:
     dataset = make_dataset(size=(60, 80), layout={"margins": {"top": 3}})
-    pipeline, samples = Pipeline((40, 40), shrink=2, rare_class=None), dataset.files("train", True)
+    pipeline, samples = Pipeline((40, 40), downscale=2, rare_class=None), dataset.files("train", True)
 
     def items(cache: Path | None) -> list[dict[str, Any]]:
         source = SourceDraws(dataset, samples, pipeline, 0, cache=cache)

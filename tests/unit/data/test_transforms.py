@@ -13,7 +13,7 @@ SIDES = st.integers(2, 400)
 
 
 @pytest.mark.parametrize(
-    ("size", "box", "shrink", "expected"),
+    ("size", "box", "downscale", "expected"),
     [  # published sizes, as (height, width)
         ((1052, 1914), (1440, 2560), 1, (1407, 2560)),
         ((1052, 1914), (1440, 2560), 2, (704, 1280)),
@@ -27,9 +27,9 @@ SIDES = st.integers(2, 400)
     ],
 )
 def test_fitted_size(
-    size: tuple[int, int], box: tuple[int, int] | None, shrink: float, expected: tuple[int, int]
+    size: tuple[int, int], box: tuple[int, int] | None, downscale: float, expected: tuple[int, int]
 ) -> None:
-    assert fitted_size(size, box, shrink) == expected
+    assert fitted_size(size, box, downscale) == expected
 
 
 @given(SIDES, SIDES, SIDES, SIDES)
@@ -90,7 +90,7 @@ def test_a_part_of_a_resized_label(height: int, width: int, new_height: int, new
 
 @pytest.mark.parametrize(
     ("old", "new", "row", "taken"),
-    # Seen in cv2 4.5.5 and 5.0.0, which agree with `by_hand` for all sizes up to 130 -> 300.
+    # LoggedCrops in cv2 4.5.5 and 5.0.0, which agree with `by_hand` for all sizes up to 130 -> 300.
     [(104, 142, 71, 52), (2, 98, 49, 0), (2, 206, 103, 0), (100, 200, 199, 99)],
 )
 def test_rows_where_single_precision_or_whole_numbers_differ(old: int, new: int, row: int, taken: int) -> None:

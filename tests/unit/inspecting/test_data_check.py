@@ -11,7 +11,7 @@ from PIL import Image
 
 from hrda_lit.data.folder import Part
 from hrda_lit.inspecting import survey
-from hrda_lit.inspecting.data_check import Looking, Seen, look, require_good_data
+from hrda_lit.inspecting.data_check import DataCheck, Findings, check_data, require_good_data
 
 Make = Callable[..., Part]
 
@@ -21,9 +21,9 @@ def stripes(low: int, high: int) -> np.ndarray:
 
 
 @pytest.fixture
-def looked(tmp_path: Path) -> Callable[..., Seen]:
-    def run(*parts: Part, **options: Any) -> Seen:
-        return look(parts, Looking(cache_dir=str(tmp_path / "cache"), **options))
+def looked(tmp_path: Path) -> Callable[..., Findings]:
+    def run(*parts: Part, **options: Any) -> Findings:
+        return check_data(parts, DataCheck(cache_dir=str(tmp_path / "cache"), **options))
 
     return run
 
@@ -58,7 +58,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_refused_in_one_sentence_or_left_out(
-    name: str, make_part: Make, looked: Callable[..., Seen]
+    name: str, make_part: Make, looked: Callable[..., Findings]
 ) -> None:
     part = make_part()
     (spoil, sentence) = FAULTS[name]
@@ -78,7 +78,7 @@ def test_a_fault_is_refused_in_one_sentence_or_left_out(
     assert len(part.dataset.files("train", labelled=True)) == total - 1
 
 
-def test_damage_inside_is_found_where_everything_is_decoded(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_damage_inside_is_found_where_everything_is_decoded(make_part: Make, looked: Callable[..., Findings]) -> None:
     part = make_part()
     path = part.dataset.root / "labels/05.png"
     data = bytearray(path.read_bytes())
@@ -88,7 +88,7 @@ def test_damage_inside_is_found_where_everything_is_decoded(make_part: Make, loo
     assert "labels/05.png is broken" in looked(part, every=True).refusals[0]
 
 
-def test_labels_of_another_size_pass_where_the_layout_says_so(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_labels_of_another_size_pass_where_the_layout_says_so(make_part: Make, looked: Callable[..., Findings]) -> None:
     part = make_part(layout={"sizes": "differ"})
     wide(part.dataset.root)
     seen = looked(part)
@@ -106,13 +106,13 @@ def test_labels_of_another_size_pass_where_the_layout_says_so(make_part: Make, l
     ],
 )
 def test_labels_that_teach_nothing_are_refused(
-    label: np.ndarray, options: dict[str, Any], sentence: str, make_part: Make, looked: Callable[..., Seen]
+    label: np.ndarray, options: dict[str, Any], sentence: str, make_part: Make, looked: Callable[..., Findings]
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         looked(make_part(label=label, **options)).require()
 
 
-def test_all_labels_are_read_before_a_sample_is_refused(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_all_labels_are_read_before_a_sample_is_refused(make_part: Make, looked: Callable[..., Findings]) -> None:
     part = make_part(label=stripes(0, 0))
     Image.fromarray(stripes(0, 1)).save(part.dataset.root / "labels/07.png")
     seen = looked(part, labels=2)
@@ -120,11 +120,11 @@ def test_all_labels_are_read_before_a_sample_is_refused(make_part: Make, looked:
     assert len(seen.surveys[0].ids) == 12
 
 
-def test_binary_masks_can_be_mapped(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_binary_masks_can_be_mapped(make_part: Make, looked: Callable[..., Findings]) -> None:
     assert looked(make_part(label=stripes(0, 255), id_map={0: 0, 255: 1})).refusals == []
 
 
-def test_classes_that_never_meet_are_refused(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_classes_that_never_meet_are_refused(make_part: Make, looked: Callable[..., Findings]) -> None:
     classes = {"names": ["a", "b", "c", "d"]}
     source = make_part(classes=classes)
     val = make_part("val", stripes(2, 3), classes=classes)
@@ -133,7 +133,7 @@ def test_classes_that_never_meet_are_refused(make_part: Make, looked: Callable[.
     assert looked(source, make_part("val", stripes(1, 2), classes=classes)).refusals == []
 
 
-def test_warnings_name_what_is_odd(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_warnings_name_what_is_odd(make_part: Make, looked: Callable[..., Findings]) -> None:
     few = make_part(count=3, classes={"names": ["road", "sky", "car"]})
     twin = few._replace(role="val")
     texts = "\n".join(looked(few, twin).warnings)
@@ -147,7 +147,7 @@ def test_warnings_name_what_is_odd(make_part: Make, looked: Callable[..., Seen])
 
 
 def test_what_was_seen_is_kept_until_a_file_changes(
-    make_part: Make, looked: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+    make_part: Make, looked: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = make_part()
     first = looked(part)
@@ -164,7 +164,7 @@ def test_what_was_seen_is_kept_until_a_file_changes(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", "cut", "strange"])
 def test_a_broken_cache_is_made_anew(
-    content: bytes | str, make_part: Make, looked: Callable[..., Seen], tmp_path: Path
+    content: bytes | str, make_part: Make, looked: Callable[..., Findings], tmp_path: Path
 ) -> None:
     part = make_part()
     first = looked(part)
@@ -180,7 +180,7 @@ def test_a_broken_cache_is_made_anew(
     assert looked(part).surveys[0].ids == first.surveys[0].ids
 
 
-def test_caches_that_nobody_reads_are_removed(make_part: Make, looked: Callable[..., Seen], tmp_path: Path) -> None:
+def test_caches_that_nobody_reads_are_removed(make_part: Make, looked: Callable[..., Findings], tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     looked(make_part())
     mine = [*folder.iterdir()]
@@ -196,7 +196,7 @@ def test_caches_that_nobody_reads_are_removed(make_part: Make, looked: Callable[
     assert sorted(folder.iterdir()) == sorted([*mine, young, other])
 
 
-def test_nothing_is_written_among_the_data(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_nothing_is_written_among_the_data(make_part: Make, looked: Callable[..., Findings]) -> None:
     part = make_part()
     before = {path: os.stat(path).st_mtime_ns for path in part.dataset.root.rglob("*")}
     looked(part)
@@ -204,7 +204,7 @@ def test_nothing_is_written_among_the_data(make_part: Make, looked: Callable[...
 
 
 def test_the_look_of_a_run_raises_and_warns(make_part: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    options = Looking(cache_dir=str(tmp_path / "cache"))
+    options = DataCheck(cache_dir=str(tmp_path / "cache"))
     require_good_data([make_part("few", count=2)], options)
     assert "few (few, train) has 2 images only." in caplog.text
     bad = make_part("bad", stripes(1, 1))
@@ -215,11 +215,11 @@ def test_the_look_of_a_run_raises_and_warns(make_part: Make, tmp_path: Path, cap
 
 @pytest.mark.parametrize("options", [{"labels": -1}, {"most_ignored": 1.5}])
 def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="look"):
-        Looking(**options)
+    with pytest.raises(ValueError, match="data_check"):
+        DataCheck(**options)
 
 
-def test_crops_that_are_mostly_padding_are_told(make_part: Make, looked: Callable[..., Seen]) -> None:
+def test_crops_that_are_mostly_padding_are_told(make_part: Make, looked: Callable[..., Findings]) -> None:
     # Images are of 24 x 32 pixels.
     assert not any("padding" in text for text in looked(make_part(), crop=(24, 24)).warnings)
     [told] = [text for text in looked(make_part(), crop=(48, 64)).warnings if "padding" in text]

@@ -111,8 +111,8 @@ def on_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
 def fakes(multires: bool, mode: FakeTensorMode) -> Networks:
     made = student(multires)
     teacher, imagenet = copy.deepcopy(made).requires_grad_(False), copy.deepcopy(made.backbone).requires_grad_(False)
-    opponent = Discriminator(19, 4)
-    return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval(), opponent)))
+    discriminator = Discriminator(19, 4)
+    return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval(), discriminator)))
 
 
 @pytest.mark.parametrize("multires", [True, False])

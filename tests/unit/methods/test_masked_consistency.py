@@ -62,7 +62,7 @@ def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
 
 
 def test_block_shrinks_with_the_images() -> None:
-    made = prepared(MaskedConsistency(ratio=0.5, block=32, shrink=4), SOURCE, TARGET, None)
+    made = prepared(MaskedConsistency(ratio=0.5, block=32, downscale=4), SOURCE, TARGET, None)
     same = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
     assert torch.equal(made.image, same.image)
 
@@ -97,7 +97,7 @@ def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, 
         ({"ratio": -0.1}, r"masked\.ratio must lie in \[0, 1\], got -0.1; correct masked\.ratio"),
         ({"ratio": 1.1}, r"masked\.ratio must lie in"),
         ({"block": 0}, r"masked\.block must be at least 1, got 0"),
-        ({"block": 1, "shrink": 2}, r"masked\.block must be at least 1, got 0.5"),
+        ({"block": 1, "downscale": 2}, r"masked\.block must be at least 1, got 0.5"),
         ({"weight": -1}, r"masked\.weight must be at least 0, got -1"),
         ({"images": "all"}, r"must be target, source or both, got 'all'"),
     ],

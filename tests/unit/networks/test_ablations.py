@@ -61,7 +61,7 @@ def test_an_ablation_by_keys(
 
 
 def test_both_crops_at_low_resolution() -> None:
-    network = built("network.shrink=2", "network.segmentor.s_T=1", "network.detail=[32,32]")
+    network = built("network.downscale=2", "network.segmentor.s_T=1", "network.detail=[32,32]")
     assert network.draw((64, 64), generator(0)).shape == (2,)
     assert network.context(torch.rand(1, 3, 64, 64)).shape[-1] == 64
 

@@ -5,7 +5,7 @@ import torch
 
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.choose import choose
-from hrda_lit.ops.device_box import Spot, cut, keep, lay
+from hrda_lit.ops.device_box import DeviceBox, crop_at, mask_outside, paste
 from hrda_lit.ops.rng import generator
 
 BOXES = [Box(0, 4, 0, 6), Box(2, 5, 3, 4), Box(7, 8, 0, 12), Box(0, 8, 0, 12)]
@@ -14,20 +14,20 @@ BOXES = [Box(0, 4, 0, 6), Box(2, 5, 3, 4), Box(7, 8, 0, 12), Box(0, 8, 0, 12)]
 @pytest.mark.parametrize("box", BOXES)
 def test_equal_to_the_box(box: Box) -> None:
     image = torch.randn(2, 3, 8, 12, generator=generator("spots"))
-    spot, piece = Spot.of(box), crop(image, box)
+    spot, piece = DeviceBox.of(box), crop(image, box)
     assert spot.box() == box
-    assert torch.equal(cut(image, spot), piece)
+    assert torch.equal(crop_at(image, spot), piece)
     outside = torch.zeros_like(image)
     crop(outside, box).copy_(piece)
-    assert torch.equal(keep(image, spot), outside)
-    assert torch.equal(lay(piece, spot, (8, 12)), outside)
+    assert torch.equal(mask_outside(image, spot), outside)
+    assert torch.equal(paste(piece, spot, (8, 12)), outside)
 
 
 def test_gradients_stay_inside() -> None:
     image = torch.randn(1, 8, 12, generator=generator("spots")).requires_grad_()
     piece = torch.randn(1, 3, 1, generator=generator("piece")).requires_grad_()
-    spot, weight = Spot.of(BOXES[1]), torch.rand(1, 8, 12, generator=generator("weight"))
-    (keep(image, spot) * weight + lay(piece, spot, (8, 12)) * weight).sum().backward()
+    spot, weight = DeviceBox.of(BOXES[1]), torch.rand(1, 8, 12, generator=generator("weight"))
+    (mask_outside(image, spot) * weight + paste(piece, spot, (8, 12)) * weight).sum().backward()
     inside = torch.zeros_like(weight)
     crop(inside, BOXES[1]).copy_(crop(weight, BOXES[1]))
     assert torch.equal(image.grad, inside)
@@ -37,13 +37,13 @@ def test_gradients_stay_inside() -> None:
 def test_what_lies_outside_may_be_no_number() -> None:
     image = torch.full((1, 4, 4), torch.nan)
     crop(image, Box(1, 2, 1, 2)).fill_(5)
-    assert keep(image, Spot.of(Box(1, 2, 1, 2))).sum() == 5
+    assert mask_outside(image, DeviceBox.of(Box(1, 2, 1, 2))).sum() == 5
 
 
 def test_divided() -> None:
-    assert Spot.of(Box(6, 12, 3, 9)).divided(1.5).box() == Box(4, 8, 2, 6)
+    assert DeviceBox.of(Box(6, 12, 3, 9)).divided(1.5).box() == Box(4, 8, 2, 6)
     with pytest.raises(ValueError, match="does not lie on a grid of 4 pixels"):
-        Spot.of(Box(0, 6, 0, 8)).divided(4)
+        DeviceBox.of(Box(0, 6, 0, 8)).divided(4)
 
 
 @pytest.mark.parametrize("flag", [True, False])

@@ -36,7 +36,7 @@ TREES = {
         ["method=generalise", "network/backbone=resnet101", "network/head=segformer", "logger=trackio", *TRAIN],
     ),
     "smoke": ("train", ["experiment=oracle_demo", "debug=smoke", "dataset@target=bdd100k", *TRAIN]),
-    "several": ("train", ["experiment=several/hrda_gta_synthia_urbansyn", *TRAIN]),
+    "several": ("train", ["experiment=multi_source/hrda_gta_synthia_urbansyn", *TRAIN]),
     "evaluate": ("evaluate", ["checkpoint=x", "dataset@val=cityscapes", "data_root=x", "run_dir=run", "cache_dir=c"]),
     "evaluate_sets": ("evaluate", ["checkpoint=x", "+dataset@datasets.a=acdc", "+splits.a=val", "run_dir=run"]),
     "predict": ("predict", ["inference=tta", "cache_dir=cache"]),
@@ -53,7 +53,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides|tracking_uri)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.(rare_class|distortion)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
-     r"|.*(size|id_map|split_file)|ckpt_path|look|prepare|checkpoint|input|model|data_root|network\.backbone\.options"
+     r"|.*(size|id_map|split_file)|data_check|prepare_data|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|weights|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
@@ -65,7 +65,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
      r"|watch\.\w+)|look\.\w+"
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
-    (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|shrink))|network\.(shrink|segmentor\.(s_T|shrink))"
+    (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|downscale))|network\.(downscale|segmentor\.(s_T|downscale))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(.*size|data\.crop|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
      r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
@@ -83,7 +83,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      "the encoder's own; building it without memory tells"),
     (r"logger\.wandb\.(project|group)", {"null", "[]", "[1,2]", "-1", "0", "huge", "2.5", "true", "{a: 1}"},
      "wandb.init's own"),
-    (r"callbacks\.\w+|logger\.\w+|prepare|val|target", {"null"}, "leaves the part out"),
+    (r"callbacks\.\w+|logger\.\w+|prepare_data|val|target", {"null"}, "leaves the part out"),
     (r"network\.backbone\.options", {"{a: 1}"}, "the encoder's own; building it without memory tells"),
     (r"callbacks|logger|inference", {"null"}, "none of them"),
     (r"inference", {"{a: 1}"}, "a key of the inference that training had, which the checkpoint tells"),
@@ -166,7 +166,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
          "correct loading.batch_size."),
         ("data.crop=[512]", "data.crop must be a list of 2, each a whole number in [1, 32768], got [512]; "
          "correct data.crop."),
-        ("evaluate=both", "evaluate must be student or teacher, got 'both'; correct evaluate."),
+        ("validate=both", "evaluate must be student or teacher, got 'both'; correct evaluate."),
         ("speed=fast", "speed must be auto or eager or compiled or graphs, got 'fast'; correct speed."),
         ("optim.clip=0", "optim.clip must be a number above 0 or null, got 0; correct optim.clip."),
         ("+source.layout.margins.top=-3", "source.layout.margins.top must be a whole number in [0, 1048576], got -3; "

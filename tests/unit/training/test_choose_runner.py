@@ -1,4 +1,4 @@
-"""Which pace is chosen, and the sentence that says so."""
+"""Which runner is chosen, and the sentence that says so."""
 
 import logging
 from typing import Any
@@ -8,10 +8,9 @@ import pytest
 import torch
 from lightning.pytorch.plugins import DoublePrecision, MixedPrecision
 
-from hrda_lit.training import choose_runner
-from hrda_lit.training.choose_runner import choose_pace
+from hrda_lit.training.choose_runner import choose_runner
 from hrda_lit.training.memory_options import SMALL, Memory
-from hrda_lit.training.step_runner import Compiled, Pace, Replayed
+from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
 from tests.speed import fit, module, student
 from tests.tape import Tapes
 
@@ -23,27 +22,27 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 @pytest.mark.parametrize(
     ("speed", "device", "obstacle", "kind", "sentence"),
     [
-        ("auto", CPU, None, Pace, "speed: eager, because the device is a CPU and no CUDA device"),
-        ("auto", CUDA, None, Replayed, "speed: graphs over compiled regions, the first step takes longer"),
-        ("auto", CUDA, "it rains", Pace, "speed: eager, because it rains"),
-        ("eager", CUDA, None, Pace, "speed: eager"),
-        ("compiled", CPU, None, Compiled, "speed: compiled, the first step takes longer"),
-        ("compiled", CUDA, "it rains", Compiled, "speed: compiled, the first step takes longer"),
-        ("graphs", CUDA, None, Replayed, "speed: graphs over compiled regions, the first step takes longer"),
-        ("graphs", CPU, None, Compiled, "speed=graphs, but the device is a CPU and no CUDA device; steps run one by "
-         "one, with compiled regions"),
-        ("graphs", CUDA, "it rains", Compiled, "speed=graphs, but it rains; steps run one by one, with compiled "
+        ("auto", CPU, None, StepRunner, "speed: eager, because the device is a CPU and no CUDA device"),
+        ("auto", CUDA, None, GraphRunner, "speed: graphs over compiled regions, the first step takes longer"),
+        ("auto", CUDA, "it rains", StepRunner, "speed: eager, because it rains"),
+        ("eager", CUDA, None, StepRunner, "speed: eager"),
+        ("compiled", CPU, None, CompiledRunner, "speed: compiled, the first step takes longer"),
+        ("compiled", CUDA, "it rains", CompiledRunner, "speed: compiled, the first step takes longer"),
+        ("graphs", CUDA, None, GraphRunner, "speed: graphs over compiled regions, the first step takes longer"),
+        ("graphs", CPU, None, CompiledRunner,
+         "speed=graphs, but the device is a CPU and no CUDA device; steps run one by one, with compiled regions"),
+        ("graphs", CUDA, "it rains", CompiledRunner, "speed=graphs, but it rains; steps run one by one, with compiled "
          "regions"),
     ],
 )  # fmt: skip
 def test_choice(
-    speed: Any, device: torch.device, obstacle: str | None, kind: type[Pace], sentence: str,
+    speed: Any, device: torch.device, obstacle: str | None, kind: type[StepRunner], sentence: str,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(choose_runner, "CudaGraphs", Tapes)
+    monkeypatch.setattr("hrda_lit.training.choose_runner.CudaGraphs", Tapes)
     with caplog.at_level(logging.INFO):
-        pace = choose_pace(speed, [student("hrda")], ("source",), device, obstacle)
-    assert type(pace) is kind
+        runner = choose_runner(speed, [student("hrda")], ("source",), device, obstacle)
+    assert type(runner) is kind
     assert [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")] == [sentence]
 
 
@@ -71,4 +70,4 @@ def test_a_run_says_once_what_it_takes(caplog: pytest.LogCaptureFixture) -> None
         fit(made, 2)
     told = [record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.choose_runner"]
     assert told == ["speed: eager, because the device is a CPU and no CUDA device"]
-    assert type(made.pace) is Pace
+    assert type(made.runner) is StepRunner

@@ -15,7 +15,7 @@ from hrda_lit.networks import heads
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.training.regions import Regions, regions
-from hrda_lit.training.step_runner import Compiled, Pace
+from hrda_lit.training.step_runner import CompiledRunner, StepRunner
 from tests.speed import differing, fit, module, student
 from tests.waits import as_on_a_gpu
 
@@ -78,9 +78,13 @@ def test_nothing_but_the_call_changes() -> None:
 
 
 def train(
-    patch: pytest.MonkeyPatch, pace: Callable[..., Pace], name: str = "self_training", steps: int = 2, **options: Any
+    patch: pytest.MonkeyPatch,
+    runner: Callable[..., StepRunner],
+    name: str = "self_training",
+    steps: int = 2,
+    **options: Any,
 ) -> Any:
-    patch.setattr("hrda_lit.module.choose_pace", lambda speed, networks, *_: pace(networks))
+    patch.setattr("hrda_lit.module.choose_runner", lambda speed, networks, *_: runner(networks))
     made = module(name, "daformer")
     fit(made, steps, **options)
     return made
@@ -89,8 +93,8 @@ def train(
 def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
     monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)  # compiled, a convolution is one operator
-    plain = train(monkeypatch, lambda _: Pace())
-    made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, backend)))
+    plain = train(monkeypatch, lambda _: StepRunner())
+    made = train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, backend)))
     assert differing(plain.state_dict(), made.state_dict()) == []
     # Blocks of a stage share what is compiled: of the student for one and two crops at once, of the teacher.
     assert len(backend.graphs) < 5 * len(regions(made.student))
@@ -100,8 +104,8 @@ def test_in_half_precision_steps_are_the_same_and_regions_cast_no_weight(monkeyp
     """No matrix of the student reaches compiled code in float32; AOTAutograd shows what it is given."""
     half, seen = {"precision": "bf16-mixed"}, list[torch.fx.GraphModule]()
     monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
-    plain = train(monkeypatch, lambda _: Pace(), **half)
-    made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, Counting())), **half)
+    plain = train(monkeypatch, lambda _: StepRunner(), **half)
+    made = train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, Counting())), **half)
     assert differing(plain.state_dict(), made.state_dict()) == []
     torch._dynamo.reset()
 
@@ -110,7 +114,7 @@ def test_in_half_precision_steps_are_the_same_and_regions_cast_no_weight(monkeyp
         return make_boxed_func(graph.forward)
 
     backend = aot_autograd(fw_compiler=see, bw_compiler=lambda graph, _: make_boxed_func(graph.forward))
-    train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, backend)), "supervised", **half)
+    train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, backend)), "supervised", **half)
     given = [node.meta["val"] for graph in seen for node in graph.graph.nodes if node.op == "placeholder"]
     matrices = [value for value in given if value.ndim == 2]
     assert {value.dtype for value in matrices} == {torch.bfloat16}
@@ -122,9 +126,9 @@ def test_what_cannot_be_compiled_runs_as_it_is(
     def broken(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no C++ compiler found.\nInstall one.")
 
-    plain = train(monkeypatch, lambda _: Pace())
+    plain = train(monkeypatch, lambda _: StepRunner())
     with caplog.at_level(logging.WARNING):
-        made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, broken)))
+        made = train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, broken)))
     assert differing(plain.state_dict(), made.state_dict()) == []
     (told,) = (record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.regions")
     assert told.startswith("the networks cannot be compiled and run as they are: ")
@@ -141,9 +145,11 @@ def test_what_is_compiled_wrongly_is_not_used(
         return lambda *given: [made.detach() * 0.5 + made * 0.5 for made in graph(*given)]
 
     monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
-    plain = train(monkeypatch, lambda _: Pace())
+    plain = train(monkeypatch, lambda _: StepRunner())
     with caplog.at_level(logging.WARNING):
-        made = train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, gradients_of_the_wrong_size)))
+        made = train(
+            monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, gradients_of_the_wrong_size))
+        )
     assert differing(plain.state_dict(), made.state_dict()) == []
     (told,) = (record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.regions")
     assert "compiled, the size of the gradients is " in told
@@ -155,7 +161,7 @@ def test_what_is_wrong_with_the_work_itself_is_raised(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("hrda_lit.methods.base.supervise", wrong)
     with pytest.raises(ValueError, match="no such crop"):
-        train(monkeypatch, lambda networks: Compiled(networks, Regions(networks, Counting())), "supervised")
+        train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, Counting())), "supervised")
 
 
 def test_compiled_for_a_gpu_dilated_convolutions_are_multiply_adds_and_resizing_is_products(

@@ -49,8 +49,8 @@ def check_equal(make: Callable[[], UDAModule], patch: pytest.MonkeyPatch, **opti
 @pytest.mark.parametrize("name", ["supervised", "self_training", "mic"])
 def test_every_method_and_network(name: str, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # With validation after every second step.
-    pace = check_equal(lambda: module(name, network), monkeypatch)
-    assert pace.replays == STEPS * len(method(name).names)
+    runner = check_equal(lambda: module(name, network), monkeypatch)
+    assert runner.replays == STEPS * len(method(name).names)
 
 
 @pytest.mark.parametrize("options", [{"precision": "bf16-mixed"}, {"clip": 0.05}], ids=str)
