@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.arguments import readable_arguments
 from hrda_lit.data.configs import each
-from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, format_error
 
 if TYPE_CHECKING:
     import torch
@@ -222,7 +222,7 @@ def main(config: DictConfig) -> float:
     except USER_ERRORS as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweep marks this job as failed and goes on
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from hrda_lit.config.arguments import readable_arguments
-from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, format_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ def main(config: DictConfig) -> None:
     try:
         ready = inspect(config)
     except USER_ERRORS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
     if not ready:
         sys.exit(1)

@@ -8,7 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from hrda_lit.config.arguments import readable_arguments
-from hrda_lit.system.errors import sentence
+from hrda_lit.system.errors import format_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +149,7 @@ def main(config: DictConfig) -> None:
     try:
         tally = predict(config)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here.", file=sys.stderr)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from hrda_lit.config.arguments import readable_arguments
 from hrda_lit.system import signals
-from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, format_error
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -58,7 +58,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.memory_check import check_memory
     from hrda_lit.runs.resume import begin, finished
     from hrda_lit.schema.check import check_train
-    from hrda_lit.system.errors import together
+    from hrda_lit.system.errors import explain_lost_process
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
@@ -86,7 +86,7 @@ def _train(config: DictConfig) -> float:
     if start is not None:
         go_on(trainer.loggers, start.step, start.kept)
     with at_full_speed(trainer.strategy.root_device):
-        with together():
+        with explain_lost_process():
             trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
         if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
             trainer.validate(module, datamodule, verbose=False)
@@ -164,7 +164,7 @@ def _command(config: DictConfig) -> float | None:
     except signals.Stopped as stopped:
         sys.exit(_stop(stopped))
     except USER_ERRORS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
     finally:
         _finish_wandb()
@@ -223,7 +223,7 @@ def _job(config: DictConfig) -> float | None:
         return train(config)
     except Exception as error:
         ours = not isinstance(error, USER_ERRORS)
-        reason = " ".join((f"{type(error).__name__}: {error}" if ours else sentence(error)).split())
+        reason = " ".join((f"{type(error).__name__}: {error}" if ours else format_error(error)).split())
         jobs.fail(folder, reason)
         log.error("job %d failed: %s", number, reason, exc_info=ours)
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.train import train
 
 from .compose import smoke
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         train(config)
     except USER_ERRORS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -24,7 +24,7 @@ from hrda_lit.networks.pretrained_reference import fill_in_, named_weights, unto
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 from hrda_lit.ops.ranges import Part
-from hrda_lit.system.errors import USER_ERRORS, sentence
+from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import waiting
 from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
@@ -199,10 +199,10 @@ def fitting(path: str | Path) -> Iterator[None]:
     try:
         yield
     except USER_ERRORS as error:
-        reason = sentence(error)
+        reason = format_error(error)
         raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
     except Exception as error:
-        reason = sentence(error)[:200]
+        reason = format_error(error)[:200]
         raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason}); give another.") from error
 
 

@@ -1,24 +1,36 @@
-"""What a user can mend is told in one sentence."""
+"""Errors that a user can mend, as one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hrda_lit.system.text import printable
+
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
+# What gloo and NCCL say when the other side is gone.
+LOST = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "broken pipe",
+    "socket closed",
+    "remote process exited",
+    "timed out waiting",
+)
 
 
-def sentence(error: Exception) -> str:
-    """Return the message of an error on one line, also of one that a loader process sent."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename} cannot be read or written: {error.strerror.lower()}; choose another path or mend it."
+def format_error(error: BaseException) -> str:
+    """Return the message of an error as one printable line, also of one that a loader process sent."""
     text = str(error).strip()
-    if not text.startswith("Caught "):
-        return " ".join(text.split())
-    # A loader process sends its whole traceback as the message; the last line is the error itself.
-    return text.splitlines()[-1].split(": ", 1)[-1]
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        reason = error.strerror.lower()
+        text = f"{error.filename} cannot be read or written: {reason}; choose another path or mend it."
+    elif text.startswith("Caught "):
+        # A loader process sends its whole traceback as the message; the last line is the error itself.
+        text = text.splitlines()[-1].split(": ", 1)[-1]
+    return printable(" ".join(text.split()))
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def explain_lost_process() -> Iterator[None]:
     """Say in one sentence that this process ends because another of the same run has ended.
 
     Raises:
@@ -27,20 +39,9 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if any(words in str(error).lower() for words in GONE):
+        if any(words in str(error).lower() for words in LOST):
             raise ConnectionAbortedError(
-                "another process of this run has ended, so this one ends too; mend what that one says, and start again "
-                "from the last checkpoint."
+                "another process of this run has ended, so this one ends too; mend what that one reports, and start "
+                "again from the last checkpoint."
             ) from error
         raise
-
-
-# What gloo and NCCL say when the other side is gone.
-GONE = (
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "socket closed",
-    "remote process exited",
-    "timed out waiting",
-)

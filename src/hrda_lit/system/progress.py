@@ -14,7 +14,6 @@ from operator import length_hint
 from threading import Timer
 from typing import TypeVar
 
-from rich.console import Console
 from rich.file_proxy import FileProxy
 from rich.progress import (
     BarColumn,
@@ -26,6 +25,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from hrda_lit.system.text import PlainConsole, printable
 
 Item = TypeVar("Item")
 Tell = Callable[[str], None]
@@ -46,7 +47,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
     Yields:
         The items.
     """
-    total = total or length_hint(items) or None
+    text, total = printable(text), total or length_hint(items) or None
     columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
     with _drawn(columns) as bars:
         if bars is not None:
@@ -65,10 +66,11 @@ def waiting(text: str) -> Iterator[Tell]:
     Yields:
         A function that replaces the text.
     """
+    text = printable(text)
     with _drawn((TimeElapsedColumn(),), SpinnerColumn()) as bars:
         if bars is not None:
             task = bars.add_task(text, total=None)
-            yield lambda now: bars.update(task, description=now)
+            yield lambda now: bars.update(task, description=printable(now))
             return
         if _waited:
             yield lambda now: None
@@ -87,7 +89,7 @@ def waiting(text: str) -> Iterator[Tell]:
 @contextmanager
 def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iterator[Progress | None]:
     """Draw in a terminal or a notebook; yield None where there is none, or something is drawn already."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if _shown or not _first() or not (console.is_interactive or console.is_jupyter):
         yield None
         return

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrda_lit.system.errors import USER_ERRORS, sentence, together
+from hrda_lit.system.errors import USER_ERRORS, explain_lost_process, format_error
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from hrda_lit.system.errors import USER_ERRORS, sentence, together
     ],
 )
 def test_sentence(error: Exception, expected: str) -> None:
-    assert sentence(error) == expected
+    assert format_error(error) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,11 @@ def test_sentence(error: Exception, expected: str) -> None:
     ],
 )
 def test_a_lost_process_is_told_in_one_sentence(words: str) -> None:
-    with pytest.raises(USER_ERRORS, match="another process of this run has ended") as caught, together():
+    with pytest.raises(USER_ERRORS, match="another process of this run has ended") as caught, explain_lost_process():
         raise RuntimeError(words)
     assert "\n" not in str(caught.value)
 
 
 def test_other_errors_are_left_alone() -> None:
-    with pytest.raises(RuntimeError, match="shape"), together():
+    with pytest.raises(RuntimeError, match="shape"), explain_lost_process():
         raise RuntimeError("shape mismatch")

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from rich.console import Console
 
 from hrda_lit.system import progress
 from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.text import PlainConsole
 
 
 class Screen(io.StringIO):
@@ -27,7 +27,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Screen]:
         made = Screen()
         for stream in ("stdout", "stderr"):
             monkeypatch.setattr(sys, stream, made)
-        monkeypatch.setattr(progress, "Console", lambda stderr: Console(force_terminal=True, width=80, stderr=stderr))
+        monkeypatch.setattr(progress, "PlainConsole", lambda **o: PlainConsole(force_terminal=True, width=80, **o))
         monkeypatch.setenv("TERM", "xterm")
         return made
 
