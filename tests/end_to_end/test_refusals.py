@@ -29,7 +29,7 @@ from .compose import compose, smoke
         ("network.detail=[256,256]", "does not fit into a context crop"),
         ("data.cat_max_ratio=0", r"data.cat_max_ratio must be a number in \(0, 1\], got 0"),
         ("optim.lr=0", "optim.lr must be a number above 0, got 0"),
-        ("validate=both", "evaluate must be student or teacher, got 'both'"),
+        ("validate=both", "validate must be student or teacher, got 'both'"),
         ("inference.batch=0", "inference.batch must be a whole number in"),
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
         (

@@ -75,7 +75,7 @@ class TrainKeys(TypedDict):
     cache_dir: str
     run_dir: str
     resume: str
-    evaluate: Literal["student", "teacher"]
+    validate: Literal["student", "teacher"]
     speed: Speed
     prepare_data: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]

@@ -58,12 +58,12 @@ SENSE: list[tuple[str, set[str], str]] = [
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.augmentation"
      r"|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|memory\.check|data\.skip_broken|look\.every|.*(flip|augment|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|data_check\.every|.*(flip|augment|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
     (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|augmentation\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
-     r"|watch\.\w+)|look\.\w+"
+     r"|watch\.\w+)|data_check\.\w+"
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|downscale))|network\.(downscale|segmentor\.(s_T|downscale))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
@@ -166,7 +166,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
          "correct loading.batch_size."),
         ("data.crop=[512]", "data.crop must be a list of 2, each a whole number in [1, 32768], got [512]; "
          "correct data.crop."),
-        ("validate=both", "evaluate must be student or teacher, got 'both'; correct evaluate."),
+        ("validate=both", "validate must be student or teacher, got 'both'; correct validate."),
         ("speed=fast", "speed must be auto or eager or compiled or graphs, got 'fast'; correct speed."),
         ("optim.clip=0", "optim.clip must be a number above 0 or null, got 0; correct optim.clip."),
         ("+source.layout.margins.top=-3", "source.layout.margins.top must be a whole number in [0, 1048576], got -3; "
