@@ -136,7 +136,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         if isinstance(attention, DictConfig):
             attention = made(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
-        parts["detail"] = tuple(keys.detail or low_resolution_size(_crop(config), config.s_T))
+        parts["detail"] = tuple(keys.detail or low_resolution_size(training_crop(config), config.s_T))
     parts |= {"backbone": backbone, "num_classes": len(classes)}
     segmentor: Segmentor = made(keys.segmentor, "network.segmentor", parts)
     return segmentor
@@ -204,7 +204,7 @@ def build_inference(config: DictConfig) -> Inference:
     inference = instantiated(keys, "inference")
     if isinstance(inference, Inference):
         return inference
-    window = low_resolution_size(_crop(config), config.network.downscale)
+    window = low_resolution_size(training_crop(config), config.network.downscale)
     slide: Inference = constructed(partial(windowed, inference), "inference", {"window": window})
     return slide
 
@@ -229,5 +229,7 @@ def _parts(config: DictConfig, group: str) -> list[Any]:
     return [instantiated(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
 
 
-def _crop(config: DictConfig) -> tuple[int, int]:
-    return config.data.crop[0], config.data.crop[1]
+def training_crop(config: DictConfig) -> tuple[int, int]:
+    """Return (height, width) in high-resolution pixels of the crops that the network is trained on."""
+    height, width = config.data.get("sync_crop") or config.data.crop
+    return height, width

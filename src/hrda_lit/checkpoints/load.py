@@ -45,6 +45,7 @@ STORED: dict[str, tuple[type, ...]] = {
     "val": (dict, NoneType),
     "inference": (dict,),
     "data.crop": (list,),
+    "data.sync_crop": (list, NoneType),
     "network.downscale": (int, float),
     "network.backbone": (dict,),
 }

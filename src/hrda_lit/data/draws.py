@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from hrda_lit.data.crops import is_varied, random_crop, retry
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.margins import target_mask
+from hrda_lit.data.margins import crop_mask, image_mask
 from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
@@ -46,6 +46,11 @@ class Draws(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
         self.read, self.shares = Readings(dataset, pipeline.downscale, cache), shares(dataset, samples)
+
+    def _part(self, draw: int) -> Box:
+        """Draw the part of a padded crop that is trained on: the same for source and target of one draw."""
+        pipeline = self.pipeline
+        return random_crop(pipeline.crop_size, pipeline.train_size, rng.generator(self.seed, "sync_crop", draw))
 
 
 class SourceDraws(Draws):
@@ -85,18 +90,18 @@ class SourceDraws(Draws):
         label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.downscale)
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         # A box is judged, and at once kept: the last one judged is the one that is taken.
-        part = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
+        labels_in = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
-        box = self._box(part, size, wanted, generator)
+        box, part = self._box(labels_in, size, wanted, generator), self._part(draw)
         flip = _flip(generator)
         cut = crop(image, box)
         if pipeline.distortion is not None:
             cut = pipeline.distortion(cut, generator)
         return {
-            "image": finish(cut, pipeline.crop_size, flip, fill=0),
-            "label": finish(part(box), pipeline.crop_size, flip, fill=dataset.classes.ignore),
-            "extent": torch.tensor(box.size),
+            "image": finish(cut, pipeline.crop_size, flip, 0, part),
+            "label": finish(labels_in(box), pipeline.crop_size, flip, dataset.classes.ignore, part),
+            "extent": torch.tensor(_extent(box, part)),
             "file": torch.tensor(file),
         }
 
@@ -108,13 +113,17 @@ class SourceDraws(Draws):
         return None, _any_file(len(self.samples), self.shares, generator)
 
     def _box(
-        self, part: Callable[[Box], UInt8[Tensor, "h w"]], size: Size, wanted: int | None, generator: torch.Generator
+        self,
+        labels_in: Callable[[Box], UInt8[Tensor, "h w"]],
+        size: Size,
+        wanted: int | None,
+        generator: torch.Generator,
     ) -> Box:
         pipeline, ignore = self.pipeline, self.dataset.classes.ignore
         varied = partial(
             retry,
             lambda: random_crop(size, pipeline.crop_size, generator),
-            lambda box: is_varied(part(box), ignore, pipeline.cat_max_ratio),
+            lambda box: is_varied(labels_in(box), ignore, pipeline.cat_max_ratio),
             pipeline.crop_tries,
         )
         options = pipeline.rare_class
@@ -122,7 +131,7 @@ class SourceDraws(Draws):
             return varied()
         enough = options.accept_pixels(pipeline.downscale)
         return retry(
-            varied, lambda box: bool(np.count_nonzero(part(box).numpy() == wanted) > enough), options.max_tries
+            varied, lambda box: bool(np.count_nonzero(labels_in(box).numpy() == wanted) > enough), options.max_tries
         )
 
 
@@ -139,15 +148,19 @@ class TargetDraws(Draws):
         sample = Sample(self.samples[file].image, None)
         image, _ = self.read(sample)
         pipeline, size = self.pipeline, (image.shape[1], image.shape[2])
-        box = random_crop(size, pipeline.crop_size, generator)
+        box, part = random_crop(size, pipeline.crop_size, generator), self._part(draw)
         flip = _flip(generator)
-        margins = of_sample(self.dataset, sample).layout.margins
-        valid = target_mask(size, box, margins, pipeline.downscale, pipeline.margins_of)
+        margins, extent = of_sample(self.dataset, sample).layout.margins, _extent(box, part)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
+        if pipeline.margins_of == "crop":
+            valid = finish(crop_mask(extent, margins, pipeline.downscale), part.size, flip, 0)
+        else:
+            trusted = crop(image_mask(size, margins, pipeline.downscale), box)
+            valid = finish(trusted, pipeline.crop_size, flip, 0, part)
         return {
-            "image": finish(crop(image, box), pipeline.crop_size, flip, fill=0),
-            "valid": finish(valid, pipeline.crop_size, flip, fill=0),
-            "extent": torch.tensor(box.size),
+            "image": finish(crop(image, box), pipeline.crop_size, flip, 0, part),
+            "valid": valid,
+            "extent": torch.tensor(extent),
             "file": torch.tensor(file),
         }
 
@@ -231,6 +244,15 @@ def _without_padding(image: Float[Tensor, "*B 3 h w"], extent: Int[Tensor, "*B 2
         torch.arange(side, device=image.device) >= extent[..., axis, None] for axis, side in enumerate(image.shape[-2:])
     )
     return image.masked_fill_((rows[..., :, None] | columns[..., None, :]).unsqueeze(-3), 0)
+
+
+def _extent(box: Box, part: Box) -> Size:
+    """Return height and width of the part of a padded crop that are no padding."""
+    height, width = (
+        min(max(inside - begin, 0), end - begin)
+        for inside, begin, end in zip(box.size, (part.top, part.left), (part.bottom, part.right), strict=True)
+    )
+    return height, width
 
 
 def _any_file(count: int, often: Tensor | None, generator: torch.Generator) -> int:

@@ -72,23 +72,3 @@ def crop_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt
     DAFormer, official code, pseudo-label margins "v1": 15 and 120 rows of a crop of 512.
     """
     return image_mask(size, Margins(margins.top, margins.bottom), downscale)
-
-
-def target_mask(
-    size: tuple[int, int], box: Box, margins: Margins, downscale: float, margins_of: str
-) -> UInt8[Tensor, "h w"]:
-    """Make the mask of trusted pixels of one crop, before flip and padding.
-
-    Args:
-        size: (height, width) of the resized image in pixels.
-        box: of the crop.
-        margins: borders in high-resolution pixels.
-        downscale: divides the margins.
-        margins_of: "image" (HRDA) or "crop" (DAFormer).
-
-    Returns:
-        1 where pseudo-labels may be trusted.
-    """
-    if margins_of == "crop":
-        return crop_mask(box.size, margins, downscale)
-    return crop(image_mask(size, margins, downscale), box)

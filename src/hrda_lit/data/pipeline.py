@@ -1,6 +1,7 @@
 """The settings of the training pipeline, checked before any file is read."""
 
 from dataclasses import dataclass, field
+from operator import gt
 from typing import Annotated, Literal
 
 from hrda_lit.data.distortion import Distortion
@@ -26,6 +27,9 @@ class Pipeline:
             (DAFormer; top and bottom only).
         rare_class: rare class sampling of the source; None draws files uniformly.
         distortion: colours of source crops are changed; None leaves them.
+        sync_crop: (height, width) in high-resolution pixels of the part of a crop that is trained on. Crops are drawn
+            and judged by `crop`; then one rectangle is cut out of a source crop and of its target crop at the same
+            place, because ClassMix needs layouts that match. None trains on all of `crop`.
 
     Raises:
         ValueError: if a number is out of range or a size does not come out whole after `downscale`.
@@ -38,6 +42,7 @@ class Pipeline:
     margins_of: Literal["image", "crop"] = "image"
     rare_class: Annotated[RareClass, KeysOf(RareClass)] | None = field(default_factory=RareClass)
     distortion: Annotated[Distortion, KeysOf(Distortion)] | None = None
+    sync_crop: Sides | None = None
 
     def __post_init__(self) -> None:
         if len(self.crop) != 2 or min(self.crop) < 1:
@@ -49,12 +54,22 @@ class Pipeline:
             )
         if self.margins_of not in ("image", "crop"):
             raise ValueError(f"margins_of '{self.margins_of}' is unknown; choose image or crop.")
-        _ = self.crop_size
+        if self.sync_crop is not None and any(map(gt, self.sync_crop, self.crop)):
+            raise ValueError(
+                f"data.sync_crop={list(self.sync_crop)}: expected a part of data.crop={list(self.crop)}; lower it."
+            )
+        _ = self.crop_size, self.train_size
 
     @property
     def crop_size(self) -> Size:
-        """Return (height, width) of the crops in pixels as the network sees them."""
+        """Return (height, width) in pixels of the crops that are drawn, as loaded."""
         return low_resolution_size((self.crop[0], self.crop[1]), self.downscale)
+
+    @property
+    def train_size(self) -> Size:
+        """Return (height, width) in pixels of the crops that the network is trained on, as loaded."""
+        height, width = self.sync_crop or self.crop
+        return low_resolution_size((height, width), self.downscale)
 
     def check(self, dataset: FolderDataset) -> None:
         """Refuse a data set whose resize box does not come out whole after `downscale`.

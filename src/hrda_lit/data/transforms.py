@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 
-from hrda_lit.ops.boxes import Box
+from hrda_lit.ops.boxes import Box, crop
 
 Size = tuple[int, int]
 
@@ -76,14 +76,17 @@ def _nearest(old: int, new: int) -> Int64[Tensor, " new"]:
     return (torch.arange(new, dtype=torch.float64) * step).long().clamp(max=old - 1)
 
 
-def finish(x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int) -> Num[Tensor, "*C H W"]:
-    """Flip a crop and pad it at the bottom and right where it is smaller than `crop_size`.
+def finish(
+    x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int, part: Box | None = None
+) -> Num[Tensor, "*C H W"]:
+    """Flip a crop, pad it at the bottom and right where it is smaller than `crop_size`, and cut a part out of it.
 
     Args:
         x: image, label or mask.
         crop_size: (height, width) in pixels.
         flip: whether to mirror left and right.
         fill: 0 for images and masks, the ignored id for labels.
+        part: rectangle of the padded crop to keep; None for all of it.
 
     Returns:
         The finished crop, with memory of its own.
@@ -91,4 +94,5 @@ def finish(x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int) -> 
     height, width = x.shape[-2:]
     flipped = x.flip(-1) if flip else x
     padded = F.pad(flipped, (0, crop_size[1] - width, 0, crop_size[0] - height), value=fill)
-    return padded.clone(memory_format=torch.contiguous_format)
+    kept = padded if part is None else crop(padded, part)
+    return kept.clone(memory_format=torch.contiguous_format)

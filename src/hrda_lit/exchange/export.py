@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hrda_lit.build import training_crop
 from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.inference.traceable import ImageToLogits
 from hrda_lit.inference.windows import Slide, Whole
@@ -131,8 +132,7 @@ def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None
 
 
 def _training_size(trained: Trained) -> Size:
-    height, width = trained.config.data.crop
-    return low_resolution_size((height, width), trained.network.downscale)
+    return low_resolution_size(training_crop(trained.config), trained.network.downscale)
 
 
 def _example(trained: Trained, size: Size, dynamic: Sequence[str]) -> Tensor:

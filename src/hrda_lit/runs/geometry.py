@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.build import build_inference, build_network
+from hrda_lit.build import build_inference, build_network, training_crop
 from hrda_lit.config.nodes import ConfigError
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
@@ -36,7 +36,7 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
 
 def _check(config: DictConfig, method: Method, classes: Classes) -> None:
     size, shape = crop_size(config), (int(config.loading.batch_size), 3)
-    method.check_crop((config.data.crop[0], config.data.crop[1]))
+    method.check_crop(training_crop(config))
     network = without_memory(config, classes)
     network.check_crop(size)
     inference = build_inference(config)
@@ -52,8 +52,8 @@ def _check(config: DictConfig, method: Method, classes: Classes) -> None:
 
 
 def crop_size(config: DictConfig) -> Size:
-    """Return (height, width) of the crops as the network gets them."""
-    return low_resolution_size((config.data.crop[0], config.data.crop[1]), config.network.downscale)
+    """Return (height, width) of the training crops as the network gets them."""
+    return low_resolution_size(training_crop(config), config.network.downscale)
 
 
 def without_memory(config: DictConfig, classes: Classes) -> Segmentor:

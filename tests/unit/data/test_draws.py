@@ -209,3 +209,46 @@ def test_labels_of_another_size_are_resized_by_themselves(make_dataset: Make) ->
     assert min(rows) >= 24  # the lowest box begins at row 16 of the image's 48 rows
     item = ValImages(dataset, dataset.files("val", True), 1)[0]
     assert item["image"].shape[1:] == item["label"].shape == (48, 64)
+
+
+def both_draws(dataset: FolderDataset, **options: Any) -> tuple[SourceDraws, TargetDraws]:
+    pipeline = Pipeline(**{"rare_class": None} | options)
+    return tuple(  # type: ignore[return-value]
+        kind(dataset, dataset.files("train", True), pipeline, 0) for kind in (SourceDraws, TargetDraws)
+    )
+
+
+def test_a_synchronised_crop_is_one_place_of_the_source_and_the_target_crop(make_dataset: Make) -> None:
+    dataset = make_dataset(layout={"margins": {"top": 6, "bottom": 9, "left": 5, "right": 2}})
+    whole, part = both_draws(dataset, crop=(36, 40)), both_draws(dataset, crop=(36, 40), sync_crop=(16, 24))
+    seen = set()
+    for draw in range(12):
+        found = []
+        for mask, large, small in zip(("label", "valid"), whole, part, strict=True):
+            crop, cut = large[draw], small[draw]
+            assert cut["image"].shape == (3, 16, 24)
+            ((top, left, flipped),) = places(pixels(crop["image"]), pixels(cut["image"]))
+            assert not flipped
+            assert cut[mask].equal(crop[mask][top : top + 16, left : left + 24])
+            found.append((top, left))
+        assert found[0] == found[1]
+        seen.add(found[0])
+    assert len(seen) > 6
+
+
+def test_a_synchronised_crop_keeps_padding_and_the_margins_of_crops(make_dataset: Make) -> None:
+    dataset = make_dataset(size=(24, 40), layout={"margins": {"top": 3, "bottom": 4}})  # read as 24 x 32
+    source, target = both_draws(dataset, crop=(32, 48), sync_crop=(24, 32), margins_of="crop")
+    heights = set()
+    for draw in range(12):
+        one, other = source[draw], target[draw]
+        height, width = one["extent"].tolist()
+        assert other["extent"].tolist() == [height, width]
+        for image in (ready(one)["image"], ready(other)["image"]):
+            inside = image[:, :height, :width]
+            assert int(image.count_nonzero()) == inside.numel() > 0
+            assert inside.ne(0).all()
+        rows = [0] * 3 + [width] * (height - 7) + [0] * (4 + 24 - height)
+        assert other["valid"].sum(1).tolist() == rows
+        heights.add(height)
+    assert len(heights) > 2

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrda_lit.data.margins import Margins, crop_mask, image_mask, target_mask
-from hrda_lit.ops.boxes import Box
+from hrda_lit.data.margins import Margins, crop_mask, image_mask
 
 CITYSCAPES_MARGINS = Margins(top=30, bottom=240, left=30, right=30)
 
@@ -20,16 +19,6 @@ def test_crop_mask_is_rows_only() -> None:
     expected = np.ones((512, 512), np.uint8)
     expected[:15] = expected[-120:] = 0
     assert (crop_mask((512, 512), CITYSCAPES_MARGINS, 2).numpy() == expected).all()
-
-
-def test_image_mask_moves_with_the_crop() -> None:
-    margins, box = Margins(1, 2, 3, 4), Box(0, 6, 2, 9)
-    whole = np.zeros((8, 16))
-    whole[1:6, 3:12] = 1
-    assert (target_mask((8, 16), box, margins, 1, "image").numpy() == whole[0:6, 2:9]).all()
-    rows = np.zeros((6, 7))
-    rows[1:4] = 1
-    assert (target_mask((8, 16), box, margins, 1, "crop").numpy() == rows).all()
 
 
 def test_margins_may_cover_everything_or_nothing() -> None:

@@ -8,7 +8,9 @@ from hrda_lit.data.pipeline import Pipeline
 
 @pytest.mark.parametrize(("crop", "downscale", "size"), [((1024, 1024), 1, (1024, 1024)), ([1024, 512], 2, (512, 256))])
 def test_crop_size(crop: tuple[int, int], downscale: int, size: tuple[int, int]) -> None:
-    assert Pipeline(crop, downscale).crop_size == size
+    assert Pipeline(crop, downscale).crop_size == Pipeline(crop, downscale).train_size == size
+    smaller = Pipeline(crop, downscale, sync_crop=(256, 128))
+    assert (smaller.crop_size, smaller.train_size) == (size, (256 // downscale, 128 // downscale))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ def test_crop_size(crop: tuple[int, int], downscale: int, size: tuple[int, int])
         ({"cat_max_ratio": 1.1}, "cat_max_ratio=1.1"),
         ({"crop_tries": -1}, "crop_tries=-1"),
         ({"margins_of": "both"}, "margins_of 'both' is unknown"),
+        ({"crop": (512, 512), "sync_crop": (256, 768)}, "data.sync_crop=[256, 768]"),
+        ({"downscale": 2, "sync_crop": (511, 512)}, "must be whole"),
     ],
 )
 def test_nonsense_is_refused(options: dict[str, object], sentence: str) -> None:
