@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_validation(trained: Path, tmp_path: Path) -> No
     assert result["val/iou"] == before["val/iou"]
     assert result["val/miou"] == before["val/miou"]
     assert result["images"] == {"val": 2}
-    assert result["name"] == "hrda_demo, teacher, on cityscapes"
+    assert result["name"] == "hrda_demo, teacher, on demo_target"
     assert set(result["datasets"]["val"]) == {"fused", "context", "detail"}
     assert result["datasets"]["val"]["fused"]["iou"] == before["val/iou"]
     with open(tmp_path / "metrics.csv", newline="") as file:

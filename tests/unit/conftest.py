@@ -3,6 +3,8 @@
 Imported where they are built: the process that deals tests out to others reads this file too, and needs no torch.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,3 +48,11 @@ def single(backbone: "Backbone") -> "SingleScaleSegmentor":
     from hrda_lit.networks.segmentor import SingleScaleSegmentor
 
     return SingleScaleSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), 3)
+
+
+@pytest.fixture
+def dead_process() -> int:
+    """Return the number of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

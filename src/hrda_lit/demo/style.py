@@ -1,23 +1,22 @@
-"""What tells the domains apart: cameras, materials, air and sensors."""
+"""The demo's domains: their cameras, materials, air and sensors."""
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from hrda_lit.demo.canvas import HEIGHT, SCALE, WIDTH, Camera, Colour
-
+Colour = tuple[int, int, int]
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Style:
-    """Describe a domain; each range is drawn from once per scene.
+    """Describe a domain; each range is sampled once per scene.
+
+    The gap is chosen so that a small network keeps most large classes across it.
 
     Args:
         focal: focal length over image width.
         height: of the camera in metres.
         horizon: row of the horizon over image height.
-        bonnet: whether the bonnet of the camera's own car is seen at the bottom.
+        bonnet: whether the camera's own car is seen at the bottom.
         facades: colours of buildings and walls.
         foliage: colours of trees.
         grounds: colours that road, sidewalk and terrain vary around.
@@ -30,8 +29,6 @@ class Style:
         noise: standard deviation of the sensor noise in grey levels.
         blur: radius of the lens blur in pixels.
         squat: factor on the widths of cars and crowns.
-
-    The gap is chosen so that a small network keeps most large classes across it.
     """
 
     focal: Range
@@ -52,24 +49,21 @@ class Style:
     squat: float
 
 
+def colours(text: str) -> tuple[Colour, ...]:
+    """Parse colours as in "b06e54 cdb282", two hexadecimal digits for each of red, green and blue."""
+    return tuple((code[0], code[1], code[2]) for code in map(bytes.fromhex, text.split()))
+
+
 SOURCE = Style(
     focal=(0.85, 1.02),
     height=(1.4, 2.0),
     horizon=(0.42, 0.54),
     bonnet=False,
-    facades=(
-        *((176, 110, 84), (205, 178, 130), (150, 156, 166), (196, 150, 110), (128, 104, 96), (214, 206, 190)),
-        *((150, 142, 132), (186, 176, 160)),
-    ),
-    foliage=((54, 104, 38), (72, 120, 48), (48, 88, 48)),
-    grounds=((112, 110, 112), (128, 122, 116), (98, 98, 104)),
-    skies=(
-        *(
-            ((58, 120, 214), (176, 208, 240)),
-            ((74, 138, 220), (206, 222, 236)),
-            ((96, 128, 190), (240, 204, 160)),
-        ),
-        *(((150, 172, 204), (222, 226, 230)), ((186, 198, 212), (226, 228, 230))),
+    facades=colours("b06e54 cdb282 969ca6 c4966e 806860 d6cebe 968e84 bab0a0"),
+    foliage=colours("366826 487830 305830"),
+    grounds=colours("706e70 807a74 626268"),
+    skies=tuple(
+        zip(colours("3a78d6 4a8adc 6080be 96accc bac6d4"), colours("b0d0f0 cedeec f0cca0 dee2e6 e2e4e6"), strict=True)
     ),
     haze=(0.0012, 0.004),
     texture=(0.8, 1.2),
@@ -81,22 +75,16 @@ SOURCE = Style(
     squat=1.0,
 )
 
-# Another renderer: paths of light in place of textures, so cleaner and softer, seen through a car's own camera.
+# Another renderer: path tracing instead of textures, so cleaner and softer, seen through a car's own camera.
 SECOND_SOURCE = replace(
     SOURCE,
     focal=(0.95, 1.1),
     height=(1.2, 1.6),
     horizon=(0.4, 0.5),
-    facades=(
-        *((198, 192, 184), (170, 166, 164), (222, 214, 198), (152, 140, 134), (186, 168, 150), (134, 138, 146)),
-        *((158, 104, 88), (206, 200, 208)),
-    ),
-    foliage=((66, 112, 44), (86, 118, 60), (58, 84, 42)),
-    grounds=((120, 120, 120), (104, 104, 106), (136, 132, 128)),
-    skies=(
-        *(((88, 140, 212), (214, 226, 238)), ((160, 186, 218), (230, 234, 238)), ((200, 206, 214), (234, 236, 236))),
-        *(((120, 134, 176), (238, 212, 178)),),
-    ),
+    facades=colours("c6c0b8 aaa6a4 ded6c6 988c86 baa896 868a92 9e6858 cec8d0"),
+    foliage=colours("42702c 56763c 3a542a"),
+    grounds=colours("787878 68686a 888480"),
+    skies=tuple(zip(colours("588cd4 a0bada c8ced6 7886b0"), colours("d6e2ee e6eaee eaecec eed4b2"), strict=True)),
     haze=(0.001, 0.003),
     texture=(0.4, 0.8),
     saturation=(0.8, 1.1),
@@ -111,27 +99,10 @@ TARGET = Style(
     height=(1.15, 1.4),
     horizon=(0.39, 0.46),
     bonnet=True,
-    facades=(
-        *(
-            (188, 180, 168),
-            (158, 150, 142),
-            (206, 196, 172),
-            (140, 128, 120),
-            (176, 156, 140),
-            (120, 122, 126),
-        ),
-        *((168, 118, 98), (192, 160, 124)),
-    ),
-    foliage=((62, 92, 46), (80, 106, 56), (54, 78, 48)),
-    grounds=((106, 106, 108), (122, 120, 118), (94, 95, 99)),
-    skies=(
-        *(
-            ((206, 212, 218), (236, 238, 238)),
-            ((178, 194, 214), (226, 232, 236)),
-            ((140, 174, 214), (218, 228, 236)),
-        ),
-        *(((104, 150, 214), (210, 222, 234)),),
-    ),
+    facades=colours("bcb4a8 9e968e cec4ac 8c8078 b09c8c 787a7e a87662 c0a07c"),
+    foliage=colours("3e5c2e 506a38 364e30"),
+    grounds=colours("6a6a6c 7a7876 5e5f63"),
+    skies=tuple(zip(colours("ced4da b2c2d6 8caed6 6896d6"), colours("eceeee e2e8ec dae4ec d2deea"), strict=True)),
     haze=(0.002, 0.0055),
     texture=(1.0, 1.6),
     saturation=(0.72, 0.95),
@@ -143,46 +114,8 @@ TARGET = Style(
 )
 
 
-def draw(rng: np.random.Generator, limits: Range) -> float:
-    """Draw a number from a range.
-
-    Args:
-        rng: where the draw comes from.
-        limits: lowest and highest value.
-
-    Returns:
-        The number.
-    """
-    return float(rng.uniform(*limits))
-
-
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 9.0) -> Colour:
-    """Pick one of some colours and vary it a little.
-
-    Args:
-        rng: where the draws come from.
-        colours: RGB in 0..255.
-        spread: standard deviation in grey levels; its larger part moves all channels together.
-
-    Returns:
-        RGB in 0..255.
-    """
-    chosen = colours[int(rng.integers(len(colours)))]
-    common, own = rng.normal(0.0, spread), rng.normal(0.0, spread / 3, 3).tolist()
-    return rgb(*(value + common + extra for value, extra in zip(chosen, own, strict=True)))
-
-
 def rgb(red: float, green: float, blue: float) -> Colour:
-    """Round and clip three numbers to a colour.
-
-    Args:
-        red: any number; so are the others.
-        green: see red.
-        blue: see red.
-
-    Returns:
-        RGB in 0..255.
-    """
+    """Round and clip three numbers to a colour."""
     return _byte(red), _byte(green), _byte(blue)
 
 
@@ -191,50 +124,11 @@ def _byte(value: float) -> int:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Make a colour lighter or darker.
-
-    Args:
-        colour: RGB in 0..255.
-        factor: below 1 darkens, above 1 lightens.
-
-    Returns:
-        RGB in 0..255.
-    """
+    """Darken a colour by a factor below 1, or lighten it by one above 1."""
     red, green, blue = colour
     return rgb(red * factor, green * factor, blue * factor)
 
 
 def tint(colour: Colour, change: tuple[float, float, float]) -> Colour:
-    """Add something to the channels of a colour.
-
-    Args:
-        colour: RGB in 0..255.
-        change: what is added to red, green and blue, in grey levels.
-
-    Returns:
-        RGB in 0..255.
-    """
+    """Add grey levels to red, green and blue."""
     return rgb(*(value + extra for value, extra in zip(colour, change, strict=True)))
-
-
-def place_camera(rng: np.random.Generator, style: Style, lane: float) -> Camera:
-    """Choose where a scene is seen from.
-
-    Args:
-        rng: where the draws come from.
-        style: the domain.
-        lane: middle of the camera's lane, metres from the middle of the road.
-
-    Returns:
-        The camera.
-
-    Heights, fields of view and pitches are like those of GTA and Cityscapes.
-    """
-    return Camera(
-        focal=draw(rng, style.focal) * WIDTH * SCALE,
-        height=draw(rng, style.height),
-        horizon=draw(rng, style.horizon) * HEIGHT * SCALE,
-        centre=(0.5 + rng.normal(0.0, 0.04)) * WIDTH * SCALE,
-        offset=lane + rng.normal(0.0, 0.4),
-        curve=rng.normal(0.0, 0.0011),
-    )

@@ -1,4 +1,4 @@
-"""Write the drawn domains as GTA, UrbanSyn and Cityscapes lie on disk."""
+"""Write the demo's domains in the folders and encodings of GTA, UrbanSyn and Cityscapes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
 from hrda_lit.ops.ranges import Count, Number, Seed
 from hrda_lit.ops.rng import fold
-from hrda_lit.system.files import read_record
+from hrda_lit.system.files import SCRATCH, read_record, remove_stale, scratch_prefix
 from hrda_lit.system.progress import counted
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
@@ -34,14 +34,14 @@ def render_demo(
     val: Count = 40,
     second_source: Number = 0,
 ) -> None:
-    """Render a game-like source domain and a camera-like target domain with labels, and a second source if wanted.
+    """Render a game-like source domain and a camera-like target domain with labels, and optionally a second source.
 
-    A finished folder with the same parameters is left as it is. A scene depends on the seed and its place
-    only, not on the number of scenes. The folder appears when all is done: a killed run leaves no half of it.
+    A finished folder with the same parameters is kept. A scene depends on the seed and its index alone, not on the
+    number of scenes. The folder appears once it is complete.
 
     Args:
-        root: the folder to make; gets `gta/`, `cityscapes/`, `urbansyn/` for a second source, and `demo.json`.
-        seed: of all draws.
+        root: folder to make, with `gta/`, `cityscapes/`, `urbansyn/` for a second source, and `demo.json`.
+        seed: seed of all scenes.
         source: number of source scenes, at least 1.
         target: number of training scenes of the target, at least 1.
         val: number of validation scenes of the target, at least 1.
@@ -51,8 +51,6 @@ def render_demo(
         ValueError: if a number is below 1.
         FileExistsError: if the folder holds something else.
         OSError: if a file cannot be written; then none is left.
-
-    Folders and encodings are those of GTA, UrbanSyn and Cityscapes.
     """
     root = Path(root).absolute()
     counts = {"source": source, "train": target, "val": val}
@@ -60,32 +58,33 @@ def render_demo(
         raise ValueError(f"render_demo got source={source}, target={target}, val={val}; give each at least 1.")
     if second_source:
         counts["second_source"] = second_source
-    wanted = {"version": VERSION, "seed": seed, **counts}
-    if _finished(root, wanted):
+    record = {"version": VERSION, "seed": seed, **counts}
+    if _is_finished(root, record):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+    remove_stale(root.parent.glob(SCRATCH))
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(), suffix=".part", dir=root.parent) as scratch:
         fresh = Path(scratch, "demo")
         try:
             _render_all(fresh, seed, counts)
-            (fresh / "demo.json").write_text(json.dumps(wanted, indent=2) + "\n")
+            (fresh / "demo.json").write_text(json.dumps(record, indent=2) + "\n")
         except OSError as error:  # pillow does not say which file it was
             raise OSError(f"no demo can be drawn at {root} ({error.strerror or error}); free space there.") from error
         try:
             os.rename(fresh, root)
         except OSError:  # another process was faster; its pictures are the same if its parameters are
-            if not _finished(root, wanted):
+            if not _is_finished(root, record):
                 raise
 
 
-def _finished(root: Path, wanted: dict[str, int]) -> bool:
+def _is_finished(root: Path, record: dict[str, int]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    record = root / "demo.json"
-    found = read_record(record) if record.is_file() else None
-    if found != wanted:
+    path = root / "demo.json"
+    found = read_record(path) if path.is_file() else None
+    if found != record:
         raise FileExistsError(
-            f"{root} holds {found or 'other files'}, not {wanted}; delete it or choose another folder."
+            f"{root} holds {found or 'other files'}, not {record}; delete it or choose another folder."
         )
     return True
 
@@ -116,9 +115,8 @@ def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
 
 
 def _render_one(root: Path, seed: int, split: str, index: int) -> None:
-    style = STYLES[split]
     rng = np.random.default_rng(fold(seed, "demo", split, index))
-    image, label = expose(draw_scene(rng, style, rare_things(seed, split, index)), rng, style)
+    image, label = expose(draw_scene(rng, STYLES[split], rare_things(seed, split, index)))
     image_path, label_path = _paths(root, split, index)
     Image.fromarray(image).save(image_path, compress_level=2)
     _encode(label, split).save(label_path)

@@ -3,14 +3,21 @@
 import json
 import logging
 import os
+import platform
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 log = logging.getLogger(__name__)
+
+SCRATCH = ".*.part"  # a glob of what is not finished, or never will be
+_OWNER = re.compile(r"\.(?P<host>.*)-(?P<process>\d+)-\w+\.part")
+_DAY = 86400.0  # seconds
 
 
 @contextmanager
@@ -29,7 +36,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=scratch_prefix(), suffix=".part", delete=False
+        ) as file:
             part = Path(file.name)
             yield file
             file.flush()
@@ -71,6 +80,51 @@ def link_atomically(source: Path, path: Path) -> None:
             shutil.copyfileobj(old, new)
     finally:
         part.unlink(missing_ok=True)
+
+
+def scratch_prefix() -> str:
+    """Return the beginning of the name of a file or folder that is not finished: the host and the process writing it.
+
+    The name ends in ".part", see `remove_stale`.
+    """
+    return f".{_host()}-{os.getpid()}-"
+
+
+def remove_stale(found: Iterable[Path]) -> None:
+    """Remove unfinished files and folders of processes that were killed.
+
+    What a process of another machine began is removed once nothing was written to it for a day.
+
+    Args:
+        found: files and folders, e.g. `folder.rglob(SCRATCH)`; others than `scratch_prefix` names are kept.
+    """
+    for path in list(found):
+        owner = _OWNER.fullmatch(path.name)
+        try:
+            if owner is None or not _is_stale(path, owner["host"], int(owner["process"])):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:  # another process was faster, or it is not ours
+            log.debug("%s is kept (%s)", path, error)
+
+
+def _is_stale(path: Path, host: str, process: int) -> bool:
+    if host != _host() or os.name == "nt":
+        return time.time() - path.stat().st_mtime > _DAY
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.-]", "_", platform.node())[:40] or "host"
 
 
 def write_json(path: Path, content: Any) -> None:

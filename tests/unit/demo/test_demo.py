@@ -1,6 +1,7 @@
 """The demo domains: files as the real sets have them, scenes from the seed alone, folders whole or absent."""
 
 import json
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from PIL import Image
 
 from hrda_lit.demo import render_demo, write
 from hrda_lit.demo.appearance import expose
-from hrda_lit.demo.canvas import SCALE, Camera
+from hrda_lit.demo.painter import SCALE, Camera
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SOURCE, TARGET
 from hrda_lit.ops.rng import fold
+from hrda_lit.system.files import scratch_prefix
 
 pytestmark = pytest.mark.slow
 
@@ -172,7 +174,7 @@ def test_the_domains_differ_as_described() -> None:
     means = []
     for style in (SOURCE, TARGET):
         rngs = [np.random.default_rng(fold("look", i)) for i in range(6)]
-        images = np.stack([expose(draw_scene(rng, style, frozenset()), rng, style)[0] for rng in rngs]).astype(float)
+        images = np.stack([expose(draw_scene(rng, style, frozenset()))[0] for rng in rngs]).astype(float)
         colourful = (images.max(-1) - images.min(-1)).mean()
         grain = np.abs(np.diff(images, axis=2)).mean() / images.std()
         means.append((colourful, grain))
@@ -194,3 +196,11 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(OSError, match=r"no demo can be drawn at .*demo \(No space left on device\); free space"):
         render_demo(tmp_path / "demo", source=1, target=1, val=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, dead_process: int) -> None:
+    (tmp_path / f".{platform.node()}-{dead_process}-x1.part" / "demo").mkdir(parents=True)
+    alive = tmp_path / f"{scratch_prefix()}x2.part"
+    alive.mkdir()
+    render_demo(tmp_path / "demo", source=1, target=1, val=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, "demo"])

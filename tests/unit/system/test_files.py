@@ -2,7 +2,11 @@
 
 import json
 import os
+import platform
 import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +14,13 @@ import torch
 
 from hrda_lit.system.best_effort import BestEffort
 from hrda_lit.system.files import (
+    SCRATCH,
     link_atomically,
     read_json,
     read_record,
+    remove_stale,
     replacing,
+    scratch_prefix,
     write_atomically,
     write_json,
 )
@@ -109,3 +116,29 @@ def test_what_a_run_can_do_without_is_warned_of_once(caplog: pytest.LogCaptureFi
     ]
     with pytest.raises(ZeroDivisionError), pictures.writing():
         _ = 1 / 0
+
+
+def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path, dead_process: int) -> None:
+    code = (
+        "import os, pathlib; from hrda_lit.system.files import replacing\n"
+        f"with replacing(pathlib.Path({str(tmp_path / 'a')!r})) as file: os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(list(tmp_path.glob(SCRATCH))) == 1
+    remove_stale(tmp_path.rglob(SCRATCH))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_living_and_unknown_processes_write_is_kept(tmp_path: Path, dead_process: int) -> None:
+    kept = [
+        f"{scratch_prefix()}a.part",
+        f".elsewhere-{dead_process}-b.part",
+        ".notes.part",
+        f".x-{os.getppid()}-c.part",
+    ]
+    stale = [f".{platform.node()}-{dead_process}-d.part", ".elsewhere-1-old.part"]
+    for name in kept + stale:
+        (tmp_path / name).write_bytes(b"half")
+    os.utime(tmp_path / stale[1], (0, time.time() - 2 * 86400))
+    remove_stale(tmp_path.glob(SCRATCH))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
