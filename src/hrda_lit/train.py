@@ -5,12 +5,11 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.runs.commands import command
 from hrda_lit.system import signals
 from hrda_lit.system.errors import USER_ERRORS, format_error
 
@@ -38,7 +37,8 @@ def train(config: DictConfig) -> float:
 
     from hrda_lit.runs.claim import claimed, wanted
 
-    with signals.watch.obeyed(), claimed(Path(config.run_dir), wanted(config.resume)):
+    with signals.watch.handle_signals(), claimed(Path(config.run_dir), wanted(config.resume)):
+        signals.watch.reached = signals.BEFORE
         try:
             return _train(config)
         except Exception as error:
@@ -155,29 +155,15 @@ def _show_what_is_left(module: "UDAModule", config: DictConfig) -> None:
     show(config, image if image.is_file() else None, Console())
 
 
-@readable_arguments("train")
-@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="train")
-def _command(config: DictConfig) -> float | None:
-    """Run `train` and turn what a user can mend into one sentence and exit code 1."""
+@command("train")
+def main(config: DictConfig) -> float | None:
+    """Run `train`, or one job of a sweep; a signal stops it between two steps."""
     try:
         return _job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else train(config)
     except signals.Stopped as stopped:
         sys.exit(_stop(stopped))
-    except USER_ERRORS as error:
-        print(f"error: {format_error(error)}", file=sys.stderr)
-        sys.exit(1)
     finally:
         _finish_wandb()
-
-
-def main() -> None:
-    """Run the command; a signal stops it between two steps."""
-    try:
-        with signals.watch.obeyed():
-            _command()
-    except signals.Stopped as stopped:
-        print(f"{stopped}; the same command starts it again", file=sys.stderr)
-        sys.exit(stopped.code)
 
 
 def _stop(stopped: signals.Stopped) -> int:

@@ -187,7 +187,7 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
     require_keys(plain, STORED, str(path))
     if plain["validate"] not in MODELS:
         raise ValueError(
-            f"{path} was validated on {plain['evaluate']!r}, which is none of {list(MODELS)}; give another."
+            f"{path} was validated on {plain['validate']!r}, which is none of {list(MODELS)}; give another."
         )
     # The file they once started from need not exist here.
     plain["network"]["backbone"]["weights"] = None

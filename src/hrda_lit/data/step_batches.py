@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Sampler
 
-from hrda_lit.system.signals import held_back
+from hrda_lit.system.signals import block_signals
 
 
 class StepBatches(Sampler[list[int]]):
@@ -41,7 +41,7 @@ class QuietLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         """Start the processes, or those that persist anew."""
-        with held_back():
+        with block_signals():
             return super().__iter__()
 
 

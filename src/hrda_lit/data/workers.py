@@ -3,7 +3,7 @@
 import multiprocessing
 from typing import Any
 
-from hrda_lit.system.signals import leave_to_the_parent
+from hrda_lit.system.signals import ignore_signals
 
 
 def worker_options(count: int) -> dict[str, Any]:
@@ -21,6 +21,6 @@ def worker_options(count: int) -> dict[str, Any]:
     # The first of all methods is the platform's default, whatever was set since.
     return {
         "num_workers": count,
-        "worker_init_fn": leave_to_the_parent if count else None,
+        "worker_init_fn": ignore_signals if count else None,
         "multiprocessing_context": multiprocessing.get_all_start_methods()[0] if count else None,
     }

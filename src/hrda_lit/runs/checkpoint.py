@@ -16,7 +16,7 @@ from hrda_lit.ops.ranges import Count, Positive
 from hrda_lit.runs.loggers import KEPT, kept_of
 from hrda_lit.runs.resumed import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
-from hrda_lit.system.signals import Stopped, watch
+from hrda_lit.system.signals import BEFORE, Stopped, watch
 from hrda_lit.training.skipped_steps import in_doubt
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Checkpoint(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last step."""
         self._save(trainer)
-        watch.can_wait, watch.told = False, f"after its last step, saved in {self.folder / 'last.ckpt'}"
+        watch.can_wait, watch.reached = False, f"after its last step, saved in {self.folder / 'last.ckpt'}"
         wanted = self.best is not None and (not self.best.startswith("val/") or bool(trainer.val_dataloaders))
         if wanted and self.best_value is None and trainer.is_global_zero:
             L.pytorch.utilities.rank_zero_warn(
@@ -172,8 +172,8 @@ class Checkpoint(L.Callback):
 
     def _stop(self, trainer: L.Trainer) -> None:
         step, path = self._saved[0] if self._saved else 0, self.folder / "last.ckpt"
-        told = f"after step {step}, saved in {path}" if path.is_file() else "before its first step"
-        raise Stopped(watch.received or signal.SIGTERM, told)
+        reached = f"after step {step}, saved in {path}" if path.is_file() else BEFORE
+        raise Stopped(watch.received or signal.SIGTERM, reached)
 
 
 def _reached(trainer: L.Trainer) -> tuple[int, int | None]:

@@ -1,8 +1,11 @@
 """Errors that a user can mend, as one line."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.system.text import printable
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
@@ -27,6 +30,28 @@ def format_error(error: BaseException) -> str:
         # A loader process sends its whole traceback as the message; the last line is the error itself.
         text = text.splitlines()[-1].split(": ", 1)[-1]
     return printable(" ".join(text.split()))
+
+
+@contextmanager
+def exit_on_errors(remedy: str = "the same command starts again") -> Iterator[None]:
+    """End the process with one line and an exit code after an error that a user can mend, or a signal.
+
+    Args:
+        remedy: how to go on after a signal, as a part of a sentence.
+
+    Raises:
+        SystemExit: with 1 after an error, 128 + the number of the signal after a signal: 130 for Ctrl-C.
+    """
+    try:
+        with watch.handle_signals():
+            yield
+    except (Stopped, KeyboardInterrupt) as stopped:
+        stopped = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
+        print(f"{stopped}; {remedy}", file=sys.stderr)
+        sys.exit(stopped.code)
+    except (*USER_ERRORS, ImportError) as error:  # a library that is optional may be missing
+        print(f"error: {format_error(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 @contextmanager

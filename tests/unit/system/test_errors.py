@@ -1,8 +1,12 @@
 """Errors that users see are one line with the path and the remedy."""
 
+import os
+import signal
+
 import pytest
 
-from hrda_lit.system.errors import USER_ERRORS, explain_lost_process, format_error
+from hrda_lit.system.errors import USER_ERRORS, exit_on_errors, explain_lost_process, format_error
+from hrda_lit.system.signals import Stopped
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,34 @@ def test_a_lost_process_is_told_in_one_sentence(words: str) -> None:
 def test_other_errors_are_left_alone() -> None:
     with pytest.raises(RuntimeError, match="shape"), explain_lost_process():
         raise RuntimeError("shape mismatch")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("x=1 does not fit;\n give 2."), 1, "error: x=1 does not fit; give 2."),
+        (FloatingPointError("NaN"), 1, "error: NaN"),
+        (ImportError("needs av; run: pip install av."), 1, "error: needs av; run: pip install av."),
+        (KeyboardInterrupt(), 130, "SIGINT stopped the run; REMEDY"),
+        (Stopped(15, "after step 3"), 143, "SIGTERM stopped the run after step 3; REMEDY"),
+    ],
+)
+def test_a_command_ends_with_one_line_and_a_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, exit_on_errors("REMEDY"):
+        raise error
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", line + "\n")
+
+
+def test_a_fault_of_the_library_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError), exit_on_errors():
+        raise KeyError("x")
+
+
+def test_ctrl_c_ends_a_command_with_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, exit_on_errors("it goes on"):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "SIGINT stopped the run; it goes on\n"

@@ -1,0 +1,46 @@
+"""What the commands share: how a command line is read, and how errors and signals end it."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.system.errors import exit_on_errors
+
+
+def command(
+    name: str, remedy: str = "the same command starts again"
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Decorate a task, so that Hydra composes its config and an error or a signal is one line and an exit code.
+
+    Args:
+        name: config of the command in conf/, e.g. "predict".
+        remedy: how to go on after a signal, as a part of a sentence.
+
+    Returns:
+        A decorator; what it returns reads the command line.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @wraps(task)
+        def run(config: DictConfig) -> Any:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return task(config)  # what is raised marks the job as failed
+            with exit_on_errors(remedy):
+                return task(config)
+
+        composed = hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name=name)(run)
+
+        @wraps(task)
+        def main() -> None:
+            with exit_on_errors(remedy):
+                readable_arguments(name)(composed)()
+
+        return main
+
+    return decorate
