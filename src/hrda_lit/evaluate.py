@@ -1,18 +1,13 @@
 """Evaluate: `python -m hrda_lit.evaluate checkpoint=last.ckpt`; every key of conf/evaluate.yaml can be set there."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.config.arguments import readable_arguments
 from hrda_lit.data.configs import each
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.runs.commands import command
 
 if TYPE_CHECKING:
     import torch
@@ -213,17 +208,10 @@ def _heading(key: str, sets: "dict[str, ValImages]") -> str:
     return name if [images.dataset.name for images in sets.values()].count(name) == 1 else key
 
 
-@readable_arguments("evaluate")
-@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="evaluate")
+@command("evaluate")
 def main(config: DictConfig) -> float:
-    """Run `evaluate` and turn what a user can mend into one sentence and exit code 1."""
-    try:
-        return evaluate(config)
-    except USER_ERRORS as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the sweep marks this job as failed and goes on
-        print(f"error: {format_error(error)}", file=sys.stderr)
-        sys.exit(1)
+    """Run `evaluate`; its mIoU is the objective of a sweep."""
+    return evaluate(config)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@
 import sys
 from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig
 
-from hrda_lit.config.arguments import readable_arguments
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.runs.commands import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,16 +82,10 @@ def _show(seen: "Findings", config: DictConfig) -> bool:
     return not refusals
 
 
-@readable_arguments("inspect")
-@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="inspect")
+@command("inspect")
 def main(config: DictConfig) -> None:
-    """Run `inspect` and turn what a user can mend into one sentence and exit code 1."""
-    try:
-        ready = inspect(config)
-    except USER_ERRORS as error:
-        print(f"error: {format_error(error)}", file=sys.stderr)
-        sys.exit(1)
-    if not ready:
+    """Run `inspect`; the exit code is 1 if training cannot start."""
+    if not inspect(config):
         sys.exit(1)
 
 

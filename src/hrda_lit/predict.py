@@ -4,11 +4,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from omegaconf import DictConfig
 
-from hrda_lit.config.arguments import readable_arguments
-from hrda_lit.system.errors import format_error
+from hrda_lit.runs.commands import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,19 +140,10 @@ def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
     print(f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them.")
 
 
-@readable_arguments("predict")
-@hydra.main(version_base="1.3", config_path="pkg://hrda_lit.conf", config_name="predict")
+@command("predict", "the same command goes on from here")
 def main(config: DictConfig) -> None:
-    """Run `predict` and turn what a user can mend into one sentence and exit code 1."""
-    try:
-        tally = predict(config)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {format_error(error)}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
-    if tally.failed:
+    """Run `predict`; the exit code is 1 if any picture failed."""
+    if predict(config).failed:
         sys.exit(1)
 
 

@@ -38,7 +38,6 @@ def train(config: DictConfig) -> float:
     from hrda_lit.runs.claim import claimed, wanted
 
     with signals.watch.handle_signals(), claimed(Path(config.run_dir), wanted(config.resume)):
-        signals.watch.reached = signals.BEFORE
         try:
             return _train(config)
         except Exception as error:

@@ -16,7 +16,7 @@ from hrda_lit.ops.ranges import Count, Positive
 from hrda_lit.runs.loggers import KEPT, kept_of
 from hrda_lit.runs.resumed import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
-from hrda_lit.system.signals import BEFORE, Stopped, watch
+from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.training.skipped_steps import in_doubt
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Checkpoint(L.Callback):
 
     def _stop(self, trainer: L.Trainer) -> None:
         step, path = self._saved[0] if self._saved else 0, self.folder / "last.ckpt"
-        reached = f"after step {step}, saved in {path}" if path.is_file() else BEFORE
+        reached = f"after step {step}, saved in {path}" if path.is_file() else "before its first step"
         raise Stopped(watch.received or signal.SIGTERM, reached)
 
 

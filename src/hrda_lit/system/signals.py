@@ -11,8 +11,6 @@ from types import FrameType
 # What Slurm sends before it takes a job's machine away, if asked to: sbatch --signal=USR1@120.
 REQUEUE = getattr(signal, "SIGUSR1", None)
 
-BEFORE = "before its first step"
-
 
 class Stopped(BaseException):
     """A signal ended the run; no Exception, so that nothing takes it for a failure.
