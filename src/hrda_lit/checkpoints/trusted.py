@@ -24,6 +24,7 @@ BUILDABLE: dict[str, set[str]] = {
         "hrda_lit.networks.heads.SegFormerHead",
         "hrda_lit.networks.heads.DeepLabV2Head",
         "hrda_lit.networks.heads.LinearHead",
+        "hrda_lit.networks.upsample_head.UpsampleHead",
     },
     "network.attention": {"hrda_lit.networks.heads.ScaleAttentionHead", "hrda_lit.networks.heads.DeepLabV2Head"},
     "network.segmentor": {

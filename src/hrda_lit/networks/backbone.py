@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from hrda_lit.networks.drop_path import DropPath
 from hrda_lit.networks.lora import add_low_rank_
+from hrda_lit.networks.mask_token import add_mask_token_
 from hrda_lit.networks.mit_keys import to_timm
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
 from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, created, layer_numbers, places
 from hrda_lit.networks.weights import load_checked, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
-from hrda_lit.ops.ranges import Count, KeysOf, Length, Level, Positive
+from hrda_lit.ops.ranges import Count, KeysOf, Length, Level, Positive, Scale
 from hrda_lit.ops.resize import fill_up
+
+MASK_TOKEN = "mask_token"  # its name in weight files of DINOv2, BEiT and their kin
 
 
 class Backbone(nn.Module):
@@ -39,6 +42,10 @@ class Backbone(nn.Module):
             difference of low rank for each linear layer.
         lora_rank: of these differences.
         lora_alpha: they count lora_alpha / lora_rank.
+        input_scale: factor by which a plain transformer's images are resized to whole patches, see `PlainPyramid`;
+            None fills them up instead.
+        mask_token: whether a plain transformer gets a token that stands for hidden patches: that of the weight file, or
+            a random one; it is learned whatever `tune` says.
 
     Attributes:
         channels: channels of each level.
@@ -65,27 +72,37 @@ class Backbone(nn.Module):
         tune: Literal["full", "frozen", "lora"] = "full",
         lora_rank: Count = 16,
         lora_alpha: Positive = 32.0,
+        input_scale: Scale | None = None,
+        mask_token: bool = False,
     ) -> None:
         super().__init__()
         self.options = dict(options or {})
         check_backbone(name, weights, self.options)
         self.name, self.weights, self.tune = name, weights, tune
-        self.pretrained = weights is not None
+        self.pretrained, self.input_scale = weights is not None, input_scale
         self.model, self.channels, self.strides = self._build(tuple(levels))
         _exchange_drop_paths(self.model)
         self._normalise_as(timm.get_pretrained_cfg(name, allow_unregistered=True))
         # Without BatchNorm, an image's features do not depend on the others of its batch.
         self.independent = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        self.has_mask_token, token = mask_token, None
         if weights is not None and weights != IMAGENET:
-            self._load(weights)
+            token = self._load(weights)
         self._check()
         self.train()
         self._freeze(lora_rank, lora_alpha)
+        if mask_token:
+            self._add_mask_token(token)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
-        """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first."""
+        """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first.
+
+        Args:
+            image: three channels, and where there is a mask token perhaps a fourth: 1 where patches are hidden.
+        """
         if self.gain is not None and self.offset is not None:
-            image = image * self.gain + self.offset
+            colours = image[:, :3] * self.gain + self.offset
+            image = colours if image.shape[1] == 3 else torch.cat([colours, image[:, 3:]], dim=1)
         maps: list[Tensor] = self.model(fill_up(image, self.fills) if self.fills > 1 else image)
         if self.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
@@ -124,6 +141,11 @@ class Backbone(nn.Module):
         patches = {int(stride) for stride in info.reduction()}
         if len(info.channels()) > 1 and len(patches) == 1:
             return self._build_plain(levels, patches.pop())
+        if self.input_scale is not None:
+            raise ValueError(
+                f"network.backbone.input_scale={self.input_scale:g}: expected null, since {self.name} is not a plain "
+                "transformer; remove it, or choose one, e.g. network/backbone=dinov2_large."
+            )
         keys = {"features_only": True, "out_indices": levels, **self.options}
         model: Any = created(self.name, self.weights, **keys)
         return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
@@ -143,8 +165,9 @@ class Backbone(nn.Module):
                 f"{self.name} has maps of one stride and cannot be made a pyramid of ({reason}); choose levels from "
                 "-4 to -1, or a backbone whose strides double, e.g. mit_b5 or resnet50."
             ) from error
-        strides = [stage_strides(patch)[level] for level in levels]
-        return PlainPyramid(model, patch, blocks, strides), [int(model.embed_dim)] * len(levels), strides
+        strides = [stage_strides(patch / (self.input_scale or 1))[level] for level in levels]
+        pyramid = PlainPyramid(model, patch, blocks, strides, self.input_scale)
+        return pyramid, [int(model.embed_dim)] * len(levels), strides
 
     def _normalise_as(self, config: Any) -> None:
         mean, std = (MEAN, STD) if config is None else ([255 * x for x in part] for part in (config.mean, config.std))
@@ -164,8 +187,21 @@ class Backbone(nn.Module):
                 f"network.backbone.tune=lora acts on linear layers, and {self.name} has none; choose full or frozen."
             )
 
-    def _load(self, path: str) -> None:
+    def _add_mask_token(self, token: Tensor | None) -> None:
+        try:
+            if not isinstance(self.model, PlainPyramid):
+                raise ValueError("it is not a plain transformer")  # noqa: TRY004  a choice of a config
+            add_mask_token_(self.model.model, token)
+        except ValueError as error:
+            raise ValueError(
+                f"network.backbone.mask_token=true does not fit {self.name} ({error}); set it to false, and "
+                "method.masked.hide=pixels."
+            ) from error
+
+    def _load(self, path: str) -> Tensor | None:
+        """Load the weights of a file; returns its mask token, if it has one."""
         state = to_timm(read_state_dict(path))
+        token = state.pop(MASK_TOKEN, None)
         with torch.device("meta"):
             full = timm.create_model(self.name, **self.options)
         own = self.model.state_dict()
@@ -173,6 +209,7 @@ class Backbone(nn.Module):
         unused = {new for new in names.values() if new not in own}
         renamed = {names.get(key, key): value for key, value in state.items() if not _is_head(key)}
         load_checked(self.model, renamed, str(path), unused)
+        return None if token is None else token.flatten()
 
     @torch.no_grad()
     def _check(self) -> None:
@@ -183,7 +220,7 @@ class Backbone(nn.Module):
         self.channels_last = maps[-1].shape[1] != self.channels[-1]
         order = (3, 1, 2) if self.channels_last else (1, 2, 3)
         shapes = [tuple(x.shape[axis] for axis in order if axis < x.dim()) for x in maps]
-        wanted = [(c, side // s, side // s) for c, s in zip(self.channels, self.strides, strict=True)]
+        wanted = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
         if shapes != wanted or self.strides != sorted(self.strides):
             raise ValueError(
                 f"{self.name} gives feature maps {shapes} of strides {self.strides} for an image of {side} "
@@ -192,8 +229,15 @@ class Backbone(nn.Module):
             )
         self.fills = self._needs_whole_cells(side)
 
+    def _cells(self, stride: int, side: int) -> tuple[int, int]:
+        if isinstance(self.model, PlainPyramid) and self.input_scale is not None:
+            return self.model.cells(stride, (side, side))
+        return side // stride, side // stride
+
     def _needs_whole_cells(self, side: int) -> int:
         """Return the pixels of which sides must be multiples; 1 for an encoder that begins another cell by itself."""
+        if self.input_scale is not None:
+            return 1
         with contextlib.suppress(Exception):
             axis = -2 if not self.channels_last else 1
             rows = [x.shape[axis] for x in self.eval().model(torch.zeros(1, 3, side + 1, side))]

@@ -17,10 +17,12 @@ class Head(nn.Module):
     """Turn the levels of a backbone into logits.
 
     Attributes:
-        level: of the backbone, whose stride the logits have; 0 is the finest.
+        level: index of the level whose cells the logits divide; 0 is the finest.
+        finer: cells of logits along each side of a cell of that level.
     """
 
     level: int = 0
+    finer: int = 1
 
 
 class DepthwiseConv(nn.Conv2d):

@@ -69,7 +69,7 @@ class MultiResSegmentor(Segmentor):
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.blur_detail, self.last_offset = blur_detail, last_offset
-        self.stride = backbone.strides[head.level]
+        self.stride = backbone.strides[head.level] // head.finer
         self.multiple, self.least = alignment(self.stride, s_T), self.detail
         _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
         self._check_windows()
@@ -87,8 +87,9 @@ class MultiResSegmentor(Segmentor):
         loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the same.
         """
         spot = DeviceBox(drawn, self.detail)
-        seen, closer = self.backbone.together(self.context(image), self._closer(crop_at(image, spot)))
-        context, detail = self._context(seen), self.head(closer)
+        shrunk = self.context(image)
+        seen, closer = self.backbone.together(shrunk, self._closer(crop_at(image, spot)))
+        context, detail = self._context(seen, shrunk), self._on_grid(self.head(closer), self.detail)
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
         if self.detail != (image.shape[-2], image.shape[-1]):
@@ -113,8 +114,9 @@ class MultiResSegmentor(Segmentor):
         boxes = self._detail_boxes(size)
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
         windows = self._closer(torch.cat([crop(image, box) for box in boxes]))
-        seen, closer = self._encoded(self.context(image), windows)
-        return self._fused(self._context(seen), self._stitched(self._decoded(closer), boxes, size, smooth))
+        shrunk = self.context(image)
+        seen, closer = self._encoded(shrunk, windows)
+        return self._fused(self._context(seen, shrunk), self._stitched(self._decoded(closer), boxes, size, smooth))
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -134,7 +136,8 @@ class MultiResSegmentor(Segmentor):
                 some = next(ahead)
                 logits = self._looked_at(torch.cat([crop(image, one) for one in some]))
                 found |= zip(some, logits.chunk(len(some)), strict=True)
-            context = self._context(self.backbone(self.context(crop(image, box))))
+            shrunk = self.context(crop(image, box))
+            context = self._context(self.backbone(shrunk), shrunk)
             pieces = torch.cat([found[part] for part in parts])
             yield self._fused(context, self._stitched(pieces, inner, box.size, smooth))
             # Windows come row by row: none looks above the one before it any more.
@@ -175,7 +178,13 @@ class MultiResSegmentor(Segmentor):
 
     def _decoded(self, features: list[Tensor]) -> Tensor:
         logits: Tensor = self.head(features) if self.at_once is None else in_chunks(self.head, features, self.at_once)
-        return logits
+        return self._on_grid(logits, self.detail)
+
+    def _on_grid(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resample logits of an encoder whose patches are not whole pixels to cells that context and detail share."""
+        if self.backbone.input_scale is None:
+            return logits
+        return resize(logits, (-(-size[0] // self.stride), -(-size[1] // self.stride)))
 
     def _check_windows(self) -> None:
         if self.overlap and any(extent % (2 * self.stride) for extent in self.detail):
@@ -189,8 +198,8 @@ class MultiResSegmentor(Segmentor):
         size = (detail.shape[-2], detail.shape[-1])
         return resize(self.context(detail), size) if self.blur_detail else detail
 
-    def _context(self, features: list[Tensor]) -> Context:
-        logits = self.head(features)
+    def _context(self, features: list[Tensor], image: Tensor) -> Context:
+        logits = self._on_grid(self.head(features), (image.shape[-2], image.shape[-1]))
         return Context(logits, self.fusion.attend(features, (logits.shape[-2], logits.shape[-1])), features[-1])
 
     def _fused(self, context: Context, detail: Tensor) -> dict[str, Tensor]:
@@ -198,7 +207,7 @@ class MultiResSegmentor(Segmentor):
         return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
 
     def _looked_at(self, details: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.backbone(self._closer(details)))
+        logits = self._on_grid(self.head(self.backbone(self._closer(details))), self.detail)
         return logits.float()  # in which they are averaged
 
     def _detail_boxes(self, size: tuple[int, int], overlap: bool = True) -> list[Box]:

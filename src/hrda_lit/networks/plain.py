@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrda_lit.ops.resize import fill_up
+from hrda_lit.ops.resize import fill_up, resize
 
 STAGES = 4  # as a pyramid has
 
@@ -18,11 +18,11 @@ def stage_ends(depth: int) -> list[int]:
     return [(stage + 1) * depth // STAGES - 1 for stage in range(STAGES)]
 
 
-def stage_strides(patch: int) -> list[int]:
+def stage_strides(patch: float) -> list[int]:
     """Return the pixels per cell of each stage: 4, 8, 16, 32, but none far coarser than a patch.
 
     Args:
-        patch: side of a patch in pixels, >= 3.
+        patch: side of a patch in pixels, >= 3; with an input scale, in pixels of the image as it came.
 
     Returns:
         The strides: 4, 8, 16, 16 for patches of 14 or 16, which a coarser map would only lose something of.
@@ -33,36 +33,65 @@ def stage_strides(patch: int) -> list[int]:
 class PlainPyramid(nn.Module):
     """Let the blocks of a plain transformer stand for the levels of a pyramid.
 
-    The image is not resized, so a pixel is what it is in the data: on the right and below it is filled up with the mean
-    colour to whole patches. The maps of patches are then sampled where the cells of the pyramid lie, so cells of 4
-    pixels fit patches of 14 and crops of any size.
+    By default the image is not resized, so a pixel is what it is in the data: on the right and below it is filled up
+    with the mean colour to whole patches. The maps of patches are then sampled where the cells of the pyramid lie, so
+    cells of 4 pixels fit patches of 14 and crops of any size.
+
+    With a scale, the image is resized to floor(scale * side / patch) whole patches. The coarsest maps are then the
+    patches themselves, and finer ones are resized to their cells.
 
     Args:
-        model: of timm, with `forward_intermediates`.
+        model: timm model with `forward_intermediates`.
         patch: side of a patch in pixels.
-        blocks: which blocks, the first for the finest map.
+        blocks: index of the block of each map, the first for the finest map.
         strides: pixels per cell of each map.
+        scale: factor of the image's sides, > 0; None fills up instead.
 
     VFM-UDA section 3.
     """
 
-    def __init__(self, model: nn.Module, patch: int, blocks: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        patch: int,
+        blocks: Sequence[int],
+        strides: Sequence[int],
+        scale: float | None = None,
+    ) -> None:
         super().__init__()
         self.model, self.patch, self.blocks, self.strides = model, patch, list(blocks), list(strides)
+        self.scale = scale
+        self.coarsest = max(stage_strides(patch / (scale or 1)))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
-        """Return maps of ceil(H / stride) x ceil(W / stride) cells."""
-        model: Any = self.model
-        # To whole cells of the coarsest map first, so that the patches cover them all.
-        maps = model.forward_intermediates(
-            fill_up(fill_up(image, max(self.strides)), self.patch),
-            indices=self.blocks,
-            norm=True,
-            output_fmt="NCHW",
-            intermediates_only=True,
-        )
+        """Return maps of ceil(H / stride) x ceil(W / stride) cells; with a scale, the coarsest are those of patches."""
         size = (image.shape[-2], image.shape[-1])
-        return [sample(x, self.patch, stride, size) for x, stride in zip(maps, self.strides, strict=True)]
+        if self.scale is None:
+            # To whole cells of the coarsest map first, so that the patches cover them all.
+            maps = self._encode(fill_up(fill_up(image, max(self.strides)), self.patch))
+            return [sample(x, self.patch, stride, size) for x, stride in zip(maps, self.strides, strict=True)]
+        rows, columns = self.patches(size)
+        maps = self._encode(resize(image, (rows * self.patch, columns * self.patch)))
+        return [resize(x, self.cells(stride, size)) for x, stride in zip(maps, self.strides, strict=True)]
+
+    def patches(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (rows, columns) of patches that an image of `size` (height, width) is resized to."""
+        # 1e-6: 1120 / 1.1 * 1.1 is 80 patches of 14, whichever way it is rounded.
+        rows, columns = (max(1, int(extent * (self.scale or 1) / self.patch + 1e-6)) for extent in size)
+        return rows, columns
+
+    def cells(self, stride: int, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (rows, columns) of a map of a resized image of `size` (height, width)."""
+        if stride >= self.coarsest:
+            return self.patches(size)
+        return -(-size[0] // stride), -(-size[1] // stride)
+
+    def _encode(self, image: Tensor) -> list[Tensor]:
+        model: Any = self.model
+        maps: list[Tensor] = model.forward_intermediates(
+            image, indices=self.blocks, norm=True, output_fmt="NCHW", intermediates_only=True
+        )
+        return maps
 
 
 def sample(

@@ -59,7 +59,7 @@ def test_a_step_and_inference_on_any_size(name: str) -> None:
 
 MILLIONS = {
     "demo": 0.5, "mit_b5": 81.4, "resnet50": 23.5, "resnet101": 42.5, "convnext_large": 196.2, "swin_large": 195.2,
-    "dinov2_large": 304.4, "dinov3_large": 303.1, "eva02_large": 304.1, "siglip2_large": 304.1,
+    "dinov2_base": 86.6, "dinov2_large": 304.4, "dinov3_large": 303.1, "eva02_large": 304.1, "siglip2_large": 304.1,
 }  # fmt: skip
 FILES = {
     path.name.removesuffix(".yaml"): path for path in files("hrda_lit.conf").joinpath("network", "backbone").iterdir()

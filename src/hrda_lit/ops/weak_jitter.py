@@ -1,0 +1,119 @@
+"""Weak colour jitter of clean images, with the definitions of torchvision's ColorJitter."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hrda_lit.ops.checks import require_share
+from hrda_lit.ops.choose import choose
+from hrda_lit.ops.colour import KINDS, Jitter, hsv_to_rgb, rgb_to_hsv
+from hrda_lit.ops.normalise import denormalise, renormalise
+from hrda_lit.ops.ranges import Range, Share
+
+GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2
+
+
+class WeakDraws(NamedTuple):
+    """Which images of a batch are changed, and how; all four kinds change in a random order."""
+
+    decisions: Bool[Tensor, " B"]
+    jitter: Jitter
+
+
+@dataclass(frozen=True)
+class WeakJitter:
+    """Change brightness, contrast, saturation and hue of each image by itself.
+
+    Args:
+        probability: share of images that are changed, in [0, 1].
+        brightness: largest relative change of all values, in [0, 1].
+        contrast: largest relative change of the distance to the mean grey, in [0, 1].
+        saturation: largest relative change of the distance to grey, in [0, 1].
+        hue: largest shift in turns, in [0, 0.5].
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    VFM-UDA, released code.
+    """
+
+    probability: Share = 0.9
+    brightness: Share = 32 / 255
+    contrast: Share = 0.5
+    saturation: Share = 0.5
+    hue: Annotated[float, Range(0, 0.5)] = 18 / 360
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "brightness", "contrast", "saturation"):
+            require_share(f"weak jitter's {name}", getattr(self, name))
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"weak jitter's hue must lie in [0, 0.5], got {self.hue}; correct hue.")
+
+    def draw(self, count: int, generator: torch.Generator) -> WeakDraws:
+        """Draw how to change a batch.
+
+        Args:
+            count: number of images.
+            generator: source of randomness (CPU).
+        """
+        decisions = torch.rand(count, generator=generator) < self.probability
+        largest = torch.tensor([self.brightness, self.contrast, self.saturation, self.hue])
+        changes = largest * (2 * torch.rand(count, len(KINDS), generator=generator) - 1)
+        orders = torch.stack([torch.randperm(len(KINDS), generator=generator) for _ in range(count)])
+        return WeakDraws(decisions, Jitter(changes + torch.tensor([1.0, 1, 1, 0]), orders))
+
+
+def weaken(images: Float[Tensor, "B 3 H W"], drawn: WeakDraws | None) -> Float[Tensor, "B 3 H W"]:
+    """Jitter normalised images; None leaves them.
+
+    Args:
+        images: network inputs.
+        drawn: how to change each, on the device of the images.
+
+    Returns:
+        Network inputs.
+    """
+    if drawn is None:
+        return images
+    parts = zip(images, drawn.decisions, *drawn.jitter, strict=True)
+    return torch.stack([_jittered_if(yes, image, Jitter(*how)) for image, yes, *how in parts])
+
+
+def _jittered_if(decision: Tensor, image: Tensor, drawn: Jitter) -> Tensor:
+    return choose(decision, lambda: renormalise(jitter_weakly(denormalise(image), drawn)), lambda: image)
+
+
+def jitter_weakly(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W"]:
+    """Change the colours of one image as torchvision does.
+
+    Args:
+        image: RGB on 0..1.
+        drawn: factors and order of the changes, see `Jitter`.
+
+    Returns:
+        RGB on 0..1.
+    """
+    kinds = torch.arange(len(KINDS), device=image.device)
+    for kind in drawn.order.unbind():
+        factors = torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
+        image = choose(kind < 3, partial(_blend, image, factors), partial(_turn, image, factors[3]))
+    return image
+
+
+def _blend(image: Tensor, factors: Tensor) -> Tensor:
+    """Blend with black, with the mean grey, or with each pixel's grey; all but one factor are 1."""
+    brightness, contrast, saturation, _ = factors.unbind()
+    red, green, blue = image
+    grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
+    changed = brightness * image + (contrast - 1) * (image - grey.mean()) + (saturation - 1) * (image - grey)
+    return changed.clamp(0, 1)
+
+
+def _turn(image: Tensor, shift: Tensor) -> Tensor:
+    hue, saturation, value = rgb_to_hsv(image)
+    turned: Tensor = hsv_to_rgb((hue + shift) % 1.0, saturation, value)
+    return turned
