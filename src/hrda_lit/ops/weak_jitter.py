@@ -109,11 +109,10 @@ def _blend(image: Tensor, factors: Tensor) -> Tensor:
     brightness, contrast, saturation, _ = factors.unbind()
     red, green, blue = image
     grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
-    changed = brightness * image + (contrast - 1) * (image - grey.mean()) + (saturation - 1) * (image - grey)
+    changed: Tensor = brightness * image + (contrast - 1) * (image - grey.mean()) + (saturation - 1) * (image - grey)
     return changed.clamp(0, 1)
 
 
 def _turn(image: Tensor, shift: Tensor) -> Tensor:
     hue, saturation, value = rgb_to_hsv(image)
-    turned: Tensor = hsv_to_rgb((hue + shift) % 1.0, saturation, value)
-    return turned
+    return hsv_to_rgb((hue + shift) % 1.0, saturation, value)
