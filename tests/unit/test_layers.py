@@ -26,7 +26,7 @@ PLACES = {
               "exchange/convert", *COMMANDS},
     "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/sweep_callback",
                   "tables/run_name", "tables/collect", "exchange", *COMMANDS},
-    "timm": {"networks/backbone", "networks/timm_models", "networks/mit"},
+    "timm": {"networks/backbone", "networks/timm_models", "networks/mit", "networks/upsample_head"},
     "wandb": {"dashboards/media", "dashboards/wandb_run"},
     "mlflow": {"dashboards/mlflow_run"},
     "trackio": {"dashboards/trackio_run"},
