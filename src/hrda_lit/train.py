@@ -53,7 +53,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
     from hrda_lit.runs.geometry import check_geometry
-    from hrda_lit.runs.loggers import go_on
+    from hrda_lit.runs.loggers import resume_loggers
     from hrda_lit.runs.memory_check import check_memory
     from hrda_lit.runs.resume import begin, finished
     from hrda_lit.schema.check import check_train
@@ -83,7 +83,7 @@ def _train(config: DictConfig) -> float:
     module = build.build_module(config, method, source.classes)
     check_memory(config, source.classes)  # takes seconds, so that what is missing is told before
     if start is not None:
-        go_on(trainer.loggers, start.step, start.kept)
+        resume_loggers(trainer.loggers, start.step, start.loggers)
     with at_full_speed(trainer.strategy.root_device):
         with explain_lost_process():
             trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)

@@ -74,7 +74,8 @@ def test_the_papers_numbers_apply_to_every_experiment(
 
 def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) -> None:
     from hrda_lit import build
-    from hrda_lit.dashboards.pictures import draw
+    from hrda_lit.dashboards.pictures import validation_scene
+    from hrda_lit.pictures.layers import paint
 
     config = smoke(tmp_path, demo_root, "hrda_demo")
     datamodule = build.build_datamodule(config, needs_target=True)
@@ -82,7 +83,8 @@ def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) ->
     classes = datamodule.source.classes
     module = build.build_module(config, build.build_method(config, classes), classes).eval()
     item = ready(datamodule._val_images[0])  # type: ignore[index]
-    pictures = draw(module, item["image"][None], item["label"][None])
+    scene = validation_scene(module, item["image"][None], item["label"][None])
+    [pictures] = paint({"image": scene}, classes)
     assert list(pictures) == [
         "image",
         "label",

@@ -207,7 +207,7 @@ def test_loggers_go_on(tmp_path: Path, demo_root: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb"))
     run, board = (
         tmp_path / "run",
-        "{_target_:hrda_lit.runs.loggers.TensorBoard,save_dir:${run_dir},name:'',version:tb}",
+        "{_target_:hrda_lit.dashboards.tensorboard.TensorBoard,save_dir:${run_dir},name:'',version:tb}",
     )
     asked = [*STEPS, "logger=wandb", "logger.wandb.mode=offline", f"+logger.tensorboard={board}",
              "logger.wandb.overrides=[]", f"logger.wandb.sweep_dir={tmp_path}/none"]  # fmt: skip

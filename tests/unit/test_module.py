@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from hrda_lit.dashboards.scenes import predicted
+from hrda_lit.dashboards.pictures import validation_scene
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.supervised import Supervised
@@ -36,7 +36,7 @@ def test_a_network_that_predicts_no_numbers_is_not_scored(module: UDAModule, bad
     assert "\n" not in str(caught.value)
     assert module.iou is None
     with pytest.raises(ValueError, match="its training diverged"):
-        predicted(module.eval(), ITEM["image"][None], ITEM["label"][None])  # type: ignore[index]
+        validation_scene(module.eval(), ITEM["image"][None], ITEM["label"][None])  # type: ignore[index]
 
 
 def test_a_network_that_was_mended_is_scored_again(module: UDAModule) -> None:

@@ -9,7 +9,7 @@ import lightning as L
 from jaxtyping import Int
 from torch import Tensor
 
-from hrda_lit.dashboards.media import send_confusion
+from hrda_lit.dashboards.dashboard import dashboards, logged_step
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.iou import mean_iou
 from hrda_lit.pictures.figures import encode
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class ConfusionMatrix(L.Callback):
-    """Write the matrix over the whole validation set, and send it to loggers that take tables or pictures.
+    """Write the matrix over the whole validation set, and send it to the dashboards.
 
     Args:
-        folder: where; files are <folder>/step_<t>.csv, in pixels, and <folder>/step_<t>.png.
+        folder: folder of the files <folder>/step_<t>.csv, in pixels, and <folder>/step_<t>.png.
     """
 
     def __init__(self, folder: str) -> None:
@@ -36,23 +36,19 @@ class ConfusionMatrix(L.Callback):
         module = cast("UDAModule", pl_module)
         if module.counts is None or not trainer.is_global_zero:
             return
-        path = self.folder / f"step_{trainer.global_step}"
         score = 100 * mean_iou(module.iou) if module.iou is not None else float("nan")
         title = f"{module.config.get('name')} after {trainer.global_step} steps: mIoU {score:.1f} %"
         png = encode(matrix(module.counts, module.classes, title))
         with self._best_effort.writing():
-            write_atomically(path.with_name(f"{path.name}.csv"), as_csv(module.counts, module.classes))
-            write_atomically(path.with_name(f"{path.name}.png"), png)
-        send_confusion(trainer, module.counts, module.classes, png)
+            path = self.folder / f"step_{trainer.global_step}.csv"
+            write_atomically(path, as_csv(module.counts, module.classes))
+            write_atomically(path.with_suffix(".png"), png)
+        for dashboard in dashboards(trainer):
+            dashboard.show_confusion(module.counts, module.classes, png, logged_step(trainer))
 
 
 def as_csv(counts: Int[Tensor, "C C"], classes: Classes) -> bytes:
-    """Write one line per label and one column per prediction.
-
-    Args:
-        counts: pixels.
-        classes: names.
-    """
+    """Write one line per label and one column per prediction, in pixels."""
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
     writer.writerow(("label", *classes.names))

@@ -1,36 +1,44 @@
-"""Pictures of a run: what the network sees, predicts and gets wrong, and what a training step learns from."""
+"""Pictures of a run: what the network sees, predicts and gets wrong, and what training steps learned from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
+import torch
 from torch import Tensor
 
-from hrda_lit.dashboards.media import Sheet, drawn, send_sheets
-from hrda_lit.dashboards.scenes import predicted, trained
+from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
 from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.checks import require_at_least
+from hrda_lit.ops.decide import deciding, require_finite
 from hrda_lit.ops.ranges import Number
+from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
-from hrda_lit.pictures.layers import Picture, paint
+from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph
+from hrda_lit.pictures.sheet import in_rows, legend, sheet
 from hrda_lit.system.best_effort import BestEffort
 from hrda_lit.system.files import write_atomically
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
+# Names of label and weight of a pass's crops, where they are not <pass> label and <pass>_weight.
+_LAYERS = {"target": ("pseudo-label", "q"), "mixed": ("mixed label", "weight")}
+
 
 class Pictures(L.Callback):
     """Draw chosen validation images at every validation, and the crops of every n-th training step.
 
-    PNG sheets are written always; loggers that take pictures get them too. A validation sheet shows image, label,
-    error and, where the network has them, context, detail, attention and fused prediction. A training sheet shows
-    exactly what the step trained on: source, target with pseudo-label and q, mixed and masked crops, detail boxes.
+    PNG sheets are written always; dashboards get them too. A validation sheet shows image, label, error and, where the
+    network has them, context, detail, attention and fused prediction. A training sheet shows exactly what the step
+    trained on: the crops of every pass that logs some, with label, weight and detail box.
 
     Args:
-        folder: where; files are <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
-        count: how many images, spread evenly over the set, and how many training crops at most, >= 0.
-        every: training steps from one drawn step to the next; 0 draws none.
+        folder: folder of the files <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
+        count: number of images, spread evenly over the set, and of training crops at most, >= 0.
+        every: training steps from one drawn step to the next, >= 0; 0 draws none.
 
     Raises:
         ValueError: if count or every is negative.
@@ -40,8 +48,7 @@ class Pictures(L.Callback):
         require_at_least("callbacks.pictures.count", count, 0)
         require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every
-        self._sheets: list[Sheet] = []
-        self._files: list[bytes] = []  # of the sheets
+        self._examples: list[Example] = []  # of the validation
         self._best_effort = BestEffort("pictures")
 
     def on_train_batch_start(
@@ -56,15 +63,17 @@ class Pictures(L.Callback):
     ) -> None:
         """Draw the crops that the module kept."""
         module = cast("UDAModule", pl_module)
-        seen, module.seen = module.seen, None
-        if not seen:
+        crops, module.seen = module.seen, None
+        if not crops:
             return
-        total = min(self.count, len(seen["source"].image))
-        sheets = [trained(seen, index, _names(trainer, batch, index)) for index in range(total)]
         step = trainer.global_step - 1  # the optimiser has counted the step already
-        title = f"{_run(module)}: what step {step} learned from"
-        files = [self._write(step, f"train_{i}", sheet, module.classes, title) for i, sheet in enumerate(sheets)]
-        send_sheets(trainer, "train", sheets, files, module.classes)
+        title = f"{_name(module)}: what step {step} learned from"
+        examples = []
+        for index in range(min(self.count, *(len(one.image) for one in crops.values()))):
+            scenes = train_scenes(crops, index, _file_names(trainer, batch, index))
+            examples.append(self.draw(step, f"train_{index}", scenes, module.classes, title))
+        for dashboard in dashboards(trainer):
+            dashboard.show_examples("train", examples, module.classes, logged_step(trainer))
 
     def on_validation_batch_end(
         self,
@@ -80,45 +89,95 @@ class Pictures(L.Callback):
         if index not in {len(data) * k // self.count for k in range(self.count)}:
             return
         module, step = cast("UDAModule", pl_module), trainer.global_step
-        sheet = {"image": predicted(module, batch["image"], batch["label"], data.samples[index].image.name)}
-        title = f"{_run(module)}: validation after {step} steps"
-        self._sheets.append(sheet)
-        self._files.append(self._write(step, f"{index:04d}", sheet, module.classes, title))
+        scene = validation_scene(module, batch["image"], batch["label"], data.samples[index].image.name)
+        title = f"{_name(module)}: validation after {step} steps"
+        self._examples.append(self.draw(step, f"{index:04d}", {"image": scene}, module.classes, title))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Send all images of a validation at once, so that loggers show them under one step."""
-        if self._sheets:
-            send_sheets(trainer, "val", self._sheets, self._files, cast("UDAModule", pl_module).classes)
-        self._sheets, self._files = [], []
+        """Send all images of a validation at once, so that dashboards show them under one step."""
+        for dashboard in dashboards(trainer) if self._examples else ():
+            classes = cast("UDAModule", pl_module).classes
+            dashboard.show_examples("val", self._examples, classes, logged_step(trainer))
+        self._examples = []
 
-    def _write(self, step: int, name: str, sheet: Sheet, classes: Classes, title: str = "") -> bytes:
-        """Draw a sheet, write it if it can be, and return the file for the loggers."""
-        png = encode(drawn(sheet, classes, title))
+    def draw(self, step: int, name: str, scenes: Mapping[str, Scene], classes: Classes, title: str = "") -> Example:
+        """Draw a sheet and write it, if it can be written: a row per scene, or several rows of a scene alone.
+
+        Args:
+            step: number of steps done.
+            name: name of the file, without suffix.
+            scenes: scenes by name.
+            classes: classes of their masks; those that occur are explained.
+            title: title of the sheet.
+        """
+        rows = paint(scenes, classes)
+        masks = [mask for scene in scenes.values() for mask in scene.masks.values()]
+        png = encode(sheet(in_rows(rows[0]) if len(rows) == 1 else rows, title, legend(masks, classes)))
         with self._best_effort.writing():
             write_atomically(self.folder / f"step_{step}" / f"{name}.png", png)
-        return png
+        return Example(scenes, png)
 
 
-def _run(module: "UDAModule") -> str:
+def _name(module: "UDAModule") -> str:
     return str(module.config.get("name", "run"))
 
 
-def _names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
+def _file_names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
     """Return the names of the files that an example of a batch was cut from, by domain."""
     file_name = cast(Any, trainer).datamodule.file_name
     return {domain: Path(file_name(domain, int(part["file"][index]))).name for domain, part in batch.items()}
 
 
-def draw(module: "UDAModule", image: Tensor, label: Tensor) -> dict[str, Picture]:
-    """Paint what `predicted` collects.
+@torch.no_grad()
+def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: str = "") -> Scene:
+    """Predict a labelled image and collect its label, predictions, attention and error.
 
     Args:
-        module: predicts.
+        module: module that predicts.
         image: 1 x 3 x h x w, normalised.
         label: 1 x H x W.
+        name: name of the image's file.
 
     Returns:
-        Title to picture, all of the label's size.
+        The image and its layers, all of the label's size.
     """
-    [row] = paint({"image": predicted(module, image, label)}, module.classes)
-    return row
+    size = (label.shape[-2], label.shape[-1])
+    views = module.inference.views(module.evaluated, image)
+    logits = {name: resize(view, size)[0] for name, view in views.items()}
+    attention = logits.pop("attention", None)
+    for view in logits.values():
+        require_finite(view)
+    labels = {name: view.argmax(dim=0).cpu() for name, view in logits.items()}
+    layers: dict[str, Tensor] = {"label": label[0].cpu()}
+    layers |= {name: labels[name] for name in ("context", "detail") if name in labels}
+    if attention is not None:
+        layers["attention"] = grey(deciding(attention.cpu()[None], labels["fused"]))
+    layers["prediction" if attention is None else "fused"] = labels["fused"]
+    layers["error"] = errors(labels["fused"], layers["label"], module.classes.ignore)
+    return Scene(photograph(resize(image, size)[0]), layers, caption=name)
+
+
+def train_scenes(crops: Mapping[str, LoggedCrops], index: int, files: Mapping[str, str]) -> dict[str, Scene]:
+    """Collect the crops that a training step learned from, for one example of the batch.
+
+    Args:
+        crops: crops by the name that their pass gave them.
+        index: number of the example.
+        files: names of image files, by domain.
+
+    Returns:
+        Scenes by the names of `crops`; a detail box is shown where the student looked at a part.
+    """
+    return {name: _crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
+
+
+def _crop_scene(name: str, crops: LoggedCrops, index: int, caption: str) -> Scene:
+    image, (label, weight) = crops.image[index], _LAYERS.get(name, (f"{name} label", f"{name}_weight"))
+    layers = {label: crops.label[index].cpu()}
+    if crops.weight is not None:
+        layers[weight] = grey(crops.weight[index])
+    if weight == "q" and crops.weight is not None:
+        # One number for the batch, so the brightest pixel has it where nothing is pasted.
+        caption += f", q = {float(crops.weight[index].max()):.3f}"
+    partial = crops.spot is not None and crops.spot.size != (image.shape[-2], image.shape[-1])
+    return Scene(photograph(image), layers, {"detail": crops.spot.box()} if partial and crops.spot else {}, caption)

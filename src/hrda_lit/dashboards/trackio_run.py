@@ -1,4 +1,4 @@
-"""Trackio's logger: named as its sweep, going on in the run that it was, with pictures and tables."""
+"""Trackio: a folder of this machine, or with `space_id` a Space of the Hugging Face hub."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.runs.loggers import dotted
-from hrda_lit.runs.run_names import called
+from hrda_lit.dashboards.dashboard import Dashboard, Rows, name_run
+from hrda_lit.runs.differences import flatten
 
 
-class TrackioRun(Logger):
-    """Log to Trackio, in a folder of this machine, or with `space_id` to a Space of the Hugging Face hub.
+class TrackioRun(Dashboard, Logger):
+    """Trackio's logger; a resumed run keeps its name, by which Trackio finds it.
 
     Args:
-        project: where runs are shown side by side.
-        name: of the run; Trackio finds runs by it, so that no other should have it.
-        group: of the run; None for none.
-        **options: of trackio.init.
+        project: name of the project in which runs are shown side by side.
+        name: name of the run, which no other should have.
+        group: name of the run's group; None for none.
+        **options: options of trackio.init.
     """
 
     def __init__(self, project: str, name: str, group: str | None = None, **options: Any) -> None:
         super().__init__()
-        self._name, self._goes_on = name, False
+        self._name, self._resumed = name, False
         self._options = {"project": project, "group": group, "embed": False, **options}
         self._config: dict[str, Any] = {}
         self._run: Any = None
@@ -44,19 +44,19 @@ class TrackioRun(Logger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """Return the run, begun or gone on with where it is not there yet."""
+        """Return the run, started or continued on first use."""
         import trackio
 
         if self._run is None:
-            resume = "allow" if self._goes_on else "never"
+            resume = "allow" if self._resumed else "never"
             self._run = trackio.init(name=self._name, config=self._config, resume=resume, **self._options)
-            self._goes_on = True
+            self._resumed = True
         return self._run
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Keep the config for the first row of numbers, which carries it; keys are those of the command line."""
-        self._config = dotted(params)
+        self._config = flatten(params)
         if self._run is not None:
             self._run.config.update(self._config)
 
@@ -65,14 +65,14 @@ class TrackioRun(Logger):
         """Log numbers."""
         self.experiment.log(dict(metrics), step)
 
-    def show(self, name: str, picture: Image.Image, step: int) -> None:
-        """Log a picture."""
+    def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """Show a picture."""
         import trackio
 
         self.experiment.log({name: trackio.Image(picture)}, step)
 
-    def tabulate(self, name: str, rows: Sequence[Mapping[str, Any]], step: int) -> None:
-        """Log a table."""
+    def show_table(self, name: str, rows: Rows, step: int) -> None:
+        """Show a table."""
         import trackio
 
         table = trackio.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
@@ -80,48 +80,48 @@ class TrackioRun(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is not written yet; whatever comes later goes on in the same run."""
+        """Write what is not written yet; whatever comes later continues the same run."""
         import trackio
 
         if self._run is not None:
             trackio.finish()
             self._run = None
 
-    def kept(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """Return the name of the run."""
         return {"name": self._name}
 
-    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
+    def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue the run of that name, or start one where Trackio does not know it."""
-        if isinstance(name := kept.get("name"), str):
-            self._name, self._goes_on = name, True
+        if isinstance(name := state.get("name"), str):
+            self._name, self._resumed = name, True
 
 
 def trackio_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, **options: Any
 ) -> TrackioRun:
-    """Build Trackio's logger.
+    """Build Trackio's logger; for the first four arguments see `wandb_logger`.
 
     Args:
-        name: of the experiment.
-        save_dir: the run's folder; below `sweep_dir` for a job of a sweep.
-        overrides: of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
-        sweep_dir: where Hydra keeps a sweep.
-        project: where runs are shown side by side.
-        **options: of trackio.init, e.g. space_id.
+        name: name of the experiment.
+        save_dir: folder of the run.
+        overrides: overrides of this job.
+        sweep_dir: folder in which Hydra keeps a sweep.
+        project: name of the project in which runs are shown side by side.
+        **options: options of trackio.init, e.g. space_id.
 
     Returns:
-        The logger of a run called as the experiment and its folder, e.g. "hrda_demo 2026-11-24_12-00-00", or as what
-        was swept and the folder of the sweep, which is its group.
+        The logger of a run named as `name_run` says and by its folder, e.g. "hrda_demo 2026-11-24_12-00-00", or by
+        the folder of its sweep, which is its group.
 
     Raises:
         ValueError: if Trackio is not installed.
     """
     try:
-        import trackio  # noqa: F401 - looked for before data are read
+        import trackio  # noqa: F401 - a missing one is reported before data are read
     except ModuleNotFoundError as error:
         raise ValueError(f"logger=trackio needs {error.name}; run: pip install trackio.") from error
-    name, sweep = called(name, save_dir, overrides, sweep_dir)
-    unique = f"{name} {sweep or Path(save_dir).resolve().name}"
-    # A folder of Trackio is called so.
-    return TrackioRun(project, re.sub(r"[^\w.,:=@+\- ]", "_", unique), sweep, **options)
+    run = name_run(name, save_dir, overrides, sweep_dir)
+    unique = f"{run.name} {run.group or Path(save_dir).resolve().name}"
+    # Trackio names a folder like this.
+    return TrackioRun(project, re.sub(r"[^\w.,:=@+\- ]", "_", unique), run.group, **options)

@@ -1,26 +1,38 @@
-"""W&B's logger: named as its sweep, going on in the run that it was, with mIoU first in its summary."""
+"""W&B: masks and boxes that can be switched, the confusion matrix as a chart, mIoU first in the summary."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from jaxtyping import Int
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+from torch import Tensor
 
-from hrda_lit.runs.run_names import called
+from hrda_lit.dashboards.dashboard import Dashboard, Example, name_run
+from hrda_lit.data.classes import Classes
+from hrda_lit.ops.boxes import Box
+from hrda_lit.pictures.figures import decode
+from hrda_lit.pictures.layers import Scene, pil
+
+if TYPE_CHECKING:
+    import wandb
 
 Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
+_STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
 
 
-class WandbRun(WandbLogger):
-    """W&B's logger; a run that goes on has the id that it had."""
+class WandbRun(Dashboard, WandbLogger):
+    """W&B's logger; a resumed run keeps its id."""
 
-    def kept(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """Return the id of the run."""
         return {"id": self.version}
 
-    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
+    def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue the run of that id, or start one where W&B does not know it."""
-        if isinstance(identity := kept.get("id"), str):
+        if isinstance(identity := state.get("id"), str):
             self._id = identity
             self._wandb_init.update(id=identity, resume="allow")
 
@@ -31,6 +43,27 @@ class WandbRun(WandbLogger):
         if "val/miou" in metrics:
             self.experiment.summary["mIoU"] = metrics["val/miou"]
 
+    def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """Show a picture."""
+        self.experiment.log({name: _image(picture), _STEP: step})
+
+    def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
+        """Show <stage>/pictures/<scene> with the scene's masks and boxes, <stage>/pictures/<extra> for other layers."""
+        images: dict[str, list[wandb.Image]] = {}
+        for example in examples:
+            for name, scene in example.scenes.items():
+                images.setdefault(f"{stage}/pictures/{name}", []).append(_scene(scene, classes))
+                for key, extra in scene.extras.items():
+                    images.setdefault(f"{stage}/pictures/{key}", []).append(_image(pil(extra)))
+        self.experiment.log({**images, _STEP: step})
+
+    def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
+        """Show the picture and a chart of the counts."""
+        chart = _confusion_chart(counts, classes)
+        picture = _image(decode(png))
+        logged = {"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture}
+        self.experiment.log({**logged, _STEP: step})
+
 
 def wandb_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, mode: Mode = "online", **options: Any
@@ -38,25 +71,25 @@ def wandb_logger(
     """Build W&B's logger.
 
     Args:
-        name: of the experiment.
-        save_dir: the run's folder; below `sweep_dir` for a job of a sweep.
-        overrides: of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
-        sweep_dir: where Hydra keeps a sweep.
+        name: name of the experiment.
+        save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
+        overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
+        sweep_dir: folder in which Hydra keeps a sweep.
         mode: "online" needs a login; "offline" keeps the run for `wandb sync`; "disabled" logs nothing.
-        **options: of Lightning's WandbLogger and of wandb.init; a `group` given here goes first.
+        **options: options of Lightning's WandbLogger and of wandb.init; a `group` given here goes first.
 
     Returns:
-        The logger of a run called `name`, or of one called e.g. "lambda_d=0.1" in a group called as the sweep's folder.
+        The logger of a run that is named as `name_run` says.
 
     Raises:
         ValueError: if it should go online and nobody is logged in.
     """
     if mode not in ("offline", "dryrun", "disabled"):
         _require_login(mode)
-    name, group = called(name, save_dir, overrides, sweep_dir)
-    if group is not None:
-        options = {"group": group, **options}
-    return WandbRun(name, save_dir, mode=mode, **options)
+    run = name_run(name, save_dir, overrides, sweep_dir)
+    if run.group is not None:
+        options = {"group": run.group, **options}
+    return WandbRun(run.name, save_dir, mode=mode, **options)
 
 
 def _require_login(mode: str) -> None:
@@ -68,3 +101,40 @@ def _require_login(mode: str) -> None:
             f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set WANDB_API_KEY, or set "
             "logger.wandb.mode=offline and run `wandb sync` later."
         )
+
+
+def _image(picture: Image.Image, **options: Any) -> "wandb.Image":
+    import wandb
+
+    return wandb.Image(picture, **options)
+
+
+def _scene(scene: Scene, classes: Classes) -> "wandb.Image":
+    masks = {key: _mask(mask, classes) for key, mask in scene.masks.items()}
+    boxes = {key: _box(key, box) for key, box in scene.boxes.items()}
+    # Lightning's log_image would drop masks given inside a wandb.Image.
+    return _image(pil(scene.image), caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
+
+
+def _mask(mask: Int[Tensor, "H W"], classes: Classes) -> dict[str, Any]:
+    names = {**dict(enumerate(classes.names)), classes.ignore: "unlabelled"}
+    return {"mask_data": mask.cpu().numpy().astype(np.uint8), "class_labels": names}
+
+
+def _box(name: str, box: Box) -> dict[str, Any]:
+    position = {"minX": box.left, "maxX": box.right, "minY": box.top, "maxY": box.bottom}
+    data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": name}
+    return {"box_data": [data], "class_labels": {0: name}}
+
+
+def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
+    import wandb
+
+    # wandb.plot.confusion_matrix needs one entry per pixel; its chart takes counts as well.
+    columns: list[str | int] = ["Actual", "Predicted", "nPredictions"]
+    rows = []
+    for label, row in zip(classes.names, counts.tolist(), strict=True):
+        rows += [[label, prediction, count] for prediction, count in zip(classes.names, row, strict=True)]
+    fields = {str(name): str(name) for name in columns}
+    title = {"title": "pixels by label and prediction"}
+    return wandb.plot_table("wandb/confusion_matrix/v1", wandb.Table(columns=columns, data=rows), fields, title)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.ranges import Count, Positive
-from hrda_lit.runs.loggers import KEPT, kept_of
+from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.resumed import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
@@ -123,7 +123,7 @@ class Checkpoint(L.Callback):
         """
         refuse_non_finite(checkpoint["state_dict"], trainer.global_step, self.folder)
         checkpoint[SCORES] = scores_of(cast("UDAModule", pl_module))
-        checkpoint[KEPT] = kept_of(trainer.loggers)
+        checkpoint[STATES] = resume_states(trainer.loggers)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on between two steps, with the optimiser's numbers of today's config."""

@@ -21,7 +21,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     Returns:
         By dotted key, the value before and now; what only follows from where things lie is left out.
     """
-    old, new = _flat(_without_places(before)), _flat(_without_places(now))
+    old, new = flatten(_without_places(before)), flatten(_without_places(now))
     keys = [key for key in {**new, **old} if key not in UNSAID and not key.startswith("prepare_data.")]
     return {
         key: (old.get(key, _ABSENT), new.get(key, _ABSENT))
@@ -47,6 +47,17 @@ def check(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
         )
 
 
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a config by their keys as on the command line, e.g. "optim.lr"."""
+    if not isinstance(node, Mapping) or not node:
+        return {prefix: list(node) if isinstance(node, tuple) else node}
+    return {
+        key: value
+        for name, inner in node.items()
+        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
 def told(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
     return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
@@ -58,16 +69,6 @@ def _is_fixed(key: str) -> bool:
         return False
     classes = root in ("source", "target", "val") and rest.split(".")[0] in ("classes", "things", "palette")
     return root in FIXED or classes or (root == "method" and ("_target_" in rest or rest == "masked"))
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping) or not node:
-        return {prefix: list(node) if isinstance(node, tuple) else node}
-    return {
-        key: value
-        for name, inner in node.items()
-        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
-    }
 
 
 def _without_places(config: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What loggers can do here, and those for metrics.csv and TensorBoard; W&B, MLflow and Trackio have their own files."""
+"""metrics.csv, and how loggers are resumed; dashboards have a room of their own."""
 
 import csv
 import io
@@ -6,84 +6,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
 
 from hrda_lit.system.files import write_atomically
 
-KEPT = "hrda_lit_loggers"  # in a checkpoint: what loggers need to go on, by the names of their classes
+STATES = "hrda_lit_loggers"  # key of a checkpoint: what loggers need to be resumed
 
 
 @runtime_checkable
-class GoesOn(Protocol):
-    """A logger that can be continued."""
+class Resumable(Protocol):
+    """A logger whose run can be resumed."""
 
-    def kept(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold for it."""
 
-    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
+    def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue after `step` steps, before the first number is logged."""
 
 
-@runtime_checkable
-class Shows(Protocol):
-    """A logger that takes pictures."""
-
-    def show(self, name: str, picture: Image.Image, step: int) -> None:
-        """Log a picture under a name like val/pictures/0."""
+def resume_states(loggers: Iterable[Logger]) -> dict[str, dict[str, Any]]:
+    """Collect what the loggers of a run need to be resumed, by the names of their classes."""
+    return {type(logger).__name__: logger.resume_state() for logger in loggers if isinstance(logger, Resumable)}
 
 
-@runtime_checkable
-class Tabulates(Protocol):
-    """A logger that takes tables."""
-
-    def tabulate(self, name: str, rows: Sequence[Mapping[str, Any]], step: int) -> None:
-        """Log a table, at least one row; all rows have the columns of the first."""
-
-
-def dotted(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a config by their keys as on the command line, e.g. "optim.lr"."""
-    values: dict[str, Any] = {}
-    for key, value in node.items():
-        values |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return values
-
-
-def kept_of(loggers: Iterable[Logger]) -> dict[str, dict[str, Any]]:
-    """Collect what the loggers of a run need to go on."""
-    return {type(logger).__name__: logger.kept() for logger in loggers if isinstance(logger, GoesOn)}
-
-
-def go_on(loggers: Iterable[Logger], step: int, kept: Mapping[str, Mapping[str, Any]]) -> None:
-    """Let the loggers of a run go on after `step` steps, with what `kept_of` collected."""
+def resume_loggers(loggers: Iterable[Logger], step: int, states: Mapping[str, Mapping[str, Any]]) -> None:
+    """Resume the loggers of a run after `step` steps, with what `resume_states` collected."""
     for logger in loggers:
-        if isinstance(logger, GoesOn):
-            logger.go_on(step, kept.get(type(logger).__name__, {}))
-
-
-class TensorBoard(TensorBoardLogger):
-    """TensorBoard's logger; what an interrupted run logged after its checkpoint is no longer shown."""
-
-    def kept(self) -> dict[str, Any]:
-        """Return nothing: the folder is enough."""
-        return {}
-
-    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
-        """Continue after `step` steps."""
-        self._kwargs["purge_step"] = step
-
-    def show(self, name: str, picture: Image.Image, step: int) -> None:
-        """Log a picture."""
-        self.experiment.add_image(name, np.asarray(picture), step, dataformats="HWC")
+        if isinstance(logger, Resumable):
+            logger.resume(step, states.get(type(logger).__name__, {}))
 
 
 class MetricsCSV(Logger):
-    """Write one row per logged step, whole at every moment, and go on where a checkpoint was written.
+    """Write one row per logged step, whole at every moment; a resumed run continues after its checkpoint.
 
     Args:
-        save_dir: the run's folder; the file is <save_dir>/metrics.csv.
+        save_dir: folder of the run; the file is <save_dir>/metrics.csv.
     """
 
     def __init__(self, save_dir: str) -> None:
@@ -122,13 +80,13 @@ class MetricsCSV(Logger):
                 file.write(as_csv([row], self._columns))
         self._step = step
 
-    def kept(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """Return nothing: the step is enough."""
         return {}
 
     @rank_zero_only
-    def go_on(self, step: int, kept: Mapping[str, Any]) -> None:
-        """Leave out rows of steps that will be done again."""
+    def resume(self, step: int, state: Mapping[str, Any]) -> None:
+        """Remove the rows of steps that will be done again."""
         rows = [row for row in read_rows(self.path) if int(row["step"]) < step]
         if rows:
             self._write(rows)
@@ -141,7 +99,7 @@ class MetricsCSV(Logger):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a metrics.csv; one that was cut, or has no step, is left out."""
+    """Read the rows of a metrics.csv; one that was cut, or has no step, is skipped."""
     if not path.is_file():
         return []
     with path.open(newline="", errors="replace") as file:
@@ -150,7 +108,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def as_csv(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> bytes:
-    """Write rows without a head."""
+    """Write rows without a heading."""
     page = io.StringIO()
     csv.DictWriter(page, columns, lineterminator="\n").writerows(rows)
     return page.getvalue().encode()

@@ -12,7 +12,7 @@ from hrda_lit.checkpoints.load import read_checkpoint
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.runs.claim import AUTO, NEVER, wanted
 from hrda_lit.runs.differences import check, differences, told
-from hrda_lit.runs.loggers import KEPT
+from hrda_lit.runs.loggers import STATES
 from hrda_lit.system.files import link_atomically, read_json
 from hrda_lit.system.progress import waiting
 
@@ -28,13 +28,13 @@ class Start(NamedTuple):
         path: of the file.
         step: how many steps are done.
         config: that the run had.
-        kept: what its loggers need to go on.
+        loggers: what its loggers need to be resumed.
     """
 
     path: Path
     step: int
     config: dict[str, Any]
-    kept: dict[str, dict[str, Any]]
+    loggers: dict[str, dict[str, Any]]
 
 
 def begin(config: DictConfig) -> Start | None:
@@ -113,7 +113,7 @@ def read(path: Path) -> Start:
             f"{path} holds networks but no training to go on with (no {', '.join(missing)}); give a checkpoint that "
             "`hrda_lit.train` wrote."
         )
-    return Start(path, content["global_step"], content[CONFIG_KEY], content.get(KEPT, {}))
+    return Start(path, content["global_step"], content[CONFIG_KEY], content.get(STATES, {}))
 
 
 def adopt(folder: Path, run_dir: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from hrda_lit.dashboards.tensorboard import TensorBoard
 from hrda_lit.dashboards.wandb_run import WandbRun
-from hrda_lit.runs.loggers import MetricsCSV, TensorBoard, go_on, kept_of, read_rows
+from hrda_lit.runs.loggers import MetricsCSV, read_rows, resume_loggers, resume_states
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -38,7 +39,7 @@ def test_a_run_that_goes_on_has_the_curve_of_one_that_never_stopped(done: int, h
     with (killed / "metrics.csv").open("a") as file:
         file.write(half)  # as a crash of the machine leaves it
     again = MetricsCSV(str(killed))
-    again.go_on(done, {})
+    again.resume(done, {})
     assert [row["step"] for row in rows(killed)] == [str(step) for step in range(done or 6)][:6] or done == 0
     log(again, range(done, 6))
     if done < 6:
@@ -51,7 +52,7 @@ def test_a_validation_that_is_repeated_is_logged_once(tmp_path: Path) -> None:
     log(MetricsCSV(str(tmp_path)), range(2))
     before = (tmp_path / "metrics.csv").read_bytes()
     again = MetricsCSV(str(tmp_path))
-    again.go_on(2, {})
+    again.resume(2, {})
     again.log_metrics({"val/miou": 0.125, "epoch": 0}, 1)
     assert (tmp_path / "metrics.csv").read_bytes() == before
 
@@ -68,12 +69,12 @@ def test_no_file_has_no_rows(tmp_path: Path) -> None:
 
 def test_loggers_go_on_with_what_the_checkpoint_kept(tmp_path: Path) -> None:
     first = WandbRun("a", str(tmp_path), id="abc", mode="offline")
-    kept = kept_of([first, MetricsCSV(str(tmp_path))])
+    kept = resume_states([first, MetricsCSV(str(tmp_path))])
     assert kept == {"WandbRun": {"id": "abc"}, "MetricsCSV": {}}
     second, board = WandbRun("a", str(tmp_path), mode="offline"), TensorBoard(str(tmp_path))
-    go_on([second, board], 7, kept)
+    resume_loggers([second, board], 7, kept)
     assert second.version == "abc"
     assert second._wandb_init["id"] == "abc"
     assert second._wandb_init["resume"] == "allow"
     assert board._kwargs["purge_step"] == 7
-    go_on([WandbRun("a", str(tmp_path), mode="offline")], 7, {})  # a checkpoint of a run without W&B
+    resume_loggers([WandbRun("a", str(tmp_path), mode="offline")], 7, {})  # a checkpoint of a run without W&B

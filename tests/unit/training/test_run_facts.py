@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from hrda_lit.dashboards.dashboard import swept_overrides
 from hrda_lit.dashboards.wandb_run import wandb_logger
-from hrda_lit.runs.run_names import swept_overrides
 from hrda_lit.training.monitor import code_version, memory, relative_distance
 
 

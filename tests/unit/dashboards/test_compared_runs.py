@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from hrda_lit.dashboards.dashboard import Dashboard, name_run
 from hrda_lit.dashboards.mlflow_run import MlflowRun, mlflow_logger
 from hrda_lit.dashboards.trackio_run import TrackioRun, trackio_logger
-from hrda_lit.runs.loggers import GoesOn, Shows, Tabulates, dotted, go_on, kept_of
-from hrda_lit.runs.run_names import called
+from hrda_lit.runs.differences import flatten
+from hrda_lit.runs.loggers import Resumable, resume_loggers, resume_states
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +45,8 @@ def log(logger: Any, steps: range, config: dict[str, Any] = CONFIG) -> None:
     logger.log_hyperparams(config)
     for step in steps:
         logger.log_metrics({"val/miou": step / 8, "epoch": 0}, step)
-    logger.show("val/pictures/0", PICTURE, steps[-1])
-    logger.tabulate("val/confusion_matrix", ROWS, steps[-1])
+    logger.show_picture("val/pictures/0", PICTURE, steps[-1])
+    logger.show_table("val/confusion_matrix", ROWS, steps[-1])
     logger.finalize("success")
 
 
@@ -53,7 +54,7 @@ def test_mlflow_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
     first = mlflow(tmp_path)
     log(first, range(2))
     second = mlflow(tmp_path, "another name")
-    go_on([second], 2, kept_of([first]))
+    resume_loggers([second], 2, resume_states([first]))
     log(second, range(2, 4), {**CONFIG, "tau": 0.8, "new": 1})
 
     client = second.experiment
@@ -79,7 +80,7 @@ def test_trackio_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
     first = trackio(tmp_path)
     log(first, range(2))
     second = trackio(tmp_path, "another name")
-    go_on([second], 2, kept_of([first]))
+    resume_loggers([second], 2, resume_states([first]))
     log(second, range(2, 4), {**CONFIG, "tau": 0.8})
 
     from trackio.sqlite_storage import SQLiteStorage
@@ -106,16 +107,16 @@ def test_trackio_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
 
 def test_what_the_store_does_not_know_begins_anew(tmp_path: Path) -> None:
     logger = mlflow(tmp_path)
-    go_on([logger], 2, {"MlflowRun": {"id": "0" * 32}})
+    resume_loggers([logger], 2, {"MlflowRun": {"id": "0" * 32}})
     logger.log_metrics({"val/miou": torch.tensor(0.5).item()}, 2)
     assert logger.run_id != "0" * 32
-    go_on([mlflow(tmp_path), trackio(tmp_path)], 2, {})  # a checkpoint of a run without them
+    resume_loggers([mlflow(tmp_path), trackio(tmp_path)], 2, {})  # a checkpoint of a run without them
 
 
 def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
     job, sweep = str(tmp_path / "night" / "0"), str(tmp_path / "night")
-    assert called("hrda", job, ["tau=0.8", "seed=1"], sweep) == ("tau=0.8,seed=1", "night")
-    assert called("hrda", str(tmp_path / "elsewhere"), ["tau=0.8"], sweep) == ("hrda", None)
+    assert name_run("hrda", job, ["tau=0.8", "seed=1"], sweep) == ("tau=0.8,seed=1", "night")
+    assert name_run("hrda", str(tmp_path / "elsewhere"), ["tau=0.8"], sweep) == ("hrda", None)
     run = trackio_logger("hrda", job, ["experiment=a/b"], sweep, "mine")
     assert run.version == "experiment=a_b night"  # a folder of pictures is called so
     logger = mlflow_logger("hrda", job, ["tau=0.8"], sweep, "mine", f"file:{tmp_path}/store")
@@ -135,7 +136,6 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 def test_both_can_do_what_is_asked_of_them(tmp_path: Path) -> None:
     for logger in (mlflow(tmp_path), trackio(tmp_path)):
-        assert isinstance(logger, GoesOn)
-        assert isinstance(logger, Shows)
-        assert isinstance(logger, Tabulates)
-    assert dotted(CONFIG) == {"tau": 0.9, "val.label_rule.images/": "labels/", "optim.betas": [0.9, 0.999]}
+        assert isinstance(logger, Resumable)
+        assert isinstance(logger, Dashboard)
+    assert flatten(CONFIG) == {"tau": 0.9, "val.label_rule.images/": "labels/", "optim.betas": [0.9, 0.999]}

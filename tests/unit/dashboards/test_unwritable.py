@@ -33,6 +33,6 @@ def test_a_matrix(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_picture(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
     callback = Pictures(str(blocked))
     for index in range(2):
-        callback._write(3, f"{index}", {"image": Scene(torch.zeros(3, 8, 8, dtype=torch.uint8))}, CITYSCAPES)
+        callback.draw(3, f"{index}", {"image": Scene(torch.zeros(3, 8, 8, dtype=torch.uint8))}, CITYSCAPES)
     [record] = caplog.records
     assert "pictures cannot be written" in record.message

@@ -1,0 +1,98 @@
+"""The interface of all dashboards: numbers as any logger of Lightning, pictures, tables, and a run that is resumed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import yaml
+from jaxtyping import Int
+from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
+from torch import Tensor
+
+from hrda_lit.data.classes import Classes
+from hrda_lit.pictures.figures import decode
+from hrda_lit.pictures.layers import Scene
+
+Rows = Sequence[Mapping[str, Any]]  # of a table: all have the columns of the first
+_CORNER = "label / prediction"  # heads the column of labels; no class has this name, as "label" may be
+
+
+class Example(NamedTuple):
+    """An example of a batch or a set: its scenes by name, and the sheet that shows all of them."""
+
+    scenes: Mapping[str, Scene]
+    sheet: bytes  # PNG
+
+
+class Dashboard:
+    """A logger of Lightning that takes pictures; a back-end has `show_picture`, and the others where it can do better.
+
+    Logged names are as in docs/wandb.md; `step` is the index of the step that was done last.
+    """
+
+    def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """Show a picture under a name like val/pictures/0."""
+        raise NotImplementedError
+
+    def show_table(self, name: str, rows: Rows, step: int) -> None:
+        """Show a table, at least one row; by default it is left out."""
+
+    def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
+        """Show examples of "train" or "val", by default each as its sheet <stage>/pictures/<index>."""
+        for index, example in enumerate(examples):
+            self.show_picture(f"{stage}/pictures/{index}", decode(example.sheet), step)
+
+    def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
+        """Show pixels by label (rows) and prediction (columns), by default as the given picture and a table."""
+        self.show_picture("val/pictures/confusion_matrix", decode(png), step)
+        rows = zip(classes.names, counts.tolist(), strict=True)
+        table = [{_CORNER: name} | dict(zip(classes.names, row, strict=True)) for name, row in rows]
+        self.show_table("val/confusion_matrix", table, step)
+
+
+def dashboards(trainer: L.Trainer) -> list[Dashboard]:
+    """Return the dashboards among the loggers of a run; none in processes but the first."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger for logger in loggers if isinstance(logger, Dashboard)]
+
+
+def logged_step(trainer: L.Trainer) -> int:
+    """Return the step under which Lightning logs numbers: in a fit, the index of the one that was done last."""
+    return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
+
+
+class RunName(NamedTuple):
+    """The name of a run, and the group that it belongs to, if any."""
+
+    name: str
+    group: str | None
+
+
+def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> RunName:
+    """Name a run where runs are compared: a sweep is a group, each of its jobs named by what was swept.
+
+    Args:
+        name: name of the experiment.
+        save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
+        overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
+        sweep_dir: folder in which Hydra keeps a sweep.
+
+    Returns:
+        `name` itself, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
+    """
+    sweep = Path(sweep_dir).resolve()
+    if sweep not in Path(save_dir).resolve().parents:
+        return RunName(name, None)
+    return RunName(",".join(swept_overrides(overrides, sweep)) or name, sweep.name)
+
+
+def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:
+    """Return the overrides that differ between the jobs of a sweep; all of them if Hydra left no record of it."""
+    try:
+        record = yaml.safe_load((sweep_dir / "multirun.yaml").read_text())
+        common = record["hydra"]["overrides"]["task"]
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return list(overrides)
+    return [override for override in overrides if override not in common]
