@@ -108,7 +108,24 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
             f"lambda_fd={config.lambda_fd} keeps the encoder near its pretrained features, but "
             "network.backbone.weights is null; give weights, or set lambda_fd=0."
         )
+    _check_encoder(config, method)
     return method
+
+
+def _check_encoder(config: DictConfig, method: Method) -> None:
+    """Refuse what the method wants of an encoder that its keys do not give."""
+    keys = config.network.backbone
+    hide = OmegaConf.select(config, "method.masked.hide")
+    if hide == "tokens" and not keys.get("mask_token"):
+        raise ConfigError(
+            "method.masked.hide=tokens replaces patches by a mask token: expected a plain transformer with "
+            "network.backbone.mask_token=true; set it, or method.masked.hide=pixels."
+        )
+    if method.needs_imagenet and keys.get("input_scale") is not None:
+        raise ConfigError(
+            f"lambda_fd={config.lambda_fd} compares cells that are whole pixels, which they are not with "
+            f"network.backbone.input_scale={keys.input_scale}; set lambda_fd=0, or remove it."
+        )
 
 
 def build_network(config: DictConfig, classes: Classes) -> Segmentor:

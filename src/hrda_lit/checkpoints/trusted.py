@@ -39,6 +39,7 @@ BUILDABLE: dict[str, set[str]] = {
         "hrda_lit.methods.generalise.Generalise",
     },
     "method.optim": {"hrda_lit.optim.AdamPoly"},
+    "method.weak_jitter": {"hrda_lit.ops.weak_jitter.WeakJitter"},
     "method.augmentation": {"hrda_lit.ops.colour.StrongAugmentation"},
     "method.masked": {"hrda_lit.methods.masked_consistency.MaskedConsistency"},
     "optim": {"hrda_lit.optim.AdamWPoly", "hrda_lit.optim.SGDPoly"},

@@ -1,4 +1,4 @@
-"""The masked pass of MIC: predict what blocks hide from the context that remains."""
+"""The masked pass of MIC: predict what is hidden from the context that remains, over pixels or over tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,11 +36,13 @@ class MaskedConsistency:
         images: "target" (both target crops), "source", or "both" (first half source, second half target).
         augment: whether masked images get jitter and blur of their own.
         downscale: by how much the images were shrunk at loading; the block shrinks with them.
+        hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden block by the
+            mask token of the encoder. Blocks no larger than a patch hide each token independently.
 
     Raises:
         ValueError: if a value is out of range.
 
-    MIC section 3.2.
+    MIC section 3.2; VFM-UDA, released code, for tokens.
     """
 
     ratio: Share = 0.7
@@ -49,6 +51,7 @@ class MaskedConsistency:
     images: Literal["target", "source", "both"] = "target"
     augment: bool = True
     downscale: Ratio = 1
+    hide: Literal["pixels", "tokens"] = "pixels"
 
     def __post_init__(self) -> None:
         require_share("masked.ratio", self.ratio)
@@ -56,6 +59,8 @@ class MaskedConsistency:
         require_at_least("masked.weight", self.weight, 0)
         if self.images not in ("target", "source", "both"):
             raise ValueError(f"masked images must be target, source or both, got {self.images!r}.")
+        if self.hide not in ("pixels", "tokens"):
+            raise ValueError(f"method.masked.hide={self.hide!r}: expected pixels or tokens; correct it.")
 
     def draw(
         self, shape: Sequence[int], augmentation: StrongAugmentation | None, generator: torch.Generator
@@ -81,7 +86,8 @@ class MaskedConsistency:
             drawn: of `draw`, on the device of the crops.
 
         Returns:
-            As many crops. Hidden pixels are 0, the mean colour (MIC equation 5).
+            As many crops. Hidden pixels are 0, the mean colour (MIC equation 5); with `hide` of tokens, images keep
+            their pixels and get a fourth channel, 1 where they are hidden, see `Backbone.forward`.
         """
         count = {"target": 0, "source": len(source.image), "both": len(source.image) // 2}[self.images]
         rest = len(target.image) - count
@@ -90,5 +96,11 @@ class MaskedConsistency:
         )
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
-        mask = block_mask(drawn.blocks, self.ratio, (image.shape[-2], image.shape[-1]))
-        return Labelled(image * mask.to(image.dtype), label, weight)
+        kept = block_mask(drawn.blocks, self.ratio, (image.shape[-2], image.shape[-1])).to(image.dtype)
+        masked = image * kept if self.hide == "pixels" else torch.cat([image, 1 - kept], dim=1)
+        return Labelled(masked, label, weight)
+
+
+def visible(image: Float[Tensor, "B K H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Return a masked image for pictures: three channels, 0 where tokens are hidden."""
+    return image if image.shape[1] == 3 else image[:, :3] * (1 - image[:, 3:])

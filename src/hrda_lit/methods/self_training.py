@@ -9,9 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
+from hrda_lit.inference.augmented import Augmented
+from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Method, Networks, Pass, on_source, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
-from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
+from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency, visible
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least, require_share
@@ -19,6 +21,7 @@ from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, dra
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.ops.ranges import AboveShare, NotNegative, Share
+from hrda_lit.ops.weak_jitter import WeakDraws, WeakJitter, weaken
 
 
 class Draws(NamedTuple):
@@ -29,12 +32,16 @@ class Draws(NamedTuple):
         priorities: which classes are pasted, see `draw_priorities`.
         augmentation: of the mixed images; None for none.
         masked: of the masked pass; None without one.
+        weak_source: weak jitter of the source pass's images; None for none.
+        weak_target: weak jitter of target images before they are mixed; None for none.
     """
 
     student: dict[str, Tensor]
     priorities: Int[Tensor, "B 256"]
     augmentation: Augmentation | None
     masked: MaskDraws | None
+    weak_source: WeakDraws | None = None
+    weak_target: WeakDraws | None = None
 
 
 class SelfTraining(Method):
@@ -53,6 +60,9 @@ class SelfTraining(Method):
             in the papers (docs/official.md 2).
         mix_classes_of: whether ClassMix chooses among the classes of the "batch" or of the "sample" (docs/official.md
             3).
+        mirror: whether pseudo-labels are made from the softmax averaged over each crop and its mirror image.
+        weak_jitter: colour jitter of the source pass's images and of target images before mixing, whose pseudo-labels
+            are made without it; None for none.
 
     Raises:
         ValueError: if tau or lambda_fd is out of range.
@@ -73,12 +83,15 @@ class SelfTraining(Method):
         masked: MaskedConsistency | None = None,
         q_of: Literal["batch", "image"] = "batch",
         mix_classes_of: Literal["batch", "sample"] = "batch",
+        mirror: bool = False,
+        weak_jitter: WeakJitter | None = None,
     ) -> None:
         require_share("tau", tau)
         require_at_least("lambda_fd", lambda_fd, 0)
         self.classes, self.tau, self.lambda_fd = classes, tau, lambda_fd
         self.augmentation, self.masked = augmentation, masked
         self.q_of, self.mix_classes_of = q_of, mix_classes_of
+        self.weak_jitter, self.mirrored = weak_jitter, Augmented((1, 1), Whole()) if mirror else None
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
         self._mode: LabellingMode | None = None
@@ -92,15 +105,17 @@ class SelfTraining(Method):
             draw_priorities(shape[0], generator),
             None if self.augmentation is None else self.augmentation.draw(shape[0], generator),
             None if self.masked is None else self.masked.draw(shape, self.augmentation, generator),
+            *([] if self.weak_jitter is None else [self.weak_jitter.draw(shape[0], generator) for _ in range(2)]),
         )
 
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source, the mixed and perhaps the masked pass: label, mix, learn."""
         image, label = batch["source"]["image"], batch["source"]["label"]
-        yield self._source(image, label, networks, drawn)
+        yield self._source(weaken(image, drawn.weak_source), label, networks, drawn)
         target, q = self.label_target(networks.teacher, batch["target"]["image"], batch["target"]["valid"])
         source = Labelled(image, label, torch.ones_like(target.weight))
-        yield self._mixed(source, target, q, networks.student, drawn)
+        seen = target._replace(image=weaken(target.image, drawn.weak_target))
+        yield self._mixed(source, seen, q, networks.student, drawn)
         if self.masked is not None and drawn.masked is not None:
             yield self._masked(self.masked, self.masked.prepare(source, target, drawn.masked), networks.student, drawn)
 
@@ -138,10 +153,15 @@ class SelfTraining(Method):
             self._mode = LabellingMode(teacher)
         self._mode.enter()
         with torch.autocast(image.device.type, self.labels_in, enabled=True) if self.labels_in else nullcontext():
-            logits = teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
+            logits = self._predicted(teacher, image)
         size = (image.shape[-2], image.shape[-1])
         labels = pseudo_labels(logits, self.tau, size, self.rows, self.q_of == "image")
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q.mean()
+
+    def _predicted(self, teacher: Segmentor, image: Tensor) -> Tensor:
+        if self.mirrored is not None:
+            return self.mirrored(teacher, image)
+        return teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
         mixed = self.mix(source, target, drawn)
@@ -153,7 +173,8 @@ class SelfTraining(Method):
     def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
         outputs = student(hidden.image, drawn.student["masked"])
         loss = supervise(outputs, hidden.label, self.classes, hidden.weight, self.rows)
-        seen = {"masked": LoggedCrops(*hidden, outputs.outputs[-1].spot)}
+        shown = hidden._replace(image=visible(hidden.image))
+        seen = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
         return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
 
     def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:

@@ -1,14 +1,21 @@
 """The masked pass of MIC and the feature distance."""
 
+import copy
+
 import pytest
 import torch
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Labelled, Networks
 from hrda_lit.methods.feature_distance import FeatureDistance
-from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.masked_consistency import MaskedConsistency, visible
 from hrda_lit.methods.self_training import SelfTraining
-from hrda_lit.networks.segmentor import Supervised
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.fusion import MultiResFusion
+from hrda_lit.networks.heads import ScaleAttentionHead
+from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.networks.segmentor import SingleScaleSegmentor, Supervised
+from hrda_lit.networks.upsample_head import UpsampleHead
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
 from tests.passes import steps
@@ -99,6 +106,7 @@ def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, 
         ({"block": 0}, r"masked\.block must be at least 1, got 0"),
         ({"block": 1, "downscale": 2}, r"masked\.block must be at least 1, got 0.5"),
         ({"weight": -1}, r"masked\.weight must be at least 0, got -1"),
+        ({"hide": "classes"}, r"method\.masked\.hide='classes': expected pixels or tokens"),
         ({"images": "all"}, r"must be target, source or both, got 'all'"),
     ],
 )
@@ -153,3 +161,45 @@ def test_feature_distance_counts_both_scales_where_the_detail_crop_is_all_of_the
     cells = (closer - reference)[0, :, :2, 2:].norm(dim=0)
     both = FeatureDistance(classes)(networks, Supervised([], context, closer), image, label)
     assert both.item() == pytest.approx(coarse.item() + cells.mean().item(), rel=1e-5)
+
+
+def test_tokens_are_hidden_by_a_fourth_channel_and_pixels_stay() -> None:
+    made = prepared(MaskedConsistency(ratio=0.5, block=8, hide="tokens"), SOURCE, TARGET, None)
+    pixels = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
+    assert torch.equal(made.image[:, :3], TARGET.image)
+    assert torch.equal(made.image[:, 3] == 1, pixels.image[:, 0] == 0)
+    assert torch.equal(visible(made.image), pixels.image)
+    assert visible(pixels.image) is pixels.image
+
+
+@pytest.mark.parametrize("scale", [None, 1.1])
+def test_blocks_no_larger_than_a_patch_hide_tokens_independently(scale: float | None) -> None:
+    options = {"depth": 4, "embed_dim": 16, "num_heads": 2, "img_size": 56}
+    backbone = Backbone("vit_small_patch14_dinov2", options=options, mask_token=True, input_scale=scale)
+    embed, found = backbone.model.model.patch_embed.proj, list[torch.Tensor]()
+    embed.register_forward_hook(lambda layer, _, out: found.append((out == layer.mask_token[:, None, None]).all(1)))
+    image = torch.randn(8, 3, 448, 448, generator=generator("image"))
+    crops = Labelled(image, torch.zeros(8, 448, 448), torch.ones(8, 448, 448))
+    backbone(prepared(MaskedConsistency(block=8, hide="tokens"), crops, crops).image)
+    hidden = found[-1].float()
+    assert hidden.mean() == pytest.approx(0.7, abs=0.01)
+    both = (hidden[..., 1:] * hidden[..., :-1]).mean()
+    assert both == pytest.approx(0.49, abs=0.015), "neighbours are independent"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_masked_pass_over_tokens_trains_the_mask_token(classes: Classes, batch: Batch, several: bool) -> None:
+    torch.manual_seed(0)
+    options = {"depth": 4, "embed_dim": 16, "num_heads": 2, "img_size": 56}
+    encoder = Backbone("vit_small_patch14_dinov2", levels=[-1], options=options, input_scale=1.1, mask_token=True)
+    head = UpsampleHead(encoder.channels, 3)
+    fusion = MultiResFusion(ScaleAttentionHead(encoder.channels, 3, 8))
+    student = (
+        MultiResSegmentor(encoder, head, fusion, 3, (32, 32)) if several else SingleScaleSegmentor(encoder, head, 3)
+    )
+    networks = Networks(student, copy.deepcopy(student).requires_grad_(False))
+    method = SelfTraining(classes, lambda_fd=0, tau=0.3, masked=MaskedConsistency(block=8, hide="tokens"))
+    *_, done = steps(method, batch, networks)
+    done.loss.backward()
+    assert encoder.model.model.patch_embed.proj.mask_token.grad.any()
+    assert done.seen["masked"].image.shape[1] == 3

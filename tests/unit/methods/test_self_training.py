@@ -16,6 +16,7 @@ from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.ops.rng import generator
+from hrda_lit.ops.weak_jitter import WeakJitter
 from tests.passes import steps
 
 MASKED = MaskedConsistency(block=16)
@@ -229,3 +230,27 @@ def test_step_repeats_from_its_seeds(classes: Classes, batch: Batch, networks: N
 def test_out_of_range_arguments(classes: Classes, options: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         SelfTraining(classes, **options)
+
+
+def test_mirrored_labels_are_those_of_the_averaged_softmax(classes: Classes, batch: Batch, networks: Networks) -> None:
+    method, teacher, image = SelfTraining(classes, tau=0.3, mirror=True), networks.teacher, batch["target"]["image"]
+    labels, _ = method.label_target(teacher, image, torch.ones(2, 64, 64))
+    straight, mirrored = teacher.predict(image).softmax(1), teacher.predict(image.flip(-1)).flip(-1).softmax(1)
+    assert not torch.allclose(straight, mirrored)
+    expected = (straight + mirrored) / 2
+    torch.testing.assert_close(method._predicted(teacher, image).softmax(1), expected)
+    assert torch.equal(labels.label, expected.argmax(1))
+
+
+def test_weak_jitter_spares_the_teacher(classes: Classes, batch: Batch, networks: Networks) -> None:
+    jitter = WeakJitter(probability=1)
+    plain, weak = (
+        {key: crops for done in steps(method, batch, networks) for key, crops in done.seen.items()}
+        for method in (SelfTraining(classes, tau=1), SelfTraining(classes, tau=1, weak_jitter=jitter))
+    )
+    assert torch.equal(plain["target"].label, weak["target"].label), "labelled without jitter"
+    changed = [key for key in plain if not torch.equal(plain[key].image, weak[key].image)]
+    assert changed == ["source", "target", "mixed"]
+    pasted = weak["mixed"].weight == 1  # the target's weigh 0
+    assert pasted.any()
+    assert torch.equal(weak["mixed"].image.movedim(1, -1)[pasted], plain["mixed"].image.movedim(1, -1)[pasted])
