@@ -23,19 +23,19 @@ class EMATeacher(L.Callback):
 
     Args:
         alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
-        evaluate: whether validation scores the "student" (docs/official.md 12) or the "teacher".
+        validate: whether validation scores the "student" (docs/official.md 12) or the "teacher".
 
     Raises:
-        ValueError: if alpha is out of range or evaluate is neither of the two.
+        ValueError: if alpha is out of range or validate is neither of the two.
 
     DAFormer section 3.2; user's document, g_phi.
     """
 
-    def __init__(self, alpha: float = 0.999, evaluate: str = "student") -> None:
+    def __init__(self, alpha: float = 0.999, validate: str = "student") -> None:
         require_share("alpha", alpha)
-        if evaluate not in ("student", "teacher"):
-            raise ValueError(f"evaluate must be student or teacher, got {evaluate!r}; correct evaluate.")
-        self.alpha, self.validate = alpha, evaluate
+        if validate not in ("student", "teacher"):
+            raise ValueError(f"validate must be student or teacher, got {validate!r}; correct validate.")
+        self.alpha, self.validate = alpha, validate
         self._weights: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

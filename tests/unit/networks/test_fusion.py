@@ -12,7 +12,7 @@ from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator
 
 BOX = Box(2, 6, 4, 10)  # in cells of the fused logits, 8 x 12
-BOX = DeviceBox.of(BOX)
+PLACE = DeviceBox.of(BOX)
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def logits() -> tuple[Tensor, Tensor]:
 
 def test_attention_of_zero_is_the_upsampled_context(logits: tuple[Tensor, Tensor]) -> None:
     context, detail = logits
-    fused = MultiResFusion(0.0)(context, torch.zeros(2, 3, 4, 6), detail, BOX, 2)
+    fused = MultiResFusion(0.0)(context, torch.zeros(2, 3, 4, 6), detail, PLACE, 2)
     torch.testing.assert_close(fused, resize(context, (8, 12)))
 
 
 def test_attention_of_one_is_the_detail_inside_the_box(logits: tuple[Tensor, Tensor]) -> None:
     context, detail = logits
-    fused = MultiResFusion(1.0)(context, torch.ones(2, 3, 4, 6), detail, BOX, 2)
+    fused = MultiResFusion(1.0)(context, torch.ones(2, 3, 4, 6), detail, PLACE, 2)
     # One cell from the border, where the upsampled mask is 1.
     inner = Box(BOX.top + 1, BOX.bottom - 1, BOX.left + 1, BOX.right - 1)
     torch.testing.assert_close(crop(fused, inner), detail[..., 1:-1, 1:-1])
@@ -40,7 +40,7 @@ def test_attention_of_one_is_the_detail_inside_the_box(logits: tuple[Tensor, Ten
 
 def test_mask_leaks_one_cell_where_the_detail_is_zero(logits: tuple[Tensor, Tensor]) -> None:
     context, detail = torch.ones(1, 3, 4, 6), torch.full((1, 3, *BOX.size), 5.0)
-    fused = MultiResFusion(1.0)(context, torch.ones(1, 3, 4, 6), detail, BOX, 2)
+    fused = MultiResFusion(1.0)(context, torch.ones(1, 3, 4, 6), detail, PLACE, 2)
     # Just above the box: upsampled 1 - a is 3/4 there and the padded detail 0.
     assert fused[0, 0, BOX.top - 1, 6].item() == pytest.approx(0.75)
     assert fused[0, 0, BOX.top - 2, 6].item() == pytest.approx(1)
@@ -54,15 +54,15 @@ def test_formula_term_by_term(logits: tuple[Tensor, Tensor]) -> None:
     padded = torch.zeros(2, 3, 8, 12)
     padded[:, :, 2:6, 4:10] = detail
     expected = resize((1 - masked) * context, (8, 12)) + resize(masked, (8, 12)) * padded
-    torch.testing.assert_close(MultiResFusion(0.5)(context, attention, detail, BOX, 2), expected)
-    assert torch.equal(mask_outside(attention, BOX.divided(2)), masked)
-    assert torch.equal(paste(detail, BOX, (8, 12)), padded)
+    torch.testing.assert_close(MultiResFusion(0.5)(context, attention, detail, PLACE, 2), expected)
+    assert torch.equal(mask_outside(attention, PLACE.divided(2)), masked)
+    assert torch.equal(paste(detail, PLACE, (8, 12)), padded)
 
 
 def test_gradients_reach_context_attention_and_detail(logits: tuple[Tensor, Tensor]) -> None:
     context, detail = (x.requires_grad_() for x in logits)
     attention = torch.full((2, 3, 4, 6), 0.5, requires_grad=True)
-    MultiResFusion(0.5)(context, attention, detail, BOX, 2).sum().backward()
+    MultiResFusion(0.5)(context, attention, detail, PLACE, 2).sum().backward()
     assert context.grad.all()
     assert detail.grad.all()
     outside = torch.ones(4, 6, dtype=torch.bool)
@@ -73,7 +73,7 @@ def test_gradients_reach_context_attention_and_detail(logits: tuple[Tensor, Tens
 
 def test_one_map_for_all_classes_broadcasts(logits: tuple[Tensor, Tensor]) -> None:
     context, detail = logits
-    padded = paste(detail, BOX, (8, 12))
+    padded = paste(detail, PLACE, (8, 12))
     one = torch.rand(2, 1, 4, 6, generator=generator("one"))
     torch.testing.assert_close(fuse(context, one, padded), fuse(context, one.expand(2, 3, 4, 6), padded))
 
