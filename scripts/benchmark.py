@@ -33,6 +33,8 @@ from rich.console import Console
 from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.schema.check import check_train
 from hrda_lit.system.files import write_atomically
+from hrda_lit.system.table import show
+from hrda_lit.system.text import PlainConsole
 
 SMALL = "experiment=hrda_demo"
 REAL_SIZES = "experiment=hrda_gta"
@@ -59,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     try:
         if arguments.compare:
-            _console().print(compared(*map(Report.read, arguments.compare)))
+            show(compared(*map(Report.read, arguments.compare)), console=_console())
         elif arguments.what is None:
             parser.error("say what to measure: step, data, infer or memory; or give --compare")
         else:
@@ -86,7 +88,7 @@ def _measure(arguments: argparse.Namespace) -> None:
             report.flops_per_second = matrix_rate(device, torch.bfloat16 if lower else torch.float32)
     if arguments.json:
         report.write(arguments.json)
-    _console().print(table(report), *notes(report), sep="\n")
+    show(table(report), *notes(report), console=_console())
     if arguments.picture:
         write_atomically(arguments.picture, encode(draw([*earlier, report]), suffix_of(arguments.picture)))
 
@@ -125,9 +127,9 @@ def _choices(group: str) -> list[str]:
     return names
 
 
-def _console() -> Console:
-    # Wide enough for every column where the output goes into a file.
-    return Console(width=None if sys.stdout.isatty() else 140)
+def _console() -> PlainConsole:
+    # Wide enough for every column if the output goes into a file.
+    return PlainConsole(width=None if sys.stdout.isatty() else 140)
 
 
 def _picture(text: str) -> Path:

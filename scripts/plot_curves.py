@@ -3,17 +3,21 @@
     python scripts/plot_curves.py curves.png multirun/*/* --numbers val/miou train/pseudo/q
     python scripts/plot_curves.py curves.pdf multirun/*/*      # vectors, for a paper; or .svg
 
-Runs are gathered as by results_table.py; numbers are those in the head of a run's metrics.csv.
+Runs are grouped as by results_table.py; numbers are those in the head of a run's metrics.csv.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import counted, waiting
-from hrda_lit.tables.collect import collect
-from hrda_lit.tables.curves import draw_curves, read_curve
+from hrda_lit.system.table import show
+from hrda_lit.system.text import PlainConsole, printable
+from hrda_lit.tables.plots import draw_curves, gather_curves
+from hrda_lit.tables.records import Results
+from hrda_lit.tables.trainings import collect
 
 
 def main() -> None:
@@ -25,19 +29,23 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         suffix = suffix_of(arguments.output)
-        with waiting("looking for runs"):
-            found = collect(arguments.folders)
-        curves = {
-            number: {title: read_curve(one.folders, number) for title, one in found.items()}
-            for number in counted(arguments.numbers, "reading curves")
-        }
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
-    if missing := [number for number, lines in curves.items() if not any(lines.values())]:
-        parser.error(f"no run logged {missing}; choose from the head of a metrics.csv")
+    except ValueError as error:
+        parser.error(printable(error))
+    with waiting("looking for runs"):
+        results = Results.below(arguments.folders)
+        found = collect(results)
+    numbers = counted(arguments.numbers, "reading curves")
+    curves = {number: gather_curves(found, number, results) for number in numbers}
+    missing = [number for number, lines in curves.items() if not any(lines.values())]
+    if missing or not found:
+        places = ", ".join(map(str, arguments.folders))
+        fault = f"no run logged {missing}; choose from the head of a metrics.csv" if found else f"no run below {places}"
+        parser.error("; ".join(map(printable, [fault, *results.notes()])))
     with waiting(f"drawing {arguments.output}"):
         write_atomically(arguments.output, encode(draw_curves(curves), suffix))
-    print(f"{arguments.output} shows {', '.join(curves)} of {sum(len(one.folders) for one in found.values())} runs")
+    total = sum(len(one.folders) for one in found.values())
+    show(f"{arguments.output} shows {', '.join(curves)} of {total} runs")
+    show(*results.notes(), console=PlainConsole(file=sys.stderr))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from pathlib import Path
 from hrda_lit.pictures.figures import encode, suffix_of
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import waiting
+from hrda_lit.system.table import show
+from hrda_lit.tables.groups import group_by_seed
 from hrda_lit.tables.jobs import read_all
-from hrda_lit.tables.plots import figure
-from hrda_lit.tables.settings import settings
+from hrda_lit.tables.plots import draw_sweep
 
 
 def main() -> None:
@@ -26,11 +27,12 @@ def main() -> None:
         suffix = suffix_of(arguments.output)
     except ValueError as error:
         parser.error(str(error))
-    if not (jobs := read_all(arguments.sweep)):
+    jobs, damaged = read_all(arguments.sweep)
+    if not jobs:
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
     with waiting(f"drawing {arguments.output}"):
-        write_atomically(arguments.output, encode(figure(settings(jobs)), suffix))
-    print(f"{arguments.output} shows {len(jobs)} jobs")
+        write_atomically(arguments.output, encode(draw_sweep(group_by_seed(jobs)), suffix))
+    show(f"{arguments.output} shows {len(jobs)} jobs", *(f"passed over: {sentence}" for sentence in damaged))
 
 
 if __name__ == "__main__":

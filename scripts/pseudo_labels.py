@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int
-from rich.console import Console
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -20,7 +19,8 @@ from hrda_lit.build import build_validation
 from hrda_lit.ops.checks import require_share
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.system.progress import counted, waiting
-from hrda_lit.tables.results import Measures, table
+from hrda_lit.system.table import show
+from hrda_lit.tables.scores import Measures, score_table
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     title = f"{predictor.config.name}, {arguments.model}, tau {tau:g}, %"
-    Console().print(table(title, quality(everything, confident, predictor.classes.names)))
+    show(score_table(title, quality(everything, confident, predictor.classes.names)))
 
 
 def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], Int[Tensor, "C C"]]:

@@ -6,26 +6,26 @@
 
 Every folder that holds a metrics.json counts as a run. Trainings of one name and the same data are averaged, unless
 something other than their seed was set differently on the command line; of the same run made twice with the same seed,
-the newest counts. Where they learned from different things, the table says from what (source-only, generalisation,
-adaptation, oracle) and how much better than source-only they are. What `hrda_lit.evaluate` scored comes in a table of
-its own, by kind and target set, with the mean and the gain over source-only; with --targets, it alone.
+the newest counts. If they learned from different things, the table says from what (source-only, generalisation,
+adaptation, oracle) and how much better than source-only they are. What `hrda_lit.evaluate` scored is a table of its
+own, by kind and target set, with the mean and the gain over source-only; with --targets, it is the only one.
+
+Runs that have not finished, runs that ended early and records that are damaged are named below the tables.
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from statistics import mean
 
-from rich.console import Console
-
 from hrda_lit.system.progress import waiting
-from hrda_lit.tables.collect import Collected, collect
-from hrda_lit.tables.overview import as_table as overview
-from hrda_lit.tables.report import class_table
-from hrda_lit.tables.settings import classes, summary
-from hrda_lit.tables.side_by_side import Row, as_table, rows, side_by_side
+from hrda_lit.system.table import Table, show
+from hrda_lit.system.text import PlainConsole, printable
+from hrda_lit.tables import evaluations, trainings
+from hrda_lit.tables.groups import classes, endings
+from hrda_lit.tables.records import Results
 
-WIDEST = 3  # settings whose classes fit side by side on a narrow screen
+WIDEST = 3  # trainings whose classes fit side by side on a narrow screen
 
 
 def main() -> None:
@@ -35,55 +35,49 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README, with all classes")
     parser.add_argument("--targets", action="store_true", help="evaluations alone, by kind and target set")
     arguments = parser.parse_args()
-    found, some, absent = {}, [], []
-    try:
-        with waiting("looking for runs"):
-            found = {} if arguments.targets else collect(arguments.folders)
-    except FileNotFoundError as error:
-        absent.append(error)
-    try:
-        some = rows(arguments.folders)
-    except FileNotFoundError as error:
-        absent.append(error)
-    if not found and not some:
-        parser.error(str(absent[0]))
+    with waiting("looking for runs"):
+        results = Results.below(arguments.folders)
+        found = {} if arguments.targets else trainings.collect(results)
+        rows = evaluations.rows(results)
+    notes = results.notes()
+    if not found and not rows:
+        wanted = "result of hrda_lit.evaluate" if arguments.targets else "finished run (metrics.json)"
+        places = ", ".join(map(str, arguments.folders))
+        parser.error("; ".join(map(printable, [f"no {wanted} below {places}; give folders of runs", *notes])))
     if found:
         print_trainings(found, arguments.markdown)
-    if some and (arguments.targets or not arguments.markdown or not found):
-        print_targets(some, arguments.markdown)
+    if rows and (arguments.targets or not arguments.markdown or not found):
+        print_table(evaluations.as_table(rows), arguments.markdown)
+    show(*endings([one.group for one in found.values()]), *notes, console=PlainConsole(file=sys.stderr))
 
 
-def print_trainings(found: dict[str, Collected], markdown: bool) -> None:
-    """Print one row per setting, and its classes where there is room for them."""
+def print_trainings(found: dict[str, trainings.Training], markdown: bool) -> None:
+    """Print one row per training, and its classes if there is room for them."""
+    names = classes([one.group for one in found.values()])
     if markdown:
-        print_markdown(found)
-        return
-    console = Console()
-    console.print(overview(list(found.values())))
-    if len(found) <= WIDEST:
-        console.print(class_table({title: one.setting for title, one in found.items()}))
+        print_table(with_classes(found, names), markdown)
+    elif len(found) <= WIDEST:
+        columns = {heading: one.group for heading, one in found.items()}
+        show(trainings.as_table(list(found.values())), trainings.class_table(columns, names))
     else:
-        console.print("IoU of the classes: --markdown", highlight=False)
+        show(trainings.as_table(list(found.values())), "IoU of the classes: --markdown")
 
 
-def print_targets(some: Sequence[Row], markdown: bool) -> None:
-    """Print one row per experiment, one column per target set."""
-    if not markdown:
-        Console().print(as_table(some))
-        return
-    headings, cells = side_by_side(some)
-    for line in (headings, ["---"] * len(headings), *cells):
-        print("| " + " | ".join(line) + " |")
+def with_classes(found: dict[str, trainings.Training], names: list[str]) -> Table:
+    """Lay out one row per training, mIoU first, classes behind it."""
+    table = Table(["experiment", "runs", "mIoU", *names])
+    for heading, (group, *_) in found.items():
+        cells = [f"{100 * mean(values):.0f}" if (values := group.class_values(name)) else "-" for name in names]
+        table.add(heading, len(group.done), group.score, *cells)
+    return table
 
 
-def print_markdown(found: dict[str, Collected]) -> None:
-    """Print one row per setting, mIoU first, classes behind it."""
-    names = classes([one.setting for one in found.values()])
-    print("| experiment | runs | mIoU | " + " | ".join(names) + " |")
-    print("|" + "---|" * (3 + len(names)))
-    for title, (setting, *_) in found.items():
-        cells = [f"{100 * mean(values):.0f}" if (values := setting.class_values(name)) else "-" for name in names]
-        print(f"| {title} | {len(setting.done)} | {summary(setting.mious)} | " + " | ".join(cells) + " |")
+def print_table(table: Table, markdown: bool) -> None:
+    """Print a table for the screen or as Markdown."""
+    if markdown:
+        print(table.as_markdown())
+    else:
+        show(table)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from hrda_lit.build import build_dataset, build_network
+from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.module import CONFIG_KEY
 
 
@@ -26,5 +25,5 @@ def write_checkpoint(path: Path, experiment: str, *overrides: str) -> Path:
         network = build_network(config, classes)
         state |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state, CONFIG_KEY: OmegaConf.to_container(config, resolve=True)}, path)
+    torch.save({"state_dict": state, CONFIG_KEY: stored_values(config)}, path)
     return path

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from hrda_lit.scripts.benchmarks.measure import Row, spread
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
-from rich.table import Table
 
 from hrda_lit.pictures.figures import DPI, legend_below
 from hrda_lit.system.files import read_json, write_json
+from hrda_lit.system.table import Table
 from hrda_lit.training.memory_estimate import GIB
 
 AXES = {"crop": "crop, pixels a side", "batch": "batch", "workers": "loader processes a domain"}
@@ -75,37 +75,31 @@ def versions() -> dict[str, str]:
 
 
 def table(report: Report) -> Table:
-    """Show rows with their parts below them.
-
-    Args:
-        report: to show; columns without any number are left out.
-    """
+    """Lay rows out with their parts below them; columns without any number are left out."""
     columns: dict[str, Callable[[Row], str]] = {
         "median": lambda row: _seconds(row.median),
-        "10 to 90 %": lambda row: _between(row.seconds),
-        "images/s": lambda row: _number(row.rate),
-        "peak memory": lambda row: "" if row.memory is None else f"{row.memory / GIB:.2f} GiB",
+        "10 to 90 %": lambda row: _range(row.seconds),
+        "images/s": lambda row: "" if row.rate is None else f"{row.rate:.3g}",
+        "peak memory": lambda row: _gib(row.memory),
         "operators": lambda row: "" if row.operators is None else f"{row.operators:,}",
         "host waits": lambda row: "" if row.waits is None else f"{row.waits:,}",
         "TFLOP": lambda row: "" if not row.flops else f"{row.flops / 1e12:.3g}",
         "of matrix rate": lambda row: _share(row, report.flops_per_second),
     }
     timed = any(row.seconds or row.parts for row in report.rows)
-    used = {
-        name: show
-        for name, show in columns.items()
-        if any(show(row) for row in report.rows) or (timed and name == "median")
-    }
-    made = Table(title=f"{report.what} on {report.device}", caption=_caption(report))
-    made.add_column(report.what, no_wrap=True)
-    for name in used:
-        made.add_column(name, justify="right", no_wrap=True)
+    used = [name for name, show in columns.items() if any(map(show, report.rows)) or (timed and name == "median")]
+    rate = report.flops_per_second
+    made = Table(
+        [report.what, *used],
+        title=f"{report.what} on {report.device}",
+        caption=f"large matrices: {rate / 1e12:.3g} TFLOP/s" if rate else "",
+    )
     for row in report.rows:
-        made.add_row(row.name, *(show(row) for show in used.values()))
+        made.add(row.name, *(columns[name](row) for name in used))
         for name, seconds in row.parts.items():
-            shown = {"median": _seconds(spread(seconds)[0]), "10 to 90 %": _between(seconds)}
-            made.add_row(f"  {name}", *(shown.get(column, "") for column in used), style="dim")
-        made.add_section()
+            part = {"median": _seconds(spread(seconds)[0]), "10 to 90 %": _range(seconds)}
+            made.add(f"  {name}", *(part.get(column, "") for column in used), style="dim")
+        made.end_section()
     return made
 
 
@@ -127,14 +121,12 @@ def compared(before: Report, after: Report) -> Table:
     old, new = _medians(before), _medians(after)
     if not (common := [name for name in new if name in old]):
         raise ValueError("the two files have no row of the same name; compare runs of the same settings.")
-    made = Table(title=f"{before.device} / {after.device}" if before.device != after.device else after.device)
-    for heading in (after.what, "before", "after", "after / before", "memory before", "after"):
-        made.add_column(heading, justify="left" if heading == after.what else "right", no_wrap=True)
+    device = after.device if before.device == after.device else f"{before.device} / {after.device}"
+    made = Table([after.what, "before", "after", "after / before", "memory before", "after"], title=device)
     for name in common:
         (one, size), (other, now) = old[name], new[name]
         ratio = f"{other / one:.2f}" if one and other else ""
-        memory = ("" if x is None else f"{x / GIB:.2f} GiB" for x in (size, now))
-        made.add_row(name, _seconds(one), _seconds(other), ratio, *memory)
+        made.add(name, _seconds(one), _seconds(other), ratio, _gib(size), _gib(now))
     return made
 
 
@@ -189,11 +181,6 @@ def _medians(report: Report) -> dict[str, tuple[float | None, int | None]]:
     return found
 
 
-def _caption(report: Report) -> str:
-    rate = report.flops_per_second
-    return f"large matrices: {rate / 1e12:.3g} TFLOP/s" if rate else ""
-
-
 def _share(row: Row, rate: float | None) -> str:
     if not row.flops or not rate or row.median is None:
         return ""
@@ -206,12 +193,12 @@ def _seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
 
 
-def _between(seconds: Sequence[float]) -> str:
+def _range(seconds: Sequence[float]) -> str:
     if len(seconds) < 2:
         return ""
     _, low, high = spread(seconds)
     return f"{low:.2f} to {high:.2f} s" if high >= 1 else f"{1000 * low:.1f} to {1000 * high:.1f} ms"
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _gib(size: int | None) -> str:
+    return "" if size is None else f"{size / GIB:.2f} GiB"

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import lightning as L
+from hydra.utils import get_class
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,6 +17,7 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
+from hrda_lit.methods.kinds import kind_of
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
@@ -192,10 +194,20 @@ def around(student: Segmentor, config: DictConfig, method: Method, classes: Clas
         build_inference(config),
         EMATeacher(config.alpha, config.validate),
         config.seed,
-        plain(config),
+        stored_values(config, type(method)),
         config.loading.accumulate,
         config.get("speed", "auto"),
     )
+
+
+def stored_values(config: DictConfig, method: type[Method] | None = None) -> dict[str, Any]:
+    """Return what a checkpoint stores of a config: plain values, and the kind of the run.
+
+    Args:
+        config: the composed tree.
+        method: class of the method; None for the one that the config names.
+    """
+    return {**plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
 
 
 def build_memory(config: DictConfig) -> Memory:

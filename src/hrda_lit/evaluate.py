@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hrda_lit.data.draws import ValImages
     from hrda_lit.inference.base import Inference
     from hrda_lit.inspecting.data_check import DataCheck
-    from hrda_lit.tables.breakdown import Tally
+    from hrda_lit.tables.breakdown import Breakdown
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def evaluate(config: DictConfig) -> float:
     look = DataCheck.of(config)
     sets = _images(config, trained, look, inference.scales)
     with at_full_speed(device):
-        tallies = {key: _tally(trained, inference, images, config) for key, images in sets.items()}
-    return _report(config, trained, sets, tallies)
+        breakdowns = {key: _count(trained, inference, images, config) for key, images in sets.items()}
+    return _report(config, trained, sets, breakdowns)
 
 
 def _inference(config: DictConfig, trained: "Trained") -> "Inference":
@@ -104,16 +104,18 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
     return nodes
 
 
-def _tally(trained: "Trained", inference: "Inference", images: "ValImages", config: DictConfig) -> "dict[str, Tally]":
-    """Count all images, for each prediction that the network makes of one."""
+def _count(
+    trained: "Trained", inference: "Inference", images: "ValImages", config: DictConfig
+) -> "dict[str, Breakdown]":
+    """Count the pixels of all images, for each view of the network."""
     import torch
     from torch.utils.data import DataLoader
 
     from hrda_lit.data.workers import worker_options
     from hrda_lit.system.progress import counted
-    from hrda_lit.tables.breakdown import Tally, structure
+    from hrda_lit.tables.breakdown import Breakdown, find_structure
 
-    tallies: dict[str, Tally] = {}
+    breakdowns: dict[str, Breakdown] = {}
     device = next(trained.network.parameters()).device
     classes = images.dataset.classes
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(config.workers))
@@ -121,10 +123,10 @@ def _tally(trained: "Trained", inference: "Inference", images: "ValImages", conf
         for item in counted(loader, f"predicting {images.dataset.name}"):
             item = _on(device, item)
             label = item["label"][0]
-            where = structure(label, classes)
+            where = find_structure(label, classes)
             for name, made in _predictions(trained, inference, item, config.views).items():
-                tallies.setdefault(name, Tally(classes, device)).update(made.long(), label, where)
-    return tallies
+                breakdowns.setdefault(name, Breakdown(classes, device)).update(made.long(), label, where)
+    return breakdowns
 
 
 def _on(device: "torch.device", item: dict[str, Any]) -> dict[str, Any]:
@@ -162,43 +164,45 @@ def _predictions(trained: "Trained", inference: "Inference", item: dict[str, Any
 
 
 def _report(
-    config: DictConfig, trained: "Trained", sets: "dict[str, ValImages]", tallies: "dict[str, dict[str, Tally]]"
+    config: DictConfig, trained: "Trained", sets: "dict[str, ValImages]", counts: "dict[str, dict[str, Breakdown]]"
 ) -> float:
+    """Write all results, then print the tables: what a terminal cannot show costs no evaluation."""
     from pathlib import Path
 
     from hrda_lit.inference.iou import class_iou, mean_iou
-    from hrda_lit.tables import results
-    from hrda_lit.tables.kinds import kind_of
+    from hrda_lit.system.files import write_atomically
+    from hrda_lit.system.table import as_text, show
+    from hrda_lit.tables import scores as tables
 
-    folder, classes = Path(config.run_dir), trained.classes
+    folder, classes, name = Path(config.run_dir), trained.classes, trained.config.name
     scores = {
-        key: {view: results.tally_measures(tally, classes) for view, tally in views.items()}
-        for key, views in tallies.items()
+        key: {view: tables.breakdown_measures(one, classes) for view, one in views.items()}
+        for key, views in counts.items()
     }
-    who = {key: f"{trained.config.name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
-    titles = {key: f"{who[key]}, {len(images)} images, %" for key, images in sets.items()}
-    tables = [results.table(titles[key], scores[key]) for key in scores]
+    who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
+    pages = [tables.score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
     fused, means = {key: views["fused"] for key, views in scores.items()}, {}
     if len(fused) > 1:
-        means = {"mean": results.mean_over(fused)}
+        means = {"mean": tables.mean_over(fused)}
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
-        tables.append(results.table(f"{trained.config.name}, {trained.model}, %", {**side_by_side, **means}))
-    results.print_and_write(folder / "report.txt", tables)
-    results.write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
-    first = class_iou(next(iter(tallies.values()))["fused"].confusion)
+        pages.append(tables.score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
+    write_atomically(folder / "report.txt", as_text(*pages).encode())
+    tables.write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
+    first = class_iou(next(iter(counts.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),
-        "experiment": trained.config.name,
-        "kind": kind_of(trained.config),
+        "experiment": name,
+        "kind": trained.config.get("kind"),
         "sets": {key: images.dataset.name for key, images in sets.items()},
         "checkpoint": str(config.checkpoint),
         "model": trained.model,
         "images": {key: len(images) for key, images in sets.items()},
-        "objects": {key: views["fused"].size_objects for key, views in tallies.items()},
+        "objects": {key: views["fused"].size_objects for key, views in counts.items()},
         "datasets": scores,
         **means,
     }
-    results.write_metrics(folder / "metrics.json", first, classes, extra)
+    tables.write_metrics(folder / "metrics.json", first, classes, extra)
+    show(*pages)
     log.info("report.txt, metrics.csv and metrics.json are in %s", folder)
     return mean_iou(first)
 

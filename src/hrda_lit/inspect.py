@@ -57,28 +57,24 @@ def _sheet(config: DictConfig) -> "Path":
 def _show(seen: "Findings", config: DictConfig) -> bool:
     from pathlib import Path
 
-    from rich.console import Console
-
     from hrda_lit.inspecting.sheet import contact_sheet
     from hrda_lit.inspecting.tables import overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
     from hrda_lit.system.files import write_atomically
     from hrda_lit.system.progress import waiting
-    from hrda_lit.tables.results import print_and_write
+    from hrda_lit.system.table import as_text, show
 
-    folder = Path(config.run_dir)
-    print_and_write(folder / "data.txt", [overview(seen.surveys), shares(seen.surveys)])
+    folder, tables = Path(config.run_dir), [overview(seen.surveys), shares(seen.surveys)]
+    write_atomically(folder / "data.txt", as_text(*tables).encode())
     sheet, path = contact_sheet(seen.surveys, 4), folder / _sheet(config)
     if sheet.figure is not None:
         with waiting(f"drawing {path}"):
             write_atomically(path, encode(sheet.figure, suffix_of(path)))
-    console, refusals = Console(highlight=False, markup=False, soft_wrap=True), seen.refusals + sheet.faults
-    for kind, texts in (("warning", seen.warnings), ("error", refusals)):
-        for text in texts:
-            console.print(f"{kind}: {text}")
+    refusals = seen.refusals + sheet.faults
+    lines = [f"warning: {text}" for text in seen.warnings] + [f"error: {text}" for text in refusals]
     if sheet.figure is not None:
-        console.print(f"{path} shows images with their labels")
-    console.print("training cannot start" if refusals else "training can start")
+        lines.append(f"{path} shows images with their labels")
+    show(*tables, *lines, "training cannot start" if refusals else "training can start")
     return not refusals
 
 

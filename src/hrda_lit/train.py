@@ -120,8 +120,9 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
 
     from hrda_lit.inference.iou import mean_iou
     from hrda_lit.system.files import write_json
-    from hrda_lit.tables.kinds import facts_of
-    from hrda_lit.tables.results import print_iou, write_metrics
+    from hrda_lit.system.table import show
+    from hrda_lit.tables.records import facts_of
+    from hrda_lit.tables.scores import iou_table, write_metrics
 
     if not module.trainer.is_global_zero:
         return float("nan")
@@ -131,10 +132,10 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
         log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
     if module.iou is None:
         return float("nan")
-    print_iou(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps")
     folder = Path(config.run_dir)
-    facts = {"name": config.name, "step": steps, **facts_of(config)}
+    facts = {"name": config.name, "step": steps, **facts_of(module.config)}
     write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
+    show(iou_table(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps"))
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         log.info("pictures, checkpoints and metrics are in %s", folder)  # a sweep ends with a table of its own
     else:
@@ -174,12 +175,11 @@ def _stop(stopped: signals.Stopped) -> int:
     sweep = this.mode == RunMode.MULTIRUN
     folder = Path(this.sweep.dir if sweep else this.runtime.output_dir)
     if sweep:
-        from rich.console import Console
-
         from hrda_lit.system.files import read_json
-        from hrda_lit.tables import jobs, report
+        from hrda_lit.system.table import show
+        from hrda_lit.tables import jobs, sweeps
 
-        report.show(report.write(folder), Console(), jobs.asked(read_json(folder / "command.json") or []))
+        show(*sweeps.report(sweeps.write(folder), jobs.count_jobs(read_json(folder / "command.json"))))
     return ending.end(stopped, ending.again("hrda_lit.train", sys.argv[1:], folder, sweep))
 
 

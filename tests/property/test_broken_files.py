@@ -15,7 +15,8 @@ from PIL import Image
 from hrda_lit.data.images import read_image, read_label
 from hrda_lit.data.split_lists import read_lines
 from hrda_lit.system.files import read_json
-from hrda_lit.tables.jobs import Job, read
+from hrda_lit.tables.jobs import read
+from hrda_lit.tables.records import RunRecord
 
 pytestmark = pytest.mark.slow
 
@@ -114,5 +115,5 @@ def test_records_of_jobs(how: tuple[float, Callable[[bytes, int], bytes]], tmp_p
     good = json.dumps({"number": 3, "overrides": {"seed": "1"}}).encode()
     (tmp_path / "job.json").write_bytes(broken(good, how))
     made = read(tmp_path)
-    assert made is None or isinstance(made, Job)
+    assert made is None or isinstance(made, RunRecord)
     assert read_json(tmp_path / "nothing.json") is None

@@ -22,16 +22,16 @@ COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "api")
 NARROW = {"demo": {"demo", "data/classes", "ops/ranges", "ops/rng", "system/files", "system/progress"}}
 PLACES = {
     "lightning": {"data/datamodule", "training", "runs", "dashboards", "module", "build", *COMMANDS},
-    "hydra": {"config", "build", "runs", "checkpoints", "tables/sweep_callback", "tables/jobs", "tables/run_name",
+    "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/jobs",
               "exchange/convert", *COMMANDS},
-    "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/sweep_callback",
-                  "tables/run_name", "tables/collect", "exchange", *COMMANDS},
+    "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/hydra_callbacks",
+                  "exchange", *COMMANDS},
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit", "networks/upsample_head"},
     "wandb": {"dashboards/wandb_run"},
     "mlflow": {"dashboards/mlflow_run"},
     "trackio": {"dashboards/trackio_run"},
     "av": {"predicting/video"},
-    "matplotlib": {"tables/plots", "tables/curves", "inspecting/sheet", "predicting/result",
+    "matplotlib": {"tables/plots", "inspecting/sheet", "predicting/result",
                    "pictures"},
 }  # fmt: skip
 OPTIONAL = {"wandb", "mlflow", "trackio"}

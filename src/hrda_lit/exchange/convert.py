@@ -9,10 +9,10 @@ import safetensors.torch
 import torch
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_network
+from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.config.nodes import ConfigError
 from hrda_lit.module import CONFIG_KEY
@@ -61,8 +61,8 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, overrides: Sequen
     for name, state in networks.items():
         check_keys(expected, state, f"the {name} of {source} does not fit experiment {config.name}")
         ours |= {f"{name}.{key}": value for key, value in from_official(state).items()}
-    plain = OmegaConf.to_container(config, resolve=True)
-    write_checkpoint(Path(target), {"state_dict": ours, CONFIG_KEY: plain, OFFICIAL_KEY: kept})
+    content = {"state_dict": ours, CONFIG_KEY: stored_values(config), OFFICIAL_KEY: kept}
+    write_checkpoint(Path(target), content)
     left = ", the optimizer's state left out" if wrapped and "optimizer" in entries else ""
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors kept for the way back{left}"
 

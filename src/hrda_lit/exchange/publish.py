@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from hrda_lit.checkpoints.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
 from hrda_lit.checkpoints.load import Trained, load_trained, network_state, read_checkpoint
 from hrda_lit.data.configs import called
+from hrda_lit.methods.kinds import ADAPTATION
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.system.files import read_json, write_atomically
@@ -112,7 +113,7 @@ def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> st
         Markdown.
     """
     config, encoder = trained.config, trained.config.network.backbone.name
-    target = config.get("target")
+    target = config.get("target") if config.get("kind") == ADAPTATION else None
     adapted = f", adapted to unlabelled images of {called(target)}" if target else ""
     numbers = ", ".join(
         f"{key} {config[key]}" for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config

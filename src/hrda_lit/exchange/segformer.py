@@ -7,10 +7,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_network
+from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
 from hrda_lit.exchange.convert import compose_config
 from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
@@ -96,8 +95,8 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides
         with torch.device("meta"):
             expected = build_network(config, classes).state_dict()
         check_keys(expected, state, f"{weights} does not fit experiment {config.name} with {len(classes)} classes")
-    plain = OmegaConf.to_container(config, resolve=True)
-    content = {"state_dict": {f"student.{key}": state[key] for key in expected if key in state}, CONFIG_KEY: plain}
+    ours = {f"student.{key}": state[key] for key in expected if key in state}
+    content = {"state_dict": ours, CONFIG_KEY: stored_values(config)}
     write_checkpoint(Path(target), content)
     return f"{target}: student of {len(state)} tensors, MiT with SegFormer's head"
 

@@ -1,22 +1,18 @@
-"""What was seen, as tables: files, sizes and kinds, and the share of each class."""
+"""Tables of the data: files, sizes and modes, and the share of each class."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from rich.table import Table
-
 from hrda_lit.inspecting.survey import Survey
+from hrda_lit.system.table import Table
 
 
 def overview(surveys: Sequence[Survey]) -> Table:
     """Show of each part the number of its images, their sizes and modes, and how many labels were read."""
     columns = [_facts(seen) for seen in surveys]
-    table = Table(title="data")
-    table.add_column("")
-    for seen in surveys:
-        table.add_column(str(seen.part))
+    table = Table(["", *(str(seen.part) for seen in surveys)], title="data")
     for fact in columns[0]:
-        table.add_row(fact, *(column[fact] for column in columns))
+        table.add(fact, *(column[fact] for column in columns))
     return table
 
 
@@ -37,12 +33,10 @@ def _facts(seen: Survey) -> dict[str, str]:
 def shares(surveys: Sequence[Survey]) -> Table:
     """List the share of each class in the labels that were read, in percent of the pixels that are not ignored."""
     labelled = [seen for seen in surveys if seen.part.labelled]
-    table = Table(title="share of each class in the labels that were read, %")
-    table.add_column("class")
-    for seen in labelled:
-        table.add_column(str(seen.part), justify="right")
+    headings = ["class", *(str(seen.part) for seen in labelled)]
+    table = Table(headings, title="share of each class in the labels that were read, %")
     for index, name in enumerate(labelled[0].part.dataset.classes.names):
-        table.add_row(name, *(_percent(seen, index, among_classes=True) for seen in labelled))
+        table.add(name, *(_percent(seen, index, among_classes=True) for seen in labelled))
     return table
 
 

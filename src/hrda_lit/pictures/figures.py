@@ -4,12 +4,15 @@ import io
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 from PIL import Image
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 120  # of plots; a sheet of pictures has its own, so that no picture is resampled
+# A decorator: names from files are text, whatever dollar signs they hold.
+plain_text = rc_context({"text.parse_math": False})
 
 
 def suffix_of(path: Path) -> str:
@@ -26,6 +29,7 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
+@plain_text
 def encode(figure: Figure, suffix: str = ".png") -> bytes:
     """Encode a figure, the same one always into the same bytes.
 

@@ -7,7 +7,7 @@ from typing import Any
 FIXED = ("network", "s_T")
 FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
 # They say where things lie and who loads them, not what is computed.
-UNSAID = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir"}
+UNSAID = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir", "kind"}
 _ABSENT = "(none)"
 
 

@@ -147,7 +147,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # nested a thousand deep
         content = None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is cut or no record of this library; delete it, or the folder that it describes.")  # noqa: TRY004
@@ -160,7 +160,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         log.warning("%s is damaged (%s) and is passed over", path, error)
         return None
 

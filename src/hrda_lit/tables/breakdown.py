@@ -1,4 +1,4 @@
-"""Where a prediction is right: near and far from class borders, on small and on large objects."""
+"""Scores near and far from class borders, and on small and large objects."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ _NO_BAND = 255
 
 
 class Structure(NamedTuple):
-    """What the pixels of a label belong to.
+    """The band along class borders and the object of each pixel of a label.
 
     Attributes:
         band: index into BANDS; 255 for ignored pixels.
@@ -33,35 +33,35 @@ class Structure(NamedTuple):
     owners: Int[Tensor, " N"]
 
 
-def structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
+def find_structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
     """Find the class borders and the objects of a label.
 
-    Objects are connected parts of one thing class, corners included, so touching cars are one object, and a car
-    behind a pole is two: labels of classes do not tell instances.
+    Objects are connected regions of one thing class, corners included: touching cars are one object, a car behind a
+    pole is two.
 
     Args:
         label: train ids.
         classes: thing classes and ignored id.
 
     Returns:
-        The structure, where the label lies.
+        The structure, on the device of the label.
     """
     distance = border_distance(label, classes.ignore, WIDTHS[-1])
     band = torch.bucketize(distance, torch.tensor(WIDTHS, dtype=distance.dtype, device=label.device)).to(torch.uint8)
     band[label == classes.ignore] = _NO_BAND
-    return Structure(band, *_objects(label, classes))
+    return Structure(band, *_find_objects(label, classes))
 
 
 def border_distance(label: Int[Tensor, "H W"], ignore: int, limit: int) -> Int[Tensor, "H W"]:
-    """Measure how far the nearest pixel of another class is, in rows or columns, whichever is more.
+    """Measure the Chebyshev distance to the nearest pixel of another class.
 
     Args:
         label: train ids.
-        ignore: pixels that are no class; they make no border.
+        ignore: id of ignored pixels; they make no border.
         limit: in pixels, >= 1; farther pixels get limit + 1.
 
     Returns:
-        1 for pixels beside another class; without meaning for ignored pixels.
+        1 for pixels beside another class; undefined for ignored pixels.
     """
     known = label != ignore
     # Largest id around each pixel, and the negative of the smallest; ignored pixels lose against every id.
@@ -70,12 +70,12 @@ def border_distance(label: Int[Tensor, "H W"], ignore: int, limit: int) -> Int[T
     smallest = torch.where(known, -label.short(), nothing)
     distance = torch.ones_like(largest)
     for _ in range(limit):
-        largest, smallest = _grown(largest), _grown(smallest)
+        largest, smallest = _dilate(largest), _dilate(smallest)
         distance += largest == -smallest
     return distance
 
 
-def _grown(x: Int[Tensor, "H W"]) -> Int[Tensor, "H W"]:
+def _dilate(x: Int[Tensor, "H W"]) -> Int[Tensor, "H W"]:
     """Take the maximum of 3 x 3 pixels."""
     for axis in (0, 1):
         before, after = x.narrow(axis, 0, x.shape[axis] - 1), x.narrow(axis, 1, x.shape[axis] - 1)
@@ -87,7 +87,7 @@ def _grown(x: Int[Tensor, "H W"]) -> Int[Tensor, "H W"]:
     return x
 
 
-def _objects(label: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
+def _find_objects(label: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
     """Return the number of the object at each pixel, from 1, and the train id of each object."""
     ids, owners = label.cpu().numpy(), list[int]()
     objects = np.zeros(ids.shape, np.int32)
@@ -99,30 +99,30 @@ def _objects(label: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(objects).to(label.device), owned
 
 
-def _pixels(numbers: Tensor, owners: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
+def _count_pixels(numbers: Tensor, owners: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
     """Count the pixels of each object."""
     return numbers.flatten().bincount(minlength=len(owners) + 1)[1:]
 
 
-def _sizes(pixels: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
-    """Sort objects by their pixels: indices into SIZES."""
+def _size_index(pixels: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
+    """Return the index into SIZES of each object."""
     limits = torch.tensor([side**2 for side in SIDES], device=pixels.device)
     return torch.bucketize(pixels, limits, right=True)
 
 
-class Tally:
-    """Count pixels of any number of images, in memory that does not depend on it.
+class Breakdown:
+    """Count pixels of any number of images by class, border distance and size of the object.
 
     Args:
         classes: of labels and predictions.
-        device: where both lie.
+        device: of both.
     """
 
     def __init__(self, classes: Classes, device: str | torch.device = "cpu") -> None:
         self._classes, count = classes, len(classes)
-        # Of each band its own matrix: bands do not overlap, so their sum is that of all pixels.
+        # One matrix per band: bands do not overlap, so their sum is that of all pixels.
         self._bands = [MulticlassConfusionMatrix(count, validate_args=False).to(device) for _ in BANDS]
-        # Objects, their pixels, those predicted right, and pixels of others predicted as theirs, by class and size.
+        # By class and size: objects, their pixels, those predicted right, and pixels of others predicted as theirs.
         self._objects = torch.zeros(4, count, len(SIZES), dtype=torch.long, device=device)
 
     def update(self, prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], where: Structure) -> None:
@@ -138,15 +138,15 @@ class Tally:
             band.update(prediction[chosen], label[chosen])
         right, ignore = prediction == label, self._classes.ignore
         objects, pixels, hits, wrongs = self._objects
-        own = _pixels(where.objects, where.owners)
-        places = (where.owners, _sizes(own))
+        own = _count_pixels(where.objects, where.owners)
+        places = (where.owners, _size_index(own))
         objects.index_put_(places, torch.ones_like(own), accumulate=True)
         pixels.index_put_(places, own, accumulate=True)
-        hits.index_put_(places, _pixels(where.objects[right], where.owners), accumulate=True)
-        # A wrong pixel belongs to no object of the label, so the object it is predicted as says the size.
-        numbers, owners = _objects(prediction.masked_fill(label == ignore, ignore), self._classes)
-        places = (owners, _sizes(_pixels(numbers, owners)))
-        wrongs.index_put_(places, _pixels(numbers[~right], owners), accumulate=True)
+        hits.index_put_(places, _count_pixels(where.objects[right], where.owners), accumulate=True)
+        # A wrong pixel belongs to no object of the label: the object that it is predicted as gives the size.
+        numbers, owners = _find_objects(prediction.masked_fill(label == ignore, ignore), self._classes)
+        places = (owners, _size_index(_count_pixels(numbers, owners)))
+        wrongs.index_put_(places, _count_pixels(numbers[~right], owners), accumulate=True)
 
     @property
     def confusion(self) -> Int[Tensor, "C C"]:

@@ -1,52 +1,24 @@
 """The jobs of a sweep as they lie on disk, whichever process or machine ran them."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
-from hrda_lit.system.files import read_json, write_json
-from hrda_lit.tables.kinds import KINDS
+from hrda_lit.system.files import write_json
+from hrda_lit.tables.records import RunRecord, add_result, parse, typed, use_record
 
-SEED = "seed"
-DELETED = "~"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep.
-
-    Attributes:
-        number: counted from 0, in the order of the sweep.
-        overrides: what it was asked for, by key.
-        miou: a fraction; NaN until the job has finished.
-        iou: fractions by class; None where a class does not occur.
-        reason: why it failed, or None.
-        kind: what it learned from, see `kinds`; None until it has finished.
-        scored_on: the data set of its mIoU; None until it has finished.
-    """
-
-    number: int
-    overrides: dict[str, str]
-    miou: float = math.nan
-    iou: dict[str, float | None] = field(default_factory=dict)
-    reason: str | None = None
-    kind: str | None = None
-    scored_on: str | None = None
-
-    @property
-    def state(self) -> str:
-        """Return "done", "failed" or "unfinished"."""
-        if not math.isnan(self.miou):
-            return "done"
-        return "unfinished" if self.reason is None else "failed"
+log = logging.getLogger(__name__)
 
 
 def begin(folder: Path, number: int, overrides: Sequence[str]) -> bool:
-    """Note what a job is asked for, and clear what does not belong to it.
+    """Write the record of a job that starts, and remove results of another job.
 
     Args:
         folder: of the job.
@@ -56,79 +28,73 @@ def begin(folder: Path, number: int, overrides: Sequence[str]) -> bool:
     Returns:
         Whether an earlier start of the sweep began this same job in this folder.
     """
-    asked = parse(overrides)
-    before, there = read(folder), (folder / "job.json").exists()
-    # One that was cut is made anew: the sweep's command.json says that these are the same jobs.
-    again = there and (before is None or before.overrides == asked)
+    now, there = parse(overrides), (folder / "job.json").exists()
+    before = read(folder)
+    # A damaged record is written anew: command.json of the sweep says that its jobs are the same.
+    again = there and (before is None or before.overrides == now)
     (folder / "failure.json").unlink(missing_ok=True)
     if not again:
         (folder / "metrics.json").unlink(missing_ok=True)
     if before is None or not again:
-        write_json(folder / "job.json", {"number": number, "overrides": asked})
+        write_json(folder / "job.json", {"number": number, "overrides": now})
     return again
 
 
-def asked(overrides: Sequence[str]) -> int:
-    """Return how many jobs a sweep over these overrides has, where it takes all combinations.
-
-    Args:
-        overrides: as on a command line, e.g. "seed=0,1,2".
-    """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return math.prod(len(list(one.sweep_iterator())) for one in parsed if one.is_discrete_sweep())
-
-
 def fail(folder: Path, reason: str) -> None:
-    """Note why the job in a folder failed."""
+    """Record why the job in a folder failed."""
     write_json(folder / "failure.json", {"reason": reason})
 
 
-def parse(overrides: Sequence[str]) -> dict[str, str]:
-    """Split overrides at their first "="; the mark that adds a key is left out, and a deleted key is `DELETED`."""
-    pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+~"): DELETED if key.startswith("~") else value for key, _, value in pairs}
+def count_jobs(command: Any) -> int:
+    """Count the jobs of a sweep over all combinations; 0 if its command cannot be parsed.
+
+    Args:
+        command: overrides as on a command line, e.g. ["seed=0,1,2"].
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(command)
+    except (HydraException, TypeError, AttributeError, RecursionError):
+        return 0
+    return math.prod(len(list(one.sweep_iterator())) for one in parsed if one.is_discrete_sweep())
 
 
-def read(folder: Path) -> Job | None:
-    """Read one job from its folder.
+def read(folder: Path) -> RunRecord | None:
+    """Read one job of a sweep; damaged records are named in the log.
 
     Args:
         folder: holds job.json and, once the job has ended, metrics.json or failure.json.
 
     Returns:
-        The job; None if its job.json is not there, or was cut. A result that was cut counts as none.
+        The job; None without a valid job.json. A damaged result counts as none.
     """
-    asked = read_json(folder / "job.json")
-    if not _has(asked, number=int, overrides=dict):
-        return None
-    job = Job(asked["number"], asked["overrides"])
-    if _has(metrics := read_json(folder / "metrics.json"), **{"val/iou": dict}) and "val/miou" in metrics:
-        return with_result(job, metrics)
-    if _has(failure := read_json(folder / "failure.json"), reason=str):
-        return replace(job, reason=failure["reason"])
+    damaged: list[str] = []
+    job = _read(folder, damaged)
+    for sentence in damaged:
+        log.warning("passed over: %s", sentence)
     return job
 
 
-def _has(content: Any, **kinds: type) -> bool:
-    return isinstance(content, dict) and all(isinstance(content.get(key), kind) for key, kind in kinds.items())
+def read_all(sweep: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read every job below a folder.
+
+    Returns:
+        The jobs by number, and a sentence for each damaged record.
+    """
+    damaged: list[str] = []
+    found = (_read(path.parent, damaged) for path in sorted(sweep.rglob("job.json")))
+    return sorted((job for job in found if job is not None), key=lambda job: job.number), damaged
 
 
-def with_result(job: Job, metrics: Mapping[str, Any]) -> Job:
-    """Add what a metrics.json says; a mIoU of null, of a run that scored nothing, counts as unfinished."""
-    miou = metrics.get("val/miou")
-    job = replace(job, miou=math.nan if miou is None else miou, iou=metrics.get("val/iou") or {})
-    data = metrics.get("data")
-    scored_on = data.get("val") if isinstance(data, Mapping) else None
-    return replace(job, kind=metrics["kind"] if metrics.get("kind") in KINDS else None, scored_on=scored_on)
+def _job(content: Mapping[str, Any]) -> RunRecord:
+    overrides = typed(content, "overrides", dict)
+    return RunRecord(typed(content, "number", int), {key: typed(overrides, key, str) for key in overrides})
 
 
-def read_all(sweep: Path) -> list[Job]:
-    """Read every job below a folder, in the order of their numbers; damaged ones are named in the log."""
-    found = (read(path.parent) for path in sweep.rglob("job.json"))
-    return sorted((job for job in found if job is not None), key=lambda job: job.number)
-
-
-def swept_keys(jobs: Sequence[Job]) -> list[str]:
-    """Return the keys in which the jobs differ, in the order of the command line."""
-    keys = dict.fromkeys(key for job in jobs for key in job.overrides)
-    return [key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1]
+def _read(folder: Path, damaged: list[str]) -> RunRecord | None:
+    job = use_record(folder / "job.json", _job, damaged)
+    if job is None:
+        return None
+    if done := use_record(folder / "metrics.json", partial(add_result, job), damaged):
+        return done
+    reason = use_record(folder / "failure.json", lambda failure: typed(failure, "reason", str), damaged)
+    return replace(job, reason=reason)

@@ -1,60 +1,69 @@
-"""The picture of a sweep: a line for one swept key, a heat map for two, several of them for more."""
+"""Plots: mIoU over the swept keys of a sweep, and logged numbers over training steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from statistics import mean, stdev
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
-from hrda_lit.pictures.figures import DPI, common_legend, encode
-from hrda_lit.tables.settings import Setting, best, short
+from hrda_lit.pictures.figures import DPI, common_legend, encode, plain_text
+from hrda_lit.tables.groups import RunGroup, best, short
+from hrda_lit.tables.records import Results, read_curve
+from hrda_lit.tables.trainings import Training
 
 PANEL = 3.6  # inches
 COLUMNS = 4
 SPARSE = 0.5  # below this share of filled cells, e.g. for random search, a heat map is mostly holes
+RATES = ("val/", "target/", "train/pseudo/")  # what is logged as a fraction
+NAMES = {"val/miou": "mIoU on the validation set", "train/pseudo/q": "q, the share of confident pixels"}
+Curve = dict[int, list[float]]  # the value of every run, by training step
 
 
-def draw(some: Sequence[Setting]) -> bytes:
-    """Draw mean mIoU over the swept keys into a PNG file, see `figure`."""
-    return encode(figure(some))
+def draw(groups: Sequence[RunGroup]) -> bytes:
+    """Draw mean mIoU over the swept keys into a PNG file, see `draw_sweep`."""
+    return encode(draw_sweep(groups))
 
 
-def figure(some: Sequence[Setting]) -> Figure:
+@plain_text
+def draw_sweep(groups: Sequence[RunGroup]) -> Figure:
     """Draw mean mIoU over the swept keys.
 
     Args:
-        some: the settings of a sweep, the best first.
+        groups: of a sweep, the best first.
 
     Returns:
-        A line with spread for one key, a heat map for two, one heat map per choice of the further keys for more; for
-        settings scattered over their keys, one panel of dots per key.
+        A line with spread for one key, a heat map for two, one heat map per choice of the further keys for more; one
+        panel of dots per key if groups are scattered over their keys.
     """
-    keys = list(some[0].values)
-    cells = math.prod(len(_choices(some, key)) for key in keys)
+    keys = list(groups[0].values)
+    cells = math.prod(len(_choices(groups, key)) for key in keys)
     if len(keys) < 2:
-        made, [axes] = _panels(1)
-        _line(axes, some, *keys)
-    elif len(some) < SPARSE * cells:
-        made, panels = _panels(len(keys))
+        figure, [axes] = _panels(1)
+        _line(axes, groups, *keys)
+    elif len(groups) < SPARSE * cells:
+        figure, panels = _panels(len(keys))
         for axes, key in zip(panels, keys, strict=True):
-            _dots(axes, some, key)
+            _dots(axes, groups, key)
     else:
-        made = _heat_maps(some, keys)
-    made.suptitle(_title(some, keys))
-    common_legend(made)
-    return made
+        figure = _heat_maps(groups, keys)
+    figure.suptitle(_title(groups, keys), wrap=True)
+    common_legend(figure)
+    return figure
 
 
-def _title(some: Sequence[Setting], keys: Sequence[str]) -> str:
-    over = f"mIoU over {' and '.join([', '.join(keys[:-1])] * (len(keys) > 1) + [keys[-1]])}" if keys else "mIoU"
-    fewest, most = (pick(len(setting.jobs) for setting in some) for pick in (min, max))
-    if most == 1:
-        return f"{over}, one run each"
+def _title(groups: Sequence[RunGroup], keys: Sequence[str]) -> str:
+    *first, last = keys or [""]
+    over = f" over {', '.join(first)}{' and ' * bool(first)}{last}" if keys else ""
+    counts = [len(group.runs) for group in groups]
+    if max(counts) == 1:
+        return f"mIoU{over}, one run each"
     spread = " and standard deviation" if len(keys) < 2 else ""
-    return f"{over}, mean{spread} of {most if fewest == most else f'{fewest} to {most}'} runs each"
+    runs = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else max(counts)
+    return f"mIoU{over}, mean{spread} of {runs} runs each"
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -66,39 +75,41 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, grid[:count]
 
 
-def _line(axes: Axes, some: Sequence[Setting], key: str = "") -> None:
+def _line(axes: Axes, groups: Sequence[RunGroup], key: str = "") -> None:
     if not key:
-        _seeds(axes, some[0])
+        _seeds(axes, groups[0])
         return
-    places = _places(some, key)
-    done = sorted((setting for setting in some if setting.mious), key=lambda setting: places[setting.values[key]])
-    x = [places[setting.values[key]] for setting in done]
-    y = [100 * setting.miou for setting in done]
-    spread = [100 * setting.spread for setting in done]
+    places = _places(groups, key)
+    done = sorted((group for group in groups if group.mious), key=lambda group: places[group.values[key]])
+    x = [places[group.values[key]] for group in done]
+    y = [100 * group.miou for group in done]
+    spread = [100 * group.spread for group in done]
     axes.errorbar(x, y, spread, fmt="o-" if _numeric(places) else "o", capsize=4)
-    _mark_best(axes, some, places, key)
+    _mark_best(axes, groups, places, key)
     _name(axes, places, key)
 
 
-def _seeds(axes: Axes, setting: Setting) -> None:
-    x = [job.overrides.get("seed", str(job.number)) for job in setting.done]
-    axes.plot(x, [100 * miou for miou in setting.mious], "o")
-    if setting.mious:
-        axes.axhline(100 * setting.miou, linestyle="--", color="grey", label="mean")
+def _seeds(axes: Axes, group: RunGroup) -> None:
+    x = [job.overrides.get("seed", str(job.number)) for job in group.done]
+    axes.plot(x, [100 * miou for miou in group.mious], "o")
+    if group.mious:
+        axes.axhline(100 * group.miou, linestyle="--", color="grey", label="mean")
     axes.set(xlabel="seed", ylabel="mIoU %")
 
 
-def _dots(axes: Axes, some: Sequence[Setting], key: str) -> None:
-    places = _places(some, key)
-    done = [setting for setting in some if setting.mious]
+def _dots(axes: Axes, groups: Sequence[RunGroup], key: str) -> None:
+    places = _places(groups, key)
+    done = [group for group in groups if group.mious]
     axes.plot([places[s.values[key]] for s in done], [100 * s.miou for s in done], "o", alpha=0.7)
-    _mark_best(axes, some, places, key)
+    _mark_best(axes, groups, places, key)
     _name(axes, places, key)
 
 
-def _mark_best(axes: Axes, some: Sequence[Setting], places: dict[str, float], key: str) -> None:
-    if best(some):
-        axes.plot(places[some[0].values[key]], 100 * some[0].miou, "*", markersize=16, color="tab:red", label="best")
+def _mark_best(axes: Axes, groups: Sequence[RunGroup], places: dict[str, float], key: str) -> None:
+    if best(groups):
+        axes.plot(
+            places[groups[0].values[key]], 100 * groups[0].miou, "*", markersize=16, color="tab:red", label="best"
+        )
 
 
 def _name(axes: Axes, places: dict[str, float], key: str) -> None:
@@ -109,37 +120,37 @@ def _name(axes: Axes, places: dict[str, float], key: str) -> None:
         axes.set_xticks(list(places.values()), [short(choice) for choice in places])
 
 
-def _heat_maps(some: Sequence[Setting], keys: Sequence[str]) -> Figure:
+def _heat_maps(groups: Sequence[RunGroup], keys: Sequence[str]) -> Figure:
     x, y, *others = keys
-    choices = list(product(*(_choices(some, key) for key in others)))
+    choices = list(product(*(_choices(groups, key) for key in others)))
     figure, panels = _panels(len(choices))
-    mious = [100 * setting.miou for setting in some if setting.mious] or [0.0]
+    mious = [100 * group.miou for group in groups if group.mious] or [0.0]
     scale = Normalize(min(mious), max(mious))
     for axes, choice in zip(panels, choices, strict=True):
         wanted = dict(zip(others, choice, strict=True))
-        chosen = [setting for setting in some if wanted.items() <= setting.values.items()]
-        image = _heat_map(axes, chosen, (_choices(some, x), _choices(some, y)), scale, best(some))
+        chosen = [group for group in groups if wanted.items() <= group.values.items()]
+        image = _heat_map(axes, chosen, (_choices(groups, x), _choices(groups, y)), scale, best(groups))
         axes.set(xlabel=x, ylabel=y, title=", ".join(f"{key}={value}" for key, value in wanted.items()))
-    figure.colorbar(image, ax=panels, label="mIoU %, ★ best" if best(some) else "mIoU %")
+    figure.colorbar(image, ax=panels, label="mIoU %, ★ best" if best(groups) else "mIoU %")
     return figure
 
 
 def _heat_map(
     axes: Axes,
-    chosen: Sequence[Setting],
+    chosen: Sequence[RunGroup],
     choices: tuple[list[str], list[str]],
     scale: Normalize,
-    winner: Setting | None,
+    winner: RunGroup | None,
 ) -> Any:
     columns, rows = choices
     cells = [[math.nan] * len(columns) for _ in rows]
-    for setting in chosen:
-        first, second, *_ = setting.values.values()
+    for group in chosen:
+        first, second, *_ = group.values.values()
         column, row = columns.index(first), rows.index(second)
-        cells[row][column] = 100 * setting.miou
-        text = f"{100 * setting.miou:.1f}" if setting.mious else setting.jobs[0].state
-        dark = bool(setting.mious) and scale(100 * setting.miou) < 0.6
-        star = "\n★" if setting is winner else ""
+        cells[row][column] = 100 * group.miou
+        text = f"{100 * group.miou:.1f}" if group.mious else group.runs[0].state
+        dark = bool(group.mious) and scale(100 * group.miou) < 0.6
+        star = "\n★" if group is winner else ""
         axes.text(column, row, text + star, ha="center", va="center", color="white" if dark else "black")
     axes.set_facecolor("lightgrey")
     axes.set_xticks(range(len(columns)), columns)
@@ -147,24 +158,86 @@ def _heat_map(
     return axes.imshow(cells, norm=scale, aspect="auto", origin="lower")
 
 
-def _places(some: Sequence[Setting], key: str) -> dict[str, float]:
-    """Place the choices of a key on an axis: numbers where they are, words side by side."""
-    choices = _choices(some, key)
+def _places(groups: Sequence[RunGroup], key: str) -> dict[str, float]:
+    """Place the choices of a key on an axis: numbers at their value, words side by side."""
+    choices = _choices(groups, key)
     try:
-        return {choice: float(choice) for choice in choices}
+        places = {choice: float(choice) for choice in choices}
     except ValueError:
-        return {choice: index for index, choice in enumerate(choices)}
+        places = {}
+    if places and all(abs(place) < 1e30 for place in places.values()):  # what an axis can show
+        return places
+    return {choice: index for index, choice in enumerate(choices)}
 
 
 def _numeric(places: dict[str, float]) -> bool:
     return all(isinstance(place, float) for place in places.values())
 
 
-def _choices(some: Sequence[Setting], key: str) -> list[str]:
-    """List what a key was set to: numbers by size, words in the order of the jobs."""
-    ordered = sorted(some, key=lambda setting: setting.jobs[0].number)
-    choices = list(dict.fromkeys(setting.values[key] for setting in ordered))
+def _choices(groups: Sequence[RunGroup], key: str) -> list[str]:
+    """List the values of a key: numbers by size, words in the order of the jobs."""
+    ordered = sorted(groups, key=lambda group: group.runs[0].number)
+    choices = list(dict.fromkeys(group.values[key] for group in ordered))
     try:
         return sorted(choices, key=float)
     except ValueError:
         return choices
+
+
+def gather_curves(trainings: Mapping[str, Training], number: str, results: Results) -> dict[str, Curve]:
+    """Read a logged number of every run, at the steps that all runs of a training share.
+
+    Args:
+        trainings: by heading.
+        number: as in the head of metrics.csv, e.g. "val/miou".
+        results: where files that cannot be read are noted; their runs are passed over.
+
+    Returns:
+        By heading; an empty curve if no run logged the number.
+    """
+    curves: dict[str, Curve] = {}
+    for heading, training in trainings.items():
+        runs = []
+        for folder in training.folders:
+            try:
+                runs.append(read_curve(folder / "metrics.csv", number))
+            except ValueError as error:
+                results.damaged.append(str(error))
+        steps = sorted(set.intersection(*map(set, runs))) if runs else []
+        curves[heading] = {step: [run[step] for run in runs] for step in steps}
+    return curves
+
+
+@plain_text
+def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Draw mean and sample standard deviation over steps.
+
+    Args:
+        curves: by number, then by training, the same ones for every number; empty curves are not drawn.
+
+    Returns:
+        A panel per number; rates are drawn in percent.
+    """
+    figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
+    for axes, (number, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
+        rate = number.startswith(RATES)
+        for index, (name, curve) in enumerate(lines.items()):
+            if curve:
+                _draw_curve(axes, curve, name, f"C{index}", 100 if rate else 1)
+        axes.set(xlabel="training step", title=NAMES.get(number, number), ylabel="percent" if rate else "")
+        axes.grid(alpha=0.3)
+    drawn = [curve for lines in curves.values() for curve in lines.values()]
+    if any(len(values) > 1 for curve in drawn for values in curve.values()):
+        figure.suptitle("mean and standard deviation over seeds", fontsize="medium", color="0.35")
+    common_legend(figure)
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, name: str, colour: str, unit: float) -> None:
+    steps = list(curve)
+    middle = [unit * mean(values) for values in curve.values()]
+    spread = [unit * stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
+    low = [m - s for m, s in zip(middle, spread, strict=True)]
+    high = [m + s for m, s in zip(middle, spread, strict=True)]
+    axes.plot(steps, middle, color=colour, label=name, marker="." if len(steps) < 20 else None)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)

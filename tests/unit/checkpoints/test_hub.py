@@ -84,7 +84,7 @@ def test_the_card(published: Path) -> None:
     assert head["pipeline_tag"] == "image-segmentation"
     for line in ("| mIoU | 25.0 |", "| road | 25.0 |", "| train | absent |", "| 0 | road | 128, 64, 128 |"):
         assert line in card
-    assert "learned from labelled images of gta5, adapted to unlabelled images of cityscapes" in card
+    assert "learned from labelled images of demo_source, adapted to unlabelled images of demo_target" in card
     assert "SelfTraining (lambda_d 0.1, tau 0.968, s_T 2, alpha 0.99, lambda_fd 0" in card
 
 

@@ -140,8 +140,8 @@ def test_reports_are_compared_by_name(tmp_path: Path) -> None:
         one.write(tmp_path / "one.json")
         assert Report.read(tmp_path / "one.json") == one
     made = compared(before, after)
-    assert list(made.columns[0].cells) == ["eager", "  eager, part"]
-    assert list(made.columns[3].cells) == ["0.50", "0.50"]
+    assert [row[0] for row in made.rows] == ["eager", "  eager, part"]
+    assert [row[3] for row in made.rows] == ["0.50", "0.50"]
     with pytest.raises(ValueError, match="no row of the same name"):
         compared(before, report("graphs", [1.0]))
 

@@ -37,7 +37,7 @@ def test_runs_that_were_asked_for_different_things_are_not_averaged(tmp_path: Pa
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     done = run_script("results_table", tmp_path)
     assert done.returncode == 2
-    assert "no metrics.json below" in done.stderr
+    assert "no finished run" in done.stderr
 
 
 def run(folder: Path, score: float, seed: int = 0, asked: tuple[str, ...] = (), **facts: Any) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.rng import generator
-from hrda_lit.tables.breakdown import BANDS, SIZES, Tally, border_distance, structure
+from hrda_lit.tables.breakdown import BANDS, SIZES, Breakdown, border_distance, find_structure
 
 CLASSES = Classes(("ground", "car", "sign", "sky"), ((0, 0, 0),) * 4, frozenset({1, 2}))
 UPPER = (2, 4, 8, 16, math.inf)
@@ -61,12 +61,12 @@ def test_a_label_of_one_class_has_no_border() -> None:
     label[4] = 255
     known = label != 255
     assert (border_distance(label, 255, 4)[known] == 5).all()
-    assert (structure(label, CLASSES).band[known] == len(BANDS) - 1).all()
+    assert (find_structure(label, CLASSES).band[known] == len(BANDS) - 1).all()
 
 
 def test_objects_by_flooding() -> None:
     label = draw("objects")
-    found = structure(label, CLASSES)
+    found = find_structure(label, CLASSES)
     wanted = {frozenset(places) for places in slow_objects(label)}
     ours = {
         frozenset((int(r), int(c)) for r, c in (found.objects == number + 1).nonzero()): int(owner)
@@ -79,36 +79,36 @@ def test_objects_by_flooding() -> None:
 
 def test_touching_objects_of_two_classes_are_two() -> None:
     label = torch.tensor([[1, 2], [2, 1]])
-    found = structure(label, CLASSES)
+    found = find_structure(label, CLASSES)
     assert found.owners.tolist() == [1, 2]
     assert found.objects.tolist() == [[1, 2], [2, 1]]
 
 
 @pytest.fixture
-def counted() -> tuple[Tally, list[tuple[Tensor, Tensor]]]:
-    tally, pairs = Tally(CLASSES), []
+def counted() -> tuple[Breakdown, list[tuple[Tensor, Tensor]]]:
+    breakdown, pairs = Breakdown(CLASSES), []
     for number in range(3):
         label = draw(f"label{number}", (130, 140), 22 + 3 * number)
         wrong = torch.rand(label.shape, generator=generator("wrong", number)) < 0.3
         prediction = torch.where(wrong | (label == 255), draw(f"guess{number}", (130, 140), 1) % 3, label)
-        tally.update(prediction, label, structure(label, CLASSES))
+        breakdown.update(prediction, label, find_structure(label, CLASSES))
         pairs.append((prediction, label))
-    return tally, pairs
+    return breakdown, pairs
 
 
-def test_confusion_of_all_images_by_loops(counted: tuple[Tally, list[tuple[Tensor, Tensor]]]) -> None:
-    tally, pairs = counted
+def test_confusion_of_all_images_by_loops(counted: tuple[Breakdown, list[tuple[Tensor, Tensor]]]) -> None:
+    breakdown, pairs = counted
     expected = torch.zeros(4, 4, dtype=torch.long)
     for prediction, label in pairs:
         for row, column in zip(label.flatten().tolist(), prediction.flatten().tolist(), strict=True):
             if row != 255:
                 expected[row, column] += 1
-    assert torch.equal(tally.confusion, expected)
+    assert torch.equal(breakdown.confusion, expected)
 
 
-def test_border_miou_by_sets(counted: tuple[Tally, list[tuple[Tensor, Tensor]]]) -> None:
-    tally, pairs = counted
-    for band, (name, value) in enumerate(tally.border_miou.items()):
+def test_border_miou_by_sets(counted: tuple[Breakdown, list[tuple[Tensor, Tensor]]]) -> None:
+    breakdown, pairs = counted
+    for band, (name, value) in enumerate(breakdown.border_miou.items()):
         assert name == BANDS[band]
         both, either = torch.zeros(4), torch.zeros(4)
         for prediction, label in pairs:
@@ -122,8 +122,8 @@ def test_border_miou_by_sets(counted: tuple[Tally, list[tuple[Tensor, Tensor]]])
         assert value == pytest.approx(float((both[occurs] / either[occurs]).mean()))
 
 
-def test_size_recall_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor]]]) -> None:
-    tally, pairs = counted
+def test_size_recall_by_flooding(counted: tuple[Breakdown, list[tuple[Tensor, Tensor]]]) -> None:
+    breakdown, pairs = counted
     totals = {(size, c): [0, 0, 0] for size in range(3) for c in (1, 2)}
     for prediction, label in pairs:
         for places in slow_objects(label):
@@ -135,15 +135,15 @@ def test_size_recall_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor
     assert totals[1, 1][0] > 1
     for size, name in enumerate(SIZES):
         recalls = [hits / pixels for _, pixels, hits in (totals[size, c] for c in (1, 2)) if pixels]
-        assert tally.size_objects[name] == totals[size, 1][0] + totals[size, 2][0]
+        assert breakdown.size_objects[name] == totals[size, 1][0] + totals[size, 2][0]
         if recalls:
-            assert tally.size_recall[name] == pytest.approx(sum(recalls) / len(recalls))
+            assert breakdown.size_recall[name] == pytest.approx(sum(recalls) / len(recalls))
         else:
-            assert math.isnan(tally.size_recall[name])
+            assert math.isnan(breakdown.size_recall[name])
 
 
-def test_size_miou_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor]]]) -> None:
-    tally, pairs = counted
+def test_size_miou_by_flooding(counted: tuple[Breakdown, list[tuple[Tensor, Tensor]]]) -> None:
+    breakdown, pairs = counted
     totals = {(size, c): [0, 0, 0] for size in range(3) for c in (1, 2)}  # pixels, hits, wrongs
     for prediction, label in pairs:
         for places in slow_objects(label):
@@ -156,7 +156,9 @@ def test_size_miou_by_flooding(counted: tuple[Tally, list[tuple[Tensor, Tensor]]
     assert totals[0, 1][2] > 0
     for size, name in enumerate(SIZES):
         scores = [hits / (own + wrongs) for own, hits, wrongs in (totals[size, c] for c in (1, 2)) if own + wrongs]
-        assert tally.size_miou[name] == pytest.approx(sum(scores) / len(scores) if scores else math.nan, nan_ok=True)
+        assert breakdown.size_miou[name] == pytest.approx(
+            sum(scores) / len(scores) if scores else math.nan, nan_ok=True
+        )
 
 
 def _size(places: set[tuple[int, int]]) -> int:
@@ -167,16 +169,16 @@ def _size(places: set[tuple[int, int]]) -> int:
 def test_an_object_of_just_a_limit_is_of_the_larger_size(height: int, size: int) -> None:
     label = torch.zeros(300, 40, dtype=torch.long)
     label[:height, :32] = 1
-    tally = Tally(CLASSES)
-    tally.update(label, label, structure(label, CLASSES))
-    assert tally.size_objects == {name: int(index == size) for index, name in enumerate(SIZES)}
-    assert tally.size_recall[SIZES[size]] == 1
-    assert tally.size_miou[SIZES[size]] == 1
+    breakdown = Breakdown(CLASSES)
+    breakdown.update(label, label, find_structure(label, CLASSES))
+    assert breakdown.size_objects == {name: int(index == size) for index, name in enumerate(SIZES)}
+    assert breakdown.size_recall[SIZES[size]] == 1
+    assert breakdown.size_miou[SIZES[size]] == 1
 
 
 def test_no_object_and_no_label_at_all() -> None:
     label = torch.full((5, 6), 255)
-    tally = Tally(CLASSES)
-    tally.update(torch.zeros_like(label), label, structure(label, CLASSES))
-    assert int(tally.confusion.sum()) == 0
-    assert all(math.isnan(value) for part in (tally.border_miou, tally.size_recall) for value in part.values())
+    breakdown = Breakdown(CLASSES)
+    breakdown.update(torch.zeros_like(label), label, find_structure(label, CLASSES))
+    assert int(breakdown.confusion.sum()) == 0
+    assert all(math.isnan(value) for part in (breakdown.border_miou, breakdown.size_recall) for value in part.values())

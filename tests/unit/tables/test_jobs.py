@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.tables import jobs
-from hrda_lit.tables.jobs import Job, begin, fail, parse, read_all, swept_keys
+from hrda_lit.tables import jobs as module
+from hrda_lit.tables.jobs import begin, fail, read_all
+from hrda_lit.tables.records import RunRecord, parse, swept_keys
 
 
-def read(folder: Path) -> Job:
-    found = jobs.read(folder)
+def read(folder: Path) -> RunRecord:
+    found = module.read(folder)
     assert found is not None
     return found
 
@@ -28,7 +29,7 @@ def test_a_job_goes_through_its_states(tmp_path: Path) -> None:
     assert begin(tmp_path, 3, ["lambda_d=0.1"])  # tried again
     assert read(tmp_path).state == "unfinished"
     finish(tmp_path)
-    assert read(tmp_path) == Job(3, {"lambda_d": "0.1"}, 0.5, {"road": 0.5, "train": None})
+    assert read(tmp_path) == RunRecord(3, {"lambda_d": "0.1"}, 0.5, {"road": 0.5, "train": None})
     assert begin(tmp_path, 3, ["lambda_d=0.1"])
     assert read(tmp_path).state == "done"
 
@@ -37,7 +38,7 @@ def test_the_result_of_another_job_is_not_taken_over(tmp_path: Path) -> None:
     begin(tmp_path, 0, ["lambda_d=0.1"])
     finish(tmp_path)
     assert not begin(tmp_path, 0, ["lambda_d=0.2"])
-    assert read(tmp_path) == Job(0, {"lambda_d": "0.2"}, pytest.approx(math.nan, nan_ok=True))
+    assert read(tmp_path) == RunRecord(0, {"lambda_d": "0.2"}, pytest.approx(math.nan, nan_ok=True))
 
 
 def test_a_run_that_scored_nothing_is_unfinished(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_jobs_are_read_by_number_and_other_folders_are_left_alone(tmp_path: Path
     for number in (10, 9, 1):
         begin(tmp_path / str(number), number, [f"seed={number}"])
     (tmp_path / ".submitit").mkdir()
-    assert [job.number for job in read_all(tmp_path)] == [1, 9, 10]
+    assert [job.number for job in read_all(tmp_path)[0]] == [1, 9, 10]
 
 
 def test_overrides_are_split_at_the_first_sign() -> None:
@@ -59,8 +60,8 @@ def test_overrides_are_split_at_the_first_sign() -> None:
 
 def test_swept_keys_are_those_in_which_jobs_differ() -> None:
     some = [
-        Job(0, {"name": "a", "tau": "0.9", "seed": "0"}),
-        Job(1, {"name": "a", "tau": "0.9", "seed": "1", "x": "1"}),
+        RunRecord(0, {"name": "a", "tau": "0.9", "seed": "0"}),
+        RunRecord(1, {"name": "a", "tau": "0.9", "seed": "1", "x": "1"}),
     ]
     assert swept_keys(some) == ["seed", "x"]
 
@@ -70,7 +71,8 @@ def test_a_record_that_was_cut_is_made_anew(cut: str, tmp_path: Path) -> None:
     begin(tmp_path, 3, ["lambda_d=0.1"])
     finish(tmp_path)
     (tmp_path / "job.json").write_text(cut)
-    assert read_all(tmp_path) == []
+    jobs, damaged = read_all(tmp_path)
+    assert (jobs, len(damaged)) == ([], 1)
     assert begin(tmp_path, 3, ["lambda_d=0.1"])
     assert read(tmp_path).state == "done"
 

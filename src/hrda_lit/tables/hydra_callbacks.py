@@ -1,4 +1,4 @@
-"""The Hydra callback that keeps the table of a sweep up to date."""
+"""Callbacks of Hydra: check the name of a run, and keep the table of a sweep up to date."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,22 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from rich.console import Console
 
 from hrda_lit.runs import claim
 from hrda_lit.system.files import read_json, write_json
+from hrda_lit.system.paths import require_below
+from hrda_lit.system.table import show
+
+
+class RunName(Callback):
+    """Refuse a name that would put a run outside its folder of outputs, before Hydra makes the folder."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """End the command with one sentence if the name does not fit."""
+        try:
+            require_below(str(config.name), "name")
+        except ValueError as error:
+            sys.exit(f"error: {error}")  # Hydra turns any other exception into a warning and goes on
 
 
 class SweepTable(Callback):
@@ -39,32 +51,32 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Rewrite table and picture; does nothing for a single run."""
         if config.hydra.mode == RunMode.MULTIRUN:
-            from hrda_lit.tables import report  # matplotlib takes a second that single runs need not wait for
+            from hrda_lit.tables import sweeps  # matplotlib takes a second that single runs need not wait for
 
-            report.write(Path(config.hydra.sweep.dir))
+            sweeps.write(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table; a failed job fails the command."""
-        from hrda_lit.tables import report
+        from hrda_lit.tables import sweeps
 
-        sweep = Path(config.hydra.sweep.dir)
-        jobs = report.write(sweep)
-        if not jobs:
+        folder = Path(config.hydra.sweep.dir)
+        sweep = sweeps.write(folder)
+        if not sweep.jobs:
             return
-        report.show(jobs, Console())
-        print(f"sweep.csv, sweep.txt and sweep.png are in {sweep}")
-        if failed := [str(job.number) for job in jobs if job.state == "failed"]:
+        show(*sweeps.report(sweep), f"sweep.csv, sweep.txt and sweep.png are in {folder}")
+        if failed := [str(job.number) for job in sweep.jobs if job.state == "failed"]:
             sys.exit(
-                f"error: failed {len(failed)} of {len(jobs)} jobs ({', '.join(failed)}) for the reasons above; "
-                f"the same command with hydra.sweep.dir={sweep} tries them again and repeats no finished one."
+                f"error: failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the reasons above; "
+                f"the same command with hydra.sweep.dir={folder} tries them again and repeats no finished one."
             )
 
 
 def _claim(folder: Path, command: list[str]) -> Path:
     before = read_json(folder / "command.json") or command
     if before != command:
+        other = " ".join(map(str, before)) if isinstance(before, list) else "something else"
         raise ValueError(
-            f"{folder} holds the sweep of {' '.join(map(str, before))}, and this one is {' '.join(command)}; "
+            f"{folder} holds the sweep of {other}, and this one is {' '.join(command)}; "
             "continue with the same keys, or choose another hydra.sweep.dir."
         )
     if not claim.claim(folder):

@@ -4,10 +4,8 @@ import json
 import os
 from pathlib import Path
 
-import pytest
-
-from hrda_lit.tables.kinds import facts_of, kind_of
-from hrda_lit.tables.side_by_side import rows
+from hrda_lit.tables.evaluations import rows
+from hrda_lit.tables.records import Results, facts_of
 from tests.scripts import run_script
 
 
@@ -38,30 +36,6 @@ def test_rows_by_kind_with_mean_and_gain(tmp_path: Path) -> None:
     assert "+27.5" in run_script("results_table", "--targets", tmp_path).stdout
 
 
-def test_without_evaluations_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no result of hrda_lit\.evaluate below .*; evaluate checkpoints"):
-        rows([tmp_path])
-
-
-def test_kinds() -> None:
-    def kind(method: str, source: list[str], val: list[str]) -> str:
-        data = {"source": of(source), "val": of(val)}
-        return kind_of({"method": {"_target_": f"hrda_lit.methods.x.{method}"}, **data})
-
-    def of(names: list[str]) -> dict[str, object] | None:
-        if len(names) < 2:
-            return {"name": names[0]} if names else None
-        return {"name": "several", "sets": {str(index): {"name": name} for index, name in enumerate(names)}}
-
-    assert kind("Supervised", ["gta5"], ["cityscapes"]) == "source-only"
-    assert kind("Supervised", ["gta5"], []) == "source-only"
-    assert kind("Supervised", ["cityscapes"], ["cityscapes"]) == "oracle"
-    assert kind("SelfTraining", ["gta5"], ["cityscapes"]) == "adaptation"
-    assert kind("Supervised", ["gta5", "synthia"], ["cityscapes", "acdc"]) == "source-only"
-    assert kind("Supervised", ["cityscapes", "acdc"], ["acdc"]) == "oracle"
-    assert kind("Generalise", ["cityscapes"], ["cityscapes", "acdc"]) == "generalisation"
-
-
 def test_checkpoints_count_once_and_apart_where_they_were_trained_or_scored_otherwise(tmp_path: Path) -> None:
     for number, asked in enumerate((["lambda_d=0.1", "seed=0"], ["lambda_d=0.1", "seed=1"], ["lambda_d=0.3"])):
         record(tmp_path / "runs" / str(number), asked)
@@ -75,7 +49,7 @@ def test_checkpoints_count_once_and_apart_where_they_were_trained_or_scored_othe
         (folder / "metrics.json").write_text(json.dumps({**content, "checkpoint": str(checkpoint), "model": "student"}))
         os.utime(folder / "metrics.json", (index + 1, index + 1))
         record(folder, [f"checkpoint={checkpoint}", *asked])
-    found = {row.experiment: row.scores["cityscapes"] for row in rows([tmp_path])}
+    found = {row.experiment: row.scores["cityscapes"] for row in rows(Results.below([tmp_path]))}
     assert found == {
         "hrda, lambda_d=0.1": [0.5, 0.7],
         "hrda, lambda_d=0.3": [0.3],
@@ -89,7 +63,7 @@ def record(folder: Path, asked: list[str]) -> None:
 
 
 def test_facts_of_a_run() -> None:
-    config = {"method": {"_target_": "hrda_lit.methods.x.Generalise"}, "seed": 3, "target": None,
+    config = {"kind": "generalisation", "seed": 3, "target": None,
               "source": {"name": "several", "sets": {"gta5": {}, "synthia": {}}}, "val": {"name": "acdc"}}  # fmt: skip
     sets = {"source": "gta5 + synthia", "target": None, "val": "acdc"}
     assert facts_of(config) == {"kind": "generalisation", "seed": 3, "data": sets}

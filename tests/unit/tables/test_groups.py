@@ -5,13 +5,13 @@ import statistics
 
 import pytest
 
-from hrda_lit.tables.jobs import Job
-from hrda_lit.tables.settings import Setting, classes, collapses, settings, short, summary
+from hrda_lit.tables.groups import RunGroup, classes, collapses, group_by_seed, percent, short
+from hrda_lit.tables.records import RunRecord
 
 
-def job(number: int, miou: float = math.nan, bus: float | None = None, **asked: object) -> Job:
+def job(number: int, miou: float = math.nan, bus: float | None = None, **asked: object) -> RunRecord:
     iou = {} if math.isnan(miou) else {"road": miou, "bus": bus, "train": None}
-    return Job(number, {key: str(value) for key, value in asked.items()}, miou, iou)
+    return RunRecord(number, {key: str(value) for key, value in asked.items()}, miou, iou)
 
 
 def test_seeds_are_gathered_and_settings_sorted() -> None:
@@ -23,9 +23,9 @@ def test_seeds_are_gathered_and_settings_sorted() -> None:
         job(4, 0.5, tau=0.8, seed=0),
         job(5, tau=0.8, seed=1),
     ]
-    best, second, last = settings(jobs)
+    best, second, last = group_by_seed(jobs)
     assert [s.label for s in (best, second, last)] == ["tau=0.8", "tau=0.9", "tau=0.5"]
-    assert [job.number for job in best.jobs] == [4, 5]
+    assert [job.number for job in best.runs] == [4, 5]
     assert (best.miou, math.isnan(best.spread)) == (0.5, True)
     assert second.miou == pytest.approx(0.3)
     assert second.spread == pytest.approx(statistics.stdev([0.2, 0.4]))
@@ -33,7 +33,7 @@ def test_seeds_are_gathered_and_settings_sorted() -> None:
 
 
 def test_classes_are_those_that_occur_anywhere() -> None:
-    some = settings([job(0, 0.5, None, seed=0), job(1, 0.7, 0.0, seed=1)])
+    some = group_by_seed([job(0, 0.5, None, seed=0), job(1, 0.7, 0.0, seed=1)])
     assert classes(some) == ["road", "bus"]
     assert some[0].class_values("bus") == [0.0]
 
@@ -50,18 +50,18 @@ def test_classes_are_those_that_occur_anywhere() -> None:
     ],
 )
 def test_a_class_that_one_seed_lost_is_named(buses: list[float | None], lost: list[str]) -> None:
-    [setting] = settings([job(seed, 0.5, bus, seed=seed) for seed, bus in enumerate(buses)])
-    found = collapses(setting)
+    [group] = group_by_seed([job(seed, 0.5, bus, seed=seed) for seed, bus in enumerate(buses)])
+    found = collapses(group)
     assert len(found) == len(lost)
     assert all(sentence.startswith(start) for sentence, start in zip(found, lost, strict=True))
 
 
 def test_summary_in_percent() -> None:
-    assert [summary(values) for values in ([], [0.5], [0.5, 0.6, 0.7])] == ["-", "50.0", "60.0 ± 10.0"]
+    assert [percent(values) for values in ([], [0.5], [0.5, 0.6, 0.7])] == ["-", "50.0", "60.0 ± 10.0"]
 
 
 def test_labels_are_short() -> None:
     assert [short(v) for v in ("0.6563808168940388", "0.968", "hrda_cityscapes", "")] == [
         "0.6564", "0.968", "hrda_cityscapes", "",
     ]  # fmt: skip
-    assert Setting({"experiment": "hrda_demo", "tau": "0.9", "s_T": ""}, []).label == "hrda_demo, tau=0.9"
+    assert RunGroup({"experiment": "hrda_demo", "tau": "0.9", "s_T": ""}, []).label == "hrda_demo, tau=0.9"

@@ -5,17 +5,15 @@ import json
 import math
 from pathlib import Path
 
-import pytest
 import torch
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
-from hrda_lit.tables.breakdown import BANDS, SIZES, Tally, structure
-from hrda_lit.tables.results import (
+from hrda_lit.tables.breakdown import BANDS, SIZES, Breakdown, find_structure
+from hrda_lit.tables.scores import (
+    breakdown_measures,
     iou_measures,
-    print_and_write,
-    print_iou,
-    table,
-    tally_measures,
+    iou_table,
+    score_table,
     write_csv,
     write_metrics,
 )
@@ -35,17 +33,17 @@ def test_cityscapes_has_the_means_of_synthia() -> None:
     assert list(iou_measures(torch.rand(19), CITYSCAPES)["miou"]) == ["mIoU", "mIoU 16", "mIoU 13"]
 
 
-def test_table_of_several_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_of_several_predictions() -> None:
     label = torch.zeros(8, 8, dtype=torch.long)
     label[:4] = 1
     columns = {}
     for name, prediction in {"fused": label, "context": torch.zeros_like(label)}.items():
-        tally = Tally(CLASSES)
-        tally.update(prediction, label, structure(label, CLASSES))
-        columns[name] = tally_measures(tally, CLASSES)
-    print_and_write(tmp_path / "report.txt", [table("a title", columns)])
-    text = (tmp_path / "report.txt").read_text()
-    rows = {cells[0].strip(): [c.strip() for c in cells[1:]] for cells in map(cells_of, text.splitlines()) if cells}
+        breakdown = Breakdown(CLASSES)
+        breakdown.update(prediction, label, find_structure(label, CLASSES))
+        columns[name] = breakdown_measures(breakdown, CLASSES)
+    table = score_table("a title", columns)
+    assert table.headings == ["class", "fused", "context"]
+    rows = {name: cells for name, *cells in table.rows}
     assert rows["ground"] == ["100.0", "50.0"]
     assert rows["car"] == ["100.0", "0.0"]
     assert rows["sky"] == ["absent", "absent"]
@@ -54,19 +52,18 @@ def test_table_of_several_predictions(tmp_path: Path, capsys: pytest.CaptureFixt
     assert rows["mIoU of things < 32x32 px"] == ["100.0", "0.0"]
     assert rows["recall of things < 32x32 px"] == ["100.0", "0.0"]
     assert len(rows) == len(CLASSES) + 1 + len(BANDS) + 2 * len(SIZES)
-    assert "a title" in capsys.readouterr().out
 
 
-def cells_of(line: str) -> list[str]:
-    return line.strip("│").split("│") if line.startswith("│") else []
+def test_table_after_training() -> None:
+    table = iou_table(IOU, CLASSES, "after 7 steps")
+    assert table.rows == [("ground", "50.0"), ("car", "absent"), ("sky", "25.0"), ("mIoU", "37.5")]
 
 
-def test_table_after_training(capsys: pytest.CaptureFixture[str]) -> None:
-    print_iou(IOU, CLASSES, "after 7 steps")
-    printed = capsys.readouterr().out
-    assert "after 7 steps" in printed
-    assert "37.5" in printed
-    assert "absent" in printed
+def test_many_classes_stand_side_by_side() -> None:
+    table = iou_table(torch.arange(19) / 20, CITYSCAPES, "")
+    assert table.headings == ["class", "IoU %"] * 2
+    assert table.rows[0] == ("road", "0.0", "sky", "50.0")
+    assert sum(len(row) // 2 for row in table.rows) == 19 + 3
 
 
 def test_metrics_json_is_json(tmp_path: Path) -> None:

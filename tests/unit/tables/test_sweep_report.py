@@ -7,12 +7,12 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from hrda_lit.tables.jobs import Job, asked, begin, fail, read_all
+from hrda_lit.tables.groups import best, gain, group_by_seed, several_kinds
+from hrda_lit.tables.jobs import begin, count_jobs, fail, read_all
 from hrda_lit.tables.plots import draw
-from hrda_lit.tables.report import show, write
-from hrda_lit.tables.settings import best, gain, settings, several_kinds
+from hrda_lit.tables.records import RunRecord
+from hrda_lit.tables.sweeps import report, write
 from tests.plots import VIRIDIS_TOP, share_of, width
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
 
 
 def test_it_is_rewritten(tmp_path: Path) -> None:
-    assert write(tmp_path) == []
+    assert write(tmp_path).jobs == []
     assert not (tmp_path / "sweep.csv").exists()
     make(tmp_path, 0, ["tau=0.8"], 0.1)
     write(tmp_path)
@@ -65,13 +65,13 @@ def test_it_is_rewritten(tmp_path: Path) -> None:
     assert (tmp_path / "sweep.png").read_bytes() != before
 
 
-def jobs_of(**keys: list[str]) -> list[Job]:
+def jobs_of(**keys: list[str]) -> list[RunRecord]:
     combinations = [dict(zip(keys, values, strict=True)) for values in product(*keys.values())]
-    return [Job(number, asked, 0.1 + number / 100, {"road": 0.1}) for number, asked in enumerate(combinations)]
+    return [RunRecord(number, asked, 0.1 + number / 100, {"road": 0.1}) for number, asked in enumerate(combinations)]
 
 
-def plot(jobs: list[Job]) -> bytes:
-    return draw(settings(jobs))
+def plot(jobs: list[RunRecord]) -> bytes:
+    return draw(group_by_seed(jobs))
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_cells_without_a_result_are_grey() -> None:
     jobs = jobs_of(tau=["0.8", "0.9"], lambda_d=["0", "0.1"])
     grey = (211, 211, 211)
     assert share_of(plot(jobs), grey) < 0.01
-    jobs[0] = Job(0, jobs[0].overrides, reason="broken")
+    jobs[0] = RunRecord(0, jobs[0].overrides, reason="broken")
     assert share_of(plot(jobs), grey) > 0.05
 
 
 def test_a_random_search_is_dots_and_a_sweep_that_failed_altogether_can_be_drawn() -> None:
-    scattered = [Job(n, {"tau": str(n / 10), "alpha": str((n * 7 % 10) / 10)}, n / 10) for n in range(10)]
+    scattered = [RunRecord(n, {"tau": str(n / 10), "alpha": str((n * 7 % 10) / 10)}, n / 10) for n in range(10)]
     assert share_of(plot(scattered), VIRIDIS_TOP) < 0.0005
     for keys in ({"tau": ["1", "2"]}, {"tau": ["1", "2"], "s_T": ["1", "2"]}):
-        plot([Job(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
+        plot([RunRecord(job.number, job.overrides, reason="broken") for job in jobs_of(**keys)])
 
 
 def test_one_seed_supports_no_best(tmp_path: Path) -> None:
@@ -117,13 +117,37 @@ def test_one_seed_supports_no_best(tmp_path: Path) -> None:
         make(tmp_path, number, [f"tau={tau}", "seed=0"], tau / 2)
     write(tmp_path)
     assert not any("best" in line for line in (tmp_path / "sweep.txt").read_text().splitlines() if "│" in line)
-    assert best(settings(read_all(tmp_path))) is None
+    assert best(group_by_seed(read_all(tmp_path)[0])) is None
 
 
-def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path) -> None:
     make(tmp_path, 0, ["tau=0.8"], 0.4)
-    show(write(tmp_path), Console(width=100), asked(["experiment=x", "tau=0.8,0.9", "seed=range(3)"]))
-    assert "1 of 6 jobs done, then stopped" in capsys.readouterr().out
+    head, *_ = report(write(tmp_path), count_jobs(["experiment=x", "tau=0.8,0.9", "seed=range(3)"]))
+    assert str(head).startswith("1 of 6 jobs done, then stopped")
+    assert [count_jobs(command) for command in (None, 3, [1], ["tau=["])] == [0] * 4
+
+
+def test_a_damaged_record_is_named_and_the_other_jobs_are_shown(tmp_path: Path) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    make(tmp_path, 1, ["tau=0.9"], 0.5)
+    make(tmp_path, 2, ["tau=1"], 0.6)
+    (tmp_path / "1" / "job.json").write_text("{")
+    (tmp_path / "2" / "metrics.json").write_text('{"val/miou": [7], "val/iou": {}}')
+    sweep = write(tmp_path)
+    assert [(job.number, job.state) for job in sweep.jobs] == [(0, "done"), (2, "unfinished")]
+    assert [line.split()[0] for line in sweep.damaged] == [
+        str(tmp_path / "1" / "job.json"), f"{tmp_path / '2' / 'metrics.json'}:",
+    ]  # fmt: skip
+    assert all(f"passed over: {line}" in (tmp_path / "sweep.txt").read_text() for line in sweep.damaged)
+
+
+def test_a_run_that_ended_early_has_a_star(tmp_path: Path) -> None:
+    make(tmp_path, 0, ["tau=0.8"], 0.4)
+    path = tmp_path / "0" / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ended": "max_time, after 3 of 9 steps"}))
+    _, table, *lines = report(write(tmp_path))
+    assert "40.0*" in table.rows[0]
+    assert lines == ["* all seeds, seed -: max_time, after 3 of 9 steps"]
 
 
 def test_runs_of_several_kinds_say_what_adaptation_adds(tmp_path: Path) -> None:
@@ -158,12 +182,12 @@ def test_runs_of_one_kind_need_no_column_for_it(tmp_path: Path) -> None:
 
 def test_gain_is_over_what_was_scored_on_the_same_data() -> None:
     jobs = [
-        Job(0, {"x": "a"}, 0.2, kind="source-only", scored_on="acdc"),
-        Job(1, {"x": "b"}, 0.5, kind="source-only", scored_on="cityscapes"),
-        Job(2, {"x": "c"}, 0.3, kind="adaptation", scored_on="acdc"),
-        Job(3, {"x": "d"}, 0.3, kind="adaptation", scored_on="idd"),
+        RunRecord(0, {"x": "a"}, 0.2, kind="source-only", scored_on="acdc"),
+        RunRecord(1, {"x": "b"}, 0.5, kind="source-only", scored_on="cityscapes"),
+        RunRecord(2, {"x": "c"}, 0.3, kind="adaptation", scored_on="acdc"),
+        RunRecord(3, {"x": "d"}, 0.3, kind="adaptation", scored_on="idd"),
     ]
-    some = settings(jobs)
+    some = group_by_seed(jobs)
     assert several_kinds(some)
     gains = {one.values["x"]: gain(one, some) for one in some}
     assert gains["c"] == pytest.approx(0.1)

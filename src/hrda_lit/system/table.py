@@ -1,0 +1,116 @@
+"""Tables of text, for the screen, a text file, Markdown or CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rich import box
+from rich.table import Table as RichTable
+
+from hrda_lit.system.text import PlainConsole, printable
+
+LONGEST_WORD = 18  # columns of a screen that a word gets before it is broken
+_NUMBER = re.compile(r"[-+]?\d")
+
+
+class _Row(NamedTuple):
+    cells: tuple[str, ...]
+    style: str = ""
+
+
+@dataclass
+class Table:
+    """Rows of text under headings; columns of numbers are aligned right.
+
+    Attributes:
+        headings: of the columns.
+        title: a line above the table.
+        caption: a line below it.
+        narrow: fit many columns into 80 characters: no frame, and long words are broken.
+    """
+
+    headings: Sequence[str]
+    title: str = ""
+    caption: str = ""
+    narrow: bool = False
+    _sections: list[list[_Row]] = field(default_factory=lambda: [[]])
+
+    def add(self, *cells: object, style: str = "") -> None:
+        """Add a row.
+
+        Args:
+            cells: one per heading, or fewer.
+            style: of rich, e.g. "bold" or "dim".
+        """
+        self._sections[-1].append(_Row(tuple(map(str, cells)), style))
+
+    def end_section(self) -> None:
+        """Draw a line below the last row."""
+        self._sections.append([])
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the cells of all rows."""
+        return [row.cells for section in self._sections for row in section]
+
+    def as_rich(self) -> RichTable:
+        """Convert to what a `PlainConsole` prints."""
+        made = RichTable(padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD, show_edge=False) if self.narrow else RichTable()
+        made.title, made.caption = self.title or None, self.caption or None
+        for index, heading in enumerate(self.headings):
+            self._add_column(made, index, heading)
+        for section in self._sections:
+            for row in section:
+                made.add_row(*row.cells, style=row.style or None)
+            made.add_section()
+        return made
+
+    def _add_column(self, made: RichTable, index: int, heading: str) -> None:
+        cells = [row[index] for row in self.rows if index < len(row)]
+        numbers = index > 0 and any(map(_NUMBER.match, cells))
+        words = cells if numbers else [word for cell in cells for word in cell.split()]
+        longest = min(max(map(len, words), default=0), LONGEST_WORD)
+        made.add_column(
+            heading,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            min_width=longest if self.narrow else None,
+        )
+
+    def as_markdown(self) -> str:
+        """Convert to a table of Markdown, without title."""
+        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
+        escaped = ([printable(cell).replace("|", "\\|") for cell in line] for line in lines)
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
+
+
+def show(*parts: Table | str, console: PlainConsole | None = None) -> None:
+    """Print tables, and lines that are never broken.
+
+    Args:
+        parts: what to print, in order.
+        console: where; the standard output if None.
+    """
+    console = console or PlainConsole()
+    for part in parts:
+        if isinstance(part, Table):
+            console.print(part.as_rich())
+        else:
+            console.print(part, soft_wrap=True)
+
+
+def as_text(*parts: Table | str, width: int = 120) -> str:
+    """Lay out what `show` prints, `width` characters wide."""
+    page = io.StringIO()
+    show(*parts, console=PlainConsole(file=page, width=width))
+    return page.getvalue()
+
+
+def as_csv(lines: Iterable[Iterable[object]]) -> bytes:
+    """Convert lines of values to a CSV file."""
+    page = io.StringIO()
+    csv.writer(page, lineterminator="\n").writerows(lines)
+    return page.getvalue().encode(errors="backslashreplace")

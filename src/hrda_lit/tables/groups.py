@@ -1,0 +1,183 @@
+"""Runs that differ in nothing but their seed, and their mean and spread."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from hrda_lit.methods.kinds import SOURCE_ONLY
+from hrda_lit.tables.records import DELETED, SEED, RunRecord, swept_keys
+
+COLLAPSED, ALIVE = 0.05, 0.2  # IoU; in between lie classes that are merely hard
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """The runs of one choice of the swept keys, one for each seed.
+
+    Attributes:
+        values: of the swept keys other than the seed; empty where a run was not asked for one.
+        runs: one or more.
+    """
+
+    values: dict[str, str]
+    runs: list[RunRecord]
+
+    @property
+    def label(self) -> str:
+        """Return the choices as on the command line."""
+        return ", ".join(override(key, value) for key, value in self.values.items() if value) or "all seeds"
+
+    @property
+    def done(self) -> list[RunRecord]:
+        """Return the finished runs."""
+        return [run for run in self.runs if run.state == "done"]
+
+    @property
+    def mious(self) -> list[float]:
+        """Return the mIoU of each finished run, a fraction."""
+        return [run.miou for run in self.done]
+
+    @property
+    def miou(self) -> float:
+        """Return the mean over finished runs; NaN without one."""
+        return mean(self.mious) if self.mious else math.nan
+
+    @property
+    def spread(self) -> float:
+        """Return the sample standard deviation over finished runs; NaN for fewer than two."""
+        return stdev(self.mious) if len(self.mious) > 1 else math.nan
+
+    @property
+    def kind(self) -> str | None:
+        """Return the kind of the finished runs; None if it is unknown or they differ."""
+        return _common([run.kind for run in self.done])
+
+    @property
+    def scored_on(self) -> str | None:
+        """Return the dataset that the finished runs were scored on; None if it is unknown or they differ."""
+        return _common([run.scored_on for run in self.done])
+
+    @property
+    def score(self) -> str:
+        """Write mean and spread of the mIoU in percent, with a star if a run ended early."""
+        return f"{percent(self.mious)}{'*' if any(run.ended for run in self.done) else ''}"
+
+    def class_values(self, name: str) -> list[float]:
+        """Return the IoU of a class in every finished run in which it occurs."""
+        values = (run.iou.get(name) for run in self.done)
+        return [value for value in values if value is not None]
+
+
+def _common(values: Sequence[str | None]) -> str | None:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def several_kinds(groups: Sequence[RunGroup]) -> bool:
+    """Return whether groups learned from different things, so that their gain says something."""
+    return len({group.kind for group in groups if group.kind}) > 1
+
+
+def gain(group: RunGroup, groups: Sequence[RunGroup]) -> float:
+    """Compute by how much a group exceeds source-only.
+
+    Args:
+        group: one of `groups`.
+        groups: all of them.
+
+    Returns:
+        Difference of mean mIoU, a fraction, to the best source-only group scored on the same data; NaN without one.
+    """
+    starts = [one.miou for one in groups if one.kind == SOURCE_ONLY and one.scored_on == group.scored_on and one.mious]
+    return group.miou - max(starts) if starts else math.nan
+
+
+def group_by_seed(runs: Sequence[RunRecord]) -> list[RunGroup]:
+    """Group runs over seeds, the best group first and those without a finished run last."""
+    keys = [key for key in swept_keys(runs) if key != SEED]
+    found: dict[tuple[str, ...], RunGroup] = {}
+    for run in runs:
+        values = {key: run.overrides.get(key, "") for key in keys}
+        found.setdefault(tuple(values.values()), RunGroup(values, [])).runs.append(run)
+    return sorted(found.values(), key=lambda group: -group.miou if group.mious else 1)
+
+
+def best(groups: Sequence[RunGroup]) -> RunGroup | None:
+    """Return the first group if seeds support that it is the best: it and its rivals have several finished runs.
+
+    Args:
+        groups: from best to worst, see `group_by_seed`.
+    """
+    done = [group for group in groups if group.mious]
+    return done[0] if done and all(len(group.mious) > 1 for group in done) else None
+
+
+def classes(groups: Sequence[RunGroup]) -> list[str]:
+    """Return the names of the classes that occur in any finished run."""
+    names = dict.fromkeys(name for group in groups for run in group.done for name in run.iou)
+    return [name for name in names if any(group.class_values(name) for group in groups)]
+
+
+def percent(values: Sequence[float]) -> str:
+    """Write mean and sample standard deviation of fractions in percent; "-" without values."""
+    if not values:
+        return "-"
+    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.1f}{spread}"
+
+
+def signed(difference: float) -> str:
+    """Write a difference of fractions in percent, with its sign; "-" for none."""
+    return "-" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"  # of -0.0, 0.0
+
+
+def override(key: str, value: str) -> str:
+    """Write a key as on the command line, shortened; an experiment is its name alone."""
+    if value == DELETED:
+        return f"~{key}"
+    return short(value) if key == "experiment" else f"{key}={short(value)}"
+
+
+def short(value: str) -> str:
+    """Round the many digits that a search draws to four; everything else stays as it is."""
+    try:
+        return f"{float(value):.4g}" if len(value) > 8 else value
+    except ValueError:
+        return value
+
+
+def endings(groups: Sequence[RunGroup]) -> list[str]:
+    """Return a sentence for each run that ended early, which a star marks in tables."""
+    return [
+        f"* {group.label}, seed {run.overrides.get(SEED) or '-'}: {run.ended}"
+        for group in groups
+        for run in group.done
+        if run.ended
+    ]
+
+
+def collapses(group: RunGroup) -> list[str]:
+    """Name the classes that were learned with one seed and lost with another.
+
+    Args:
+        group: with several seeds; one alone cannot be compared.
+
+    Returns:
+        One sentence per class whose IoU is below 5 % in some run and above 20 % in another.
+    """
+    found = []
+    for name in classes([group]):
+        known = {_seed(run): run.iou.get(name) for run in group.done}
+        scores = {seed: value for seed, value in known.items() if value is not None}
+        lost = {seed: value for seed, value in scores.items() if value < COLLAPSED}
+        if lost and max(scores.values()) > ALIVE:
+            which = ", ".join(f"{seed} ({100 * value:.1f} %)" for seed, value in lost.items())
+            found.append(
+                f"{name} collapsed in seed {which} of {group.label} and reached {100 * max(scores.values()):.1f} % in "
+                "another; read its mean with care, or add seeds."
+            )
+    return found
+
+
+def _seed(run: RunRecord) -> str:
+    return run.overrides.get(SEED) or f"of job {run.number}"

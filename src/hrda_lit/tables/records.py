@@ -1,0 +1,243 @@
+"""What runs leave on disk, checked as it is read: a record may be cut, edited by hand or of something else."""
+
+import csv
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from reprlib import repr as short_repr
+from typing import Any, TypeVar
+
+import yaml
+
+from hrda_lit.data.configs import called
+from hrda_lit.methods.kinds import KINDS
+from hrda_lit.system.files import read_record
+
+SEED = "seed"
+DELETED = "~"
+LARGEST = 64 * 1024  # bytes of overrides.yaml; a command line is shorter
+MOST_STEPS = 2**53  # that a float can count
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, as its folder tells.
+
+    Attributes:
+        number: of the job in its sweep, from 0.
+        overrides: of the command line, by key.
+        miou: a fraction; NaN until the run has finished.
+        iou: fractions by class; None where a class does not occur.
+        reason: why it failed, or None.
+        kind: one of `KINDS`; None if unknown or not finished.
+        scored_on: dataset of the mIoU; None if unknown.
+        ended: who ended it early and when; None for a whole run.
+    """
+
+    number: int
+    overrides: dict[str, str]
+    miou: float = math.nan
+    iou: dict[str, float | None] = field(default_factory=dict)
+    reason: str | None = None
+    kind: str | None = None
+    scored_on: str | None = None
+    ended: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Return "done", "failed" or "unfinished"."""
+        if not math.isnan(self.miou):
+            return "done"
+        return "unfinished" if self.reason is None else "failed"
+
+
+def facts_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what metrics.json says about a run for tables over many: its kind, seed and datasets.
+
+    Args:
+        config: as stored in the checkpoint of the run.
+    """
+    sets = {role: called(dataset) if (dataset := config.get(role)) else None for role in ("source", "target", "val")}
+    return {"kind": config.get("kind"), "seed": config["seed"], "data": sets}
+
+
+def parse(overrides: Iterable[str]) -> dict[str, str]:
+    """Split overrides at their first "=", without the sign that adds a key; a deleted key is `DELETED`."""
+    pairs = (override.partition("=") for override in overrides)
+    return {key.lstrip("+~"): DELETED if key.startswith("~") else value for key, _, value in pairs}
+
+
+def add_result(run: RunRecord, metrics: Mapping[str, Any]) -> RunRecord:
+    """Add what a metrics.json says; a mIoU of null, of a run that scored nothing, counts as unfinished.
+
+    Raises:
+        ValueError: if an entry has a wrong type or range.
+    """
+    iou = {name: None if value is None else rate(value, name) for name, value in mapping_in(metrics, "val/iou").items()}
+    miou = metrics.get("val/miou")
+    return replace(
+        run,
+        miou=math.nan if miou is None else rate(miou, "val/miou"),
+        iou=iou,
+        kind=kind if (kind := metrics.get("kind")) in KINDS else None,
+        scored_on=val if isinstance(val := mapping_in(metrics, "data").get("val"), str) else None,
+        ended=_ending(metrics),
+    )
+
+
+def swept_keys(runs: Sequence[RunRecord]) -> list[str]:
+    """Return the keys in which runs differ, in the order of the command line."""
+    keys = dict.fromkeys(key for run in runs for key in run.overrides)
+    return [key for key in keys if len({run.overrides.get(key) for run in runs}) > 1]
+
+
+def read_overrides(folder: Path) -> dict[str, str] | None:
+    """Read the command line of a run; None if it left no record.
+
+    Raises:
+        ValueError: if the record is damaged.
+    """
+    path = folder / ".hydra" / "overrides.yaml"
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST} bytes")
+        # Every scalar is read as text: no tag, number or date of a foreign file is constructed.
+        items = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, RecursionError, ValueError, OSError) as error:
+        raise ValueError(f"{path} cannot be read ({_reason(error)})") from error
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"{path} is {short_repr(items)}, expected a list of overrides")
+    return parse(items)
+
+
+def read_curve(path: Path, number: str) -> dict[int, float]:
+    """Read a logged number by training step, counted from 1.
+
+    Args:
+        path: of metrics.csv.
+        number: as in its head, e.g. "val/miou".
+
+    Returns:
+        Finite values alone; empty if the number was never logged.
+
+    Raises:
+        ValueError: if there is no such file, or it is damaged.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} is not there; curves are drawn of runs with logger=csv")
+    try:
+        with path.open(newline="") as file:
+            rows = [(int(row["step"]) + 1, float(row[number])) for row in csv.DictReader(file) if row.get(number)]
+    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+        reason = "it has no column step" if isinstance(error, KeyError) else _reason(error)
+        raise ValueError(f"{path} cannot be read ({reason})") from error
+    if not all(0 <= step < MOST_STEPS for step, _ in rows):
+        raise ValueError(f"{path} has a step out of range")
+    return {step: value for step, value in rows if math.isfinite(value)}
+
+
+@dataclass
+class Results:
+    """Every metrics.json below some folders, and what cannot be used.
+
+    Attributes:
+        metrics: its content by path, the oldest first.
+        damaged: a sentence for each record that is passed over.
+        unfinished: folders of trainings without a metrics.json.
+    """
+
+    metrics: dict[Path, dict[str, Any]]
+    damaged: list[str]
+    unfinished: list[Path]
+
+    @classmethod
+    def below(cls, folders: Iterable[Path]) -> "Results":
+        """Read all records at any depth below some folders."""
+        paths, unfinished = set[Path](), set[Path]()
+        for root in folders:
+            for place, inner, files in os.walk(os.path.realpath(root)):
+                if "metrics.json" in files or "metrics.json" in inner:
+                    paths.add(Path(place, "metrics.json"))
+                elif "config.yaml" in files and ".hydra" in inner:  # of a training that has begun
+                    unfinished.add(Path(place))
+        found, damaged = dict[Path, dict[str, Any]](), list[str]()
+        for path in sorted(paths, key=lambda path: (_age(path), path)):
+            if (metrics := use_record(path, dict, damaged)) is not None:
+                found[path] = metrics
+        return cls(found, damaged, sorted(unfinished))
+
+    def each(self, use: Callable[[Path, dict[str, Any]], Iterable[T]]) -> Iterator[T]:
+        """Yield what a function makes of each record; what it refuses is noted as damaged."""
+        for path, metrics in self.metrics.items():
+            try:
+                yield from use(path, metrics)
+            except ValueError as error:
+                self.damaged.append(str(error) if str(path.parent) in str(error) else f"{path}: {error}")
+
+    def notes(self) -> list[str]:
+        """Return sentences about what tables leave out."""
+        notes = list(dict.fromkeys(f"passed over: {sentence}" for sentence in self.damaged))
+        if notes:
+            notes.append(f"{count(len(notes), 'damaged record')} passed over")
+        if self.unfinished:
+            verb = "has" if len(self.unfinished) == 1 else "have"
+            names = ", ".join(map(str, self.unfinished))
+            notes.append(f"{count(len(self.unfinished), 'run')} {verb} not finished: {names}")
+        return notes
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun, e.g. "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def use_record(path: Path, use: Callable[[dict[str, Any]], T], damaged: list[str]) -> T | None:
+    """Apply a function to a record; None where there is none or it cannot be used, which is noted."""
+    try:
+        return use(read_record(path))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        damaged.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+        return None
+
+
+def _ending(metrics: Mapping[str, Any]) -> str | None:
+    ended = metrics.get("ended")
+    return None if not ended else str(ended)
+
+
+def rate(value: Any, name: str) -> float:
+    """Return a number in [0, 1]; `name` is what errors call it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{short_repr(name)} is {short_repr(value)}, expected a number in [0, 1]")
+    return float(value)
+
+
+def mapping_in(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an entry that is a mapping; an empty one if it is null or absent."""
+    return typed({key: content.get(key) or {}}, key, dict)
+
+
+def typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """Return an entry of a type, which is not bool."""
+    value = content.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{short_repr(key)} is {short_repr(value)}, expected {kind.__name__}")  # noqa: TRY004
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
