@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,11 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive
+from hrda_lit.ops.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive, Share
 
 
 def parameter_groups(
-    student: Segmentor, lr: float, head_factor: float, weight_decay: float, layer_decay: float = 1.0
+    student: Segmentor,
+    lr: float,
+    head_factor: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    decay_norms: bool = False,
 ) -> list[dict[str, Any]]:
     """Sort what the student learns into backbone, backbone norms and heads, and with a decay also into layers.
 
@@ -30,6 +35,7 @@ def parameter_groups(
         head_factor: heads / encoder.
         weight_decay: of all groups but the norms.
         layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
+        decay_norms: whether the encoder's norms have weight decay as everything else.
 
     Returns:
         Groups for a torch optimiser, with a `name` each.
@@ -41,7 +47,8 @@ def parameter_groups(
         norm, layer = "norm" in name, layers.get(name)
         share = 1 if layer is None else layer_decay ** (last + 1 - layer)  # as BEiT: the heads are the layer after
         key = ("norm" if norm else "backbone") + ("" if layer is None else f"_{layer}")
-        group = {"name": key, "params": [], "lr": lr * share, "weight_decay": 0.0 if norm else weight_decay}
+        group = {"name": key, "params": [], "lr": lr * share}
+        group["weight_decay"] = 0.0 if norm and not decay_norms else weight_decay
         groups.setdefault(key, group)["params"].append(parameter)
     inside = {id(parameter) for parameter in encoder.parameters()}
     heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
@@ -75,6 +82,25 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
     return decay * (1 - (1 - step / warmup) * (1 - warmup_ratio))
 
 
+def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
+    """Return the learning rate of a step as a share of the base rate: up to 1 by `warmup`, then down to 0.
+
+    Args:
+        step: t >= 0.
+        total: steps of the whole run.
+        warmup: steps of the warm-up; 0 for none.
+        start: share at t = 0.
+
+    Returns:
+        A factor in [0, 1].
+
+    VFM-UDA, released code.
+    """
+    if step < warmup:
+        return start + (1 - start) * step / warmup
+    return max(0.0, (total - step) / max(total - warmup, 1))
+
+
 class StudentOptim(ABC):
     """What optimisers of a student have in common: groups, schedule, and the check of their numbers.
 
@@ -88,8 +114,10 @@ class StudentOptim(ABC):
             less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
         max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
+        decay_norms: whether the encoder's norms have weight decay too.
     """
 
+    decay_norms: ClassVar[bool] = False
     lr: float
     head_factor: float
     weight_decay: float
@@ -111,10 +139,15 @@ class StudentOptim(ABC):
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
-        groups = parameter_groups(student, self.lr, self.head_factor, self.weight_decay, self.layer_decay)
+        rates = (self.lr, self.head_factor, self.weight_decay, self.layer_decay)
+        groups = parameter_groups(student, *rates, self.decay_norms)
         # The fused kernel can skip a step that turned out bad without asking the host.
         optimizer = self._over(groups, _on_gpu(student))
-        return scheduled(optimizer, lambda step: schedule(step, total, self.warmup, self.power))
+        return scheduled(optimizer, lambda step: self.share(step, total))
+
+    def share(self, step: int, total: int) -> float:
+        """Return the learning rate of a step as a share of the base rate, see `schedule`."""
+        return schedule(step, total, self.warmup, self.power)
 
     @abstractmethod
     def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
@@ -143,6 +176,39 @@ class AdamWPoly(StudentOptim):
     layer_decay: AboveShare = 1.0
     clip: Positive | None = None
     max_skipped: Count = 20
+
+    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+        return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
+
+
+@dataclass(frozen=True)
+class AdamWLinear(StudentOptim):
+    """AdamW whose rate rises linearly and then falls linearly to 0; weight decay acts on everything, norms included.
+
+    Args:
+        betas: momenta of Adam.
+        warmup_from: share of the rate at the first step, in [0, 1]; for the others see `StudentOptim`.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    VFM-UDA section 4 and released code.
+    """
+
+    decay_norms: ClassVar[bool] = True
+    lr: Positive = 1.41e-5
+    head_factor: Positive = 10.0
+    weight_decay: NotNegative = 0.01
+    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
+    warmup: Number = 1500
+    warmup_from: Share = 1e-3
+    layer_decay: AboveShare = 1.0
+    clip: Positive | None = None
+    max_skipped: Count = 20
+
+    def share(self, step: int, total: int) -> float:
+        """Return the learning rate of a step as a share of the base rate, see `linear_schedule`."""
+        return linear_schedule(step, total, self.warmup, self.warmup_from)
 
     def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)

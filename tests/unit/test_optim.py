@@ -7,7 +7,7 @@ from torch import nn
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.optim import AdamWPoly, SGDPoly, schedule
+from hrda_lit.optim import AdamWLinear, AdamWPoly, SGDPoly, linear_schedule, schedule
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +111,21 @@ def test_sgd_looks_at_the_same_numbers() -> None:
 def test_only_networks_are_optimised() -> None:
     with pytest.raises(AssertionError):
         AdamWPoly().build(nn.Linear(1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 1e-3), (750, 0.5005), (1500, 1), (20750, 0.5), (39999, 1 / 38500), (40000, 0)]
+)
+def test_a_linear_schedule(student: SingleScaleSegmentor, step: int, share: float) -> None:
+    optim = AdamWLinear(lr=2e-5)
+    assert optim.share(step, 40000) == pytest.approx(share)
+    optimizer, _ = optim.build(student, 40000)
+    rates = {g["name"]: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
+    assert rates == {
+        name: (pytest.approx(lr), 0.01) for name, lr in (("backbone", 2e-8), ("norm", 2e-8), ("head", 2e-7))
+    }
+
+
+def test_a_linear_schedule_without_warm_up() -> None:
+    assert [linear_schedule(step, 4, 0, 1e-3) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+    assert linear_schedule(3, 2, 4, 0.5) == pytest.approx(0.875)
