@@ -1,18 +1,25 @@
 """Test-time augmentation: predict an image several times, at other scales and mirrored, and average."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.inference.base import ATTENTION, Inference, Original, Predict, fused, windowed
+from hrda_lit.inference.base import (
+    ATTENTION,
+    Average,
+    Inference,
+    Original,
+    Predict,
+    as_logits,
+    check_average,
+    fused,
+    windowed,
+)
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.ranges import Length, Scale
 from hrda_lit.ops.resize import resize
-
-AVERAGES = ("probabilities", "logits")
 
 
 class Augmented(Inference):
@@ -42,12 +49,11 @@ class Augmented(Inference):
         base: Inference | Callable[..., Inference] | None,
         scales: Annotated[Sequence[Scale], Length(least=1)] = (1.0,),
         flip: bool = True,
-        average: Literal["probabilities", "logits"] = "probabilities",
+        average: Average = "probabilities",
     ) -> None:
         if not scales or not min(scales) > 0:
             raise ValueError(f"inference.scales={list(scales)} must be numbers above 0, at least one; correct them.")
-        if average not in AVERAGES:
-            raise ValueError(f"inference.average={average!r} is none of {list(AVERAGES)}; choose one.")
+        check_average(average)
         assert base is not None, "a base left open is filled in by `build_inference`"
         self.base = base if isinstance(base, Inference) else windowed(base, window)
         self.scales, self.flip, self.average = tuple(scales), flip, average
@@ -111,9 +117,7 @@ class Augmented(Inference):
                 yield scaled.flip(-1), True
 
     def _finished(self, name: str, scores: Tensor) -> Tensor:
-        if not self._of_probabilities(name):
-            return scores
-        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+        return as_logits(scores) if self._of_probabilities(name) else scores
 
     def _of_probabilities(self, name: str) -> bool:
         return self.average == "probabilities" and name != ATTENTION

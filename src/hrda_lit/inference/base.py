@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from hrda_lit.ops.resize import resize
 FUSED = "fused"  # the view that is the prediction
 ATTENTION = "attention"  # the one view that is not made of class logits
 Views = Mapping[str, Tensor]
+Average = Literal["logits", "probabilities"]  # what of several predictions is averaged
 # Makes one tensor, of a size in pixels, of the views of an image or a window.
 Predict = Callable[[Views, tuple[int, int]], Tensor]
 
@@ -56,7 +57,7 @@ class Inference(ABC):
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
     ) -> dict[str, Float[Tensor, "B K h w"]]:
         """Return what the prediction was made of, at the size of the prediction, see `Segmentor.views`."""
-        stack = _Stack()
+        stack = Stack()
         return stack.split(self._apply(network, stack, image))
 
     def strips(
@@ -105,7 +106,18 @@ def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor
     return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
 
 
-class _Stack:
+def check_average(average: Average) -> None:
+    """Raise a ValueError if `average` is unknown."""
+    if average not in get_args(Average):
+        raise ValueError(f"inference.average={average!r} is none of {[*get_args(Average)]}; choose one.")
+
+
+def as_logits(probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Return logits of just these probabilities: their logarithms."""
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
+
+class Stack:
     """Lay views on one another, and take them apart again."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrda_lit.inference.base import Inference, Predict
+from hrda_lit.inference.base import Inference, Predict, as_logits
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import hann
@@ -51,6 +51,7 @@ class TraceableSlide(Inference):
 
     def __init__(self, slide: Slide) -> None:
         self.window, self.stride, self.smooth = slide.window, slide.stride, slide.smooth
+        self.of_probabilities = slide.average == "probabilities"
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -60,10 +61,13 @@ class TraceableSlide(Inference):
         rows, columns = (_Axis.of(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
         windows = padded[:, :, rows.pixels][..., columns.pixels].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
         counts = (rows.pixels.shape[0], columns.pixels.shape[0], image.shape[0])
-        pieces: Tensor = predict(network.views(windows, self.smooth), self.window).unflatten(0, counts)  # type: ignore[no-untyped-call]
+        scores = predict(network.views(windows, self.smooth), self.window)
+        scores = scores.softmax(dim=1) if self.of_probabilities else scores
+        pieces: Tensor = scores.unflatten(0, counts)  # type: ignore[no-untyped-call]
         stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1), self.smooth)
         canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1), self.smooth)
-        return canvas.permute(2, 3, 0, 1)[..., :height, :width]
+        mean = canvas.permute(2, 3, 0, 1)[..., :height, :width]
+        return as_logits(mean) if self.of_probabilities else mean
 
 
 class _Axis(NamedTuple):

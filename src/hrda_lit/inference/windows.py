@@ -9,7 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.inference.base import ATTENTION, FUSED, Inference, Predict, Views, sized
+from hrda_lit.inference.base import (
+    ATTENTION,
+    FUSED,
+    Average,
+    Inference,
+    Original,
+    Predict,
+    Stack,
+    Views,
+    as_logits,
+    check_average,
+    sized,
+)
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, bell, crop, sliding_boxes, stitch
 from hrda_lit.ops.checks import require_at_least
@@ -59,9 +71,10 @@ class Slide(Inference):
         bf16: whether the network computes in bfloat16 what can be.
         blend: how overlapping windows, and details in them, are averaged: "average", as in the papers, by which the
             borders of windows can be seen; or "hann", by Hann's window, in which they fade.
+        average: "logits", as HRDA, or "probabilities": the softmax of each window, whose mean is returned as logits.
 
     Raises:
-        ValueError: if batch or stride is below 1, windows leave gaps, or blend is unknown.
+        ValueError: if batch or stride is below 1, windows leave gaps, or blend or average is unknown.
 
     HRDA section 3.4.
     """
@@ -74,13 +87,15 @@ class Slide(Inference):
         overlap: bool = True,
         bf16: bool = False,
         blend: Blend = "average",
+        average: Average = "logits",
     ) -> None:
+        check_average(average)
         assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
         self.batch, self.overlap, self.bf16 = batch, overlap, bf16
-        self.blend, self.smooth = blend, _fades(blend)
+        self.blend, self.smooth, self.average = blend, _fades(blend), average
         require_at_least("inference.batch", 1 if batch is None else batch, 1)
         require_at_least("inference.stride", min(self.stride), 1)
         if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
@@ -115,15 +130,26 @@ class Slide(Inference):
             for name in live[0][1]:
                 if name == FUSED or (every and name != ATTENTION):
                     rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]), self.smooth)
-                    yield top, name, rows[..., : height - top, :width]
+                    yield top, name, self._finished(name, rows[..., : height - top, :width])
+
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+    ) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return the average of each view, see `Inference.views`."""
+        stack = Stack()
+        views = stack.split(self._averaged(network, stack, image))
+        return {name: self._finished(name, view) for name, view in views.items()}
 
     def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Slide":
         """Return windows that are as large as the image needs, where it is smaller than they are."""
         window = [min(pair) for pair in zip(self.window, network.padded_size(size), strict=True)]
         stride = [min(pair) for pair in zip(self.stride, window, strict=True)]
-        return Slide(window, stride, self.batch, self.overlap, self.bf16, self.blend)
+        return Slide(window, stride, self.batch, self.overlap, self.bf16, self.blend, self.average)
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
+        return self._finished(FUSED, self._averaged(network, predict, image))
+
+    def _averaged(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         padded, boxes = self._laid_out(image)
         pieces = (predict(views, box.size) for box, views in self._windows(network, padded, boxes))
@@ -142,7 +168,15 @@ class Slide(Inference):
         for box in boxes:
             with self._computing(image):
                 views = next(windows)
-            yield box, views
+            yield box, views if self.average == "logits" else _probabilities(views, box.size)
+
+    def _finished(self, name: str, mean: Tensor) -> Tensor:
+        return mean if self.average == "logits" or name == ATTENTION else as_logits(mean)
+
+
+def _probabilities(views: Views, size: tuple[int, int]) -> Views:
+    pixels = {name: sized(view, size) for name, view in views.items()}
+    return {name: view if name == ATTENTION else view.softmax(dim=1) for name, view in pixels.items()}
 
 
 def _fades(blend: Blend) -> bool:

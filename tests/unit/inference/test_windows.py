@@ -9,10 +9,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.inference.base import Inference
-from hrda_lit.inference.windows import Slide, Whole, pixels_at_once
+from hrda_lit.inference.traceable import ImageToLogits
+from hrda_lit.inference.windows import Blend, Slide, Whole, pixels_at_once
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.ops.boxes import crop, sliding_boxes
+from hrda_lit.ops.boxes import crop, sliding_boxes, stitch
+from hrda_lit.ops.normalise import denormalise
 from hrda_lit.ops.resize import resize
 
 Builder = Callable[..., MultiResSegmentor]
@@ -275,3 +277,22 @@ def test_details_are_looked_at_when_a_window_needs_them(multires: Builder, monke
     first = sum(looks)
     assert len(list(windows)) == 6
     assert first * 4 < sum(looks)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("blend", ["average", "hann"])
+def test_probabilities_of_windows_are_averaged(multires: Builder, blend: Blend) -> None:
+    network, image = multires().eval(), torch.rand(1, 3, 72, 104)
+    slide = Slide((64, 64), average="probabilities", blend=blend)
+    boxes = sliding_boxes((72, 104), (64, 64), (32, 32))
+    pieces = [network.predict(crop(image, box)).softmax(1) for box in boxes]
+    if blend == "average":
+        torch.testing.assert_close(slide(network, image).exp(), stitch(pieces, boxes, (72, 104), False))
+    made, views = slide(network, image), slide.views(network, image)
+    torch.testing.assert_close(made.exp().sum(1), torch.ones(1, 72, 104))
+    torch.testing.assert_close(views["fused"], made, rtol=1e-4, atol=1e-6)
+    assert 0 <= float(views["attention"].min()) <= float(views["attention"].max()) <= 1
+    strips = [rows for _, name, rows in slide.strips(network, image, every=False) if name == "fused"]
+    torch.testing.assert_close(torch.cat(strips, dim=2), made, rtol=1e-4, atol=1e-6)
+    traced = ImageToLogits(network, slide)(denormalise(image))
+    torch.testing.assert_close(traced, made, rtol=1e-3, atol=1e-4)
