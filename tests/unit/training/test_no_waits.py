@@ -7,7 +7,7 @@ import lightning as L
 import pytest
 
 from hrda_lit.module import UDAModule
-from hrda_lit.runs.progress_bar import Progress
+from hrda_lit.runs.console import Progress
 from hrda_lit.training.monitor import Monitor
 from hrda_lit.training.watch import Watch
 from tests.waits import Waits, as_on_a_gpu
@@ -46,7 +46,7 @@ def waits_of(module: UDAModule, fit: Fit, *callbacks: L.Callback, **options: Any
 def test_only_logged_steps_wait(make_module: Make, fit: Fit, monkeypatch: pytest.MonkeyPatch, clip: float) -> None:
     as_on_a_gpu(monkeypatch)
     bar = Progress(refresh_rate=5)
-    monkeypatch.setattr(bar, "_enabled", True)  # as in a terminal
+    monkeypatch.setattr(bar, "_in_terminal", True)  # as in a terminal
     found = waits_of(make_module(clip=clip), fit, bar, Monitor(), Watch(), enable_progress_bar=True)
     assert sorted(found) == [0, 1, 2, 3, 4, 5]
     assert {step: names for step, names in found.items() if names and step not in (2, 5)} == {}
