@@ -5,7 +5,7 @@
     python scripts/benchmark.py step --crops 128 256 --batches 1 2 --picture cost.png
     python scripts/benchmark.py data --workers 0 1 2 --side 1052 1914        # PNG files of GTA5's size, made for it
     python scripts/benchmark.py infer --side 256 512                         # slide, whole and tta
-    python scripts/benchmark.py memory experiment=hrda_gta                   # each rung, by an estimate
+    python scripts/benchmark.py memory experiment=hrda_gta                   # each memory option, by an estimate
     python scripts/benchmark.py --compare before.json after.json
 
 A step runs eagerly, compiled and as graphs, one after the other, as far as the device and the version have them.
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from hrda_lit.scripts.benchmarks import images, ladder, loader, step
+from hrda_lit.scripts.benchmarks import images, loader, memory, step
 from hrda_lit.scripts.benchmarks.measure import Row, Tell, matrix_rate
 from hrda_lit.scripts.benchmarks.report import Report, compared, device_name, draw, notes, table, versions
 from hydra import compose, initialize_config_module
@@ -110,7 +110,7 @@ def _rows(arguments: argparse.Namespace, tell: Tell) -> Iterator[Row]:
         configs = {name: _config([*keys, f"inference={name}"]) for name in _choices("inference")}
         yield from images.measure(configs, (side[0], side[1]), arguments.warmup, arguments.steps, tell)
     else:
-        yield from ladder.measure(_config(keys), tell)
+        yield from memory.measure(_config(keys), tell)
 
 
 def _config(keys: list[str], experiment: str = SMALL) -> DictConfig:

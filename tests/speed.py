@@ -25,7 +25,7 @@ from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.training.ema_teacher import EMATeacher
-from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.options import Memory, StepOptions
 from hrda_lit.training.regions import Regions
 from hrda_lit.training.step_runner import GraphRunner, StepRunner
 from tests.tape import Tapes
@@ -87,9 +87,8 @@ def student(network: str) -> Segmentor:
 
 
 def module(name: str = "self_training", network: str = "hrda", memory: Memory | None = None, **optim: Any) -> UDAModule:
-    poly, learns, by = AdamWPoly(**{"lr": 1e-3, "warmup": 2, **optim}), student(network), method(name)
-    (memory or Memory()).lighten(learns, by)
-    return UDAModule(learns, by, CLASSES, poly, Whole(), EMATeacher(0.9, "student"))
+    poly, options = AdamWPoly(**{"lr": 1e-3, "warmup": 2, **optim}), StepOptions(memory=memory or Memory())
+    return UDAModule(student(network), method(name), CLASSES, poly, Whole(), EMATeacher(0.9, "student"), options)
 
 
 class Losses(L.Callback):
@@ -113,16 +112,18 @@ def fit(made: UDAModule, steps: int, *callbacks: L.Callback, change: Change = la
 
 
 def with_graphs(patch: pytest.MonkeyPatch, graphs: Any = None) -> tuple[list[StepRunner], Any]:
-    """Let modules replay tapes; returns the paces that were chosen, and what made the graphs."""
-    paces, graphs = list[StepRunner](), graphs or Tapes()
+    """Let modules replay tapes; returns the runners that were chosen, and what made the graphs."""
+    runners, graphs = list[StepRunner](), graphs or Tapes()
 
-    def choose(speed: str, networks: Any, names: Any, *_: Any) -> StepRunner:
-        paces.append(StepRunner() if speed == "eager" else GraphRunner(networks, Regions([]), names, graphs))
-        return paces[-1]
+    def choose(options: StepOptions, networks: Any, names: Any, *_: Any) -> StepRunner:
+        rows = options.memory.rows
+        eager = options.speed == "eager"
+        runners.append(StepRunner(rows) if eager else GraphRunner(networks, Regions([]), names, graphs, rows))
+        return runners[-1]
 
     as_on_a_gpu(patch)
     patch.setattr("hrda_lit.module.choose_runner", choose)
-    return paces, graphs
+    return runners, graphs
 
 
 def differing(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:

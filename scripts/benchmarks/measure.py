@@ -1,6 +1,7 @@
 """Time, memory, operators, waits and arithmetic of something that runs."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-from hrda_lit.training.live_memory import Live
-
 Tell = Callable[[str], None]
+
+GIB = 2**30
 
 # Operators after which the host knows a number of the device: on a GPU it waits for each of them.
 WAITS = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "masked_select", "equal"}
@@ -57,6 +60,46 @@ class Row:
     def rate(self) -> float | None:
         """Return images a second."""
         return self.samples / median(self.seconds) if self.seconds else None
+
+
+class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follow the bytes of what operators make, until it is freed; views and in-place operators make nothing.
+
+    Attributes:
+        now: bytes alive.
+        peak: maximum of `now` since `restart`.
+        operators: number of operators that ran.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = self.operators = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        self.operators += 1
+        for one in pytree.tree_leaves(made) if isinstance(made, list | tuple) else (made,):
+            if isinstance(one, Tensor):
+                self._follow(one.untyped_storage())
+        return made
+
+    def restart(self) -> None:
+        """Forget the peak."""
+        self.peak = self.now
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
 
 
 class Counts(Live):  # type: ignore[no-untyped-call]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hrda_lit.scripts.benchmarks.measure import Row, spread
+from hrda_lit.scripts.benchmarks.measure import GIB, Row, spread
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
 from hrda_lit.pictures.figures import DPI, legend_below
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.table import Table
-from hrda_lit.training.memory_estimate import GIB
 
 AXES = {"crop": "crop, pixels a side", "batch": "batch", "workers": "loader processes a domain"}
 

@@ -26,7 +26,7 @@ from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.system.progress import waiting
 from hrda_lit.training.checkpoint_io import WholeFiles
 from hrda_lit.training.ema_teacher import EMATeacher
-from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.options import Memory, StepOptions
 
 WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
 SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
@@ -179,12 +179,12 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         FileNotFoundError: if a weight file is missing.
     """
     L.seed_everything(config.seed, verbose=False)
-    student = build_network(config, classes)
-    build_memory(config).lighten(student, method)
-    return around(student, config, method, classes)
+    return around(build_network(config, classes), config, method, classes, build_memory(config))
 
 
-def around(student: Segmentor, config: DictConfig, method: Method, classes: Classes) -> UDAModule:
+def around(
+    student: Segmentor, config: DictConfig, method: Method, classes: Classes, memory: Memory | None = None
+) -> UDAModule:
     """Build the LightningModule of a student that is there; see `build_module`."""
     return UDAModule(
         student,
@@ -193,10 +193,8 @@ def around(student: Segmentor, config: DictConfig, method: Method, classes: Clas
         instantiated(config.optim, "optim"),
         build_inference(config),
         EMATeacher(config.alpha, config.validate),
-        config.seed,
+        StepOptions(config.seed, config.loading.accumulate, config.get("speed", "auto"), memory or Memory()),
         stored_values(config, type(method)),
-        config.loading.accumulate,
-        config.get("speed", "auto"),
     )
 
 

@@ -142,7 +142,8 @@ def _predictions(trained: "Trained", inference: "Inference", item: dict[str, Any
     import torch
 
     from hrda_lit.inference.base import Original
-    from hrda_lit.ops.decide import best, require_finite
+    from hrda_lit.ops.decide import best
+    from hrda_lit.ops.finite import require_finite
 
     labels: dict[str, Tensor] = {}
     image, size = item["image"], (item["label"].shape[-2], item["label"].shape[-1])

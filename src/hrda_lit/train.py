@@ -54,7 +54,6 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
-    from hrda_lit.runs.memory_check import check_memory
     from hrda_lit.runs.resume import begin, finished
     from hrda_lit.schema.check import check_train
     from hrda_lit.system.errors import explain_lost_process
@@ -81,7 +80,6 @@ def _train(config: DictConfig) -> float:
     datamodule.setup("fit")
     _write_config(config)
     module = build.build_module(config, method, source.classes)
-    check_memory(config, source.classes)  # takes seconds, so that what is missing is told before
     if start is not None:
         resume_loggers(trainer.loggers, start.step, start.loggers)
     with at_full_speed(trainer.strategy.root_device):

@@ -12,7 +12,8 @@ from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.decide import deciding, require_finite
+from hrda_lit.ops.decide import deciding
+from hrda_lit.ops.finite import require_finite
 from hrda_lit.ops.ranges import Number
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
@@ -56,14 +57,14 @@ class Pictures(L.Callback):
     ) -> None:
         """Ask the module for the crops of a step that is to be drawn."""
         if self.every and self.count and trainer.is_global_zero and trainer.global_step % self.every == 0:
-            cast("UDAModule", pl_module).seen = {}
+            cast("UDAModule", pl_module).crops = {}
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw the crops that the module kept."""
         module = cast("UDAModule", pl_module)
-        crops, module.seen = module.seen, None
+        crops, module.crops = module.crops, None
         if not crops:
             return
         step = trainer.global_step - 1  # the optimiser has counted the step already

@@ -7,6 +7,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.decide import best
+from hrda_lit.ops.finite import all_finite
 
 
 class ValidationCounts(nn.Module):
@@ -26,7 +27,7 @@ class ValidationCounts(nn.Module):
     def update(self, logits: Float[Tensor, "B C h w"], label: Int[Tensor, "B H W"]) -> None:
         """Count images at the size of their labels."""
         # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
-        self.unscorable.update(~logits.isfinite().all())
+        self.unscorable.update(~all_finite(logits))
         self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)
 
     def finish(self) -> Int[Tensor, "C C"]:

@@ -64,7 +64,7 @@ class Adversarial(Method):
         """Yield the source pass, and that in which student and discriminator learn against each other."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         outputs = networks.student(image, drawn.source)
-        done = on_source(outputs, image, label, self.classes, self.rows)
+        done = on_source(outputs, image, label, self.classes)
         predicted = half_size(outputs.outputs[0].logits, image).softmax(1).detach()
         yield done
         del outputs, done

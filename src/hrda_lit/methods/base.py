@@ -36,7 +36,14 @@ class Networks(NamedTuple):
 
 
 class LoggedCrops(NamedTuple):
-    """Crops that a pass used, for pictures; `spot` is where the student looked in detail."""
+    """Crops that a pass learned from, for pictures.
+
+    Attributes:
+        image: normalised crops.
+        label: their class ids, or pseudo-labels.
+        weight: of each pixel's loss; None for 1 everywhere.
+        spot: where the student looked in detail; None for no place in particular.
+    """
 
     image: Float[Tensor, "B 3 H W"]
     label: Int[Tensor, "B H W"]
@@ -45,12 +52,20 @@ class LoggedCrops(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One forward pass that waits for its backward: the loss, detached numbers to log, and crops by name."""
+    """One forward pass that waits for its backward.
+
+    Attributes:
+        name: one of `Method.names`.
+        loss: to back-propagate.
+        logs: detached scalars, logged as train/<name>.
+        crops: what pictures show of the pass, under names of the method's choice; the passes of a step may log none,
+            and need not log a "source". A name that two passes log shows the last one's.
+    """
 
     name: str
     loss: Float[Tensor, ""]
     logs: dict[str, Tensor]
-    seen: dict[str, LoggedCrops]
+    crops: dict[str, LoggedCrops]
 
 
 class Method(ABC):
@@ -63,10 +78,6 @@ class Method(ABC):
         needs_target: whether batches must hold target images.
         needs_teacher: whether a moving average of the student is kept.
         needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
-        names: the passes of one step, in order.
-        rows: rows of pixels whose logits are held at full size at a time; None for all.
-        labels_in: the type that the teacher labels in, under autocast; None for that of the training.
-        imagenet_in: the type of the frozen encoder's weights; None for that of the student's.
         names: the passes of one step, in order; the last one reaches every weight that learns.
         discriminator_optim: how the network of `discriminator` learns; None without one.
     """
@@ -75,9 +86,6 @@ class Method(ABC):
     needs_teacher: ClassVar[bool] = False
     needs_imagenet: bool = False
     names: tuple[str, ...] = ()
-    rows: int | None = None
-    labels_in: torch.dtype | None = None
-    imagenet_in: torch.dtype | None = None
     discriminator_optim: AdamPoly | None = None
 
     def discriminator(self) -> nn.Module | None:
@@ -114,15 +122,15 @@ class Method(ABC):
         """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
 
 
-def parts(batch: Batch, count: int) -> list[Batch]:
+def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:
     """Cut a batch into equal parts, for gradients that are accumulated.
 
     Args:
         batch: see `Method.passes`.
-        count: how many, >= 1.
+        count: number of parts, >= 1.
 
     Returns:
-        The parts in order.
+        The parts in order, and whether each is the last.
 
     Raises:
         ValueError: if the batch does not divide.
@@ -133,7 +141,8 @@ def parts(batch: Batch, count: int) -> list[Batch]:
     sizes = [total // count] * count
     pieces = {domain: {key: torch.split(x, sizes) for key, x in tensors.items()} for domain, tensors in batch.items()}
     return [
-        {domain: {key: x[i] for key, x in tensors.items()} for domain, tensors in pieces.items()} for i in range(count)
+        ({domain: {key: x[i] for key, x in tensors.items()} for domain, tensors in pieces.items()}, i == count - 1)
+        for i in range(count)
     ]
 
 
@@ -142,7 +151,6 @@ def supervise(
     label: Int[Tensor, "B H W"],
     classes: Classes,
     weight: Float[Tensor, "B H W"] | None = None,
-    rows: int | None = None,
 ) -> Float[Tensor, ""]:
     """Sum the cross entropies of all outputs: (1 - lambda_d) L_ce(fused) + lambda_d L_ce(detail) for HRDA.
 
@@ -151,7 +159,6 @@ def supervise(
         label: class ids of the whole input.
         classes: says which id is ignored.
         weight: q per pixel, or None for 1.
-        rows: see `Method.rows`.
 
     Returns:
         The loss.
@@ -165,14 +172,13 @@ def supervise(
             _part(label, output.spot),
             None if weight is None else _part(weight, output.spot),
             classes.ignore,
-            rows,
         )
         for output in supervised.outputs
     ]
     return torch.stack(losses).sum()
 
 
-def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classes, rows: int | None = None) -> Pass:
+def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classes) -> Pass:
     """Make the pass on source labels.
 
     Args:
@@ -180,7 +186,6 @@ def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classe
         student: to train.
         drawn: what it leaves to chance.
         classes: of the labels.
-        rows: see `Method`.
 
     Returns:
         The pass "source".
@@ -188,20 +193,16 @@ def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classe
     User's document, L^S.
     """
     image, label = batch["source"]["image"], batch["source"]["label"]
-    return on_source(student(image, drawn), image, label, classes, rows)
+    return on_source(student(image, drawn), image, label, classes)
 
 
 def on_source(
-    outputs: Supervised,
-    image: Float[Tensor, "B 3 H W"],
-    label: Int[Tensor, "B H W"],
-    classes: Classes,
-    rows: int | None = None,
+    outputs: Supervised, image: Float[Tensor, "B 3 H W"], label: Int[Tensor, "B H W"], classes: Classes
 ) -> Pass:
     """Make the pass "source" of what the student made of labelled images; for arguments see `supervise`."""
-    loss = supervise(outputs, label, classes, rows=rows)
-    seen = {"source": LoggedCrops(image, label, spot=outputs.outputs[-1].spot)}
-    return Pass("source", loss, {"loss/source": loss.detach()}, seen)
+    loss = supervise(outputs, label, classes)
+    crops = {"source": LoggedCrops(image, label, spot=outputs.outputs[-1].spot)}
+    return Pass("source", loss, {"loss/source": loss.detach()}, crops)
 
 
 def _part(x: Tensor, spot: DeviceBox | None) -> Tensor:

@@ -66,15 +66,15 @@ class FeatureDistance:
             networks: the student and the frozen encoder.
             supervised: what the student made of the image.
         """
-        seen = done.seen["source"]
-        distance = weight * self(networks, supervised, seen.image, seen.label)
+        source = done.crops["source"]
+        distance = weight * self(networks, supervised, source.image, source.label)
         logs = {**done.logs, "loss/feature_distance": distance.detach()}
         return done._replace(loss=done.loss + distance, logs=logs)
 
     def _between(self, networks: Networks, features: Tensor, seen: Tensor, label: Tensor) -> Tensor:
         assert networks.imagenet is not None
         with torch.no_grad():
-            reference = networks.imagenet(seen.to(next(networks.imagenet.parameters()).dtype))[-1]
+            reference = networks.imagenet(seen)[-1]
         cell = label.shape[-1] // features.shape[-1]
         small = downscale_label(label, cell, self.min_ratio, len(self.classes), self.classes.ignore)
         # A crop that is no multiple of the cell leaves one cell more in the features than in the label.

@@ -62,5 +62,5 @@ class Generalise(Method):
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
         outputs = networks.student(image, drawn.student)
-        done = on_source(outputs, image, label, self.classes, self.rows)
+        done = on_source(outputs, image, label, self.classes)
         yield self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done

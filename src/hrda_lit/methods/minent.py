@@ -51,7 +51,7 @@ class MinEnt(Method):
 
     def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
         """Yield the source pass and that of the target's entropy."""
-        yield source_pass(batch, networks.student, drawn.source, self.classes, self.rows)
+        yield source_pass(batch, networks.student, drawn.source, self.classes)
         yield self._entropy(batch["target"]["image"], networks.student, drawn.target)
 
     def _entropy(self, image: Tensor, student: Segmentor, drawn: Tensor) -> Pass:

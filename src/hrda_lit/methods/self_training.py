@@ -1,7 +1,6 @@
 """Self-training with a mean teacher: DAFormer, HRDA and, with a masked pass, MIC."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -129,7 +128,7 @@ class SelfTraining(Method):
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
-        done = on_source(outputs, image, label, self.classes, self.rows)
+        done = on_source(outputs, image, label, self.classes)
         return self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
 
     @torch.no_grad()
@@ -152,30 +151,25 @@ class SelfTraining(Method):
         if self._mode is None or self._mode.teacher is not teacher:
             self._mode = LabellingMode(teacher)
         self._mode.enter()
-        with torch.autocast(image.device.type, self.labels_in, enabled=True) if self.labels_in else nullcontext():
-            logits = self._predicted(teacher, image)
+        mirrored = self.mirrored
+        logits = teacher.views(image)["fused"] if mirrored is None else mirrored(teacher, image)
         size = (image.shape[-2], image.shape[-1])
-        labels = pseudo_labels(logits, self.tau, size, self.rows, self.q_of == "image")
+        labels = pseudo_labels(logits, self.tau, size, self.q_of == "image")
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q.mean()
-
-    def _predicted(self, teacher: Segmentor, image: Tensor) -> Tensor:
-        if self.mirrored is not None:
-            return self.mirrored(teacher, image)
-        return teacher.predict(image) if self.rows is None else teacher.views(image)["fused"]
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
         mixed = self.mix(source, target, drawn)
         outputs = student(mixed.image, drawn.student["mixed"])
-        loss = supervise(outputs, mixed.label, self.classes, mixed.weight, self.rows)
-        seen = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
-        return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, seen)
+        loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
+        crops = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
+        return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, crops)
 
     def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
         outputs = student(hidden.image, drawn.student["masked"])
-        loss = supervise(outputs, hidden.label, self.classes, hidden.weight, self.rows)
+        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
         shown = hidden._replace(image=visible(hidden.image))
-        seen = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
-        return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, seen)
+        crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
+        return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, crops)
 
     def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.

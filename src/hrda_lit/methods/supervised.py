@@ -30,4 +30,4 @@ class Supervised(Method):
 
     def passes(self, batch: Batch, networks: Networks, drawn: Tensor) -> Iterator[Pass]:
         """Yield the source pass."""
-        yield source_pass(batch, networks.student, drawn, self.classes, self.rows)
+        yield source_pass(batch, networks.student, drawn, self.classes)

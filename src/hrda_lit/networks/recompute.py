@@ -1,4 +1,4 @@
-"""Parts of a network that keep their input alone, and compute everything else again on the way back."""
+"""Networks that hold less: activations that are computed again in the backward pass, or 16 bits instead of 32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,28 +23,56 @@ class Recomputed(nn.Module):
         return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
+class InBfloat16(nn.Module):
+    """What `predict_in_bfloat16_` mixes into the class of a segmentor."""
+
+    def views(self, image: Tensor, smooth: bool = False) -> Any:
+        """Predict under autocast, see `Segmentor.views`."""
+        with torch.autocast(image.device.type, torch.bfloat16):
+            return super().views(image, smooth)  # type: ignore[misc]
+
+
 def recompute(module: nn.Module) -> None:
-    """Let a module compute its activations again on the way back instead of keeping them.
+    """Let a module compute its activations again in the backward pass instead of keeping them.
 
     Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are deterministic.
 
     Args:
         module: changed in place; copies of it do the same.
     """
+    _mix_in(Recomputed, module)
+
+
+def predict_in_bfloat16_(segmentor: nn.Module) -> None:
+    """Let a segmentor predict whole images under autocast; its weights keep their type."""
+    _mix_in(InBfloat16, segmentor)
+
+
+def store_in_bfloat16_(encoder: nn.Module) -> None:
+    """Store the weights of an encoder in 16 bits; images of any type can still be encoded."""
+    encoder.to(torch.bfloat16).register_forward_pre_hook(_cast_image)
+
+
+def _cast_image(_: nn.Module, images: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(image.to(torch.bfloat16) for image in images)
+
+
+def _mix_in(mixin: type[nn.Module], module: nn.Module) -> None:
     kind = type(module)
-    if not isinstance(module, Recomputed):
-        module.__class__ = type(f"Recomputed{kind.__name__}", (Recomputed, kind), {})
+    if not isinstance(module, mixin):
+        module.__class__ = type(f"{mixin.__name__}{kind.__name__}", (mixin, kind), {})
 
 
 def blocks(encoder: nn.Module) -> Iterator[nn.Module]:
-    """List the blocks of an encoder: the items of its outermost lists that have parts of their own.
+    """List the blocks that an encoder repeats: the items of its outermost lists that have parts of their own.
 
     Args:
         encoder: e.g. a timm model, with four stages of blocks or with layers of them.
     """
+    repeats = isinstance(encoder, nn.Sequential | nn.ModuleList)
     for child in encoder.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList) and any(any(part.children()) for part in child):
-            yield from child
+        if repeats and any(True for _ in child.children()):
+            yield child
         else:
             yield from blocks(child)
 

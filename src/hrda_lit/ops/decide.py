@@ -1,28 +1,13 @@
 """From logits to labels of another size, one class at a time."""
 
-import math
 from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from hrda_lit.ops.finite import require_finite
 from hrda_lit.ops.resize import resize
-
-
-def require_finite(logits: Float[Tensor, "*shape"]) -> None:
-    """Refuse logits that are no numbers, whose largest would be class 0.
-
-    Args:
-        logits: of anything that is to be scored or shown; on a GPU, the host waits for them.
-
-    Raises:
-        ValueError: if one is NaN or infinite.
-    """
-    # Not isfinite(), which needs as much memory again.
-    least, most = logits.aminmax()
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise ValueError("the network predicts NaN or infinity; its training diverged, use an earlier checkpoint.")
 
 
 def decide(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hrda_lit.ops.layout import along_classes
 from hrda_lit.ops.resize import resize
-from hrda_lit.ops.tiles import tiles
+from hrda_lit.ops.tiles import current_rows, tiles
 
 
 def pixel_weighted_cross_entropy(
@@ -19,7 +19,6 @@ def pixel_weighted_cross_entropy(
     label: Int[Tensor, "B H W"],
     weight: Float[Tensor, "B H W"] | None = None,
     ignore: int = 255,
-    rows: int | None = None,
 ) -> Float[Tensor, ""]:
     """Compute L_ce(y_hat, y, q): logits are upsampled to the label, each pixel counts q.
 
@@ -31,17 +30,16 @@ def pixel_weighted_cross_entropy(
         label: class ids; `ignore` where unknown.
         weight: q, >= 0; None means 1 everywhere.
         ignore: the id that adds nothing.
-        rows: rows of pixels whose logits are held at full size at a time; None for all.
 
     Returns:
         The loss in nats.
 
     Raises:
-        ValueError: if `rows` is given and the label's height is no multiple of the logits'.
+        ValueError: if `rows_at_once` is set and the label's height is no multiple of the logits'.
 
     User's document, "Loss", L_ce.
     """
-    if rows is not None:
+    if (rows := current_rows()) is not None:
         tiled: Tensor = _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
         return tiled
     height, width = label.shape[-2:]

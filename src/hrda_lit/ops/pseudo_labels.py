@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hrda_lit.ops.layout import along_classes
-from hrda_lit.ops.tiles import tiles
+from hrda_lit.ops.tiles import current_rows, tiles
 
 
 class PseudoLabels(NamedTuple):
@@ -22,7 +22,6 @@ def pseudo_labels(
     logits: Float[Tensor, "B C h w"],
     tau: float,
     size: tuple[int, int] | None = None,
-    rows: int | None = None,
     per_image: bool = False,
 ) -> PseudoLabels:
     """Label each pixel with its most probable class and measure the confidence of the batch.
@@ -34,7 +33,6 @@ def pseudo_labels(
         logits: the teacher's class scores.
         tau: confidence threshold.
         size: full resolution (height, width), to which logits are upsampled; None where they are there already.
-        rows: rows of pixels whose logits are held at full size at a time; None for all.
         per_image: whether q is a number for each image, as in the paper.
 
     Returns:
@@ -45,7 +43,7 @@ def pseudo_labels(
     whole = (logits.shape[-2], logits.shape[-1]) if size is None else size
     made = [
         _most_probable(tile.upsample(logits[..., tile.cells, :]).float())
-        for tile in tiles(logits.shape[-2], whole, rows)
+        for tile in tiles(logits.shape[-2], whole, current_rows())
     ]
     confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
     # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.

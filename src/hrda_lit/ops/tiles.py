@@ -1,12 +1,36 @@
 """Logits brought to the size of the image some rows at a time, so that all classes of all pixels are never held."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from hrda_lit.ops.resize import resize
+
+_rows: ContextVar[int | None] = ContextVar("rows", default=None)
+
+
+@contextmanager
+def rows_at_once(rows: int | None) -> Iterator[None]:
+    """Let losses and pseudo-labels hold so many rows of pixels at full size at a time, as autocast sets a type.
+
+    Args:
+        rows: of pixels, >= 1; None for all.
+    """
+    before = _rows.get()
+    _rows.set(rows)
+    try:
+        yield
+    finally:
+        _rows.set(before)  # not reset(), which a generator that ends elsewhere may not call
+
+
+def current_rows() -> int | None:
+    """Return what `rows_at_once` has set; None for all rows."""
+    return _rows.get()
 
 
 class Tile(NamedTuple):

@@ -1,6 +1,7 @@
 """Whether crops, windows and batches fit the network: a step of training run without memory, before data are read."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -10,9 +11,10 @@ from hrda_lit.config.nodes import ConfigError
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.self_training import batch_statistics_mode
-from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone
+from hrda_lit.ops.tiles import tiles
 from hrda_lit.system.progress import waiting
 
 Size = tuple[int, int]
@@ -41,8 +43,12 @@ def _check(config: DictConfig, method: Method, classes: Classes) -> None:
     network.check_crop(size)
     inference = build_inference(config)
     inference.check(network)
+    method.draw(network, (*shape, *size), torch.Generator())
     crops, drawn = torch.zeros(*shape, *size, device="meta"), network.draw(size, torch.Generator()).to("meta")
-    _try("a training step", size, config, lambda: network.train()(crops, drawn))
+    supervised: Supervised = _try("a training step", size, config, lambda: network.train()(crops, drawn))
+    for output in supervised.outputs:
+        height, width = size if output.spot is None else output.spot.size
+        next(tiles(output.logits.shape[-2], (height, width), config.memory.rows))
     if method.needs_teacher:
         _try("the teacher", size, config, lambda: batch_statistics_mode(network).predict(crops))
     seen = inference.network_size or size
@@ -65,9 +71,9 @@ def without_memory(config: DictConfig, classes: Classes) -> Segmentor:
 
 
 @torch.no_grad()
-def _try(what: str, size: Size, config: DictConfig, run: Callable[[], object]) -> None:
+def _try(what: str, size: Size, config: DictConfig, run: Callable[[], Any]) -> Any:
     try:
-        run()
+        return run()
     except Exception as error:  # whatever it is, training would end with it later
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(

@@ -42,7 +42,7 @@ def _adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") 
     step, interval = checkpoint["global_step"], trainer.val_check_interval
     due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
     between_steps(checkpoint["loops"]["fit_loop"], step, due, due and scores.get("scored") != step)
-    renew_rates(checkpoint, *module.scheduled(trainer.max_steps), step)
+    renew_rates(checkpoint, *module.build_optimizer(trainer.max_steps), step)
     if (counts := scores.get("counts")) is not None:
         module.scored, module.counts, module.iou = scores["scored"], counts, class_iou(counts)
 

@@ -21,8 +21,7 @@ from hrda_lit.ops.ranges import (
 )
 from hrda_lit.predicting.submission import Rules
 from hrda_lit.schema.trainer import TrainerKeys
-from hrda_lit.training.choose_runner import Speed
-from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.options import Memory, Speed
 
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]

@@ -1,4 +1,4 @@
-"""The weights of a compiled region in half precision, cast together and once a step."""
+"""Weights in half precision, cast once a step: by autocast, and together for each compiled region."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +12,23 @@ from hrda_lit.networks.heads import DepthwiseConv
 
 # What reads the weights of a layer and does nothing but a product with them, which autocast would cast them for.
 PRODUCTS = {nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward, DepthwiseConv.forward}
+
+
+@contextmanager
+def cast_once() -> Iterator[None]:
+    """Let autocast keep its casts of weights over all passes that go forward in here. Weights must not change inside.
+
+    Autocast casts a float32 weight at every call, unless it keeps what it has cast, which it does for weights that
+    require gradients. Gradients of several passes are still summed in float32, those of several uses in one pass in the
+    type of the cast, as always where autocast keeps its casts.
+    """
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        torch.clear_autocast_cache()
 
 
 class Place(NamedTuple):

@@ -1,46 +1,58 @@
-"""Which runner a run takes, said once."""
+"""Choose how the passes of a run are executed, and log it once."""
 
 import logging
 from collections.abc import Sequence
-from typing import Literal
 
-import torch
+import lightning as L
+from lightning.pytorch.plugins import MixedPrecision, Precision
 from torch import nn
 
 from hrda_lit.training.graphs import CudaGraphs
+from hrda_lit.training.options import StepOptions
 from hrda_lit.training.regions import Regions
 from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
 
 log = logging.getLogger(__name__)
 
-Speed = Literal["auto", "eager", "compiled", "graphs"]
-
 
 def choose_runner(
-    speed: Speed, networks: Sequence[nn.Module], names: Sequence[str], device: torch.device, obstacle: str | None
+    options: StepOptions, networks: Sequence[nn.Module], names: Sequence[str], trainer: L.Trainer
 ) -> StepRunner:
-    """Choose how passes are run, and say it once.
+    """Choose how passes are executed, and log it once.
 
     Args:
-        speed: "auto" is "graphs" on a CUDA device without an obstacle, and "eager" elsewhere.
-        networks: all that passes go through.
-        names: of the passes.
-        device: of the networks.
-        obstacle: why steps of this run cannot be captured, as the part of a sentence; None for no reason known.
-
-    Returns:
-        The runner.
+        options: its `speed` decides; "auto" is "eager", until a table measured on a GPU stands in docs/speed.md.
+        networks: everything that passes go through.
+        names: names of the passes.
+        trainer: of the run.
     """
-    if device.type != "cuda":
-        obstacle = f"the device is a {device.type.upper()} and no CUDA device"
-    if speed == "eager" or (speed == "auto" and obstacle):
-        log.info("speed: eager%s", f", because {obstacle}" if speed == "auto" else "")
-        return StepRunner()
-    if speed == "compiled":
-        log.info("speed: compiled, the first step takes longer")
-        return CompiledRunner(networks, Regions(networks))
-    if obstacle:
+    speed, rows = options.speed, options.memory.rows
+    if speed in ("auto", "eager"):
+        log.info("speed: eager")
+        return StepRunner(rows)
+    regions, obstacle = Regions(networks), obstacle_to_graphs(options, trainer)
+    if speed == "graphs" and obstacle is None:
+        log.info("speed: graphs over compiled regions, the first step takes longer")
+        return GraphRunner(networks, regions, names, CudaGraphs(), rows)
+    if speed == "graphs":
         log.warning("speed=graphs, but %s; steps run one by one, with compiled regions", obstacle)
-        return CompiledRunner(networks, Regions(networks))
-    log.info("speed: graphs over compiled regions, the first step takes longer")
-    return GraphRunner(networks, Regions(networks), names, CudaGraphs())
+    else:
+        log.info("speed: compiled, the first step takes longer")
+    return CompiledRunner(networks, regions, rows)
+
+
+def obstacle_to_graphs(options: StepOptions, trainer: L.Trainer) -> str | None:
+    """Return why steps of a run cannot be captured as graphs, as the part of a sentence; None for no known reason."""
+    plugin, device = trainer.precision_plugin, trainer.strategy.root_device
+    if device.type != "cuda":
+        return f"the device is a {device.type.upper()}, not a CUDA device"
+    if trainer.world_size > 1:
+        return "several devices exchange gradients within a step"
+    if options.memory.recomputes:
+        # Replayed, dropout would draw again in the backward pass, and gradients be those of another network.
+        return "memory.encoder or memory.heads recomputes with the dropout of the forward pass, which no graph can"
+    if getattr(plugin, "scaler", None) is not None:
+        return f"the loss scale changes from step to step with trainer.precision={plugin.precision}"
+    if type(plugin) not in (Precision, MixedPrecision):
+        return f"trainer.precision={plugin.precision} is not known to work with graphs"
+    return None

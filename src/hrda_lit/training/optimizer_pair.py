@@ -1,4 +1,4 @@
-"""Two optimisers as one: both step, skip and resume together."""
+"""Two optimisers as one, for a student and its discriminator."""
 
 from typing import Any
 
@@ -9,9 +9,7 @@ Scheduled = tuple[Optimizer, LambdaLR]
 
 
 class Pair(Optimizer):
-    """Step two optimisers as if they were one.
-
-    A step of training is one step of an optimiser, to Lightning, which counts them, and to all that skips or scales it.
+    """Step and resume two optimisers as one, because Lightning counts a step of training for each step of one.
 
     Args:
         first: e.g. the student's.
@@ -27,11 +25,9 @@ class Pair(Optimizer):
         self._step_supports_amp_scaling = False
 
     def step(self, closure: Any = None) -> Any:
-        """Step both; a verdict that a guard left on this one holds for both."""
+        """Step both."""
         loss = None if closure is None else closure()
         for one in self.both:
-            if (bad := getattr(self, "found_inf", None)) is not None:
-                one.found_inf = bad  # type: ignore[attr-defined]
             one.step()
         return loss
 
@@ -61,7 +57,7 @@ class Pair(Optimizer):
         return sum(len(group["params"]) for group in self.both[0].param_groups)
 
 
-def paired(first: Scheduled, second: Scheduled) -> Scheduled:
+def pair_optimizers(first: Scheduled, second: Scheduled) -> Scheduled:
     """Join two optimisers and their schedules into one of each."""
     optimizer = Pair(first[0], second[0])
     return optimizer, LambdaLR(optimizer, [*first[1].lr_lambdas, *second[1].lr_lambdas])

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.recompute import blocks
+from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.training.casts import Place, cast_together, places
 
 log = logging.getLogger(__name__)
@@ -26,13 +28,11 @@ INDUCTOR = {
 
 
 class Regions:
-    """CompiledRunner forms of parts of networks, used where `compiled()` says so; nothing else changes.
-
-    Names of weights, modules and what is saved stay as they are; validation runs as it always does.
+    """Compiled forms of parts of networks, used inside `compiled()`; names of weights and what is saved stay.
 
     Args:
         networks: segmentors or encoders.
-        backend: of torch.compile.
+        backend: backend of torch.compile.
     """
 
     def __init__(self, networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> None:
@@ -51,57 +51,40 @@ class Regions:
 
     @contextmanager
     def compiled(self) -> Iterator[None]:
-        """Run the regions in their compiled form; it is made where one runs for the first time."""
+        """Run the regions compiled, with weights that are cast together; compiled where one runs the first time."""
         for region, call in self._calls:
             region._compiled_call_impl = call
         try:
-            yield
+            with cast_together(self._places):  # compiled code does not know what autocast keeps
+                yield
         finally:
             for region, _ in self._calls:
                 region._compiled_call_impl = None
 
-    def cast_together(self) -> AbstractContextManager[None]:
-        """Let regions that learn use copies of their weights in the type of autocast, see `casts.cast_together`."""
-        return cast_together(self._places)
-
     def give_up(self, error: Exception) -> None:
-        """Run without compiled forms from now on, and say why."""
+        """Run without compiled forms from now on, and warn with the reason."""
         self._calls, self._places = [], []
         log.warning("the networks cannot be compiled and run as they are: %s", first_line(error))
 
 
 def regions(network: nn.Module) -> list[nn.Module]:
-    """List what is compiled of a network: the blocks that its encoder repeats, and its heads whole.
+    """List the parts of a network that are compiled: the blocks that its encoder repeats, and its heads.
 
     Whole encoders take minutes to compile; blocks of one shape share what is compiled.
 
     Args:
-        network: a segmentor, or an encoder.
+        network: a segmentor, an encoder, or any other, of which nothing is compiled.
 
     Returns:
         Modules of which none is a part of another.
     """
     if isinstance(network, Backbone):
-        return list(_blocks(network))
-    heads = [getattr(network, "head", None), getattr(getattr(network, "fusion", None), "attention", None)]
-    backbone = getattr(network, "backbone", None)
-    return [
-        *(regions(backbone) if isinstance(backbone, Backbone) else []),
-        *(head for head in heads if isinstance(head, nn.Module)),
-    ]
-
-
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    repeats = isinstance(module, nn.Sequential | nn.ModuleList)
-    for child in module.children():
-        if repeats and any(True for _ in child.children()):
-            yield child
-        else:
-            yield from _blocks(child)
+        return list(blocks(network))
+    return [*blocks(network.backbone), *network.heads()] if isinstance(network, Segmentor) else []
 
 
 def _allow_versions() -> None:
-    # Beyond its limit the compiler would leave some blocks as they are, without a word.
+    # Beyond its limit the compiler silently falls back to eager for some blocks.
     config: Any = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, VERSIONS)
 

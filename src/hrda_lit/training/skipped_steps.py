@@ -1,24 +1,24 @@
-"""Steps whose loss or gradient is no number are left out, counted and told."""
+"""Skip steps with a NaN or infinite loss or gradient, count them, and name the files of their batches."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import lightning as L
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.choose import asking_is_free
-from hrda_lit.ops.finite import restore_, spoilt, statistics
+from hrda_lit.ops.finite import nan_factor, squares_finite, statistics
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
 log = logging.getLogger(__name__)
 
-# At most so many steps wait for their verdict on a GPU, however rarely numbers are logged.
+# So many steps at most are judged on a GPU before the host reads the verdicts, however rarely numbers are logged.
 PATIENCE = 100
 
 
@@ -31,14 +31,16 @@ class Step(NamedTuple):
 
 
 class BadSteps(L.Callback):
-    """Leave out steps that would spoil weights, and end a run that makes nothing else.
+    """Skip steps that would spoil weights, and end a run that does nothing else.
 
-    A bad step changes neither weights nor moments of the optimiser nor statistics of BatchNorm; its number, schedule
-    and batch are used up. Nothing waits for a GPU: the optimiser reads the verdict on the device, the host with the
-    logged steps, where `train/skipped` is written and the files of bad batches are named.
+    A skipped step changes neither weights nor moments of the optimiser nor statistics of BatchNorm; its number,
+    schedule and batch are used up. All of it happens in three places: `loss_factor` makes the gradients of a bad loss
+    NaN, so that all devices agree; before the optimiser steps, gradients and weights are judged; after the step,
+    statistics are put back. Nothing waits for a GPU: a fused optimiser reads the verdict on the device, the host reads
+    it with the logged steps, where `train/skipped` is logged and the files of bad batches are named.
 
     Args:
-        limit: steps in a row that may be skipped, >= 1.
+        limit: number of steps in a row that may be skipped, >= 1.
 
     Raises:
         ValueError: if limit is below 1.
@@ -48,24 +50,30 @@ class BadSteps(L.Callback):
         require_at_least("optim.max_skipped", limit, 1)
         self.limit, self.skipped, self.in_a_row, self.seen = limit, 0, 0, 0
         self._bad = torch.zeros((), dtype=torch.bool)
-        self._gathered: list[Tensor] = []
+        self._statistics: list[Tensor] = []
+        self._floating: list[Tensor] = []
         self._before: list[Tensor] = []
         self._open: list[Step] = []
         self._name: Callable[[str, int], str] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Find out who knows the files of a batch, and what the passes will change."""
+        """List the statistics that passes change, once they are on their device, and find who names files."""
         module = cast("UDAModule", pl_module)
-        self._gathered = statistics((module.student, module.teacher))
-        self._before = [buffer.clone() for buffer in self._gathered]
+        self._statistics = statistics((module.student, module.teacher))
+        self._floating = [buffer for buffer in self._statistics if buffer.is_floating_point()]
+        self._before = [buffer.clone() for buffer in self._statistics]
         self._name = getattr(cast(Any, trainer).datamodule, "file_name", None)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the statistics that the passes of the step will change."""
-        if self._gathered:  # a network may have none
-            torch._foreach_copy_(self._before, self._gathered)
+        """Copy the statistics that the passes of the step will change."""
+        if self._statistics:  # a network may have none
+            torch._foreach_copy_(self._before, self._statistics)
+
+    def loss_factor(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return 1, or NaN where a loss or a statistic is not finite, so that all devices share it by the gradients."""
+        return nan_factor(loss.detach(), *self._floating)
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -73,14 +81,14 @@ class BadSteps(L.Callback):
         """Judge the gradients, which are unscaled and summed over all devices here, and the weights."""
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
-        self._bad = spoilt(*gradients) | spoilt(*(weight.detach() for weight in weights))
+        self._bad = ~(squares_finite(*gradients) & squares_finite(*(weight.detach() for weight in weights)))
         skip_where(optimizer, self._bad)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Put the statistics back after a bad step, and read the verdicts where that costs nothing."""
-        restore_(self._gathered, self._before, self._bad)
+        restore_(self._statistics, self._before, self._bad)
         files = {name: part["file"] for name, part in batch.items() if "file" in part}
         self._open.append(Step(trainer.global_step - 1, self._bad, files))
         logged = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
@@ -92,7 +100,7 @@ class BadSteps(L.Callback):
             pl_module.log("train/skipped", float(self.skipped))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts, which a resumed run goes on with; with it the host reads what it has not read yet."""
+        """Read the open verdicts and return the counts, with which a resumed run goes on."""
         self._read()
         return {"skipped": self.skipped, "in_a_row": self.in_a_row, "seen": self.seen}
 
@@ -132,9 +140,9 @@ class BadSteps(L.Callback):
 
 
 def in_doubt(trainer: L.Trainer) -> bool:
-    """Return whether the step before was bad, so that these weights may be what it failed with.
+    """Return whether the last step was skipped: these weights are finite, but may be what it failed with.
 
-    They are finite, but no reason to give up an earlier checkpoint. On a GPU, the host waits for the answer.
+    On a GPU, the host waits for the answer.
     """
     guards = [one for one in trainer.callbacks if isinstance(one, BadSteps)]  # type: ignore[attr-defined]
     for one in guards:
@@ -143,14 +151,29 @@ def in_doubt(trainer: L.Trainer) -> bool:
 
 
 def skip_where(optimizer: torch.optim.Optimizer, bad: Bool[Tensor, ""]) -> None:
-    """Make the coming step of an optimiser do nothing if `bad`.
+    """Let the next step of an optimiser do nothing if `bad`.
 
     Args:
-        optimizer: a fused one is told on its device, any other costs the host a look.
+        optimizer: fused ones read it on their device, for any other the host waits.
         bad: whether to skip.
     """
     if optimizer.defaults.get("fused"):
         # The fused kernels know this attribute from GradScaler: they leave weights, moments and step as they are.
-        optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+        each: Any = getattr(optimizer, "both", (optimizer,))
+        for one in each:
+            one.found_inf = bad.float()
     elif bool(bad):
         optimizer.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def restore_(tensors: Sequence[Tensor], before: Sequence[Tensor], where: Bool[Tensor, ""]) -> None:
+    """Put back what tensors held before if `where` is true, without a host sync.
+
+    Args:
+        tensors: changed in place.
+        before: copies of them.
+        where: whether to.
+    """
+    for tensor, old in zip(tensors, before, strict=True):
+        tensor.copy_(torch.where(where, old, tensor))

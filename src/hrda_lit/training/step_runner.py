@@ -1,8 +1,8 @@
-"""How the passes of a step are run. A runner stands outside the networks: nothing that is saved knows of it."""
+"""Step runners: how the passes of a step are executed. They hold no state that a checkpoint needs."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -11,92 +11,98 @@ from torch.nn.utils import get_total_norm
 from torch.utils import _pytree as pytree
 
 from hrda_lit.methods.base import Batch, Pass
-from hrda_lit.ops.cast_once import cast_once
-from hrda_lit.ops.finite import statistics
+from hrda_lit.ops.finite import all_finite, statistics
+from hrda_lit.ops.tiles import rows_at_once
+from hrda_lit.training.casts import cast_once
 from hrda_lit.training.graphs import Graph, Graphs
 from hrda_lit.training.regions import Regions, first_line
 
 log = logging.getLogger(__name__)
 
-# Relative, between the numbers of a step that was run in one way and in another; bfloat16 rounds to 0.004.
+# Relative tolerance between a step that was run in one way and in another; bfloat16 rounds to 0.004.
 REPLAYED_ALIKE = 0.02
 COMPILED_ALIKE = 0.1  # operators are fused, and labels near the threshold may change
-# Runs the passes of a step, each with its backward.
-Work = Callable[[Batch, Any], Iterator[Pass]]
+# Yields the passes of a batch, each once its backward is done; a function of the tensors it gets and of the networks.
+Passes = Callable[[Batch, Any], Iterator[Pass]]
 
 
 class StepRunner:
-    """Run passes as they come.
+    """Run passes operator by operator.
+
+    Args:
+        rows: see `Memory`.
 
     Attributes:
-        replays: graphs that were replayed so far.
+        replays: number of graphs replayed so far.
     """
 
     replays: int = 0
 
-    def zero_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Forget the gradients of the step before."""
-        optimizer.zero_grad()
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = rows
 
-    def run(self, work: Work, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """Run the passes of `work`, each with its backward.
+    def run(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
+        """Run the passes of a batch, each with its backward.
 
         Args:
-            work: what to run; a function of the tensors that it is given, and of the networks.
-            batch: of `Method.passes`, on the device.
-            drawn: of `Method.draw`, on the device.
+            passes: what to run.
+            batch: see `Method.passes`; on the device.
+            drawn: see `Method.draw`; on the device.
 
         Returns:
             The passes whose backward is done.
         """
-        return work(batch, drawn)
+        return self._plain(passes, batch, drawn)
 
-    def cast_once(self) -> AbstractContextManager[None]:
-        """Let the passes of a step share what autocast makes of their weights; `work` enters it, for graphs to hold."""
-        return cast_once()
+    def _plain(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
+        # A generator, so that a graph that captures the first pass also captures the casts that all of them share.
+        with rows_at_once(self.rows), cast_once():
+            yield from passes(batch, drawn)
 
 
 class CompiledRunner(StepRunner):
-    """Run passes with compiled regions, or without where they cannot be compiled.
+    """Run passes with compiled regions, or without where these cannot be compiled.
 
     Args:
-        networks: all that passes go through.
-        regions: of them.
+        networks: everything that passes go through.
+        regions: parts of them that are compiled.
+        rows: see `Memory`.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], regions: Regions) -> None:
+    def __init__(self, networks: Sequence[nn.Module], regions: Regions, rows: int | None = None) -> None:
+        super().__init__(rows)
         self.networks, self.regions, self._tried = networks, regions, False
 
-    def run(self, work: Work, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """See `StepRunner`; the first call tries what it will do, and takes back what that leaves behind."""
-        if not self._tried:
-            self._tried = True
-            self._try(work, batch, drawn)
+    def run(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
+        """See `StepRunner`; the first step with finite numbers is compared with a plain one before it is used."""
+        self._tried = self._tried or self._try(passes, batch, drawn)
+        run = self._fast if self._tried else self._plain
+        yield from run(passes, batch, drawn)
+
+    def _fast(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
         with self.regions.compiled():
-            yield from work(batch, drawn)
+            yield from self._plain(passes, batch, drawn)
 
-    @contextmanager
-    def cast_once(self) -> Iterator[None]:
-        """See `StepRunner`; what is compiled does not know what autocast keeps."""
-        with cast_once(), self.regions.cast_together():
-            yield
-
-    def _try(self, work: Work, batch: Batch, drawn: Any) -> None:
-        """Compile; give up what cannot be compiled, or gives other numbers than a plain step from the same state."""
-        plain = self._numbers(work, batch, drawn)
+    def _try(self, passes: Passes, batch: Batch, drawn: Any) -> bool:
+        """Compile, and give up where that fails or changes numbers; False if plain numbers are not finite."""
+        plain = self._numbers(self._plain(passes, batch, drawn))
+        if not all_finite(*plain.values()):
+            return False
         try:
-            with self.regions.compiled():
-                require_alike(plain, self._numbers(work, batch, drawn), "compiled", COMPILED_ALIKE)
+            compiled = self._numbers(CompiledRunner._fast(self, passes, batch, drawn))
+            require_alike(plain, compiled, "compiled", COMPILED_ALIKE)
         except Exception as error:
             self.regions.give_up(error)
+        return True
 
-    def _numbers(self, work: Work, batch: Batch, drawn: Any) -> dict[str, Tensor]:
+    def _numbers(self, running: Iterator[Pass]) -> dict[str, Tensor]:
         with undone(self.networks):
-            logs = [done.logs for done in work(batch, drawn)]
-            return numbers(logs, [weight.grad for weight in self._weights() if weight.grad is not None])
+            logs = [done.logs for done in running]
+            return numbers(logs, [gradient for _, gradient in self._gradients()])
 
-    def _weights(self) -> list[nn.Parameter]:
-        return [weight for network in self.networks for weight in network.parameters()]
+    def _gradients(self) -> list[tuple[nn.Parameter, Tensor]]:
+        weights = (weight for network in self.networks for weight in network.parameters())
+        return [(weight, weight.grad) for weight in weights if weight.grad is not None]
 
 
 class Captured(NamedTuple):
@@ -107,39 +113,46 @@ class Captured(NamedTuple):
     inputs: tuple[Batch, Any]
     gradients: list[tuple[nn.Parameter, Tensor]]
 
+    def attach_gradients(self) -> None:
+        """Let weights have the gradients that graphs add to, holding what theirs hold (nothing, as a step begins)."""
+        others = [(weight, gradient) for weight, gradient in self.gradients if weight.grad is not gradient]
+        if others:
+            torch._foreach_zero_([gradient for _, gradient in others])
+        for weight, gradient in others:
+            if weight.grad is not None:
+                gradient.copy_(weight.grad)
+            weight.grad = gradient
+
 
 class GraphRunner(CompiledRunner):
-    """Replay passes that were captured in the first step; run them as `CompiledRunner` where that is impossible.
+    """Replay passes that were captured once; run them as `CompiledRunner` where that is impossible.
 
     Args:
-        networks: all that passes go through.
-        regions: of them.
-        names: of the passes.
-        graphs: makes what is replayed.
+        networks: everything that passes go through.
+        regions: parts of them that are compiled.
+        names: names of the passes.
+        graphs: maker of what is replayed.
+        rows: see `Memory`.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], regions: Regions, names: Sequence[str], graphs: Graphs) -> None:
-        super().__init__(networks, regions)
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        regions: Regions,
+        names: Sequence[str],
+        graphs: Graphs,
+        rows: int | None = None,
+    ) -> None:
+        super().__init__(networks, regions, rows)
         self.names, self.graphs = names, graphs
         self._captured: Captured | None = None
 
-    def zero_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set gradients to zero in place, where the graphs add to them."""
-        if self._captured is None:
-            optimizer.zero_grad()
-            return
-        for weight, gradient in self._captured.gradients:
-            weight.grad = gradient
-        torch._foreach_zero_([gradient for _, gradient in self._captured.gradients])
-
-    def run(self, work: Work, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """See `StepRunner`."""
-        if not self._tried:
-            self._tried = True
-            self._captured = self._try_to_capture(work, batch, drawn)
+    def _fast(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
         captured = self._captured
+        if captured is not None:
+            captured.attach_gradients()
         if captured is None or not alike(captured.inputs, (batch, drawn)):
-            yield from super().run(work, batch, drawn)
+            yield from super()._fast(passes, batch, drawn)
             return
         copy_into(captured.inputs, (batch, drawn))
         for graph, done in zip(captured.graphs, captured.passes, strict=True):
@@ -148,45 +161,47 @@ class GraphRunner(CompiledRunner):
             # The next replay writes to the same numbers.
             yield done._replace(logs={name: value.clone() for name, value in done.logs.items()})
 
-    def _try_to_capture(self, work: Work, batch: Batch, drawn: Any) -> Captured | None:
+    def _try(self, passes: Passes, batch: Batch, drawn: Any) -> bool:
         with self.graphs.aside():
-            self._try(work, batch, drawn)
+            tried = super()._try(passes, batch, drawn)
+        if tried:
+            self._captured = self._try_to_capture(passes, batch, drawn)
+        return tried
+
+    def _try_to_capture(self, passes: Passes, batch: Batch, drawn: Any) -> Captured | None:
         try:
             with undone(self.networks):
-                captured, plain = self._capture(work, batch, drawn)
+                captured, plain = self._capture(passes, batch, drawn)
             with undone(self.networks):
                 self._compare(captured, plain)
         except Exception as error:
             log.warning("steps cannot be captured as graphs and run one by one: %s", first_line(error))
             return None
-        for weight, gradient in captured.gradients:
-            weight.grad = gradient.zero_()
         return captured
 
     def _compare(self, captured: Captured, plain: dict[str, Tensor]) -> None:
         """Raise a RuntimeError where replayed passes give other numbers than plain ones, from the same state."""
-        torch._foreach_zero_([gradient for _, gradient in captured.gradients])
+        captured.attach_gradients()
         for graph in captured.graphs:
             graph.replay()
         replayed = numbers([done.logs for done in captured.passes], [gradient for _, gradient in captured.gradients])
         require_alike(plain, replayed, "replayed", REPLAYED_ALIKE)
 
-    def _capture(self, work: Work, batch: Batch, drawn: Any) -> tuple[Captured, dict[str, Tensor]]:
+    def _capture(self, passes: Passes, batch: Batch, drawn: Any) -> tuple[Captured, dict[str, Tensor]]:
         """Capture the passes; return with them what plain ones log, and the size of their gradients."""
         inputs = pytree.tree_map_only(Tensor, torch.clone, (batch, drawn))
-        graphs, passes = [self.graphs.make() for _ in self.names], list[Pass]()
-        with self.regions.compiled():
-            with self.graphs.aside():
-                logs = [done.logs for done in work(*inputs)]  # allocates the gradients
-            gradients = [(weight, weight.grad) for weight in self._weights() if weight.grad is not None]
-            plain = numbers(logs, [gradient for _, gradient in gradients])
-            steps = work(*inputs)
-            for graph in graphs:
-                done = graph.capture(lambda: next(steps))
-                # Not the loss itself, which would keep what its backward has used.
-                passes.append(done._replace(loss=done.loss.detach()))
-            finish(steps)
-        return Captured(graphs, passes, inputs, gradients), plain
+        with self.graphs.aside():
+            logs = [done.logs for done in CompiledRunner._fast(self, passes, *inputs)]  # allocates the gradients
+        gradients = self._gradients()
+        plain = numbers(logs, [gradient for _, gradient in gradients])
+        graphs, captured = [self.graphs.make() for _ in self.names], list[Pass]()
+        running = CompiledRunner._fast(self, passes, *inputs)
+        for graph in graphs:
+            done = graph.capture(lambda: next(running))
+            # Not the loss itself, which would keep what its backward has used.
+            captured.append(done._replace(loss=done.loss.detach()))
+        next(running, None)  # leaves what the passes have entered
+        return Captured(graphs, captured, inputs, gradients), plain
 
 
 def numbers(logs: Sequence[Mapping[str, Tensor]], gradients: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -196,38 +211,31 @@ def numbers(logs: Sequence[Mapping[str, Tensor]], gradients: Sequence[Tensor]) -
 
 
 def require_alike(plain: Mapping[str, Tensor], other: Mapping[str, Tensor], how: str, tolerance: float) -> None:
-    """Require that a step has given about the numbers of a plain one.
+    """Raise a RuntimeError if a step has given other numbers than a plain one.
 
     Args:
-        plain: of the plain one.
-        other: of the other one.
-        how: the other one was run.
+        plain: numbers of the plain one, all finite.
+        other: numbers of the other one.
+        how: word for how the other one was run.
         tolerance: relative; a tenth of it absolute, for shares near zero.
-
-    Raises:
-        RuntimeError: if it has not.
     """
     for name, value in plain.items():
-        if not torch.allclose(other[name].float(), value.float(), tolerance, tolerance / 10, equal_nan=True):
-            raise RuntimeError(f"{how}, {name} is {float(other[name]):.4g} in place of {float(value):.4g}")
-
-
-def finish(passes: Iterator[Pass]) -> None:
-    """Run what is left of passes, keeping nothing."""
-    for _ in passes:
-        pass
+        if not torch.allclose(other[name].float(), value.float(), tolerance, tolerance / 10):
+            raise RuntimeError(f"{how}, {name} is {float(other[name]):.4g} instead of {float(value):.4g}")
 
 
 @contextmanager
 def undone(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Take back what passes leave behind: gradients, statistics of BatchNorm, the place in the random numbers.
+    """Begin without gradients, and take back what passes change: these, BatchNorm, the state of random generators.
 
     Args:
-        networks: all that the passes go through.
+        networks: everything that the passes go through.
     """
     buffers, weights = statistics(networks), [weight for network in networks for weight in network.parameters()]
     kept, gradients = [buffer.clone() for buffer in buffers], [weight.grad for weight in weights]
     devices = sorted({tensor.device.index for tensor in (*buffers, *weights) if tensor.is_cuda})
+    for weight in weights:
+        weight.grad = None
     with torch.random.fork_rng(devices):
         try:
             yield

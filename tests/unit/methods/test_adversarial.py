@@ -11,7 +11,7 @@ from hrda_lit.methods.adversarial import Adversarial
 from hrda_lit.methods.base import Batch, Networks
 from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.optim import AdamPoly, AdamWPoly, SGDPoly, schedule
-from hrda_lit.training.optimizer_pair import paired
+from hrda_lit.training.optimizer_pair import pair_optimizers
 from hrda_lit.training.skipped_steps import skip_where
 from tests.passes import steps
 
@@ -86,7 +86,7 @@ def test_the_pair_steps_as_both_would(against: Networks) -> None:
     student, discriminator = against.student, against.discriminator
     twins = copy.deepcopy((student, discriminator))
     alone = [SGDPoly().build(twins[0], 10), AdamPoly().build(twins[1], 10)]
-    optimizer, scheduler = paired(SGDPoly().build(student, 10), AdamPoly().build(discriminator, 10))
+    optimizer, scheduler = pair_optimizers(SGDPoly().build(student, 10), AdamPoly().build(discriminator, 10))
     for step in range(3):
         for network in (student, discriminator, *twins):
             torch.manual_seed(step)
@@ -99,7 +99,7 @@ def test_the_pair_steps_as_both_would(against: Networks) -> None:
             its.step()
         if step == 1:  # resumed: into new optimisers
             state = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
-            optimizer, scheduler = paired(SGDPoly().build(student, 10), AdamPoly().build(discriminator, 10))
+            optimizer, scheduler = pair_optimizers(SGDPoly().build(student, 10), AdamPoly().build(discriminator, 10))
             optimizer.load_state_dict(state[0])
             scheduler.load_state_dict(state[1])
     pairs = zip(
@@ -110,7 +110,7 @@ def test_the_pair_steps_as_both_would(against: Networks) -> None:
 
 
 def test_a_bad_step_changes_neither(against: Networks) -> None:
-    optimizer, _ = paired(AdamWPoly().build(against.student, 10), AdamPoly().build(against.discriminator, 10))
+    optimizer, _ = pair_optimizers(AdamWPoly().build(against.student, 10), AdamPoly().build(against.discriminator, 10))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     before = [p.detach().clone() for p in parameters]
     for parameter in parameters:
@@ -122,6 +122,6 @@ def test_a_bad_step_changes_neither(against: Networks) -> None:
 
 def test_a_state_of_one_optimiser_is_refused(against: Networks) -> None:
     alone, _ = AdamWPoly().build(against.student, 10)
-    optimizer, _ = paired(AdamWPoly().build(against.student, 10), AdamPoly().build(against.discriminator, 10))
+    optimizer, _ = pair_optimizers(AdamWPoly().build(against.student, 10), AdamPoly().build(against.discriminator, 10))
     with pytest.raises(ValueError, match="parameter groups"):
         optimizer.load_state_dict(alone.state_dict())

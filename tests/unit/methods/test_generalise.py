@@ -27,9 +27,9 @@ def test_the_student_sees_changed_colours_and_the_same_labels(
 ) -> None:
     method = Generalise(classes, augmentation=StrongAugmentation(jitter_probability=1))
     [done] = steps(method, batch, networks)
-    seen = done.seen["source"]
-    assert torch.equal(seen.label, batch["source"]["label"])
-    assert not torch.equal(seen.image, batch["source"]["image"])
+    source = done.crops["source"]
+    assert torch.equal(source.label, batch["source"]["label"])
+    assert not torch.equal(source.image, batch["source"]["image"])
     assert float(done.logs["loss/feature_distance"]) > 0
     assert float(done.loss) == pytest.approx(sum(map(float, done.logs.values())))
     assert not method.needs_target

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hrda_lit.scripts.benchmarks import ladder
+from hrda_lit.scripts.benchmarks import memory as options
 from hrda_lit.scripts.benchmarks.measure import Counting, Row, spread
 from hrda_lit.scripts.benchmarks.report import Report, compared, draw
 from torch import nn
 
 from hrda_lit.pictures.figures import encode
-from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.options import Memory
 from tests.plots import width
 from tests.scripts import run_script
 
@@ -118,9 +118,9 @@ def test_every_way_to_predict_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rungs_are_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_options_are_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     some = {"full": Memory(), "heads=recompute": Memory(heads="recompute")}
-    monkeypatch.setattr(ladder, "RUNGS", some)
+    monkeypatch.setattr(options, "OPTIONS", some)
     out = tmp_path / "memory.json"
     done = run_script("benchmark", "memory", *SINGLE, "--json", out)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
-from hrda_lit.methods.base import parts
+from hrda_lit.methods.base import cut_into_parts
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import Backbone
@@ -19,6 +19,7 @@ from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.rng import generator
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.training.ema_teacher import EMATeacher
+from hrda_lit.training.options import StepOptions
 
 STEPS, CROPS = 3, 4
 
@@ -60,8 +61,8 @@ def fit(backbone: Backbone, accumulate: int) -> Record:
     torch.manual_seed(1)
     student = SingleScaleSegmentor(backbone, Coarsest(backbone.channels[-1], 3, 1), 3)
     classes = classes_from({"names": ["road", "sky", "car"], "things": []})
-    poly = AdamWPoly(lr=1e-3, warmup=0)
-    module = UDAModule(student, Supervised(classes), classes, poly, Whole(), EMATeacher(), accumulate=accumulate)
+    poly, options = AdamWPoly(lr=1e-3, warmup=0), StepOptions(accumulate=accumulate)
+    module = UDAModule(student, Supervised(classes), classes, poly, Whole(), EMATeacher(), options)
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     record = Record()
     trainer = L.Trainer(**quiet, accelerator="cpu", max_steps=STEPS, log_every_n_steps=1, callbacks=[record])
@@ -101,8 +102,9 @@ def test_devices_exchange_gradients_once_a_step(fresh: Callable[[], Backbone], m
 
 def test_parts_keep_the_order_of_the_crops() -> None:
     [batch, *_] = batches()
-    first, second = parts(batch, 2)
+    (first, early), (second, last) = cut_into_parts(batch, 2)
+    assert (early, last) == (False, True)
     for key, value in batch["source"].items():
         assert torch.equal(torch.cat([first["source"][key], second["source"][key]]), value)
     with pytest.raises(ValueError, match="a batch of 4 has no 3 equal parts"):
-        parts(batch, 3)
+        cut_into_parts(batch, 3)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hrda_lit.networks.lora import add_low_rank_
-from hrda_lit.ops.cast_once import cast_once
 from hrda_lit.ops.rng import generator
-from hrda_lit.training.casts import cast_together, places
+from hrda_lit.training.casts import cast_once, cast_together, places
 
 
 class Region(nn.Module):

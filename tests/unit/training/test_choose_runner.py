@@ -1,6 +1,7 @@
 """Which runner is chosen, and the sentence that says so."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -8,60 +9,72 @@ import pytest
 import torch
 from lightning.pytorch.plugins import DoublePrecision, MixedPrecision
 
-from hrda_lit.training.choose_runner import choose_runner
-from hrda_lit.training.memory_options import SMALL, Memory
+from hrda_lit.training.choose_runner import choose_runner, obstacle_to_graphs
+from hrda_lit.training.options import Memory, StepOptions
 from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
 from tests.speed import fit, module, student
 from tests.tape import Tapes
 
 pytestmark = pytest.mark.slow
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+EAGER, COMPILED, GRAPHS = (
+    "speed: eager",
+    "speed: compiled, the first step takes longer",
+    "speed: graphs over compiled regions, the first step takes longer",
+)
 
 
 @pytest.mark.parametrize(
-    ("speed", "device", "obstacle", "kind", "sentence"),
+    ("speed", "obstacle", "kind", "sentence"),
     [
-        ("auto", CPU, None, StepRunner, "speed: eager, because the device is a CPU and no CUDA device"),
-        ("auto", CUDA, None, GraphRunner, "speed: graphs over compiled regions, the first step takes longer"),
-        ("auto", CUDA, "it rains", StepRunner, "speed: eager, because it rains"),
-        ("eager", CUDA, None, StepRunner, "speed: eager"),
-        ("compiled", CPU, None, CompiledRunner, "speed: compiled, the first step takes longer"),
-        ("compiled", CUDA, "it rains", CompiledRunner, "speed: compiled, the first step takes longer"),
-        ("graphs", CUDA, None, GraphRunner, "speed: graphs over compiled regions, the first step takes longer"),
-        ("graphs", CPU, None, CompiledRunner,
-         "speed=graphs, but the device is a CPU and no CUDA device; steps run one by one, with compiled regions"),
-        ("graphs", CUDA, "it rains", CompiledRunner, "speed=graphs, but it rains; steps run one by one, with compiled "
-         "regions"),
+        ("auto", None, StepRunner, EAGER),
+        ("eager", None, StepRunner, EAGER),
+        ("compiled", None, CompiledRunner, COMPILED),
+        ("compiled", "it rains", CompiledRunner, COMPILED),
+        ("graphs", None, GraphRunner, GRAPHS),
+        ("graphs", "it rains", CompiledRunner,
+         "speed=graphs, but it rains; steps run one by one, with compiled regions"),
     ],
 )  # fmt: skip
 def test_choice(
-    speed: Any, device: torch.device, obstacle: str | None, kind: type[StepRunner], sentence: str,
+    speed: Any, obstacle: str | None, kind: type[StepRunner], sentence: str,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("hrda_lit.training.choose_runner.CudaGraphs", Tapes)
+    monkeypatch.setattr("hrda_lit.training.choose_runner.obstacle_to_graphs", lambda *_: obstacle)
+    options = StepOptions(speed=speed, memory=Memory(rows=16))
     with caplog.at_level(logging.INFO):
-        runner = choose_runner(speed, [student("hrda")], ("source",), device, obstacle)
+        runner = choose_runner(options, [student("hrda")], ("source",), L.Trainer(accelerator="cpu", logger=False))
     assert type(runner) is kind
+    assert runner.rows == 16
     assert [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")] == [sentence]
 
 
-def obstacle(memory: Memory | None = None, **options: Any) -> str | None:
-    made = module("supervised", "daformer", memory)
-    made.trainer = L.Trainer(accelerator="cpu", logger=False, **options)
-    return made._obstacle()
+def obstacle(memory: Memory | None = None, on: str = "cuda", **options: Any) -> str | None:
+    trainer: Any = L.Trainer(accelerator="cpu", logger=False, **options)
+    seen = SimpleNamespace(
+        precision_plugin=trainer.precision_plugin,
+        world_size=trainer.world_size,
+        strategy=SimpleNamespace(root_device=torch.device(on)),
+    )
+    return obstacle_to_graphs(StepOptions(memory=memory or Memory()), seen)  # type: ignore[arg-type]
 
 
 def test_obstacles() -> None:
     assert obstacle() is None
     assert obstacle(precision="bf16-mixed") is None
-    scaler = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
-    assert obstacle(plugins=[scaler]) == "the scale of losses changes from step to step with precision=16-mixed"
-    assert obstacle(plugins=[DoublePrecision()]) == "precision=64-true is not known to work with graphs"
-    recomputes = "what memory.encoder or memory.heads recomputes must draw the same again, which no graph can"
-    assert obstacle(SMALL) == obstacle(Memory(heads="recompute")) == recomputes
     assert obstacle(Memory(windows=3, rows=16)) is None
-    assert obstacle(devices=2) == "several devices exchange gradients amid a step"
+    scaler = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    for found, words in (
+        (obstacle(on="cpu"), "not a CUDA device"),
+        (obstacle(plugins=[scaler]), "the loss scale changes"),
+        (obstacle(plugins=[DoublePrecision()]), "trainer.precision=64-true"),
+        (obstacle(Memory(encoder="recompute")), "memory.encoder or memory.heads"),
+        (obstacle(Memory(heads="recompute")), "memory.encoder or memory.heads"),
+        (obstacle(devices=2), "several devices"),
+    ):
+        assert found is not None
+        assert words in found
 
 
 def test_a_run_says_once_what_it_takes(caplog: pytest.LogCaptureFixture) -> None:
@@ -69,5 +82,5 @@ def test_a_run_says_once_what_it_takes(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.INFO):
         fit(made, 2)
     told = [record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.choose_runner"]
-    assert told == ["speed: eager, because the device is a CPU and no CUDA device"]
+    assert told == [EAGER]
     assert type(made.runner) is StepRunner

@@ -3,13 +3,12 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 
-from hrda_lit.build import build_memory
 from hrda_lit.data.classes import Classes, classes_from
 from hrda_lit.methods.base import Batch, Method, Networks
 from hrda_lit.methods.masked_consistency import MaskedConsistency
@@ -17,8 +16,8 @@ from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.recompute import Recomputed
-from hrda_lit.training import memory_options
-from hrda_lit.training.memory_options import Memory
+from hrda_lit.training.options import Memory
+from hrda_lit.training.step_runner import StepRunner
 from tests.passes import crops, steps
 
 pytestmark = pytest.mark.slow
@@ -44,17 +43,18 @@ def mic(classes: Classes) -> Method:
 def learn(build: Build, method: Method, memory: Memory, batch: Batch) -> dict[str, Any]:
     """Everything that a step leaves: losses, gradients, statistics and the state of the dropout's generator."""
     student = build().train()
-    memory.lighten(student, method)
     teacher = copy.deepcopy(student).requires_grad_(False)
-    imagenet = copy.deepcopy(student.backbone).eval().requires_grad_(False).to(dtype=method.imagenet_in)
+    imagenet = copy.deepcopy(student.backbone).eval().requires_grad_(False)
+    memory.apply_to(student, teacher, imagenet)
     for parameter in student.backbone.parameters():
         parameter.data.mul_(1.1)
     torch.manual_seed(1)
     left: dict[str, Any] = {}
-    for done in steps(method, batch, Networks(student, teacher, imagenet)):
+    passes = partial(steps, method)
+    for done in StepRunner(memory.rows).run(passes, batch, Networks(student, teacher, imagenet)):
         done.loss.backward()
         left |= {name: float(value) for name, value in done.logs.items()}
-        left |= {f"label/{name}": seen.label for name, seen in done.seen.items()}
+        left |= {f"label/{name}": crops.label for name, crops in done.crops.items()}
     left |= {f"gradient/{name}": parameter.grad for name, parameter in student.named_parameters()}
     left |= {f"student/{name}": buffer for name, buffer in student.named_buffers()}
     left |= {f"teacher/{name}": buffer for name, buffer in teacher.named_buffers()}
@@ -96,18 +96,17 @@ def test_sixteen_bits_change_the_numbers_a_little(build: Build, classes: Classes
         assert light[key] == pytest.approx(plain[key], rel=0.05)
 
 
-def test_the_teacher_and_the_frozen_encoder_keep_little(build: Build, classes: Classes) -> None:
-    student, method = build(), mic(classes)
-    replace(ALL, imagenet="bfloat16").lighten(student, method)
+def test_the_teacher_and_the_frozen_encoder_keep_little(build: Build) -> None:
+    student, teacher = build(), build()
+    imagenet = copy.deepcopy(student.backbone).eval()
+    replace(ALL, imagenet="bfloat16", teacher="bfloat16").apply_to(student, teacher, imagenet)
     assert sum(isinstance(part, Recomputed) for part in student.modules()) == 5 + 2
-    assert student.at_once == 3
-    assert (method.rows, method.imagenet_in, method.labels_in) == (16, torch.bfloat16, None)
-
-
-def test_the_small_choice_is_the_one_that_refusals_name() -> None:
-    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-        config = compose("train", ["memory=small", "run_dir=run", "cache_dir=cache"])
-    assert build_memory(config) == memory_options.SMALL
+    assert student.at_once == teacher.at_once == 3
+    assert {weight.dtype for weight in imagenet.parameters()} == {torch.bfloat16}
+    image = torch.randn(1, 3, 64, 64)
+    assert imagenet(image)[-1].dtype == teacher.views(image)["fused"].dtype == torch.bfloat16
+    assert {weight.dtype for weight in teacher.parameters()} == {torch.float32}
+    assert isinstance(teacher, type(student))
 
 
 def test_what_makes_no_sense_is_refused() -> None:

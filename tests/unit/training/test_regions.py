@@ -14,6 +14,7 @@ from torch._functorch.aot_autograd import make_boxed_func
 from hrda_lit.networks import heads
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.training.regions import Regions, regions
 from hrda_lit.training.step_runner import CompiledRunner, StepRunner
 from tests.speed import differing, fit, module, student
@@ -84,7 +85,7 @@ def train(
     steps: int = 2,
     **options: Any,
 ) -> Any:
-    patch.setattr("hrda_lit.module.choose_runner", lambda speed, networks, *_: runner(networks))
+    patch.setattr("hrda_lit.module.choose_runner", lambda options, networks, *_: runner(networks))
     made = module(name, "daformer")
     fit(made, steps, **options)
     return made
@@ -187,8 +188,8 @@ def test_compiled_for_a_gpu_dilated_convolutions_are_multiply_adds_and_resizing_
 
 def test_the_compiler_itself() -> None:
     """On a CPU, with the C++ compiler that this needs; hardly more than one operator, for networks take minutes."""
-    network, x = nn.Module(), torch.randn(2, 4, 8, 8)
-    network.head = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.Dropout2d(0.5))
+    head, x = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.Dropout2d(0.5)), torch.randn(2, 4, 8, 8)
+    network = SingleScaleSegmentor(nn.Identity(), head, 4)  # type: ignore[arg-type]
     torch.manual_seed(0)
     expected, made = network.head(x), Regions([network])
     assert len(made) == 1

@@ -109,7 +109,7 @@ def test_good_steps_are_as_they_were(make_module: Make, fit: Fit, monkeypatch: p
     plain = copy.deepcopy(module)
     fit(module, 3)
     monkeypatch.setattr(BadSteps, "on_before_optimizer_step", lambda *_: None)
-    monkeypatch.setattr("hrda_lit.module.soundness", lambda *_: 1)
+    monkeypatch.setattr("hrda_lit.training.skipped_steps.nan_factor", lambda *_: 1)
     fit(plain, 3)
     assert equal(module.state_dict(), plain.state_dict())
 

@@ -1,28 +1,26 @@
-"""The estimate against what a step really keeps, and what is said of it."""
+"""The estimate against what a step really keeps."""
 
 import copy
-import logging
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from hrda_lit.scripts.benchmarks.measure import GIB, Live
+from hrda_lit.scripts.benchmarks.memory import OPTIONS, Estimate, Peak, Setting, describe, estimate
+from hydra import compose, initialize_config_module
 
-from hrda_lit import build as builders
-from hrda_lit.config.nodes import ConfigError
+from hrda_lit.build import build_memory
 from hrda_lit.data.classes import Classes, classes_from
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.rng import generator
-from hrda_lit.runs.memory_check import check_memory, refusal
-from hrda_lit.training.live_memory import Live
-from hrda_lit.training.memory_estimate import GIB, Estimate, Peak, Setting, estimate
-from hrda_lit.training.memory_options import Memory
-from tests.end_to_end.compose import smoke
+from hrda_lit.training.options import Memory
+from tests.shapes import build
+
+__all__ = ["build"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
@@ -43,7 +41,6 @@ def self_training(classes: Classes) -> Method:
 def measured(build: Build, method: Method) -> dict[str, tuple[int, int, int]]:
     """What the graphs of real passes save, by hooks, and what is alive after them and at most on the way back."""
     student = build("cpu", SIDE).train()
-    Memory().lighten(student, method)
     teacher, imagenet = copy.deepcopy(student), copy.deepcopy(student.backbone).eval()
     networks = Networks(student, teacher.requires_grad_(False), imagenet.requires_grad_(False))
     saved: dict[int, torch.UntypedStorage] = {}
@@ -73,9 +70,7 @@ def measured(build: Build, method: Method) -> dict[str, tuple[int, int, int]]:
 
 
 def estimated(build: Build, method: Method, memory: Memory = Memory(), setting: Setting = SETTING) -> Estimate:  # noqa: B008
-    student = build("meta", SIDE)
-    memory.lighten(student, method)
-    return estimate(student, method, setting)
+    return estimate(build("meta", SIDE), method, memory, setting)
 
 
 @pytest.mark.parametrize("make", [self_training, Supervised])
@@ -122,57 +117,12 @@ def test_mixed_precision_and_large_batches_are_told(build: Build, classes: Class
     assert half.batches == 2 * 2 * SIDE * SIDE * (3 * 4 + 8)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Any:
-    return smoke(tmp_path / "run", tmp_path, "source_only_demo", "memory.check=true")
+def test_the_small_choice_is_that_of_the_config() -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose("train", ["memory=small", "run_dir=run", "cache_dir=cache"])
+    assert build_memory(config) == OPTIONS["small"]
 
 
-@pytest.mark.parametrize(("free", "refused"), [(GIB // 4, True), (2 * GIB, False)])
-def test_what_a_gpu_has_no_room_for_is_refused(
-    config: Any, monkeypatch: pytest.MonkeyPatch, free: int, refused: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    config.trainer.accelerator = "auto"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 8 * GIB))
-    classes = builders.build_dataset(config.source, "source").classes
-    if not refused:
-        check_memory(config, classes)
-        assert "a step needs about 0.0" in caplog.text
-        return
-    with pytest.raises(ConfigError) as caught:
-        check_memory(config, classes)
-    assert "but cuda:0 has 0.25 of 8.0 free" in str(caught.value)
-    config.memory.check = False
-    check_memory(config, classes)
-
-
-def test_the_refusal_names_the_keys_that_help() -> None:
-    needed, small = (Estimate(GIB, GIB, {"source": Peak(0, 0, size * GIB)}) for size in (9, 4))
-    sentence = refusal(needed, small, 8 * GIB, 12 * GIB, "cuda:1")
-    assert sentence.startswith("a step needs about 11.5 GiB, but cuda:1 has 8.0 of 12.0 free; set memory=small, which ")
-    assert "needs 6.5" in sentence
-    for key in ("loading.batch_size", "loading.accumulate", "trainer.precision=bf16-mixed", "memory.check=false"):
-        assert key in sentence
-    assert sentence.endswith(".")
-    assert ". " not in sentence
-    assert "\n" not in sentence
-    assert "memory=small" not in refusal(small, small, 0, GIB, "cuda:0")
-
-
-def test_rows_that_do_not_fit_are_refused_before_data_are_read(tmp_path: Path) -> None:
-    config = smoke(tmp_path / "run", tmp_path, "daformer_demo", "memory.check=true", "memory.rows=32", "s_T=1")
-    config.data.crop = [130, 128]
-    with pytest.raises(ValueError, match=r"memory\.rows=32; set memory\.rows=null"):
-        check_memory(config, builders.build_dataset(config.source, "source").classes)
-
-
-def test_what_cannot_be_estimated_is_told_and_trained(
-    config: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: Any) -> None:
-        raise RuntimeError("an operator\nthat asks")
-
-    monkeypatch.setattr("hrda_lit.runs.memory_check.estimate", fail)
-    check_memory(config, builders.build_dataset(config.source, "source").classes)
-    assert "cannot be estimated (an operator that asks)" in caplog.text
+def test_what_a_step_needs_is_described() -> None:
+    sentence = describe(Estimate(GIB, 3 * GIB // 2, {"source": Peak(0, 2 * GIB, GIB)}))
+    assert sentence == "weights 1.00, moments 1.5, and at most 2.0 GiB in a pass (source 2.0)"
