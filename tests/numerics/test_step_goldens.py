@@ -9,6 +9,8 @@ from goldens import Golden
 from steps import Run, inject
 from torch import Tensor
 
+from hrda_lit.ops.resize import resize
+
 # file, steps in it
 FILES = {"d9_step19": (0,), "d9_step5": (0, 1)}
 PRECISIONS = (torch.float32, torch.float64)
@@ -57,9 +59,15 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     boxes = [golden[f"it{step}/crop_box_{kind}"].tolist() for step in steps for kind in ("source", "mix")]
     choices = [golden[f"it{step}/class_choice{image}"] for step in steps for image in (0, 1)]
     logits: list[Tensor] = []
-    predict = run.teacher.predict
+    views = run.teacher.views
+
+    def record(image: Tensor) -> dict[str, Tensor]:
+        made = views(image)
+        logits.append(resize(made["fused"], (image.shape[-2], image.shape[-1])))
+        return made
+
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(run.teacher, "predict", lambda x: logits.append(predict(x)) or logits[-1])
+        monkeypatch.setattr(run.teacher, "views", record)
         inject(monkeypatch, boxes, choices)
         yield Case(run, golden, [make_step(run, step, logits) for step in steps])
 
