@@ -62,7 +62,7 @@ def test_crops_of_any_pass_are_drawn(names: list[str], trainer: Any, tmp_path: P
     batch = {"source": {"file": torch.tensor([5, 6])}}
     module = SimpleNamespace(seen=logged, classes=CITYSCAPES, config={"name": "x"})
     Pictures(str(tmp_path), every=1).on_train_batch_end(trainer, cast(L.LightningModule, module), None, batch, 0)
-    assert module.seen is None
+    assert module.crops is None
     assert list(trainer.loggers[0].pictures) == ["train/pictures/0", "train/pictures/1"]
     assert sorted(path.name for path in (tmp_path / "step_2").iterdir()) == ["train_0.png", "train_1.png"]
 

@@ -202,4 +202,4 @@ def test_a_masked_pass_over_tokens_trains_the_mask_token(classes: Classes, batch
     *_, done = steps(method, batch, networks)
     done.loss.backward()
     assert encoder.model.model.patch_embed.proj.mask_token.grad.any()
-    assert done.seen["masked"].image.shape[1] == 3
+    assert done.crops["masked"].image.shape[1] == 3
