@@ -60,7 +60,7 @@ def test_a_class_may_be_called_as_the_column_of_labels(trainer: Any, tmp_path: P
 def test_crops_of_any_pass_are_drawn(names: list[str], trainer: Any, tmp_path: Path) -> None:
     logged = {name: crops(2 + index, 16 * (1 + index), weight=True) for index, name in enumerate(names)}
     batch = {"source": {"file": torch.tensor([5, 6])}}
-    module = SimpleNamespace(seen=logged, classes=CITYSCAPES, config={"name": "x"})
+    module = SimpleNamespace(crops=logged, classes=CITYSCAPES, config={"name": "x"})
     Pictures(str(tmp_path), every=1).on_train_batch_end(trainer, cast(L.LightningModule, module), None, batch, 0)
     assert module.crops is None
     assert list(trainer.loggers[0].pictures) == ["train/pictures/0", "train/pictures/1"]

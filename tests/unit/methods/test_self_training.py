@@ -238,14 +238,14 @@ def test_mirrored_labels_are_those_of_the_averaged_softmax(classes: Classes, bat
     straight, mirrored = teacher.predict(image).softmax(1), teacher.predict(image.flip(-1)).flip(-1).softmax(1)
     assert not torch.allclose(straight, mirrored)
     expected = (straight + mirrored) / 2
-    torch.testing.assert_close(method._predicted(teacher, image).softmax(1), expected)
+    torch.testing.assert_close(method.mirrored(teacher, image).softmax(1), expected)
     assert torch.equal(labels.label, expected.argmax(1))
 
 
 def test_weak_jitter_spares_the_teacher(classes: Classes, batch: Batch, networks: Networks) -> None:
     jitter = WeakJitter(probability=1)
     plain, weak = (
-        {key: crops for done in steps(method, batch, networks) for key, crops in done.seen.items()}
+        {key: crops for done in steps(method, batch, networks) for key, crops in done.crops.items()}
         for method in (SelfTraining(classes, tau=1), SelfTraining(classes, tau=1, weak_jitter=jitter))
     )
     assert torch.equal(plain["target"].label, weak["target"].label), "labelled without jitter"
