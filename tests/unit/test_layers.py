@@ -35,7 +35,7 @@ PLACES = {
                    "pictures"},
 }  # fmt: skip
 OPTIONAL = {"wandb", "mlflow", "trackio"}
-OF_OPS = {"torch", "jaxtyping", "hrda_lit", "math", "typing", "collections", "contextlib", "dataclasses", "hashlib",
+OF_OPS = {"torch", "jaxtyping", "hrda_lit", "math", "typing", "collections", "contextlib", "contextvars", "dataclasses", "hashlib",
           "functools", "itertools", "enum"}  # fmt: skip
 
 
