@@ -35,8 +35,8 @@ PLACES = {
                    "pictures"},
 }  # fmt: skip
 OPTIONAL = {"wandb", "mlflow", "trackio"}
-OF_OPS = {"torch", "jaxtyping", "hrda_lit", "math", "typing", "collections", "contextlib", "contextvars", "dataclasses", "hashlib",
-          "functools", "itertools", "enum"}  # fmt: skip
+OF_OPS = {"torch", "jaxtyping", "hrda_lit", "math", "typing", "collections", "contextlib", "contextvars", "dataclasses",
+          "hashlib", "functools", "itertools", "enum"}  # fmt: skip
 
 
 class Import(NamedTuple):
