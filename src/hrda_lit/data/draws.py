@@ -21,7 +21,7 @@ from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.reading import Readings, fitted
-from hrda_lit.data.transforms import Size, finish, fitted_size, resize_label
+from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
@@ -46,6 +46,16 @@ class Draws(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
         self.read, self.shares = Readings(dataset, pipeline.downscale, cache), shares(dataset, samples)
+
+    def _scaled(
+        self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator
+    ) -> tuple[UInt8[Tensor, "3 h w"], float]:
+        """Resize an image by a random factor, and return that too."""
+        if self.pipeline.scale_jitter is None:
+            return image, 1.0
+        low, high = self.pipeline.scale_jitter
+        factor = low + (high - low) * float(torch.rand((), generator=generator))
+        return resize_image(image, fitted_size((image.shape[1], image.shape[2]), None, 1 / factor)), factor
 
     def _part(self, draw: int) -> Box:
         """Draw the part of a padded crop that is trained on: the same for source and target of one draw."""
@@ -86,8 +96,10 @@ class SourceDraws(Draws):
         image, label = self.read(self.samples[file])
         assert label is not None, "source samples are labelled"
         dataset, pipeline = of_sample(self.dataset, self.samples[file]), self.pipeline
+        image, factor = self._scaled(image, generator)
         size = (image.shape[1], image.shape[2])
         label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.downscale)
+        label_size = fitted_size(label_size, None, 1 / factor)
         # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
         # A box is judged, and at once kept: the last one judged is the one that is taken.
         labels_in = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
@@ -119,20 +131,23 @@ class SourceDraws(Draws):
         wanted: int | None,
         generator: torch.Generator,
     ) -> Box:
-        pipeline, ignore = self.pipeline, self.dataset.classes.ignore
-        varied = partial(
-            retry,
-            lambda: random_crop(size, pipeline.crop_size, generator),
-            lambda box: is_varied(labels_in(box), ignore, pipeline.cat_max_ratio),
-            pipeline.crop_tries,
-        )
-        options = pipeline.rare_class
+        pipeline, options, ignore = self.pipeline, self.pipeline.rare_class, self.dataset.classes.ignore
+        enough = options.accept_pixels(pipeline.downscale) if options else 0
+
+        def drawn() -> Box:
+            return random_crop(size, pipeline.crop_size, generator)
+
+        def varied(box: Box) -> bool:
+            return is_varied(labels_in(box), ignore, pipeline.cat_max_ratio)
+
+        def served(box: Box) -> bool:
+            return bool(np.count_nonzero(labels_in(box).numpy() == wanted) > enough)
+
         if wanted is None or options is None:
-            return varied()
-        enough = options.accept_pixels(pipeline.downscale)
-        return retry(
-            varied, lambda box: bool(np.count_nonzero(labels_in(box).numpy() == wanted) > enough), options.max_tries
-        )
+            return retry(drawn, varied, pipeline.crop_tries)
+        if options.jointly:
+            return retry(drawn, lambda box: served(box) and varied(box), options.max_tries)
+        return retry(lambda: retry(drawn, varied, pipeline.crop_tries), served, options.max_tries)
 
 
 class TargetDraws(Draws):
@@ -146,16 +161,16 @@ class TargetDraws(Draws):
         generator = rng.generator(self.seed, "target", draw)
         file = _any_file(len(self.samples), self.shares, generator)
         sample = Sample(self.samples[file].image, None)
-        image, _ = self.read(sample)
-        pipeline, size = self.pipeline, (image.shape[1], image.shape[2])
+        image, factor = self._scaled(self.read(sample)[0], generator)
+        pipeline, size, downscale = self.pipeline, (image.shape[1], image.shape[2]), self.pipeline.downscale / factor
         box, part = random_crop(size, pipeline.crop_size, generator), self._part(draw)
         flip = _flip(generator)
         margins, extent = of_sample(self.dataset, sample).layout.margins, _extent(box, part)
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         if pipeline.margins_of == "crop":
-            valid = finish(crop_mask(extent, margins, pipeline.downscale), part.size, flip, 0)
+            valid = finish(crop_mask(extent, margins, downscale), part.size, flip, 0)
         else:
-            trusted = crop(image_mask(size, margins, pipeline.downscale), box)
+            trusted = crop(image_mask(size, margins, downscale), box)
             valid = finish(trusted, pipeline.crop_size, flip, 0, part)
         return {
             "image": finish(crop(image, box), pipeline.crop_size, flip, 0, part),

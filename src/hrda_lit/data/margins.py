@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import UInt8
@@ -20,21 +21,35 @@ class Margins:
         bottom: rows.
         left: columns.
         right: columns.
+        unit: "pixels", or "percent" of the height and width of the image.
 
     Raises:
-        ValueError: if one is negative.
+        ValueError: if one is negative or the unit is unknown.
 
-    HRDA, official code: 30, 240, 30, 30 for Cityscapes as target.
+    HRDA, official code: 30, 240, 30, 30 for Cityscapes as target; VFM-UDA, released code: 3, 25, 3, 3 percent.
     """
 
     top: Pixels = 0
     bottom: Pixels = 0
     left: Pixels = 0
     right: Pixels = 0
+    unit: Literal["pixels", "percent"] = "pixels"
 
     def __post_init__(self) -> None:
         if min(self.top, self.bottom, self.left, self.right) < 0:
             raise ValueError(f"{self} has a negative border, need pixels >= 0; correct layout.margins.")
+        if self.unit not in ("pixels", "percent"):
+            raise ValueError(f"layout.margins.unit={self.unit!r}: expected pixels or percent; correct it.")
+
+    def borders(self, size: tuple[int, int], downscale: float) -> tuple[int, int, int, int]:
+        """Return the (top, bottom, left, right) pixels of an image of `size`; for arguments see `image_mask`."""
+        height, width = size
+        sides: list[float] = [self.top, self.bottom, self.left, self.right]
+        if self.unit == "percent":
+            extents, downscale = (height, height, width, width), 1
+            sides = [side * extent / 100 for side, extent in zip(sides, extents, strict=True)]
+        top, bottom, left, right = (math.ceil(side / downscale) for side in sides)
+        return top, bottom, left, right
 
 
 def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
@@ -42,8 +57,8 @@ def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UIn
 
     Args:
         size: (height, width) of the resized image in pixels.
-        margins: borders in high-resolution pixels.
-        downscale: divides the margins, which are rounded up.
+        margins: borders in high-resolution pixels, or in percent.
+        downscale: divides pixels, which are rounded up.
 
     Returns:
         1 inside, 0 in the margins.
@@ -51,8 +66,7 @@ def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UIn
     HRDA, official code, valid mask "v2".
     """
     height, width = size
-    borders = (margins.top, margins.bottom, margins.left, margins.right)
-    top, bottom, left, right = (math.ceil(border / downscale) for border in borders)
+    top, bottom, left, right = margins.borders(size, downscale)
     mask = torch.zeros(size, dtype=torch.uint8)
     crop(mask, Box(top, max(height - bottom, top), left, max(width - right, left))).fill_(1)
     return mask
@@ -71,4 +85,4 @@ def crop_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt
 
     DAFormer, official code, pseudo-label margins "v1": 15 and 120 rows of a crop of 512.
     """
-    return image_mask(size, Margins(margins.top, margins.bottom), downscale)
+    return image_mask(size, Margins(margins.top, margins.bottom, unit=margins.unit), downscale)

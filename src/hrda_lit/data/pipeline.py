@@ -1,5 +1,6 @@
 """The settings of the training pipeline, checked before any file is read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import gt
 from typing import Annotated, Literal
@@ -8,7 +9,7 @@ from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.transforms import Size
-from hrda_lit.ops.ranges import AboveShare, KeysOf, Number, Ratio, Sides
+from hrda_lit.ops.ranges import AboveShare, KeysOf, Length, Number, Ratio, Scale, Sides
 from hrda_lit.ops.resize import low_resolution_size
 
 
@@ -30,6 +31,7 @@ class Pipeline:
         sync_crop: (height, width) in high-resolution pixels of the part of a crop that is trained on. Crops are drawn
             and judged by `crop`; then one rectangle is cut out of a source crop and of its target crop at the same
             place, because ClassMix needs layouts that match. None trains on all of `crop`.
+        scale_jitter: (smallest, largest) factor of the sides of training images, drawn before the crop; None for none.
 
     Raises:
         ValueError: if a number is out of range or a size does not come out whole after `downscale`.
@@ -43,6 +45,7 @@ class Pipeline:
     rare_class: Annotated[RareClass, KeysOf(RareClass)] | None = field(default_factory=RareClass)
     distortion: Annotated[Distortion, KeysOf(Distortion)] | None = None
     sync_crop: Sides | None = None
+    scale_jitter: Annotated[Sequence[Scale], Length(2)] | None = None
 
     def __post_init__(self) -> None:
         if len(self.crop) != 2 or min(self.crop) < 1:
@@ -57,6 +60,10 @@ class Pipeline:
         if self.sync_crop is not None and any(map(gt, self.sync_crop, self.crop)):
             raise ValueError(
                 f"data.sync_crop={list(self.sync_crop)}: expected a part of data.crop={list(self.crop)}; lower it."
+            )
+        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+            raise ValueError(
+                f"data.scale_jitter={list(self.scale_jitter)}: expected 0 < smallest <= largest; correct it."
             )
         _ = self.crop_size, self.train_size
 

@@ -24,6 +24,8 @@ class RareClass:
         accept_ratio: a high-resolution crop is accepted if it has more than accept_ratio * min_pixels
             pixels of the class; at low resolution divided by s_T^2.
         max_tries: how many crops of one file are judged before one is taken as it comes.
+        jointly: whether a crop must have enough pixels of the class and be varied at once (VFM-UDA); else crops are
+            first drawn until they are varied, and then judged by the class (DAFormer).
 
     Raises:
         ValueError: if a number is out of range.
@@ -35,6 +37,7 @@ class RareClass:
     min_pixels: Number = 3000
     accept_ratio: NotNegative = 2.0
     max_tries: Number = 10
+    jointly: bool = False
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or min(self.min_pixels, self.accept_ratio, self.max_tries) < 0:

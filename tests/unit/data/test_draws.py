@@ -12,6 +12,8 @@ from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler
+from hrda_lit.ops.boxes import Box
+from hrda_lit.ops.rng import generator
 
 Make = Callable[..., Any]
 MEAN, STD = (np.array(x, np.float32)[:, None, None] for x in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
@@ -252,3 +254,53 @@ def test_a_synchronised_crop_keeps_padding_and_the_margins_of_crops(make_dataset
         assert other["valid"].sum(1).tolist() == rows
         heights.add(height)
     assert len(heights) > 2
+
+
+def test_images_are_scaled_before_the_crop_and_labels_with_them(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    height, width = dataset.read(dataset.files("train", True)[0])[0].shape[1:]
+    whole = (2 * height, 2 * width)
+    source, target = both_draws(dataset, crop=whole, scale_jitter=(0.5, 1.5))
+    extents = {tuple(draws[draw]["extent"].tolist()) for draw in range(8) for draws in (source, target)}
+    assert len(extents) > 12
+    assert all(0.5 * height <= rows <= 1.5 * height for rows, _ in extents)
+    item = source[0]
+    rows, columns = item["extent"].tolist()
+    assert rows / height == pytest.approx(columns / width, abs=0.03)
+    assert (item["label"][rows:] == dataset.classes.ignore).all(), "labels end where the image does"
+    fixed = both_draws(dataset, crop=whole, scale_jitter=(1, 1))[0][0]
+    assert torch.equal(fixed["image"], both_draws(dataset, crop=whole, scale_jitter=(1, 1))[0][0]["image"])
+    assert fixed["extent"].tolist() == [height, width]
+
+
+def test_margins_are_scaled_with_the_image(make_dataset: Make) -> None:
+    dataset = make_dataset(layout={"margins": {"top": 8}})
+    height, width = dataset.read(dataset.files("train", True)[0])[0].shape[1:]
+    for factor in (0.5, 1.5):
+        item = both_draws(dataset, crop=(2 * height, 2 * width), scale_jitter=(factor, factor))[1][0]
+        assert not item["valid"][: int(8 * factor)].any()
+        assert item["valid"][int(8 * factor)].any()
+
+
+@pytest.mark.parametrize(("jointly", "looks"), [(False, 3 * 2 + 2), (True, 2)])
+def test_both_conditions_are_judged_of_the_same_crop(
+    make_dataset: Make, tmp_path: Any, jointly: bool, looks: int
+) -> None:
+    dataset = make_dataset()
+    samples, looked = dataset.files("train", True), list[Box]()
+    options = RareClass(min_pixels=0, accept_ratio=1, max_tries=2, jointly=jointly)
+    rare = RareClassSampler(class_counts(dataset, samples, tmp_path), options, dataset.classes.names)
+    draws = SourceDraws(dataset, samples, Pipeline(crop=(16, 16), rare_class=options, crop_tries=2), 0, rare)
+
+    def of_one_class(box: Box) -> torch.Tensor:
+        looked.append(box)
+        return torch.zeros(16, 16, dtype=torch.uint8)
+
+    draws._box(of_one_class, (64, 64), 5, generator(0))
+    assert len(looked) == looks
+
+
+@pytest.mark.parametrize("given", [(1.1, 0.9), (0.0, 1.0)])
+def test_a_strange_scale_jitter_is_refused(given: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"data\.scale_jitter"):
+        Pipeline(scale_jitter=given)

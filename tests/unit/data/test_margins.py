@@ -29,3 +29,18 @@ def test_margins_may_cover_everything_or_nothing() -> None:
 
 def test_broken_pixels_are_not_trusted() -> None:
     assert image_mask((8, 8), Margins(top=3), 2).sum(1).tolist() == [0, 0, 8, 8, 8, 8, 8, 8]
+
+
+@pytest.mark.parametrize("size", [(1024, 2048), (922, 1843), (100, 200)])
+def test_margins_in_percent_follow_the_image(size: tuple[int, int]) -> None:
+    height, width = size
+    mask = image_mask(size, Margins(3, 25, 3, 3, unit="percent"), 2)
+    rows, columns = mask.amax(1).nonzero().flatten().tolist(), mask.amax(0).nonzero().flatten().tolist()
+    assert (rows[0], height - 1 - rows[-1]) == (-(-3 * height // 100), -(-25 * height // 100))
+    assert (columns[0], width - 1 - columns[-1]) == (-(-3 * width // 100), -(-3 * width // 100))
+    assert mask.sum() == len(rows) * len(columns)
+
+
+def test_an_unknown_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"layout\.margins\.unit='rows'"):
+        Margins(unit="rows")
