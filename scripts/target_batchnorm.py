@@ -22,8 +22,7 @@ from torch.utils.data import DataLoader
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints.load import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
 from hrda_lit.data.draws import ready
-from hrda_lit.data.step_batches import StepBatches
-from hrda_lit.data.workers import worker_options
+from hrda_lit.data.loaders import StepBatches, worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops import rng

@@ -64,7 +64,7 @@ def _images(
     """List and look over the files of every data set, before the first is predicted."""
     from hrda_lit.build import build_dataset
     from hrda_lit.data.draws import ValImages
-    from hrda_lit.data.mixed import parts
+    from hrda_lit.data.mixed import data_splits
     from hrda_lit.inspecting.data_check import require_good_data
 
     sets, default = {}, trained.config.splits.val
@@ -79,7 +79,7 @@ def _images(
                 f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
             )
         split = config.splits.get(key, default)
-        require_good_data([*parts(key, dataset, split, labelled=True)], look)
+        require_good_data([*data_splits(key, dataset, split, labelled=True)], look)
         samples = dataset.files(split, labelled=True)
         sets[key] = ValImages(dataset, samples, trained.network.downscale, scales=scales)
     return sets
@@ -111,7 +111,7 @@ def _count(
     import torch
     from torch.utils.data import DataLoader
 
-    from hrda_lit.data.workers import worker_options
+    from hrda_lit.data.loaders import worker_options
     from hrda_lit.system.progress import counted
     from hrda_lit.tables.breakdown import Breakdown, find_structure
 

@@ -44,7 +44,7 @@ def inspect(config: DictConfig) -> bool:
         raise ValueError("data_check is null, which looks at nothing; leave data_check=null out.")
     if config.prepare_data:
         instantiate(config.prepare_data)
-    seen = check_data(datamodule.parts(), check)
+    seen = check_data(datamodule.data_splits(), check)
     return _show(seen, config)
 
 

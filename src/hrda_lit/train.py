@@ -65,8 +65,8 @@ def _train(config: DictConfig) -> float:
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
     if not config.prepare_data:
-        for part in datamodule.parts():
-            part.dataset.require_root()  # at once, where the geometry of a large network takes seconds
+        for split in datamodule.data_splits():
+            split.dataset.require_root()  # at once, where the geometry of a large network takes seconds
     check_geometry(config, method, source.classes)
     start = begin(config)
     if (score := finished(start, config)) is not None:
@@ -75,7 +75,7 @@ def _train(config: DictConfig) -> float:
     trainer = build.build_trainer(config)
     if config.prepare_data:
         instantiate(config.prepare_data)
-    require_good_data(datamodule.parts(), DataCheck.of(config))
+    require_good_data(datamodule.data_splits(), DataCheck.of(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
     _write_config(config)

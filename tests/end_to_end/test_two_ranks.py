@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 from hrda_lit import build
 from hrda_lit.data.classes import ID_MAPS
 from hrda_lit.data.draws import ready
-from hrda_lit.data.step_batches import StepBatches
+from hrda_lit.data.loaders import StepBatches
 from hrda_lit.methods.base import Networks
 from hrda_lit.ops.rng import fold, generator
 from tests import commands

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrda_lit.data.class_stats import class_probabilities
+from hrda_lit.data.rare_class import class_probabilities
 from hrda_lit.data.transforms import finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise

@@ -1,23 +1,27 @@
-"""Files of data sets on disk or in archives, which read as if they had been unpacked where they lie."""
+"""The files in zip and tar archives; what a listing claims is compared with the whole archive."""
 
-import fnmatch
-import os
+import stat
+import struct
 import tarfile
 import zipfile
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
-from hrda_lit.data.names import same
 from hrda_lit.system.paths import require_below
 
-_KINDS = (".zip", ".tar")  # in which any file is found at once; compressed tars are read from their start
-_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+KINDS = (".zip", ".tar")  # members are found at once; compressed tars are read from their start
+COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+
+_BLOCK = 512  # bytes of a tar
+_LOCAL = struct.Struct("<4s5H3I2H")  # the header before each member of a zip
+_DESCRIPTOR = 8  # the flag of a zip member whose size and checksum follow its content
+_UTF8 = 0x800  # the flag of a zip member whose name is in UTF-8
+_IN_EXTRA = 0xFFFFFFFF  # a size that stands in a field of zip64
+_MOST_LINKS = 40  # in a chain; Linux follows as many
 
 
 class Member(NamedTuple):
-    """A file in an archive, what tells that it is still the same, and for tars where it begins."""
+    """A file in an archive: where it is, its size in bytes, and a mark that changes when it does."""
 
     archive: Path
     name: str
@@ -26,130 +30,159 @@ class Member(NamedTuple):
     offset: int = 0
 
 
-_indices: dict[Path, dict[str, Member]] = {}  # by root of a data set, and by name below it
-_roots: set[Path] = set()
+def is_archive(path: Path) -> bool:
+    """Tell whether a file is an archive of `KINDS`, by its suffix."""
+    return path.suffix.lower() in KINDS and path.is_file()
 
 
-def mount(root: Path) -> None:
-    """Let the archives of a folder, or one archive, be read as the files of a data set; opens nothing yet.
+def list_members(archive: Path) -> dict[str, Member]:
+    """List the files of an archive, links resolved, without those whose names lead out of it.
+
+    Raises:
+        ValueError: if the archive is damaged, or holds what is neither a file, a folder nor a link to one.
+    """
+    try:
+        files, links = _list_zip(archive) if archive.suffix.lower() == ".zip" else _list_tar(archive)
+        for name in links:
+            files |= _follow(name, files, links)
+    # zipfile and tarfile raise whatever damage leads them to: struct.error, NotImplementedError, OverflowError, ...
+    except Exception as error:
+        raise _damaged(archive, error) from error
+    return {name: member for name, member in files.items() if _is_below(name)}
+
+
+def read_member(member: Member, opened: zipfile.ZipFile | None = None) -> bytes:
+    """Read a file of an archive.
 
     Args:
-        root: a folder that holds archives, or an archive.
-    """
-    _roots.add(root)
-    _indices.pop(root, None)
-
-
-def is_dir(root: Path) -> bool:
-    """Tell whether a data set's root is a folder or an archive.
+        member: from `list_members`.
+        opened: its archive, if that is a zip.
 
     Raises:
-        ValueError: if it is an archive that cannot be read in any order.
-    """
-    if root.is_file() and root.suffix.lower() in _COMPRESSED:
-        raise ValueError(f"{root} would be read from its start for every file; unpack it, or pack it as .zip or .tar.")
-    return root.is_dir() or _is_archive(root)
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether there is a file, on disk or in an archive."""
-    return path.is_file() or _member(path) is not None
-
-
-def content(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        FileNotFoundError: if there is none.
         ValueError: if the archive is damaged there.
     """
-    member = None if path.is_file() else _member(path)
-    return path.read_bytes() if member is None else _read(member)
-
-
-def state(path: Path) -> tuple[int, int]:
-    """Return what changes when a file does: its size, and its time or, in a zip, its checksum.
-
-    Raises:
-        OSError: if there is no such file.
-    """
-    if not path.is_file() and (member := _member(path)) is not None:
-        return member.size, member.mark
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def found(root: Path, pattern: str) -> list[Path]:
-    """Find files in the archives of a root.
-
-    Args:
-        root: given to `mount`.
-        pattern: as of `names.search`: `**` for any depth, hidden files fit no `*`; parts without wildcards, or that
-            are there as they are written, are taken literally.
-
-    Returns:
-        What fits, in no order.
-
-    Raises:
-        ValueError: if an archive is damaged.
-    """
-    wanted = [same(part) for part in PurePosixPath(pattern).parts]
-    return [root / member.name for name, member in _index(root).items() if _fits(name.split("/"), wanted)]
-
-
-def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
-    if not wanted or not parts:
-        return not wanted and not parts
-    if wanted[0] == "**":
-        return _fits(parts, wanted[1:]) or (not parts[0].startswith(".") and _fits(parts[1:], wanted))
-    shown = not parts[0].startswith(".") or wanted[0].startswith(".")
-    return (parts[0] == wanted[0] or (shown and fnmatch.fnmatchcase(parts[0], wanted[0]))) and _fits(
-        parts[1:], wanted[1:]
-    )
-
-
-def _member(path: Path) -> Member | None:
-    for root in _roots.intersection(path.parents):
-        if (member := _index(root).get(same(path.relative_to(root).as_posix()))) is not None:
-            return member
-    return None
-
-
-def _index(root: Path) -> dict[str, Member]:
-    if root not in _indices:
-        archives = [root] if _is_archive(root) else sorted(filter(_is_archive, root.glob("*")))
-        _indices[root] = {same(member.name): member for archive in reversed(archives) for member in _members(archive)}
-    return _indices[root]
-
-
-def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() in _KINDS and path.is_file()
-
-
-def _members(archive: Path) -> list[Member]:
-    """List the files of an archive, but those whose names lead out of it."""
     try:
-        listed = _of_zip(archive) if archive.suffix.lower() == ".zip" else _of_tar(archive)
-        return [member for member in listed if _is_below(member.name)]
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise _damaged(archive, error) from error
+        if opened is not None:
+            content = opened.read(member.name)
+        else:
+            with member.archive.open("rb") as file:
+                file.seek(member.offset)
+                content = file.read(member.size)
+        if len(content) != member.size:
+            raise EOFError("it ends early")
+    except Exception as error:
+        raise _damaged(member.archive, error, member.name) from error
+    return content
 
 
-def _of_zip(archive: Path) -> Iterable[Member]:
-    with zipfile.ZipFile(archive) as file:
-        return [
-            Member(archive, info.filename, info.file_size, info.CRC) for info in file.infolist() if not info.is_dir()
-        ]
+def _list_tar(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
+    files: dict[str, Member] = {}
+    links: dict[str, str] = {}
+    mark = archive.stat().st_mtime_ns
+    with tarfile.open(archive, "r:") as tar:
+        for info in tar:
+            name = _plain(info.name)
+            links.pop(name, None)  # of two members of one name the later counts
+            if info.issym() or info.islnk():
+                links[name] = _link_target(name, info.linkname) if info.issym() else _plain(info.linkname)
+                files.pop(name, None)
+            elif info.issparse() or not (info.isreg() or info.isdir()):
+                raise ValueError(f"{name} in it is sparse, a device or a pipe")
+            elif info.isreg():
+                files[name] = Member(archive, name, info.size, mark, info.offset_data)
+        _check_end_of_tar(archive, tar.offset)
+    return files, links
 
 
-def _of_tar(archive: Path) -> Iterable[Member]:
-    with tarfile.open(archive, "r:") as file:
-        time = archive.stat().st_mtime_ns
-        return [
-            Member(archive, str(PurePosixPath(info.name)), info.size, time, info.offset_data)
-            for info in file.getmembers()
-            if info.isreg()
-        ]
+def _check_end_of_tar(archive: Path, end: int) -> None:
+    # A damaged header ends tarfile's listing without an error, and the members behind it are not listed.
+    with archive.open("rb") as file:
+        file.seek(end)
+        pieces = iter(lambda: file.read(1 << 20), b"")
+        zeros = sum(len(piece) if not any(piece) else -(1 << 62) for piece in pieces)
+    if zeros < _BLOCK:
+        raise ValueError("its listing stops before its end")
+
+
+def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
+    files: dict[str, Member] = {}
+    links: dict[str, str] = {}
+    with zipfile.ZipFile(archive) as opened, archive.open("rb") as file:
+        _check_headers_of_zip(opened, file)
+        for info in opened.infolist():
+            if stat.S_ISLNK(info.external_attr >> 16):
+                links[info.filename] = _link_target(info.filename, opened.read(info).decode())
+            elif not info.is_dir():
+                files[info.filename] = Member(archive, info.filename, info.file_size, info.CRC)
+    return files, links
+
+
+def _check_headers_of_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
+    """Compare each entry of the central directory with the header before its content, and look for headers between."""
+    end = 0
+    for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
+        if b"PK\3\4" in _between(file, end, info.header_offset):
+            raise ValueError("it holds files that its directory does not list")
+        end = _check_header_of_zip(file, info)
+    if b"PK\3\4" in _between(file, end, opened.start_dir):
+        raise ValueError("it holds files that its directory does not list")
+    if len(opened.infolist()) != _count_of_entries(file, opened):
+        raise ValueError("its directory is cut")
+
+
+def _check_header_of_zip(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Return where the content of a member ends."""
+    file.seek(info.header_offset)
+    magic, _, _, method, _, _, crc, packed, size, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+    text = file.read(name).decode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+    told = [(text, info.orig_filename), (method, info.compress_type)]
+    if not info.flag_bits & _DESCRIPTOR:
+        pairs = ((crc, info.CRC), (packed, info.compress_size), (size, info.file_size))
+        told += [(a, b) for a, b in pairs if a != _IN_EXTRA]
+    if magic != b"PK\3\4" or any(a != b for a, b in told):
+        raise ValueError(f"its directory and the file disagree on {info.filename!r}")
+    end: int = info.header_offset + _LOCAL.size + name + extra + info.compress_size
+    return end
+
+
+def _count_of_entries(file: IO[bytes], opened: zipfile.ZipFile) -> int:
+    """Count the entries of the central directory in the file, whatever its end says."""
+    file.seek(opened.start_dir)
+    count, rest = 0, file.read()
+    at = 0
+    while rest[at : at + 4] == b"PK\1\2":
+        name, extra, comment = struct.unpack_from("<3H", rest, at + 28)
+        count, at = count + 1, at + 46 + name + extra + comment
+    return count
+
+
+def _between(file: IO[bytes], start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(max(0, end - start))
+
+
+def _follow(name: str, files: dict[str, Member], links: dict[str, str]) -> dict[str, Member]:
+    """Return what a link leads to: a file, or all files below a folder."""
+    target = name
+    for _ in range(_MOST_LINKS):
+        target = links.get(target, target)
+    if target in files:
+        return {name: files[target]}
+    below = {name + path[len(target) :]: member for path, member in files.items() if path.startswith(f"{target}/")}
+    if not below:
+        raise ValueError(f"{name} in it is a link to {links[name]}, which is not in it")
+    return below
+
+
+def _link_target(name: str, target: str) -> str:
+    parts: list[str] = [] if target.startswith("/") else [*PurePosixPath(name).parent.parts]
+    for part in PurePosixPath(target).parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return _plain("/".join(parts))
+
+
+def _plain(name: str) -> str:
+    return str(PurePosixPath(name))
 
 
 def _is_below(name: str) -> bool:
@@ -158,27 +191,6 @@ def _is_below(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _read(member: Member) -> bytes:
-    try:
-        if member.archive.suffix.lower() == ".zip":
-            return _opened(member.archive, os.getpid()).read(member.name)
-        with member.archive.open("rb") as file:
-            file.seek(member.offset)
-            content = file.read(member.size)
-    # zipfile raises whatever damage leads it to: zlib.error, NotImplementedError, RuntimeError for encryption, ...
-    except Exception as error:
-        raise _damaged(member.archive, error, member.name) from error
-    if len(content) < member.size:
-        raise _damaged(member.archive, EOFError("it ends early"), member.name)
-    return content
-
-
-@lru_cache(maxsize=64)
-def _opened(archive: Path, process: int) -> zipfile.ZipFile:
-    # Not shared with the process this one was forked from: they would share the place in the file.
-    return zipfile.ZipFile(archive)
 
 
 def _damaged(archive: Path, error: Exception, name: str = "") -> ValueError:

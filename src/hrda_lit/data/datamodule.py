@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hrda_lit.data.class_stats import class_counts
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
-from hrda_lit.data.folder import Part, Sample
-from hrda_lit.data.mixed import Images, check_same_classes, members, of_sample, parts, shares
+from hrda_lit.data.folder import DataSplit, Sample
+from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, worker_options
+from hrda_lit.data.mixed import Images, check_same_classes, data_splits, members, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.reading import Reading, require_room
-from hrda_lit.data.step_batches import QuietLoader, StepBatches, StepLoader
-from hrda_lit.data.workers import worker_options
+from hrda_lit.data.rare_class import RareClassSampler, class_counts
+from hrda_lit.data.reading import Reader, require_room
 from hrda_lit.ops import rng
 from hrda_lit.ops.ranges import BatchSize, Count, Seed, Workers
 
@@ -119,14 +117,14 @@ class UDADataModule(L.LightningDataModule):
             return None
         return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
 
-    def parts(self) -> list[Part]:
+    def data_splits(self) -> list[DataSplit]:
         """Return what is read of which data set: the role, the data set, the split, and whether labels count."""
         used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
         return [
-            part
+            one
             for role, data, labelled in used
             if data is not None
-            for part in parts(role, data, self.splits[role], labelled)
+            for one in data_splits(role, data, self.splits[role], labelled)
         ]
 
     def file_name(self, domain: str, file: int) -> str:
@@ -164,11 +162,12 @@ class UDADataModule(L.LightningDataModule):
         if self._source_draws is not None:
             return
         if self.loading.kept is not None:
-            reading = (
-                (Reading(part.dataset, self.pipeline.downscale, self.loading.kept), part) for part in self.parts()
-            )
-            wanted = [(one, part.dataset.files(part.split, part.labelled)) for one, part in reading]
-            require_room(self.loading.kept, wanted)
+            kept, downscale = self.loading.kept, self.pipeline.downscale
+            reading = [
+                (Reader(one.dataset, downscale, kept), one.dataset.files(one.split, one.labelled))
+                for one in self.data_splits()
+            ]
+            require_room(kept, reading)
         if self.pipeline.rare_class is not None:
             self._counts(self._source_samples())
 

@@ -20,7 +20,7 @@ from hrda_lit.data.margins import crop_mask, image_mask
 from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.reading import Readings, fitted
+from hrda_lit.data.reading import Reader, fitted
 from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
@@ -45,7 +45,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         self, dataset: Images, samples: list[Sample], pipeline: Pipeline, seed: int, cache: Path | None = None
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
-        self.read, self.shares = Readings(dataset, pipeline.downscale, cache), shares(dataset, samples)
+        self.read, self.shares = Reader(dataset, pipeline.downscale, cache), shares(dataset, samples)
 
     def _scaled(
         self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator
@@ -200,7 +200,7 @@ class ValImages(Dataset[dict[str, Any]]):
         scales: Sequence[float] = (),
     ) -> None:
         self.dataset, self.samples, self.downscale, self.scales = dataset, samples, downscale, scales
-        self.read = Readings(dataset, downscale, cache)
+        self.read = Reader(dataset, downscale, cache)
 
     def __len__(self) -> int:
         return len(self.samples)

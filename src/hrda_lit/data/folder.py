@@ -1,18 +1,20 @@
 """One reader for every data set that is a folder of images and labels."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple
 
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.data import archives
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
-from hrda_lit.data.images import read_image
+from hrda_lit.data.file_tree import FileTree, Names, existing
+from hrda_lit.data.images import SUFFIXES, read_pixels, read_size
 from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
-from hrda_lit.data.names import Names, existing, search
+from hrda_lit.data.pixels import Pixels
 from hrda_lit.data.split_lists import chosen, read_lines
 from hrda_lit.ops.ranges import Byte, KeysOf, Sides
 from hrda_lit.system.paths import below, require_below, require_plain
@@ -33,17 +35,17 @@ class FolderDataset:
     """Read the images and labels of a folder tree by rules that fit into a YAML file.
 
     Args:
-        name: for messages.
-        root: the folder, with the files or with archives (.zip, .tar) that hold them, or one archive; `~` is the home.
+        name: name in messages.
+        root: folder with the files or with archives (.zip, .tar) that hold them, or one archive; `~` is the home.
         images: glob relative to root, with `{split}` where paths tell the split, e.g.
-            "leftImg8bit/{split}/*/*_leftImg8bit.png".
+            "leftImg8bit/{split}/*/*_leftImg8bit.png"; one that ends in `*` takes files with the suffix of an image.
         label_rule: replacements that turn the path of an image (relative, with `/`) into that of its label,
-            applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}.
-        classes: the label space, see `classes_from`.
+            applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}; `.*` stands for whatever suffix there is.
+        classes: label space, see `classes_from`.
         id_map: raw id to train id, see `id_table`; None where label files hold train ids.
         size: (height, width) of the box into which images are fitted, in high-resolution pixels, aspect ratio
             kept; None keeps each image's own size.
-        layout: the rest.
+        layout: everything that only some data sets need.
 
     Raises:
         ValueError: if an argument does not make sense.
@@ -61,17 +63,21 @@ class FolderDataset:
         layout: Layout | Annotated[Mapping[str, Any], KeysOf(Layout)] | None = None,
     ) -> None:
         self.name, self.images, self.label_rule = name, images, label_rule
-        self.root = existing(Path(root).expanduser())
-        archives.mount(self.root)
+        self.tree = FileTree(existing(Path(root).expanduser()))
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
         require_plain(name, "the name of a data set")
         self.layout = Layout.of(layout)
         self._excluded = Names(self.layout.exclude)
-        self.labels = Labels(name, self.classes, id_map, self.layout)
+        self.labels = Labels(name, self.classes, id_map, self.layout, self.tree)
         self._left_out: frozenset[Path] = frozenset()
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size {list(size)} of {name} is no box; give [height, width] in pixels, >= 1.")
         self.size = None if size is None else (int(size[0]), int(size[1]))
+
+    @property
+    def root(self) -> Path:
+        """Return the folder, or the archive, below which all files lie."""
+        return self.tree.root
 
     def files(self, split: str, labelled: bool) -> list[Sample]:
         """List the files of a split, sorted by path.
@@ -88,7 +94,7 @@ class FolderDataset:
             ValueError: if the data set has no such split or the label rule does not fit.
         """
         samples = self.pairs(split, labelled)
-        absent = [sample for sample in samples if sample.label is not None and not archives.is_file(sample.label)]
+        absent = [sample for sample in samples if sample.label is not None and not self.tree.is_file(sample.label)]
         if absent:
             raise self._missing(
                 f"{absent[0].label} does not exist, need a label file for each of the {len(samples)} images of "
@@ -112,7 +118,7 @@ class FolderDataset:
 
     def require_root(self) -> None:
         """Raise a DataNotFoundError if there is nothing at the root."""
-        if not archives.is_dir(self.root):
+        if not self.tree.is_there():
             raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
 
     def leave_out(self, images: Iterable[Path]) -> None:
@@ -131,7 +137,7 @@ class FolderDataset:
         Raises:
             ValueError: if a file is broken, the sizes differ or an id is out of range.
         """
-        image = read_image(sample.image)
+        image = self.read_image(sample.image)
         if sample.label is None:
             return image, None
         label = self.read_label(sample.label)
@@ -141,6 +147,18 @@ class FolderDataset:
                 "one, leave the image out with layout.exclude, or set layout.sizes=differ to resize each by itself."
             )
         return image, label
+
+    def read_size(self, path: Path) -> tuple[int, int]:
+        """Read (height, width) of an image from its header, see `images.read_size`."""
+        return read_size(path, self.tree.archived(path))
+
+    def read_pixels(self, path: Path) -> Pixels:
+        """Read an image as RGB in [0, 255], see `images.read_pixels`."""
+        return read_pixels(path, self.layout.bits or 16, self.tree.archived(path))
+
+    def read_image(self, path: Path) -> UInt8[Tensor, "3 H W"]:
+        """Read an image as a tensor, whose channels lie together as in the file."""
+        return torch.from_numpy(self.read_pixels(path)).permute(2, 0, 1)
 
     def read_label(self, path: Path) -> UInt8[Tensor, "H W"]:
         """Read a label and translate its raw ids or colours into train ids.
@@ -156,30 +174,42 @@ class FolderDataset:
         """
         return self.labels.read(path)
 
+    def unused(self, split: str) -> list[Path]:
+        """List the files that lie beside the images of a split, but are neither images nor labels of any split."""
+        images = self._find(self._pattern(split))
+        every = [*images, *(self._find(self._pattern("*")) if "{split}" in self.images else ())]
+        labels = set()
+        for image in every:
+            with suppress(ValueError):  # a rule that does not fit is refused where labels are needed
+                labels.add(self._label_path(image))
+        return sorted({*self.tree.beside({image.parent for image in images})} - {*every} - labels)
+
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
             raise ValueError(f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}.")
-        word = self.layout.splits.get(split, split)
-        pattern = self.images.replace("{split}", word)
+        pattern = self._pattern(split)
         require_below(pattern, f"images of {self.name}")
-        images = [path for path in sorted(self._search(pattern)) if path.relative_to(self.root) not in self._excluded]
+        images = [path for path in self._find(pattern) if path.relative_to(self.root) not in self._excluded]
         if not images:
             quote = ", where [ in a name is written [[]" if "[" in pattern else ""
             raise self._missing(f"no file fits {self.root / pattern}{quote}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images
-        listing = self.layout.split_file.replace("{split}", word)
+        listing = self.layout.split_file.replace("{split}", self.layout.splits.get(split, split))
         return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"), pattern)
 
-    def _search(self, pattern: str) -> list[Path]:
-        # Archives beside what was unpacked from them are not opened.
-        return search(self.root, pattern) or archives.found(self.root, pattern)
+    def _pattern(self, split: str) -> str:
+        return self.images.replace("{split}", self.layout.splits.get(split, split))
+
+    def _find(self, pattern: str) -> list[Path]:
+        found = sorted(self.tree.search(pattern))
+        return [path for path in found if path.suffix.lower() in SUFFIXES] if pattern.endswith("*") else found
 
     def _listed(self, images: list[Path], listing: Path, pattern: str) -> list[Path]:
         listing = existing(listing)
-        if not archives.is_file(listing):
+        if not self.tree.is_file(listing):
             raise self._missing(f"{listing} does not exist, need the names of images of {self.name}, one a line")
-        lines = read_lines(listing)
+        lines = read_lines(listing, self.tree.archived(listing))
         listed, absent = chosen(lines, images, listing, ending=pattern.rpartition("*")[2])
         absent = [line for line in absent if PurePath(line) not in self._excluded]
         if absent or not lines:
@@ -192,10 +222,12 @@ class FolderDataset:
     def _label_path(self, image: Path) -> Path:
         relative = image.relative_to(self.root).as_posix()
         for old, new in self.label_rule.items():
+            if old == ".*":
+                old = PurePath(relative).suffix
             if old not in relative:
                 raise ValueError(
                     f"label_rule of {self.name} replaces '{old}', which '{relative}' does not contain; "
-                    "correct the rule or `images`."
+                    "correct the rule or `images`, or write '.*' for suffixes that differ, e.g. {.*: .png}."
                 )
             relative = relative.replace(old, new)
         label = existing(below(self.root, relative, f"what label_rule of {self.name} makes of {image}"))
@@ -206,17 +238,12 @@ class FolderDataset:
             )
         return label
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # In a loader process that was not forked.
-        self.__dict__.update(state)
-        archives.mount(self.root)
-
     def _missing(self, what: str) -> DataNotFoundError:
         return DataNotFoundError(f"{what}; {self.layout.help}.")
 
 
-class Part(NamedTuple):
-    """One split of one data set, what for (source, target, val or a name of the user's), and whether labels count."""
+class DataSplit(NamedTuple):
+    """One split of one data set, its role (source, target, val or a name of the user's), and whether it has labels."""
 
     role: str
     dataset: FolderDataset

@@ -1,32 +1,75 @@
 """Read image and label files."""
 
 import io
-from collections.abc import Callable
+import logging
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
+import imagecodecs
+import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
-from hrda_lit.data import archives, png
-from hrda_lit.data.pixels import Channel, KindError, Pixels, class_ids, refuse_lossy, rgb
+from hrda_lit.data.pixels import (
+    Channel,
+    KindError,
+    Pixels,
+    as_ids,
+    class_ids,
+    deep_values,
+    refuse_lossy,
+    rgb,
+    scaled,
+    upright_size,
+)
 
-# Pillow, but for the usual PNGs, because torchvision's decoder garbles palettes of fewer than 8 bits, crashes the
-# process on damaged PNGs and is deprecated since torchvision 0.29.
+log = logging.getLogger(__name__)
 
 # Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".gif"),
+    *(".jp2", ".j2k", ".avif"),
+)
+NUMPY = b"\x93NUMPY"
+PNG = b"\x89PNG\r\n\x1a\n"
+_TURNING = (b"Raw profile type", b"XML:com.adobe.xmp")  # begin texts in a PNG that may turn it
 
-Made = TypeVar("Made")
+# How files of other formats begin, for messages.
+_OTHERS = {
+    b"%!PS": "PostScript",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    NUMPY: "NumPy",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"PK\3\4": "zip",
+    b"\x1f\x8b": "gzip",
+    b"\x89HDF": "HDF5",
+    b"version https://git-lfs": "Git LFS (a pointer to the file)",
+}
+MOST_DARK = 12  # bits of 16 that images use which look nearly black
+
+Result = TypeVar("Result")
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path, bits: int | None = None, content: bytes | None = None) -> Pixels:
     """Read an image of any of `FORMATS` as upright RGB.
 
     Args:
-        path: of the file; see `pixels.rgb`.
+        path: path of the file.
+        bits: bits that the values of a 16-bit image use, see `pixels.scaled`; None for 16, with a warning where the
+            values use 12 or fewer.
+        content: bytes of a file that lies in an archive; None for one on disk.
 
     Returns:
         Values in [0, 255].
@@ -35,26 +78,32 @@ def read_pixels(path: Path) -> Pixels:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or no image.
     """
-    return decoded(path, rgb, "rgb")
+    whole = _content(path, content)
+
+    def read(file: ImageFile.ImageFile) -> Pixels:
+        if (deep := deep_values(file, whole)) is None:
+            return rgb(file)
+        if bits is None and (dark := describe_dark([_range(deep)])):
+            log.warning("%s %s", path, dark)
+        return scaled(deep, bits)
+
+    pixels = _usual_png(whole)
+    return _decode(path, read, whole) if pixels is None else pixels
 
 
-def read_image(path: Path) -> UInt8[Tensor, "3 H W"]:
-    """Read what `read_pixels` reads as a tensor, whose channels lie together as in the file.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or no image.
-    """
-    return torch.from_numpy(read_pixels(path)).permute(2, 0, 1)
+def read_image(path: Path, bits: int | None = None, content: bytes | None = None) -> UInt8[Tensor, "3 H W"]:
+    """Read what `read_pixels` reads as a tensor, whose channels lie together as in the file."""
+    return torch.from_numpy(read_pixels(path, bits, content)).permute(2, 0, 1)
 
 
-def read_label(path: Path, channel: Channel = "index") -> UInt8[Tensor, "H W"]:
+def read_label(path: Path, channel: Channel = "index", content: bytes | None = None) -> UInt8[Tensor, "H W"]:
     """Read the raw class id of each pixel.
 
     Args:
-        path: a PNG file, or another that keeps every id.
-        channel: "index" for one channel (with or without alpha) or a palette, whose indices are the ids; "red16" for
-            16 bits per channel with the id, below 256, in the first (SYNTHIA).
+        path: path of a PNG file, of another that keeps every id, or of a two-dimensional array of integers (.npy).
+        channel: "index" for one channel (with or without alpha), three equal ones, or a palette, whose indices are the
+            ids; "red16" for 16 bits per channel with the id, below 256, in the first (SYNTHIA).
+        content: bytes of a file that lies in an archive; None for one on disk.
 
     Returns:
         Raw ids in [0, 255].
@@ -63,52 +112,46 @@ def read_label(path: Path, channel: Channel = "index") -> UInt8[Tensor, "H W"]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or of another kind than `channel` says.
     """
-    return torch.from_numpy(decoded(path, lambda file: class_ids(file, channel), "ids" if channel == "index" else None))
+    whole = _content(path, content)
+    if whole.startswith(NUMPY):
+        with _naming(path):
+            return torch.from_numpy(as_ids(read_array(whole)))
+    return torch.from_numpy(_decode(path, lambda file: class_ids(file, whole, channel), whole))
 
 
-def read_label_colours(path: Path) -> Pixels:
+def read_label_colours(path: Path, content: bytes | None = None) -> Pixels:
     """Read a label whose colours stand for its classes.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or lossy.
     """
+    whole = _content(path, content)
 
     def colours(file: ImageFile.ImageFile) -> Pixels:
-        refuse_lossy(file)
+        refuse_lossy(file, whole)
         return rgb(file)
 
-    return decoded(path, colours, "rgb")
+    return _decode(path, colours, whole)
 
 
-def decoded(path: Path, read: Callable[[ImageFile.ImageFile], Made], kind: png.Kind | None = None) -> Made:
-    """Read something of an image file of which every byte counts, see `opened`.
+def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
+    """Read (height, width) of an upright image from its header.
 
-    Args:
-        path: of the file.
-        read: gets the opened file, not decoded yet.
-        kind: what `png.decode` returns where that is what `read` returns.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is broken or no image.
     """
-    _require_file(path)
-    content = archives.content(path)
-    if kind and (made := png.decode(content, kind)) is not None:
-        return cast(Made, made)
-    opened(path, _compare_checksums, content)
-    return opened(path, read, content)
+    return open_picture(path, upright_size, content)
 
 
-def _compare_checksums(file: ImageFile.ImageFile) -> None:
-    if file.format == "PNG":
-        file.verify()  # decoding does not look at those of the pixels
-
-
-def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made], content: bytes | None = None) -> Made:
+def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes | None = None) -> Result:
     """Open an image file and read something of it.
 
     Args:
-        path: of the file.
+        path: path of the file.
         read: gets the opened file, not decoded yet.
-        content: of the file, where it has been read.
+        content: bytes of the file; None to read them from disk as they are needed.
 
     Returns:
         What `read` returns.
@@ -117,12 +160,121 @@ def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made], content: byt
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or no image, or holds something else than `read` needs.
     """
-    _require_file(path)
-    if content is None and not path.is_file():
-        content = archives.content(path)
+    _require(path, content)
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF comes with Pillow 11.3
+    with _naming(path), path.open("rb") if content is None else io.BytesIO(content) as stream:
+        try:
+            file = Image.open(stream, formats=formats)
+        except UnidentifiedImageError:
+            stream.seek(0)
+            raise _unknown_format(stream.read(64)) from None
+        return read(file)
+
+
+def read_array(content: bytes) -> np.ndarray:
+    """Read a label of NumPy's.
+
+    Raises:
+        KindError: if it is no two-dimensional array of integers.
+        ValueError: if it is damaged.
+    """
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise KindError(f"holds {array.dtype} of shape {array.shape}, need integers of shape (height, width)")
+    return np.asarray(array)
+
+
+def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:
+    """Return the largest and the mean value of an image of more than 8 bits per channel."""
+    whole = _content(path, content)
+
+    def read(file: ImageFile.ImageFile) -> tuple[int, float]:
+        deep = deep_values(file, whole)
+        return (65535, 0) if deep is None else _range(deep)
+
+    return _decode(path, read, whole)
+
+
+def _range(values: np.ndarray) -> tuple[int, float]:
+    return int(values.max()), float(values.mean())
+
+
+def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
+    """Say that images of 16 bits use 12 or fewer of them, with the numbers and the remedy; "" if they use more.
+
+    Args:
+        ranges: (largest, mean) value of each, as files hold them.
+    """
+    most = max((largest for largest, _ in ranges), default=0)
+    bits = max(8, most.bit_length())
+    if bits > MOST_DARK:
+        return ""
+    mean = sum(mean for _, mean in ranges) / len(ranges) / 257
+    return (
+        f"holds 16 bits per channel, but no value above {most}: read as they are, the mean is {mean:.0f} of 255, "
+        f"nearly black; set layout.bits={bits} of the dataset, or the bits of its camera."
+    )
+
+
+def verify(path: Path, content: bytes | None = None) -> None:
+    """Compare the checksums of a PNG, which decoding does not.
+
+    Raises:
+        ValueError: if one differs.
+    """
+    open_picture(path, lambda file: file.verify() if file.format == "PNG" else None, content)
+
+
+def _decode(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes) -> Result:
+    if content.startswith(PNG):
+        verify(path, content)
+    return open_picture(path, read, content)
+
+
+def _usual_png(content: bytes) -> Pixels | None:
+    """Decode a PNG of RGB and 8 bits that nothing turns, in half of Pillow's time; None for any other file."""
+    if not content.startswith(PNG) or content[24:26] != b"\x08\x02":  # bits and kind of colour
+        return None
+    width, height = struct.unpack_from(">II", content, 16)
+    if width * height > (Image.MAX_IMAGE_PIXELS or 0) or any(map(_may_turn, _chunks(content))):
+        return None
     try:
-        with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as file:
-            return read(file)
+        pixels: np.ndarray = imagecodecs.png_decode(content)
+    except (imagecodecs.PngError, ValueError):
+        return None  # Pillow says what is wrong
+    return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the first bytes of each chunk of a PNG."""
+    at = len(PNG)
+    while at + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        yield name, content[at + 8 : at + 32]
+        at += 12 + length
+
+
+def _may_turn(chunk: tuple[bytes, bytes]) -> bool:
+    name, text = chunk
+    return name == b"eXIf" or text.startswith(_TURNING)
+
+
+def _content(path: Path, content: bytes | None) -> bytes:
+    _require(path, content)
+    return path.read_bytes() if content is None else content
+
+
+def _require(path: Path, content: bytes | None) -> None:
+    if content is None and not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the data set's rules.")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever reading a file raises into one sentence with its path."""
+    try:
+        yield
     except KindError as error:
         raise ValueError(f"{path} {error}.") from error
     # Pillow's readers raise whatever a damaged file leads them to: struct.error, SyntaxError, KeyError, ...
@@ -133,6 +285,14 @@ def opened(path: Path, read: Callable[[ImageFile.ImageFile], Made], content: byt
         ) from error
 
 
-def _require_file(path: Path) -> None:
-    if not archives.is_file(path):
-        raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the data set's rules.")
+def _unknown_format(start: bytes) -> ValueError:
+    known = ", ".join(FORMATS)
+    if start[4:8] == b"ftyp":
+        kind = "AVIF, for which Pillow 11.3 is needed" if start[8:11] == b"avi" else "HEIC or a video"
+    else:
+        kind = next((kind for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
+    if kind:
+        return KindError(f"is {kind}, which is not read as an image; save it as one of {known}")
+    if start[:4] in (b"II*\0", b"MM\0*"):
+        return ValueError("a TIFF of a kind that is not read, or damaged")
+    return ValueError(f"it does not begin as any of {known}")

@@ -1,42 +1,124 @@
 """From the file of a label to train ids."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.data.classes import Classes, id_table
-from hrda_lit.data.colour_map import ColourMap
+from hrda_lit.data.cache import Records
+from hrda_lit.data.classes import Classes, Colour, id_table
+from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.images import read_label, read_label_colours
 from hrda_lit.data.layout import Layout
+from hrda_lit.data.pixels import Pixels
+
+
+class ColourMap:
+    """Translate the colours of a label into train ids.
+
+    Args:
+        colours: class name, train id, "ignore" or the ignored id to its [red, green, blue] in [0, 255], or to a list of
+            such, e.g. {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 70]], ignore: [0, 0, 0]}.
+        classes: what the train ids index.
+
+    Raises:
+        ValueError: if a name, an id or a colour is wrong, or a colour stands for two classes.
+    """
+
+    def __init__(self, colours: Mapping[Any, Any], classes: Classes) -> None:
+        table: dict[int, int] = {}
+        for name, given in colours.items():
+            train = _train_id(name, classes)
+            for colour in _triples(name, given):
+                if table.setdefault(_packed(np.array(colour)).item(), train) != train:
+                    raise ValueError(f"layout.colour_map gives {list(colour)} to two classes; correct one of them.")
+        if not table:
+            raise ValueError("layout.colour_map is empty; give each class its colour, or set it to null.")
+        self._keys = np.array(sorted(table))
+        self._ids = np.array([table[key] for key in self._keys.tolist()], np.uint8)
+        self._ignore = classes.ignore
+
+    def __call__(self, pixels: Pixels) -> tuple[UInt8[Tensor, "H W"], dict[Colour, int]]:
+        """Translate a label.
+
+        Args:
+            pixels: its RGB values.
+
+        Returns:
+            Train ids, ignored where a colour is unknown, and the pixels of each unknown colour.
+        """
+        packed = _packed(pixels)
+        place = np.searchsorted(self._keys, packed).clip(max=len(self._keys) - 1)
+        known = self._keys[place] == packed
+        label = np.where(known, self._ids[place], np.uint8(self._ignore))
+        strange, counts = np.unique(packed[~known], return_counts=True)
+        unknown = {
+            (key >> 16, key >> 8 & 255, key & 255): n for key, n in zip(strange.tolist(), counts.tolist(), strict=True)
+        }
+        return torch.from_numpy(label), unknown
+
+
+def _packed(pixels: np.ndarray) -> np.ndarray:
+    wide = pixels.astype(np.int32)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def _train_id(name: Any, classes: Classes) -> int:
+    if name in classes.names:
+        return classes.names.index(name)
+    if name in ("ignore", classes.ignore):
+        return classes.ignore
+    if isinstance(name, int) and 0 <= name < len(classes):
+        return name
+    raise ValueError(
+        f"layout.colour_map has {name!r}, which is no class; choose from {list(classes.names)}, their ids, or ignore."
+    )
+
+
+def _triples(name: Any, given: Any) -> list[Colour]:
+    several = given if isinstance(given, Sequence) and given and isinstance(given[0], Sequence) else [given]
+    for colour in several:
+        whole = isinstance(colour, Sequence) and all(isinstance(v, int) and 0 <= v <= 255 for v in colour)
+        if not whole or len(colour) != 3:
+            raise ValueError(
+                f"layout.colour_map gives {name} {colour}, need [red, green, blue] in [0, 255]; correct it."
+            )
+    return [(colour[0], colour[1], colour[2]) for colour in several]
 
 
 class Labels:
     """Read the labels of a data set.
 
     Args:
-        name: of the data set, for messages.
-        classes: what train ids index.
+        name: name of the data set, for messages.
+        classes: classes that train ids index.
         id_map: raw id to train id, see `id_table`; None where files hold train ids.
         layout: where files hold the id, or which colours stand for classes.
+        tree: where the files lie.
 
     Attributes:
         table: train id of each id that files hold.
         are_train_ids: whether they hold train ids, so that any other id is a mistake.
+        named: the ids that the config gives a class to, None where a published map or colours do.
 
     Raises:
         ValueError: if an argument does not make sense, or there are both an id_map and colours.
     """
 
-    def __init__(self, name: str, classes: Classes, id_map: str | Mapping[int, int] | None, layout: Layout) -> None:
+    def __init__(
+        self, name: str, classes: Classes, id_map: str | Mapping[int, int] | None, layout: Layout, tree: FileTree
+    ) -> None:
         if layout.colour_map is not None and id_map is not None:
             raise ValueError(f"{name} has both an id_map and a layout.colour_map; set one of them to null.")
-        self.name, self.classes, self.layout = name, classes, layout
+        self.name, self.classes, self.layout, self.tree = name, classes, layout, tree
         self.table = id_table(id_map, classes)
         self.are_train_ids = id_map is None
+        self.named = frozenset(id_map) if isinstance(id_map, Mapping) else None
         self._colours = None if layout.colour_map is None else ColourMap(layout.colour_map, classes)
         self._key = repr((self.table.tolist(), classes.names, layout.label_channel, layout.colour_map))
 
@@ -54,6 +136,26 @@ class Labels:
         """
         return self._train_ids(self._raw(path))
 
+    def count_files(self, files: Iterable[Path], cache_dir: Path, text: str) -> dict[Path, Counter[int] | str]:
+        """Count the pixels of each id of label files, each once as long as it stays as it is.
+
+        Args:
+            files: paths of labels.
+            cache_dir: folder of the cache.
+            text: label of the progress bar.
+
+        Returns:
+            Pixels by id, as files hold them; the fault in words where a file cannot be read.
+        """
+
+        def count(path: Path) -> dict[int, int] | str:
+            try:
+                return dict(self.count(path))
+            except (ValueError, OSError) as error:
+                return str(error)
+
+        return Records(cache_dir, self.tree, f"ids {self.key}")(files, count, _parse_counts, text)
+
     def count(self, path: Path) -> Counter[int]:
         """Count the pixels of each id, as the file holds them.
 
@@ -70,7 +172,7 @@ class Labels:
     def _raw(self, path: Path) -> UInt8[Tensor, "H W"]:
         if self._colours is not None:
             return self._from_colours(path, self._colours)
-        raw = read_label(path, self.layout.label_channel)
+        raw = read_label(path, self.layout.label_channel, self.tree.archived(path))
         if self.are_train_ids and bool((strange := self._train_ids(raw) != raw).any()):
             raise ValueError(
                 f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
@@ -79,7 +181,7 @@ class Labels:
         return raw
 
     def _from_colours(self, path: Path, colours: ColourMap) -> UInt8[Tensor, "H W"]:
-        label, unknown = colours(read_label_colours(path))
+        label, unknown = colours(read_label_colours(path, self.tree.archived(path)))
         if unknown and self.layout.unknown_colours == "refuse":
             colour, count = max(unknown.items(), key=lambda item: item[1])
             raise ValueError(
@@ -88,3 +190,8 @@ class Labels:
                 "layout.unknown_colours=ignore."
             )
         return label
+
+
+def _parse_counts(raw: Any) -> Counter[int] | str:
+    # JSON turns ids into text.
+    return raw if isinstance(raw, str) else Counter({int(i): int(number) for i, number in dict(raw).items()})

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from hrda_lit.data.margins import Margins
 from hrda_lit.data.pixels import Channel
-from hrda_lit.ops.ranges import KeysOf
+from hrda_lit.ops.ranges import KeysOf, Range
 
 _CHOICES = {
     "label_channel": ("index", "red16"),
@@ -26,6 +26,7 @@ class Layout:
             tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
         label_channel: where label files hold the id, see `images.read_label`.
+        bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.
         exclude: images to leave out, e.g. broken ones: file stems, paths below the root, or patterns of either.
         sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the release
             does, which GTA5 needs.
@@ -41,6 +42,7 @@ class Layout:
     split_file: str | None = None
     margins: Annotated[Margins, KeysOf(Margins)] = field(default_factory=Margins)
     label_channel: Channel = "index"
+    bits: Annotated[int, Range(8, 16)] | None = None
     exclude: Sequence[str] = ()
     sizes: Literal["same", "differ"] = "same"
     colour_map: Mapping[Any, Any] | None = None
@@ -58,6 +60,8 @@ class Layout:
         # YAML reads 00123 as a number, which would then silently exclude nothing.
         if numbers := [stem for stem in self.exclude if not isinstance(stem, str)]:
             raise ValueError(f"layout.exclude has the numbers {numbers}, need file stems; quote them.")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise ValueError(f"layout.bits={self.bits}: need 8 to 16 bits, or null for all 16; correct it.")
 
     @classmethod
     def of(cls, given: "Layout | Mapping[str, Any] | None") -> "Layout":

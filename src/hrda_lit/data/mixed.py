@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hrda_lit.data.folder import FolderDataset, Part, Sample
+from hrda_lit.data.folder import DataSplit, FolderDataset, Sample
 from hrda_lit.ops.ranges import Positive, Sides
 
 
@@ -99,9 +99,9 @@ def shares(data: Images, samples: list[Sample]) -> Float[Tensor, " files"] | Non
     return data.shares(samples) if isinstance(data, MixedDatasets) else None
 
 
-def parts(role: str, data: Images, split: str, labelled: bool) -> Iterator[Part]:
-    """Say what is read in a role, set by set."""
-    return (Part(role, member, split, labelled) for member in members(data))
+def data_splits(role: str, data: Images, split: str, labelled: bool) -> Iterator[DataSplit]:
+    """Return what is read in a role, dataset by dataset."""
+    return (DataSplit(role, member, split, labelled) for member in members(data))
 
 
 def check_same_classes(one: Images, other: Images) -> None:

@@ -1,18 +1,20 @@
-"""What the file of a picture says about itself: upright RGB values, or the class ids of a label."""
+"""From an opened picture file to upright RGB values, or to the class ids of a label."""
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
+import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 Channel = Literal["index", "red16"]
 Pixels = UInt8[np.ndarray, "H W 3"]
 
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 turn an image by a quarter
+_QUARTERS = (5, 6, 7, 8)
 # Compression of photographs invents ids along the borders of classes.
-_LOSSY = ("JPEG", "MPO", "JPEG2000")
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 _KINDS = {
     "index": "one channel of ids or a palette",
     "red16": "three channels of 16 bits",
@@ -24,7 +26,7 @@ class KindError(ValueError):
 
 
 def rgb(image: Image.Image) -> Pixels:
-    """Turn an image of any mode into RGB, upright as cameras tell by EXIF.
+    """Turn an image of any mode into RGB of 8 bits, upright as EXIF or XMP say.
 
     Args:
         image: grey ones get three equal channels, 16 bits are scaled to 8, transparency is dropped.
@@ -35,22 +37,71 @@ def rgb(image: Image.Image) -> Pixels:
     Raises:
         KindError: if it holds numbers that are no brightness of 8 or 16 bits.
     """
-    upright = _upright(image)
-    if upright.mode.startswith("I"):
-        return np.repeat(_eight_bits(np.asarray(upright))[..., None], 3, axis=2)
-    if upright.mode == "F":
+    if (deep := deep_values(image, b"")) is not None:
+        return scaled(deep)
+    if image.mode == "F":
         raise KindError("holds fractions, need 8 or 16 bits per channel; convert it")
     with warnings.catch_warnings():
         # Pillow would like transparent palettes to stay transparent.
         warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
-        return np.array(upright.convert("RGB"))
+        return np.array(_turn(np.asarray(image.convert("RGB")), _orientation(image)))
 
 
-def class_ids(file: ImageFile.ImageFile, channel: Channel) -> UInt8[np.ndarray, "H W"]:
+def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
+    """Scale the values of an image of 16 bits to RGB of 8.
+
+    Args:
+        values: grey, with or without alpha, or colours.
+        bits: how many bits they use, in [8, 16]; None for 16.
+
+    Raises:
+        KindError: if a value needs more.
+    """
+    most = (1 << (bits or 16)) - 1
+    if values.size and (values.min() < 0 or values.max() > most):
+        remedy = "convert it" if bits is None else "raise layout.bits"
+        raise KindError(f"holds values from {values.min()} to {values.max()}, need 0 to {most}; {remedy}")
+    channels = np.atleast_3d(values)
+    colours = channels[..., : 3 if channels.shape[2] >= 3 else 1]
+    small = ((colours.astype(np.int64) * 255 + most // 2) // most).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(small, (*small.shape[:2], 3)))
+
+
+def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
+    """Return the values of an image of more than 8 bits per channel, upright; None for any other.
+
+    Args:
+        image: opened.
+        content: bytes of its file; without them only grey images are found.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        return _turn(values, _orientation(image))
+    if not is_deep(image) or not content:
+        return None
+    # Pillow keeps the high byte of each value.
+    if image.format == "PNG":
+        values = imagecodecs.png_decode(content)
+        image.load()  # what turns a PNG may stand behind its pixels
+    else:
+        values = imagecodecs.tiff_decode(content)
+    if values.dtype != np.uint16 or {*values.shape[:2]} != {image.height, image.width}:
+        return None
+    return _turn(values, _orientation(image))
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether an opened image holds more than 8 bits per channel."""
+    many = image.format in ("PNG", "TIFF") and image.mode in ("RGB", "RGBA", "LA") and ";16" in raw_mode(image)
+    return many or image.mode.startswith("I")
+
+
+def class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> UInt8[np.ndarray, "H W"]:
     """Read the class id of each pixel of an opened label, upright.
 
     Args:
         file: not decoded yet.
+        content: its bytes.
         channel: see `images.read_label`.
 
     Returns:
@@ -59,67 +110,79 @@ def class_ids(file: ImageFile.ImageFile, channel: Channel) -> UInt8[np.ndarray, 
     Raises:
         KindError: if it is of another kind, lossy, or holds an id above 255.
     """
-    refuse_lossy(file)
+    refuse_lossy(file, content)
+    raw = raw_mode(file)
+    deep = deep_values(file, content)
     if channel == "red16":
-        _keep_low_bytes(file)
-        return np.asarray(_upright(file))[..., 0].copy()
-    raw = _raw_mode(file)
-    if file.mode not in ("1", "L", "P", "LA", "PA") and not file.mode.startswith("I"):
+        if deep is None or deep.ndim != 3 or deep.shape[2] != 3:
+            raise _other_kind(channel, raw or file.mode)
+        return as_ids(deep[..., 0])
+    if deep is not None and (deep.ndim == 2 or deep.shape[2] == 2):
+        return as_ids(deep if deep.ndim == 2 else deep[..., 0])
+    if deep is None and file.mode in ("1", "L", "P", "LA", "PA"):
+        values = np.asarray(file)
+        values = _turn(values if values.ndim == 2 else values[..., 0], _orientation(file))
+        return (values // _grey_step(raw)).astype(np.uint8)
+    colours = rgb(file) if deep is None and file.mode in ("RGB", "RGBA") else deep
+    if colours is None or colours.ndim != 3 or (colours[..., 1:3] != colours[..., :1]).any():
         raise _other_kind(channel, raw or file.mode)
-    ids = np.asarray(_upright(file))
-    ids = ids[..., 0] if ids.ndim == 3 else ids
-    if ids.dtype not in (np.uint8, bool) and ids.size and (ids.min() < 0 or ids.max() > 255):
-        strange = ids.min() if ids.min() < 0 else ids.max()
-        raise KindError(f"holds the id {strange}, need ids from 0 to 255; convert it or leave it out")
-    return (ids // _grey_step(raw)).astype(np.uint8)
+    return as_ids(colours[..., 0])
 
 
-def refuse_lossy(file: ImageFile.ImageFile) -> None:
+def as_ids(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
+    """Return integers as ids.
+
+    Raises:
+        KindError: if they are none of 0 to 255.
+    """
+    if values.size and (values.min() < 0 or values.max() > 255):
+        stray = values.min() if values.min() < 0 else values.max()
+        raise KindError(f"holds the id {stray}, need ids from 0 to 255; convert it or leave it out")
+    return values.astype(np.uint8)
+
+
+def refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
     """Raise a KindError for a label whose file format does not keep ids."""
-    if file.format in _LOSSY:
+    if file.format in _LOSSY or (file.format == "WEBP" and b"VP8L" not in content):
         raise KindError(f"is a {file.format}, whose compression changes ids along borders; export labels as PNG")
 
 
-def upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
+def upright_size(file: Any) -> tuple[int, int]:
     """Return (height, width) of an opened file as `rgb` and `class_ids` give it; nothing is decoded.
 
-    A PNG may tell behind its pixels that it is turned, which is known after `file.load()` only.
+    A PNG may say behind its pixels that it is turned, which is known after `file.load()` only.
     """
-    # Asked for EXIF that its head does not have, Pillow decodes a whole PNG to look behind the pixels.
-    told = file.format != "PNG" or not file.info.keys().isdisjoint(("exif", "Raw profile type exif"))
-    turned = told and file.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (file.width, file.height) if turned else (file.height, file.width)
+    # Pillow swaps the sides of a TIFF when it opens it, if its own tag says so.
+    swapped = file.format == "TIFF" and _ORIENTATION in file.tag_v2
+    if _orientation(file) in _QUARTERS and not swapped:
+        return file.width, file.height
+    return file.height, file.width
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image)
+def _orientation(image: Image.Image) -> int:
+    """Return how an image lies in its file, by EXIF or XMP, 1 for upright; of a TIFF that is loaded, 1."""
+    # PngImageFile's own would decode a whole PNG to look behind the pixels.
+    return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
 
 
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    if grey.size and (grey.min() < 0 or grey.max() > 65535):
-        raise KindError(f"holds values from {grey.min()} to {grey.max()}, need 8 or 16 bits per channel; convert it")
-    # 257 = 65535 / 255
-    return ((grey.astype(np.int64) + 128) // 257).astype(np.uint8)
+def _turn(values: np.ndarray, orientation: int) -> np.ndarray:
+    flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}.get(orientation, ())
+    turned = np.flip(values, flipped)
+    return turned.swapaxes(0, 1) if orientation in _QUARTERS else turned
 
 
-def _raw_mode(file: ImageFile.ImageFile) -> str:
+def raw_mode(file: Image.Image) -> str:
     """Return how pixels lie in the file, e.g. "L;4" for grey of 4 bits, which Pillow calls "L"."""
-    if not file.tile:
+    tile = getattr(file, "tile", None)
+    if not tile:
         return ""
-    args = file.tile[0][3]
+    args = tile[0][3]
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def _grey_step(raw: str) -> int:
     """Return by what Pillow multiplies grey of 2 and 4 bits, so that white becomes 255."""
     return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
-
-
-def _keep_low_bytes(file: ImageFile.ImageFile) -> None:
-    if _raw_mode(file) != "RGB;16B":
-        raise _other_kind("red16", _raw_mode(file) or file.mode)
-    # Pillow keeps the high byte of each pair; read as if the bytes were swapped, it keeps the low one.
-    file.tile = [file.tile[0]._replace(args="RGB;16L")]
 
 
 def _other_kind(channel: Channel, found: str) -> KindError:

@@ -3,15 +3,74 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64, Num
 from torch import Tensor
 
-from hrda_lit.data.class_stats import class_probabilities
+from hrda_lit.data.folder import FolderDataset, Sample
 from hrda_lit.ops.ranges import NotNegative, Number, Positive
 
 log = logging.getLogger(__name__)
+
+
+def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
+    """Count the pixels of each class in each label file, at original resolution.
+
+    Args:
+        dataset: reads the labels.
+        samples: labelled ones, from `dataset.files`.
+        cache_dir: folder of the cache; a label is counted again when it or the id map changes.
+
+    Returns:
+        Pixel counts; ignored pixels count for no class.
+
+    Raises:
+        ValueError: if a label file is broken or holds ids that do not exist.
+
+    DAFormer section 3.3, rare class sampling.
+    """
+    files = [sample.label for sample in samples if sample.label is not None]
+    found = dataset.labels.count_files(files, cache_dir, f"counting classes of {dataset.name}")
+    table = dataset.labels.table.long()
+    counts = torch.zeros(len(files), 256, dtype=torch.int64)
+    for row, path in zip(counts, files, strict=True):
+        if isinstance(ids := found[path], str):
+            raise ValueError(ids)  # noqa: TRY004
+        raw, numbers = (torch.tensor([*values], dtype=torch.int64) for values in (ids.keys(), ids.values()))
+        row.index_add_(0, table[raw], numbers)
+    return counts[:, : len(dataset.classes)]
+
+
+def class_probabilities(
+    counts: Num[Tensor, "files classes"],
+    temperature: float,
+    among: Bool[Tensor, " classes"] | None = None,
+) -> Float[Tensor, " classes"]:
+    """Compute how often rare class sampling picks each class.
+
+    Args:
+        counts: pixels per file and class, weighted where files are drawn more or less often.
+        temperature: temperature T, > 0; the smaller, the more the rarest classes prevail.
+        among: classes that may be picked; None for all.
+
+    Returns:
+        P(c) = softmax((1 - f_c) / T) over those classes that occur, in float64; 0 for the others.
+
+    Raises:
+        ValueError: if no class occurs or the temperature is not positive.
+
+    DAFormer equations 8 and 9.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature} of rare class sampling must be above 0; the paper has 0.01.")
+    pixels = counts.sum(0).double()
+    if not pixels.any():
+        raise ValueError("no label file holds a pixel of any class; check the source's id_map.")
+    scores = (1 - pixels / pixels.sum()) / temperature
+    eligible = pixels > 0 if among is None else among & (pixels > 0)
+    return scores.where(eligible, -torch.inf).softmax(0)
 
 
 @dataclass(frozen=True)

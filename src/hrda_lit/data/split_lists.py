@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from hrda_lit.data.archives import content
-from hrda_lit.data.names import same
+from hrda_lit.data.file_tree import same
 
 
-def read_lines(listing: Path) -> list[str]:
+def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
     """Read a split list.
 
     Args:
-        listing: text in UTF-8; blank lines, and lines that start with #, say nothing.
+        listing: path of a text in UTF-8; blank lines, and lines that start with #, say nothing.
+        content: bytes of a file that lies in an archive; None for one on disk.
 
     Returns:
         The other lines, without blanks around them.
@@ -20,7 +20,7 @@ def read_lines(listing: Path) -> list[str]:
         ValueError: if it is no text.
     """
     try:
-        text = content(listing).decode("utf-8-sig")
+        text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing} is no text in UTF-8 ({error.reason}); save it as such.") from error
     lines = (line.strip() for line in text.splitlines())

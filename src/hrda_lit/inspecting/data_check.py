@@ -1,4 +1,4 @@
-"""Look over every set that a run uses, and say whether it can start."""
+"""Check every data set that a run uses, and say whether it can start."""
 
 import logging
 from collections.abc import Sequence
@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrda_lit.config.nodes import constructed, plain
-from hrda_lit.data.folder import Part
-from hrda_lit.inspecting.broken import faults, refusal
-from hrda_lit.inspecting.mistakes import mistake, padding, strangers, warnings
-from hrda_lit.inspecting.survey import Survey, count_ids, spread, survey
+from hrda_lit.data.folder import DataSplit
+from hrda_lit.inspecting.faults import (
+    describe_faults,
+    find_disjoint_classes,
+    find_faults,
+    find_oddities,
+    find_padding,
+    find_useless_labels,
+)
+from hrda_lit.inspecting.survey import Survey, spread, survey
 from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.ranges import Number, Share
 
@@ -22,14 +28,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Set up the look.
+    """Set up the check.
 
     Args:
-        labels: how many labels of each set are read, spread evenly over it; >= 0.
+        labels: number of labels of each set that are read, spread evenly over it; >= 0.
         every: whether every image is decoded and every label read instead (once, then only what changed).
         most_ignored: share of ignored pixels above which labels are refused, in [0, 1].
         skip_broken: whether images that cannot be used are left out instead of refused; needs `every`, and implies it.
-        cache_dir: where what was seen is kept; `~` is the home.
+        cache_dir: folder of the cache; `~` is the home.
         crop: (height, width) of training crops in high-resolution pixels; None where none are made.
 
     Raises:
@@ -70,7 +76,7 @@ class DataCheck:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was seen of all parts: why a run cannot start, and what else is worth a look, in sentences."""
+    """Surveys of all splits, why a run cannot start, and what else is worth a warning, in sentences."""
 
     surveys: list[Survey]
     refusals: list[str]
@@ -82,69 +88,72 @@ class Findings:
             raise ValueError(self.refusals[0])
 
 
-def check_data(parts: Sequence[Part], options: DataCheck) -> Findings:
-    """Look over the parts of a run; images are left out of their data sets where the options say so.
+def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
+    """Check the data of a run; images are left out of their data sets where the options say so.
 
     Args:
-        parts: which; what has the role "val" must share a class with what has the role "source".
-        options: how.
+        splits: everything that is read; what has the role "val" must share a class with what has the role "source".
+        options: settings of the check.
 
     Returns:
-        What was seen.
+        The findings.
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
-        ValueError: if a data set's rules do not fit.
+        ValueError: if a data set's rules do not fit, or an archive is damaged.
     """
     surveys, refusals = [], []
-    for part in parts:
-        seen, refused = _usable(part, options)
+    for split in splits:
+        seen, refused = _survey_usable(split, options)
         surveys.append(seen)
         refusals += refused
-    labelled = [seen for seen in surveys if seen.part.labelled]
-    surely = {id(seen): _surely(seen, options) for seen in labelled}
-    refusals += [text for seen in surely.values() if (text := mistake(seen, options.most_ignored))]
-    surveys = [surely.get(id(seen), seen) for seen in surveys]
-    learned = [seen for seen in surveys if seen.part.role == "source"]
-    scored = [seen for seen in surveys if seen.part.role == "val"]
-    refusals += [text for one in learned for other in scored if (text := _never_meet(one, other, options))]
-    cropped = [seen for seen in surveys if seen.part.role in ("source", "target")] if options.crop else []
-    padded = [text for seen in cropped if options.crop and (text := padding(seen, options.crop))]
-    return Findings(surveys, refusals, warnings(surveys) + padded)
+    surveys = [_complete_if_useless(seen, options) if seen.split.labelled else seen for seen in surveys]
+    labelled = [seen for seen in surveys if seen.split.labelled]
+    refusals += [text for seen in labelled if (text := find_useless_labels(seen, options.most_ignored))]
+    by_role = {role: [seen for seen in surveys if seen.split.role == role] for role in ("source", "target", "val")}
+    for source in by_role["source"]:
+        refusals += [text for val in by_role["val"] if (text := _find_disjoint(source, val, options))]
+    warnings = find_oddities(surveys)
+    if options.crop:
+        cropped = by_role["source"] + by_role["target"]
+        warnings += [text for seen in cropped if (text := find_padding(seen, options.crop))]
+    return Findings(surveys, refusals, warnings)
 
 
-def _usable(part: Part, options: DataCheck) -> tuple[Survey, list[str]]:
+def _survey_usable(split: DataSplit, options: DataCheck) -> tuple[Survey, list[str]]:
     every = options.every or options.skip_broken
-    seen = survey(part, options.folder, every)
-    if part.labelled:
-        labels = spread(seen.samples, len(seen.samples) if every else options.labels)
-        seen = count_ids(seen, labels, options.folder)
-    if not (found := faults(seen)):
+    seen = survey(split, options.folder, every)
+    if split.labelled:
+        count = len(seen.samples) if every else options.labels
+        seen = seen.with_ids(spread(seen.samples, count), options.folder)
+    if not (found := find_faults(seen)):
         return seen, []
     if not options.skip_broken:
-        return replace(seen, samples=[s for s in seen.samples if s not in found]), [refusal(seen, found)]
+        return replace(seen, samples=[s for s in seen.samples if s not in found]), [describe_faults(seen, found)]
     return seen.without(sample.image for sample in found), []
 
 
-def _surely(seen: Survey, options: DataCheck) -> Survey:
+def _complete_if_useless(seen: Survey, options: DataCheck) -> Survey:
     """Read all labels where those that were read would be refused: they may be no fair sample."""
-    return _complete(seen, options) if mistake(seen, options.most_ignored) else seen
+    return _complete(seen, options) if find_useless_labels(seen, options.most_ignored) else seen
 
 
-def _never_meet(one: Survey, other: Survey, options: DataCheck) -> str:
-    return strangers(one, other) and strangers(_complete(one, options), _complete(other, options))
+def _find_disjoint(source: Survey, val: Survey, options: DataCheck) -> str:
+    if not find_disjoint_classes(source, val):
+        return ""
+    return find_disjoint_classes(_complete(source, options), _complete(val, options))
 
 
 def _complete(seen: Survey, options: DataCheck) -> Survey:
-    return seen if seen.complete else count_ids(seen, spread(seen.samples, len(seen.samples)), options.folder)
+    return seen if seen.complete else seen.with_ids(seen.samples, options.folder)
 
 
-def require_good_data(parts: Sequence[Part], options: DataCheck | None) -> None:
-    """Look over the parts of a run and log what is worth a look.
+def require_good_data(splits: Sequence[DataSplit], options: DataCheck | None) -> None:
+    """Check the data of a run and log the warnings.
 
     Args:
-        parts: which.
-        options: how; None looks at nothing.
+        splits: everything that is read.
+        options: settings of the check; None checks nothing.
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
@@ -152,7 +161,7 @@ def require_good_data(parts: Sequence[Part], options: DataCheck | None) -> None:
     """
     if options is None:
         return
-    seen = check_data(parts, options)
-    seen.require()
-    for text in seen.warnings:
+    findings = check_data(splits, options)
+    findings.require()
+    for text in findings.warnings:
         log.warning("%s", text)

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from hrda_lit.data.folder import Sample
-from hrda_lit.inspecting.survey import Survey
+from hrda_lit.inspecting.survey import Survey, spread
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 from hrda_lit.system.progress import counted
@@ -38,10 +38,10 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
     size: tuple[int, int] | None = None
     for seen in surveys:
         cells: dict[str, Picture] = {}
-        shown = counted(_spread(seen.samples, count), f"reading images of {seen.part.dataset.name}")
+        shown = counted(spread(seen.samples, count), f"reading images of {seen.split.dataset.name}")
         for number, sample in enumerate(shown, 1):
             try:
-                image, label = seen.part.dataset.read(sample)
+                image, label = seen.split.dataset.read(sample)
             except (ValueError, OSError) as error:
                 faults.append(str(error))
                 continue
@@ -49,26 +49,21 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
             cells |= _shown(seen, sample, number, image, label, size)
             labels += [] if label is None else [label]
         rows += in_rows(cells, _COLUMNS)
-    sets = ", ".join(f"{seen.part.role}: {seen.part.dataset.name}, {len(seen.samples)} images" for seen in surveys)
-    figure = sheet(rows, sets, legend(labels, surveys[0].part.dataset.classes)) if rows else None
+    sets = ", ".join(f"{seen.split.role}: {seen.split.dataset.name}, {len(seen.samples)} images" for seen in surveys)
+    figure = sheet(rows, sets, legend(labels, surveys[0].split.dataset.classes)) if rows else None
     return ContactSheet(figure, faults)
-
-
-def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    total = min(count, len(samples))
-    return [samples[len(samples) * index // total] for index in range(total)]
 
 
 def _shown(
     seen: Survey, sample: Sample, number: int, image: Tensor, label: Tensor | None, size: tuple[int, int]
 ) -> dict[str, Picture]:
     """Return the image, which its file names, and its label where one is looked for."""
-    role = f"{seen.part.role} {number}"
+    role = f"{seen.split.role} {number}"
     about = f"{role}, {image.shape[1]} x {image.shape[2]}" + (", no label is looked for" if label is None else "")
     cells = {f"{sample.image.name}\n{about}": _cell(pil(image), size, Image.Resampling.BOX)}
     if label is None:
         return cells
-    painted = pil(colourise(label, seen.part.dataset.classes))
+    painted = pil(colourise(label, seen.split.dataset.classes))
     title = f"label\n{role}, {label.shape[0]} x {label.shape[1]}"
     return {**cells, title: _cell(painted, size, Image.Resampling.NEAREST)}
 

@@ -1,52 +1,93 @@
-"""Everything that is known of the files of one split."""
+"""What is known of the files of one split, from their headers or from every pixel."""
 
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Int64
+from PIL import ImageFile
 from torch import Tensor
 
-from hrda_lit.data.folder import Part, Sample
-from hrda_lit.inspecting.cache import Cache
-from hrda_lit.inspecting.files import Header, decode, read_header
+from hrda_lit.data.cache import Records
+from hrda_lit.data.file_tree import FileTree
+from hrda_lit.data.folder import DataSplit, Sample
+from hrda_lit.data.images import NUMPY, deep_range, open_picture, read_array, verify
+from hrda_lit.data.pixels import as_ids, is_deep, upright_size
+
+_PNG_END = b"IEND\xaeB\x60\x82"  # the last chunk's name and checksum
+_JPEG_END = b"\xff\xd9"
+# Chunks and texts that may stand behind the pixels of a PNG and turn it.
+_LATE = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp", b"</x:xmpmeta>")
+_TAIL = 1 << 14  # bytes in which an end is looked for, because some programs write more behind it
+_DEEP = 16  # images of 16 bits that are decoded for the range of their values
+
+Item = TypeVar("Item")
+
+
+class Header(NamedTuple):
+    """(height, width) of an upright picture in pixels, Pillow's name of its mode, and the fault of a file."""
+
+    height: int
+    width: int
+    mode: str
+    fault: str = ""
+
+    @property
+    def is_deep(self) -> bool:
+        """Tell whether the file holds more than 8 bits per channel."""
+        return self.mode.startswith("I") or self.mode.endswith("16")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen of a part.
+    """Everything known of a split.
 
     Args:
-        part: which.
+        split: what was read.
         samples: its files, those that can be used.
-        headers: by file.
-        ids: pixels by id of each label that was read; a fault in words where it cannot be read.
+        headers: headers by file.
+        ids: pixels by id of each label that was read; the fault in words where it cannot be read.
         left_out: images that were left out because they are broken.
+        unused: files beside the images that are neither images nor labels.
+        deep: (largest, mean) value of some images of more than 8 bits per channel.
     """
 
-    part: Part
+    split: DataSplit
     samples: list[Sample]
     headers: dict[Path, Header]
     ids: dict[Path, Counter[int] | str] = field(default_factory=dict)
     left_out: tuple[Path, ...] = ()
+    unused: tuple[Path, ...] = ()
+    deep: tuple[tuple[int, float], ...] = ()
 
-    @property
+    @cached_property
     def raw(self) -> Counter[int]:
         """Return the pixels of each id, as files hold them, of all labels that were read."""
         used = {sample.label for sample in self.samples}
-        readable = (ids for path, ids in self.ids.items() if path in used and not isinstance(ids, str))
-        return sum(readable, Counter())
+        total: Counter[int] = Counter()
+        for path, ids in self.ids.items():
+            if path in used and not isinstance(ids, str):
+                total.update(ids)
+        return total
 
     @property
     def pixels(self) -> Int64[Tensor, "256"]:
         """Return the pixels of each train id."""
-        counts, table = torch.zeros(256, dtype=torch.int64), self.part.dataset.labels.table.tolist()
+        counts, table = torch.zeros(256, dtype=torch.int64), self.split.dataset.labels.table.tolist()
         for raw, number in self.raw.items():
             counts[table[raw]] += number
         return counts
+
+    @property
+    def present(self) -> list[str]:
+        """Return the names of the classes that have pixels."""
+        names = self.split.dataset.classes.names
+        return [name for name, number in zip(names, self.pixels.tolist(), strict=False) if number]
 
     @property
     def complete(self) -> bool:
@@ -56,58 +97,105 @@ class Survey:
     def without(self, images: Iterable[Path]) -> "Survey":
         """Leave images out, here and whenever the data set is listed."""
         out = tuple(images)
-        self.part.dataset.leave_out(out)
+        self.split.dataset.leave_out(out)
         kept = [sample for sample in self.samples if sample.image not in set(out)]
         return replace(self, samples=kept, left_out=(*self.left_out, *out))
 
+    def with_ids(self, samples: Sequence[Sample], cache_dir: Path) -> "Survey":
+        """Count the ids of the labels of some samples whose headers are whole.
 
-def survey(part: Part, cache_dir: Path, every: bool) -> Survey:
-    """Look at the header of every file of a part.
+        Args:
+            samples: some of these.
+            cache_dir: folder of the cache.
+        """
+        files = [path for _, path in samples if path in self.headers and not self.headers[path].fault]
+        text = f"reading labels of {self.split}"
+        return replace(self, ids={**self.ids, **self.split.dataset.labels.count_files(files, cache_dir, text)})
+
+
+def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
+    """Read the header of every file of a split.
 
     Args:
-        part: which.
-        cache_dir: where what was seen is kept.
+        split: what is read.
+        cache_dir: folder of the cache.
         every: whether images are decoded to the last pixel.
 
     Raises:
         FileNotFoundError: if there are no images.
+        ValueError: if an archive is damaged.
     """
-    samples = part.dataset.pairs(part.split, part.labelled)
-    cache = Cache(cache_dir, f"{'decoded' if every else 'headers'} {part.dataset.root.absolute()}")
+    dataset, tree = split.dataset, split.dataset.tree
+    samples = dataset.pairs(split.split, split.labelled)
     files = [path for sample in samples for path in sample if path is not None]
-    found = cache(files, decode if every else read_header, lambda seen: Header(*seen), f"looking at {part}")
-    return Survey(part, samples, found)
+    records = Records(cache_dir, tree, "decoded" if every else "headers")
+    headers = records(files, lambda path: read_header(path, tree, every), lambda raw: Header(*raw), f"reading {split}")
+    deep = [sample.image for sample in samples if headers[sample.image].is_deep and not headers[sample.image].fault]
+    ranges = Records(cache_dir, tree, "ranges")
+    found = ranges(spread(deep, _DEEP), lambda path: deep_range(path, tree.archived(path)), _parse_range, str(split))
+    return Survey(split, samples, headers, unused=(*dataset.unused(split.split),), deep=(*found.values(),))
 
 
-def count_ids(seen: Survey, labels: Iterable[Path], cache_dir: Path) -> Survey:
-    """Count the ids of some labels.
+def _parse_range(raw: Sequence[float]) -> tuple[int, float]:
+    largest, mean = raw
+    return int(largest), float(mean)
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose some items, evenly over all."""
+    total = min(count, len(items))
+    return [items[len(items) * index // total] for index in range(total)]
+
+
+def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
+    """Read the header of a picture and look at the end of its file.
 
     Args:
-        seen: of their headers.
-        labels: which.
-        cache_dir: where counts are kept.
+        path: path of the file; other formats than PNG and JPEG are decoded, because their ends say nothing.
+        tree: where the file lies.
+        every: whether it is decoded to the last pixel.
     """
-    dataset = seen.part.dataset
-    cache = Cache(cache_dir, f"ids {dataset.root.absolute()} {dataset.labels.key}")
-    fit = [path for path in labels if path in seen.headers and not seen.headers[path].fault]
+    try:
+        content = path.read_bytes() if every and path.is_file() else tree.archived(path)
+        if _start(path, content).startswith(NUMPY):
+            height, width = as_ids(read_array(path.read_bytes() if content is None else content)).shape
+            return Header(height, width, "NumPy")
+        if every:
+            verify(path, content)
 
-    def count(path: Path) -> dict[int, int] | str:
-        try:
-            return dict(dataset.labels.count(path))
-        except (ValueError, OSError) as error:
-            return str(error)
+        def read(file: ImageFile.ImageFile) -> Header:
+            mode = f"{file.mode};16" if is_deep(file) and not file.mode.startswith("I") else file.mode
+            tail = _tail(path, content)
+            if not _ends_whole(tail, file.format) or every or any(word in tail for word in _LATE):
+                file.load()
+            return Header(*upright_size(file), mode)
 
-    found = cache(fit, count, _parse_ids, f"reading labels of {seen.part}")
-    return replace(seen, ids={**seen.ids, **found})
-
-
-def _parse_ids(seen: Any) -> Counter[int] | str:
-    # JSON turns ids into text.
-    return seen if isinstance(seen, str) else Counter({int(raw): int(number) for raw, number in dict(seen).items()})
+        return open_picture(path, read, content)
+    except (ValueError, OSError) as error:
+        return Header(0, 0, "", str(error))
 
 
-def spread(samples: list[Sample], count: int) -> list[Path]:
-    """Choose the labels of some samples, evenly over all."""
-    total = min(count, len(samples))
-    chosen = (samples[len(samples) * index // total] for index in range(total))
-    return [sample.label for sample in chosen if sample.label is not None]
+def _start(path: Path, content: bytes | None) -> bytes:
+    if content is not None or not path.is_file():
+        return (content or b"")[: len(NUMPY)]
+    with path.open("rb") as file:
+        return file.read(len(NUMPY))
+
+
+def _tail(path: Path, content: bytes | None) -> bytes:
+    if content is not None:
+        return content[-_TAIL:]
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(-min(_TAIL, length), os.SEEK_END)
+        return file.read()
+
+
+def _ends_whole(tail: bytes, kind: str | None) -> bool:
+    """Tell whether the end of a file is there; False where only decoding tells."""
+    if kind == "PNG":
+        # Pillow forgives a missing end.
+        if _PNG_END not in tail:
+            raise OSError("the file is truncated, the end of the PNG is missing")
+        return True
+    return kind in ("JPEG", "MPO") and tail.rstrip(b"\0").endswith(_JPEG_END)

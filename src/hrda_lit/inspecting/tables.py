@@ -10,7 +10,7 @@ from hrda_lit.system.table import Table
 def overview(surveys: Sequence[Survey]) -> Table:
     """Show of each part the number of its images, their sizes and modes, and how many labels were read."""
     columns = [_facts(seen) for seen in surveys]
-    table = Table(["", *(str(seen.part) for seen in surveys)], title="data")
+    table = Table(["", *(str(seen.split) for seen in surveys)], title="data")
     for fact in columns[0]:
         table.add(fact, *(column[fact] for column in columns))
     return table
@@ -26,22 +26,22 @@ def _facts(seen: Survey) -> dict[str, str]:
         "modes": _commonest(header.mode for header in images),
         "modes of labels": _commonest(header.mode for header in labels),
         "labels read": str(len(seen.ids)) if labels else "",
-        "pixels ignored, %": _percent(seen, seen.part.dataset.classes.ignore) if labels else "",
+        "pixels ignored, %": _percent(seen, seen.split.dataset.classes.ignore) if labels else "",
     }
 
 
 def shares(surveys: Sequence[Survey]) -> Table:
     """List the share of each class in the labels that were read, in percent of the pixels that are not ignored."""
-    labelled = [seen for seen in surveys if seen.part.labelled]
-    headings = ["class", *(str(seen.part) for seen in labelled)]
+    labelled = [seen for seen in surveys if seen.split.labelled]
+    headings = ["class", *(str(seen.split) for seen in labelled)]
     table = Table(headings, title="share of each class in the labels that were read, %")
-    for index, name in enumerate(labelled[0].part.dataset.classes.names):
+    for index, name in enumerate(labelled[0].split.dataset.classes.names):
         table.add(name, *(_percent(seen, index, among_classes=True) for seen in labelled))
     return table
 
 
 def _percent(seen: Survey, train: int, among_classes: bool = False) -> str:
-    pixels, ignore = seen.pixels, seen.part.dataset.classes.ignore
+    pixels, ignore = seen.pixels, seen.split.dataset.classes.ignore
     total = int(pixels.sum() - (pixels[ignore] if among_classes else 0))
     if not total:
         return "none read"

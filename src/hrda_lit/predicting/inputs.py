@@ -8,8 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from hrda_lit.data.file_tree import existing, literal, search
 from hrda_lit.data.images import read_pixels
-from hrda_lit.data.names import existing, literal, search
 from hrda_lit.data.pixels import Pixels
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
 from hrda_lit.system.paths import require_below
@@ -65,12 +65,13 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
     return image_inputs({image: image.relative_to(base).with_suffix("").as_posix() for image in images}, base)
 
 
-def image_inputs(names: dict[Path, str], base: Path) -> Inputs:
+def image_inputs(names: dict[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
     """Make inputs of image files.
 
     Args:
         names: of the outputs of each file.
         base: where the names start.
+        read: reads a file.
 
     Returns:
         One picture per file, in order.
@@ -86,7 +87,7 @@ def image_inputs(names: dict[Path, str], base: Path) -> Inputs:
         )
     for path, name in names.items():
         require_below(name, f"the name of the outputs of {str(path)!r}")
-    items = [Item(name, str(path), partial(read_pixels, path)) for path, name in names.items()]
+    items = [Item(name, str(path), partial(read, path)) for path, name in names.items()]
     return Inputs(items, len(items), base)
 
 

@@ -17,11 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from hrda_lit.checkpoints.load import choose_device, load_trained
-from hrda_lit.data.classes import ID_MAPS
+from hrda_lit.data.classes import ID_MAPS, raw_table
 from hrda_lit.data.configs import each
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels, rgb
-from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.decide import decide, deciding

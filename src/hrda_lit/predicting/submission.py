@@ -10,11 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from hrda_lit.data.classes import CITYSCAPES, Classes
+from hrda_lit.data.classes import CITYSCAPES, Classes, raw_table
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.data.images import opened
-from hrda_lit.data.pixels import upright_size
-from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.ops.ranges import Count, Sides
 from hrda_lit.predicting.inputs import Inputs, image_inputs
 from hrda_lit.system.files import write_atomically
@@ -85,10 +82,10 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             "complete the data, or set submission.count for a trial."
         )
     for path in counted(paths, "looking at the sizes of test images"):
-        if (size := opened(path, upright_size)) != tuple(rules.size):
+        if (size := dataset.read_size(path)) != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
     names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
-    return image_inputs(names, dataset.root)
+    return image_inputs(names, dataset.root, dataset.read_pixels)
 
 
 def check_classes(classes: Classes, rules: Rules) -> None:

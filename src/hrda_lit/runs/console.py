@@ -148,11 +148,11 @@ def describe_run(trainer: L.Trainer, module: "UDAModule") -> list[str]:
     """Return what a run is made of: data, classes, network, crops, device, folder."""
     data, config = cast(Any, trainer).datamodule, module.config
     sets = []
-    for role, dataset, split, _ in data.parts():
+    for role, dataset, split, _ in data.data_splits():
         sets.append(f"{role} {dataset.name} {split} ({len(dataset.pairs(split, labelled=False))} images)")
     height, width = data.pipeline.crop
     size = data.loading.batch_size
-    batch = f"{size} + {size}" if len(data.parts()) > 2 or data.val is None else f"{size}"
+    batch = f"{size} + {size}" if len(data.data_splits()) > 2 or data.val is None else f"{size}"
     device = f"{trainer.world_size} x {module.device.type}" if trainer.world_size > 1 else str(module.device)
     return [
         f"{config.get('name')}: {', '.join(sets)}; {len(module.classes)} classes",

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataNotFoundError
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass
@@ -171,7 +172,7 @@ def test_class_probabilities_by_name(make_data: Make) -> None:
 
 def test_validation_alone_needs_no_training_data(make_data: Make, make_dataset: Make, tmp_path: Path) -> None:
     source = make_dataset("source")
-    source.root = tmp_path / "gone"
+    source.tree = FileTree(tmp_path / "gone")
     data = make_data(source=source)
     data.setup("validate")
     with pytest.raises(DataNotFoundError, match="gone is no folder"):

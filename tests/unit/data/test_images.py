@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.images import opened, read_image, read_label
-from hrda_lit.data.pixels import upright_size
-from hrda_lit.inspecting.files import read_header
+from hrda_lit.data.file_tree import FileTree
+from hrda_lit.data.images import read_image, read_label, read_size
+from hrda_lit.inspecting.survey import read_header
 
 RNG = np.random.default_rng(0)
 
@@ -185,8 +185,8 @@ def test_images_and_labels_are_turned_as_they_say(tmp_path: Path, name: str, ori
     }[orientation]  # fmt: skip
     image = read_image(tmp_path / name)
     assert np.abs(image[0].numpy().astype(int) - upright).max() < 8
-    assert opened(tmp_path / name, upright_size) == upright.shape
-    assert read_header(tmp_path / name)[:2] == upright.shape
+    assert read_size(tmp_path / name) == upright.shape
+    assert read_header(tmp_path / name, FileTree(tmp_path))[:2] == upright.shape
     if name == "a.png":
         assert (read_label(tmp_path / name).numpy() == upright).all()
         data = (tmp_path / name).read_bytes()  # the chunk behind the pixels
@@ -195,4 +195,4 @@ def test_images_and_labels_are_turned_as_they_say(tmp_path: Path, name: str, ori
         late = data[:start] + data[end:-12] + data[start:end] + data[-12:]
         (tmp_path / name).write_bytes(late)
         assert (read_label(tmp_path / name).numpy() == upright).all()
-        assert read_header(tmp_path / name)[:2] == upright.shape
+        assert read_header(tmp_path / name, FileTree(tmp_path))[:2] == upright.shape

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrda_lit.data.classes import CITYSCAPES, ID_MAPS, classes_from, id_table
-from hrda_lit.data.raw_ids import raw_table
+from hrda_lit.data.classes import CITYSCAPES, ID_MAPS, classes_from, id_table, raw_table
 
 THREE = classes_from({"names": ["a", "b", "c"], "ignore": 250})
 

@@ -11,7 +11,7 @@ from PIL import Image
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.data.reading import Reading, require_room
+from hrda_lit.data.reading import Reader, require_room
 
 Make = Callable[..., Any]
 
@@ -41,7 +41,7 @@ def test_a_kept_picture_is_not_decoded_again(
 ) -> None:
     dataset = make_dataset(size=(24, 32))
     sample = dataset.files("train", True)[0]
-    image, label = Reading(dataset, 1, tmp_path / "kept")(sample)
+    image, label = Reader(dataset, 1, tmp_path / "kept")(sample)
     assert image.shape == (3, 24, 32)
     assert label is not None
     assert label.shape == (48, 64)
@@ -51,18 +51,18 @@ def test_a_kept_picture_is_not_decoded_again(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(FolderDataset, "read", refuse)
-    again = Reading(dataset, 1, tmp_path / "kept")(sample)
+    again = Reader(dataset, 1, tmp_path / "kept")(sample)
     assert again[0].equal(image)
     assert again[1] is not None
     assert again[1].equal(label)
-    for other in (Reading(dataset, 2, tmp_path / "kept"), Reading(dataset, 1, tmp_path / "elsewhere")):
+    for other in (Reader(dataset, 2, tmp_path / "kept"), Reader(dataset, 1, tmp_path / "elsewhere")):
         with pytest.raises(AssertionError, match="decoded"):
             other(sample)
 
 
 def test_a_file_that_changed_is_decoded_anew(make_dataset: Make, tmp_path: Path) -> None:
     dataset = make_dataset()
-    sample, reading = dataset.files("train", True)[0], Reading(dataset, 1, tmp_path / "kept")
+    sample, reading = dataset.files("train", True)[0], Reader(dataset, 1, tmp_path / "kept")
     before = reading(sample)[0].clone()
     Image.fromarray(np.full((48, 64, 3), 7, np.uint8)).save(sample.image)
     os.utime(sample.image, ns=(0, 1))
@@ -74,7 +74,7 @@ def test_a_file_that_changed_is_decoded_anew(make_dataset: Make, tmp_path: Path)
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None], ids=["empty", "strange", "cut"])
 def test_what_was_damaged_is_made_anew(make_dataset: Make, tmp_path: Path, content: bytes | None) -> None:
     dataset = make_dataset()
-    sample, reading = dataset.files("train", True)[0], Reading(dataset, 1, tmp_path / "kept")
+    sample, reading = dataset.files("train", True)[0], Reader(dataset, 1, tmp_path / "kept")
     before = [picture.clone() for picture in reading(sample) if picture is not None]
     sizes = [path.stat().st_size for path in kept(tmp_path)]
     for path in kept(tmp_path):
@@ -86,7 +86,7 @@ def test_what_was_damaged_is_made_anew(make_dataset: Make, tmp_path: Path, conte
 
 def test_nothing_is_written_into_what_is_kept(make_dataset: Make, tmp_path: Path) -> None:
     dataset = make_dataset()
-    sample, reading = dataset.files("train", True)[0], Reading(dataset, 1, tmp_path / "kept")
+    sample, reading = dataset.files("train", True)[0], Reader(dataset, 1, tmp_path / "kept")
     before = reading(sample)[0].clone()
     reading(sample)[0].zero_()
     assert reading(sample)[0].equal(before)
@@ -94,7 +94,7 @@ def test_nothing_is_written_into_what_is_kept(make_dataset: Make, tmp_path: Path
 
 def test_a_missing_file_is_named_though_it_was_kept(make_dataset: Make, tmp_path: Path) -> None:
     dataset = make_dataset()
-    sample, reading = dataset.files("train", True)[0], Reading(dataset, 1, tmp_path / "kept")
+    sample, reading = dataset.files("train", True)[0], Reader(dataset, 1, tmp_path / "kept")
     reading(sample)
     sample.image.unlink()
     with pytest.raises(FileNotFoundError, match=f"{sample.image} does not exist"):
@@ -106,7 +106,7 @@ def test_the_room_is_told_and_refused(
 ) -> None:
     dataset = make_dataset(size=(96, 128))
     samples, folder = dataset.files("train", True), tmp_path / "not/there/yet"
-    reading = Reading(dataset, 1, folder)
+    reading = Reader(dataset, 1, folder)
     needed = 6 * (96 * 128 * 3 + 48 * 64)
     assert reading.bytes_to_keep(samples) == needed
     with caplog.at_level("INFO"):
@@ -135,7 +135,7 @@ def test_a_full_disk_costs_the_cache_alone(
 ) -> None:
     dataset = make_dataset()
     (tmp_path / "kept").write_text("a file where the folder should be")
-    samples, reading = dataset.files("train", True), Reading(dataset, 1, tmp_path / "kept")
+    samples, reading = dataset.files("train", True), Reader(dataset, 1, tmp_path / "kept")
     for sample in samples[:2]:
         assert reading(sample)[0].equal(dataset.read(sample)[0])
     assert caplog.text.count("decoded pictures cannot be written") == 1

@@ -9,9 +9,8 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as offic
 from PIL import Image
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.data.classes import CITYSCAPES, raw_table
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.data.raw_ids import raw_table
 from hrda_lit.inference.iou import class_iou, mean_iou
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.folder import Part
+from hrda_lit.data.folder import DataSplit
 from hrda_lit.inspecting import survey
 from hrda_lit.inspecting.data_check import DataCheck, Findings, check_data, require_good_data
 
-Make = Callable[..., Part]
+Make = Callable[..., DataSplit]
 
 
 def stripes(low: int, high: int) -> np.ndarray:
@@ -22,8 +22,8 @@ def stripes(low: int, high: int) -> np.ndarray:
 
 @pytest.fixture
 def looked(tmp_path: Path) -> Callable[..., Findings]:
-    def run(*parts: Part, **options: Any) -> Findings:
-        return check_data(parts, DataCheck(cache_dir=str(tmp_path / "cache"), **options))
+    def run(*splits: DataSplit, **options: Any) -> Findings:
+        return check_data(splits, DataCheck(cache_dir=str(tmp_path / "cache"), **options))
 
     return run
 
@@ -151,7 +151,7 @@ def test_what_was_seen_is_kept_until_a_file_changes(
 ) -> None:
     part = make_part()
     first = looked(part)
-    monkeypatch.setattr(survey, "read_header", lambda path: pytest.fail(f"read {path} again"))
+    monkeypatch.setattr(survey, "read_header", lambda path, *_: pytest.fail(f"read {path} again"))
     monkeypatch.setattr(part.dataset.labels, "count", lambda path: pytest.fail(f"counted {path} again"))
     again = looked(part)
     assert again.surveys[0].headers == first.surveys[0].headers
@@ -184,7 +184,7 @@ def test_caches_that_nobody_reads_are_removed(make_part: Make, looked: Callable[
     folder = tmp_path / "cache"
     looked(make_part())
     mine = [*folder.iterdir()]
-    old, young, other = folder / "look_old.json", folder / "look_young.json", folder / "class_counts_old.npy"
+    old, young, other = folder / "records_old.json", folder / "records_young.json", folder / "class_counts_old.npy"
     long_ago = time.time() - 91 * 24 * 3600
     for path in (old, young, other):
         path.write_text("{}")
@@ -203,7 +203,7 @@ def test_nothing_is_written_among_the_data(make_part: Make, looked: Callable[...
     assert {path: os.stat(path).st_mtime_ns for path in part.dataset.root.rglob("*")} == before
 
 
-def test_the_look_of_a_run_raises_and_warns(make_part: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_check_of_a_run_raises_and_warns(make_part: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = DataCheck(cache_dir=str(tmp_path / "cache"))
     require_good_data([make_part("few", count=2)], options)
     assert "few (few, train) has 2 images only." in caplog.text
@@ -224,5 +224,5 @@ def test_crops_that_are_mostly_padding_are_told(make_part: Make, looked: Callabl
     assert not any("padding" in text for text in looked(make_part(), crop=(24, 24)).warnings)
     [told] = [text for text in looked(make_part(), crop=(48, 64)).warnings if "padding" in text]
     assert told.startswith("crops of 48 x 64 from images of 24 x 32 (source")
-    assert "are 75 % padding; lower data.crop, e.g. to [24, 24], or raise source.size." in told
+    assert "are 75 % padding; lower data.crop to about half of the sides, e.g. [16, 16], or raise source.size." in told
     assert not any("padding" in text for text in looked(make_part("val"), crop=(48, 64)).warnings)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrda_lit.data.step_batches import StepBatches
+from hrda_lit.data.loaders import StepBatches
 
 SMALL = st.integers(1, 5)
 

@@ -1,11 +1,12 @@
-"""Which draws make up the batch of a step."""
+"""Loaders: which draws make up the batch of a step, and the processes that load them."""
 
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader, Sampler
 
-from hrda_lit.system.signals import block_signals
+from hrda_lit.system.signals import block_signals, ignore_signals
 
 
 class StepBatches(Sampler[list[int]]):
@@ -54,3 +55,23 @@ class StepLoader(QuietLoader):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Ignore `state`, which is empty."""
+
+
+def worker_options(count: int) -> dict[str, Any]:
+    """Tell a DataLoader how many processes load for it, and how they start.
+
+    Inside a job of joblib's launcher, Python's default is a way to start that only joblib's own processes can use, so
+    the platform's is named.
+
+    Args:
+        count: of processes; 0 loads in the calling one.
+
+    Returns:
+        Arguments of `torch.utils.data.DataLoader`.
+    """
+    # The first of all methods is the platform's default, whatever was set since.
+    return {
+        "num_workers": count,
+        "worker_init_fn": ignore_signals if count else None,
+        "multiprocessing_context": multiprocessing.get_all_start_methods()[0] if count else None,
+    }

@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from hrda_lit.data import class_stats
-from hrda_lit.data.class_stats import class_counts, class_probabilities
+from hrda_lit.data.folder import DataSplit
+from hrda_lit.data.labels import Labels
+from hrda_lit.data.rare_class import class_counts, class_probabilities
+from hrda_lit.inspecting.data_check import DataCheck, check_data
 
 Make = Callable[..., Any]
 
@@ -32,7 +35,7 @@ def test_second_time_comes_from_the_cache(make_dataset: Make, tmp_path: Path, mo
     dataset = make_dataset()
     samples = dataset.files("train", True)
     first = class_counts(dataset, samples, tmp_path / "cache")
-    monkeypatch.setattr(class_stats, "_count", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr(Labels, "count", lambda *_: pytest.fail("counted again"))
     assert class_counts(dataset, samples, tmp_path / "cache").equal(first)
 
 
@@ -41,7 +44,7 @@ def test_nothing_is_written_into_the_data(make_dataset: Make, tmp_path: Path) ->
     before = sorted(dataset.root.rglob("*"))
     class_counts(dataset, dataset.files("train", True), tmp_path / "cache")
     assert sorted(dataset.root.rglob("*")) == before
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".json"]
 
 
 @pytest.mark.parametrize("change", ["content", "time", "files", "id_map"])
@@ -60,7 +63,7 @@ def test_changes_are_noticed(make_dataset: Make, tmp_path: Path, change: str) ->
     counts = class_counts(dataset, samples, tmp_path / "cache")
     by_hand = counted_by_hand(samples, 4)
     assert counts.tolist() == ([[b, a, c, d] for a, b, c, d in by_hand] if change == "id_map" else by_hand)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == (2 if change == "id_map" else 1)
 
 
 def test_probabilities_by_hand() -> None:
@@ -89,24 +92,37 @@ def test_broken_label_names_its_path(make_dataset: Make, tmp_path: Path) -> None
     dataset = make_dataset()
     samples = dataset.files("train", True)
     samples[3].label.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"003\.png is broken"):
-        class_counts(dataset, samples, tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"003\.png is broken"):
+            class_counts(dataset, samples, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("content", ["empty", "cut", "text", "pickle", "shape", "type", "negative"])
-def test_a_broken_cache_is_made_anew(make_dataset: Make, tmp_path: Path, content: str) -> None:
+def test_what_the_data_check_counted_is_not_counted_again(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset()
+    options = DataCheck(cache_dir=str(tmp_path / "cache"), labels=2**20)
+    check_data([DataSplit("source", dataset, "train", True)], options)
+    monkeypatch.setattr(Labels, "count", lambda *_: pytest.fail("counted again"))
+    samples = dataset.files("train", True)
+    assert class_counts(dataset, samples, tmp_path / "cache").tolist() == counted_by_hand(samples, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"no json", b"[]", "cut", "entries"])
+def test_a_broken_cache_is_made_anew_and_said(
+    make_dataset: Make, tmp_path: Path, content: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
     dataset = make_dataset()
     samples = dataset.files("train", True)
     counts = class_counts(dataset, samples, tmp_path / "cache")
     [path] = (tmp_path / "cache").iterdir()
-    arrays = {
-        "pickle": np.array([{}], object), "shape": counts.numpy()[1:], "type": counts.float().numpy(),
-        "negative": -counts.numpy(),
-    }  # fmt: skip
-    if content in arrays:
-        np.save(path, arrays[content], allow_pickle=True)
+    data = path.read_bytes()
+    if content == "entries":
+        odd = {key: [state, {"odd": [None]}] for key, (state, _) in json.loads(data).items()}
+        path.write_text(json.dumps(odd))
     else:
-        data = path.read_bytes()
-        path.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "text": b"no array"}[content])
+        path.write_bytes(data[: len(data) // 2] if isinstance(content, str) else content)
     assert class_counts(dataset, samples, tmp_path / "cache").equal(counts)
+    assert caplog.text.count("damaged") == 1
+    assert str(path) in caplog.text
+    assert ("6 entries" in caplog.text) == (content == "entries")

@@ -1,0 +1,153 @@
+"""What was computed of files, kept on disk as long as the files and the settings stay as they are."""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hrda_lit.data.file_tree import FileTree
+from hrda_lit.system.best_effort import BestEffort
+from hrda_lit.system.files import replacing, write_atomically
+from hrda_lit.system.progress import counted
+
+log = logging.getLogger(__name__)
+
+_VERSION = 2  # raise it whenever something else is computed of the same files
+_KEPT = 90 * 24 * 3600.0  # seconds for which records that nobody reads are kept
+
+Result = TypeVar("Result")
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.blake2b(repr((_VERSION, *parts)).encode(), digest_size=16).hexdigest()
+
+
+class Records:
+    """Remember what a function returns for the files of a tree, in one JSON file.
+
+    Args:
+        folder: folder of the cache.
+        tree: where the files lie.
+        what: name of the function and its settings.
+    """
+
+    def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
+        self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
+        self.tree = tree
+        self._entries = self._load()
+
+    def __call__(
+        self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
+    ) -> dict[Path, Result]:
+        """Return the results for files; those that are new or changed are computed in threads.
+
+        Args:
+            files: paths below the tree's root.
+            compute: returns what JSON can hold.
+            parse: turns that into a result; raises a TypeError or ValueError where it is malformed.
+            text: label of the progress bar.
+
+        Returns:
+            Results by file.
+        """
+        states = {path: [*self.tree.state(path)] for path in dict.fromkeys(files)}
+        known = {path: self._known(path, state, parse) for path, state in states.items()}
+        if damaged := [path for path, result in known.items() if result is None and self._is_current(path, states)]:
+            log.warning("%d entries of %s are damaged and are computed again", len(damaged), self.path)
+        if fresh := [path for path, result in known.items() if result is None]:
+            # Threads suffice: reading and decoding release the interpreter's lock.
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                results = list(counted(pool.map(compute, fresh), text, len(fresh)))
+            self._entries |= {self._name(p): [states[p], raw] for p, raw in zip(fresh, results, strict=True)}
+            known |= {path: parse(raw) for path, raw in zip(fresh, results, strict=True)}
+            self._save()
+        return {path: result for path, result in known.items() if result is not None}
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.tree.root).as_posix()
+
+    def _is_current(self, path: Path, states: dict[Path, list[int]]) -> bool:
+        entry = self._entries.get(self._name(path))
+        return entry is not None and not (isinstance(entry, list) and len(entry) == 2 and entry[0] != states[path])
+
+    def _known(self, path: Path, state: list[int], parse: Callable[[Any], Result]) -> Result | None:
+        try:
+            before, raw = self._entries[self._name(path)]
+            return parse(raw) if before == state else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _load(self) -> dict[str, Any]:
+        with suppress(OSError):
+            os.utime(self.path)  # in use
+        try:
+            entries = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            entries = None
+        if isinstance(entries, dict):
+            return entries
+        log.warning("%s is damaged and is made anew", self.path)
+        return {}
+
+    def _save(self) -> None:
+        # A cache that cannot be kept costs time, nothing else.
+        with suppress(OSError):
+            write_atomically(self.path, json.dumps(self._entries).encode())
+            _forget(self.path.parent)
+
+
+def _forget(folder: Path) -> None:
+    """Remove records that were last read long ago: other settings and data sets leave files of their own."""
+    for path in folder.glob("records_*.json"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT:
+                path.unlink()
+
+
+class Arrays:
+    """Keep arrays of bytes, one `.npy` file each, which are mapped into memory where they are used.
+
+    Args:
+        folder: folder of the cache.
+        tree: where the files lie that the arrays are computed of.
+    """
+
+    def __init__(self, folder: Path, tree: FileTree) -> None:
+        self.folder, self.tree = folder, tree
+        self._writing = BestEffort("decoded pictures")
+
+    def path(self, file: Path, setting: object) -> Path:
+        """Return where the array of a file in its present state is kept.
+
+        Args:
+            file: path below the tree's root.
+            setting: what else the array depends on.
+        """
+        digest = _digest(file.relative_to(self.tree.root).as_posix(), self.tree.state(file), setting)
+        return self.folder / digest[:2] / f"{digest}.npy"
+
+    def load(self, path: Path) -> UInt8[Tensor, "H W *C"] | None:
+        """Map an array into memory; None where there is none, or one that is cut or of another kind."""
+        try:
+            pixels = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 else None
+
+    def save(self, path: Path, array: UInt8[Tensor, "H W *C"]) -> None:
+        """Keep an array; a disk without room costs the cache alone."""
+        with self._writing.writing(), replacing(path) as file:
+            np.save(file, np.ascontiguousarray(array.numpy()))

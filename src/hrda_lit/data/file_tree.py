@@ -1,0 +1,217 @@
+"""The files below a folder, on disk or in archives, found by names as people and file systems write them."""
+
+import fnmatch
+import os
+import re
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from glob import escape, glob, has_magic
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Literal
+
+from hrda_lit.data.archives import COMPRESSED, Member, is_archive, list_members, read_member
+
+FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+
+
+class FileTree:
+    """Read files below a root as if its archives had been unpacked where they lie.
+
+    What lies on disk goes before what lies in archives, and those are listed once, when something is looked for in
+    them. A copy in another process opens the archives again, because a shared handle has one position.
+
+    Args:
+        root: folder with files or archives, or one archive.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._members: dict[str, Member] | None = None
+        self._zips: dict[tuple[int, Path], zipfile.ZipFile] = {}
+
+    def is_there(self) -> bool:
+        """Tell whether the root is a folder or an archive.
+
+        Raises:
+            ValueError: if it is an archive that would be read from its start for each file.
+        """
+        if self.root.is_file() and self.root.suffix.lower() in COMPRESSED:
+            raise ValueError(
+                f"{self.root} would be read from its start for every file; unpack it, or pack it as .zip or .tar."
+            )
+        return self.root.is_dir() or is_archive(self.root)
+
+    def is_file(self, path: Path) -> bool:
+        """Tell whether there is a file, on disk or in an archive."""
+        return path.is_file() or self._member(path) is not None
+
+    def content(self, path: Path) -> bytes:
+        """Read a file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if the archive is damaged there.
+        """
+        archived = self.archived(path)
+        return path.read_bytes() if archived is None else archived
+
+    def archived(self, path: Path) -> bytes | None:
+        """Read a file that lies in an archive; None for any other."""
+        member = None if path.is_file() else self._member(path)
+        if member is None:
+            return None
+        return read_member(member, self._opened(member.archive) if member.archive.suffix.lower() == ".zip" else None)
+
+    def state(self, path: Path) -> tuple[int, ...]:
+        """Return what changes when a file does: size and time or, in a zip, checksum; () where there is no file."""
+        if path.is_file():
+            status = path.stat()
+            return status.st_size, status.st_mtime_ns
+        member = self._member(path)
+        return () if member is None else (member.size, member.mark)
+
+    def search(self, pattern: str) -> list[Path]:
+        """Find files by a pattern as of `search`, in archives only where none lies on disk.
+
+        Raises:
+            ValueError: if an archive is damaged.
+        """
+        parts = [same(part) for part in PurePosixPath(pattern).parts]
+        # Archives beside what was unpacked from them are not opened.
+        return search(self.root, pattern) or [
+            self.root / member for member in self._listed() if _fits(same(member).split("/"), parts)
+        ]
+
+    def beside(self, folders: Iterable[Path]) -> list[Path]:
+        """List the files that lie in some folders themselves, hidden ones left out."""
+        wanted = {*folders}
+        on_disk = [path for folder in wanted if folder.is_dir() for path in folder.iterdir() if path.is_file()]
+        archived = [] if on_disk else [path for name in self._listed() if (path := self.root / name).parent in wanted]
+        return sorted(path for path in on_disk + archived if not path.name.startswith("."))
+
+    def _member(self, path: Path) -> Member | None:
+        if self.root not in path.parents:
+            return None
+        return self._index().get(same(path.relative_to(self.root).as_posix()))
+
+    def _listed(self) -> list[str]:
+        return [*self._index()]
+
+    def _index(self) -> dict[str, Member]:
+        if self._members is None:
+            archives = [self.root] if is_archive(self.root) else sorted(filter(is_archive, self.root.glob("*")))
+            self._members = {}
+            for archive in reversed(archives):
+                self._members |= {same(name): member for name, member in list_members(archive).items()}
+        return self._members
+
+    def _opened(self, archive: Path) -> zipfile.ZipFile:
+        key = os.getpid(), archive
+        if key not in self._zips:
+            self._zips[key] = zipfile.ZipFile(archive)
+        return self._zips[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_zips": {}}
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder and the folders that are linked there, each folder once, in no order."""
+    seen: set[tuple[int, int]] = set()
+    roots = [folder]
+    while roots:
+        for parent, folders, names in os.walk(roots.pop()):
+            status = os.stat(parent)
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            # Links go last, so that a folder is listed where it lies, and a loop leads nowhere.
+            roots += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
+            yield from (Path(parent, name) for name in names)
+
+
+def same(text: str) -> str:
+    """Return the one form of a name that has several: an accent may be a sign of its own or part of its letter."""
+    return unicodedata.normalize("NFC", text)
+
+
+def existing(path: Path) -> Path:
+    """Return the path in the form of accents that is there, or as it is."""
+    if path.exists() or str(path).isascii():
+        return path
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in FORMS)
+    return next((other for other in forms if other.exists()), path)
+
+
+def search(root: Path, pattern: str) -> list[Path]:
+    """Find files by a glob whose leading folders are taken literally where they are there.
+
+    So that a bracket in the name of a folder is a bracket, and accents are found in either form.
+
+    Args:
+        root: where to start; never read as a pattern.
+        pattern: relative to root; `**` for any depth, linked folders included; hidden files fit no `*`.
+
+    Returns:
+        What fits, in no order.
+    """
+    base, rest = literal(root, PurePath(pattern).parts)
+    if not rest:
+        return [base]
+    if "**" in rest:
+        parts = [same(part) for part in rest]
+        return [path for path in walk(base) if _fits([same(part) for part in path.relative_to(base).parts], parts)]
+    inner = "/".join(rest)
+    for form in dict.fromkeys((inner, *(unicodedata.normalize(form, inner) for form in FORMS))):
+        if found := glob(f"{escape(str(base))}/{form}"):
+            return [Path(name) for name in found]
+    return []
+
+
+def literal(root: Path, parts: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+    """Walk down while the parts of a pattern are there as they are written.
+
+    Args:
+        root: where to start.
+        parts: of the pattern.
+
+    Returns:
+        How far it went, and the parts that are left.
+    """
+    for index, part in enumerate(parts):
+        if not (further := existing(root / part)).exists():
+            return root, tuple(parts[index:])
+        root = further
+    return root, ()
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Compare a path with a pattern, part by part; a part as it is written fits itself."""
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    shown = not parts[0].startswith(".")
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or (shown and _fits(parts[1:], pattern))
+    fits = parts[0] == pattern[0] or (
+        (shown or pattern[0].startswith(".")) and fnmatch.fnmatchcase(parts[0], pattern[0])
+    )
+    return fits and _fits(parts[1:], pattern[1:])
+
+
+class Names:
+    """Files meant by stems, paths below a root, or patterns of either.
+
+    Args:
+        names: e.g. "00012", "images/a/00012.png", "images/a/*", "*_blurred".
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        forms = [same(name) for name in names]
+        self._literal = set(forms)
+        self._pattern = re.compile("|".join(fnmatch.translate(form) for form in forms if has_magic(form)) or r"(?!)")
+
+    def __contains__(self, relative: PurePath) -> bool:
+        names = {same(relative.as_posix()), same(relative.with_suffix("").as_posix()), same(relative.stem)}
+        return not self._literal.isdisjoint(names) or any(map(self._pattern.match, names))
