@@ -31,7 +31,7 @@ def test_inspect_shows_what_there_is(tmp_path: Path, demo_root: Path, capsys: py
     assert inspect(smoke(tmp_path, demo_root, "hrda_demo"))
     said = capsys.readouterr().out
     assert said.endswith("training can start\n")
-    assert "warning: gta5 (source, train) has 6 images only." in said
+    assert "warning: demo_source (source, train) has 6 images only." in said
     assert "256 x 512 (6)" in said
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
@@ -54,7 +54,7 @@ def test_training_and_inspection_refuse_the_same(
     assert f"error: {label} is broken" in said
     assert said.endswith("training cannot start\n")
     monkeypatch.setattr(build, "build_module", lambda *_: pytest.fail("built a model"))
-    with pytest.raises(ValueError, match=r"is broken .*of the 2 images of cityscapes \(val, val\), 1 cannot be used"):
+    with pytest.raises(ValueError, match=r"is broken .*of the 2 images of demo_target \(val, val\), 1 cannot be used"):
         train(config)
 
 
