@@ -179,6 +179,6 @@ def _crop_scene(name: str, crops: LoggedCrops, index: int, caption: str) -> Scen
         layers[weight] = grey(crops.weight[index])
     if weight == "q" and crops.weight is not None:
         # One number for the batch, so the brightest pixel has it where nothing is pasted.
-        caption += f", q = {float(crops.weight[index].max()):.3f}"
+        caption += f", q = {100 * float(crops.weight[index].max()):.1f} %"
     partial = crops.spot is not None and crops.spot.size != (image.shape[-2], image.shape[-1])
     return Scene(photograph(image), layers, {"detail": crops.spot.box()} if partial and crops.spot else {}, caption)

@@ -1,4 +1,4 @@
-"""Figures as files, as vectors or pixels by the file's suffix, and back as pictures for loggers."""
+"""Figures: encoded as pixels or vectors, and their legends."""
 
 import io
 from pathlib import Path
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg
 from PIL import Image
 
 SUFFIXES = (".png", ".pdf", ".svg")
-DPI = 120  # of plots; a sheet of pictures has its own, so that no picture is resampled
-# A decorator: names from files are text, whatever dollar signs they hold.
+DPI = 120  # of plots; sheets of pictures choose their own, so that no picture is resampled
+# Decorator of functions that draw names from files: dollar signs begin no formula.
 plain_text = rc_context({"text.parse_math": False})
 
 
@@ -31,11 +31,11 @@ def suffix_of(path: Path) -> str:
 
 @plain_text
 def encode(figure: Figure, suffix: str = ".png") -> bytes:
-    """Encode a figure, the same one always into the same bytes.
+    """Encode a figure; equal figures give equal bytes.
 
     Args:
-        figure: what.
-        suffix: of `SUFFIXES`; of .pdf and .svg, text and lines are vectors.
+        figure: the figure.
+        suffix: one of `SUFFIXES`; .pdf and .svg hold text and lines as vectors.
     """
     buffer, kind = io.BytesIO(), suffix.removeprefix(".")
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
@@ -44,17 +44,17 @@ def encode(figure: Figure, suffix: str = ".png") -> bytes:
 
 
 def decode(png: bytes) -> Image.Image:
-    """Return the picture that a figure was encoded into, in RGB."""
+    """Decode a PNG into an RGB image."""
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 
 def legend_below(axes: Axes) -> None:
-    """Explain the lines of a panel below it, where they cover no data."""
+    """Put the legend of a panel below it, where it covers no data."""
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small", frameon=False)
 
 
 def common_legend(figure: Figure) -> None:
-    """Explain the lines of all panels, of which those of one name look alike, below the figure."""
+    """Put one legend for all panels below the figure; lines of one name look alike."""
     lines: dict[str, Any] = {}
     for axes in figure.axes:
         handles, names = axes.get_legend_handles_labels()

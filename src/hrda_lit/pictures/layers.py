@@ -1,4 +1,4 @@
-"""Pictures of what a network sees and predicts: layers over an image."""
+"""Images and their layers (labels, predictions, attention, errors) as pictures."""
 
 import io
 from collections.abc import Mapping
@@ -16,24 +16,28 @@ from hrda_lit.ops.normalise import denormalise
 
 Picture = UInt8[Tensor, "3 H W"]
 
-# What follows a line break says what the colours mean.
+# Titles of layers; the text after a line break explains the colours.
 TITLES = {
     "context": "context prediction",
     "detail": "detail prediction",
     "attention": "scale attention\nwhite: detail, black: context",
     "fused": "fused prediction",
-    "confidence": "confidence\nwhite: 1, black: 0",
+    "confidence": "confidence\nwhite: 100 %, black: 0 %",
     "error": "error\nred: wrong, pale: right, black: no label",
-    "q": "weight q of each pixel's loss\nwhite: 1, black: 0",
-    "weight": "weight of each pixel's loss\nwhite: 1, black: 0",
-    "masked_weight": "weight of each pixel's loss\nwhite: 1, black: 0",
+    "q": "weight q of each pixel's loss\nwhite: 100 %, black: 0 %",
+    "weight": "weight of each pixel's loss\nwhite: 100 %, black: 0 %",
+    "masked_weight": "weight of each pixel's loss\nwhite: 100 %, black: 0 %",
 }
 
 
 class Scene(NamedTuple):
-    """An image and what belongs over or beside it.
+    """An image with its layers.
 
-    `layers` are class ids (H x W) or pictures (3 x H x W) by name; `boxes` are in pixels; the caption is a few words.
+    Attributes:
+        image: RGB.
+        layers: class ids (H x W) or pictures (3 x H x W) by name.
+        boxes: rectangles to draw on the image, in pixels.
+        caption: a few words below the title.
     """
 
     image: Picture
@@ -43,37 +47,37 @@ class Scene(NamedTuple):
 
     @property
     def masks(self) -> dict[str, Tensor]:
-        """Return the layers that hold class ids."""
+        """Return the layers of class ids."""
         return {name: layer for name, layer in self.layers.items() if layer.dim() == 2}
 
     @property
     def extras(self) -> dict[str, Picture]:
-        """Return the layers that are pictures of their own."""
+        """Return the layers that are pictures."""
         return {name: layer for name, layer in self.layers.items() if layer.dim() == 3}
 
 
 def colourise(label: Int[Tensor, "H W"], classes: Classes) -> Picture:
-    """Paint class ids in their colours; ignored pixels are black."""
+    """Convert class ids to their colours; ignored pixels are black."""
     table = torch.zeros(256, 3, dtype=torch.uint8)
     table[: len(classes)] = torch.tensor(classes.colours, dtype=torch.uint8)
     return table[label.long().cpu()].permute(2, 0, 1)
 
 
 def grey(values: Float[Tensor, "H W"]) -> Picture:
-    """Paint numbers in [0, 1] from black to white."""
+    """Convert numbers in [0, 1] to grey, 1 is white."""
     return (values.detach().float().cpu().clamp(0, 1) * 255).byte().expand(3, -1, -1)
 
 
 def photograph(image: Float[Tensor, "3 H W"]) -> Picture:
-    """Turn a network's input back into a picture."""
+    """Undo the normalisation of a network's input."""
     return (denormalise(image.detach().float().cpu()).clamp(0, 1) * 255).round().byte()
 
 
 def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: int) -> Picture:
-    """Paint wrong pixels red, right ones pale, unknown ones black."""
-    wrong, unknown = (prediction != label).cpu(), (label == ignore).cpu()
+    """Paint wrong pixels red, right ones pale, ignored ones black."""
+    wrong, ignored = (prediction != label).cpu(), (label == ignore).cpu()
     colours = torch.where(wrong, torch.tensor([220, 30, 30]).view(3, 1, 1), torch.tensor(225).view(1, 1, 1))
-    return torch.where(unknown, 0, colours).byte()
+    return torch.where(ignored, 0, colours).byte()
 
 
 def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Picture]]:
@@ -98,12 +102,12 @@ def _painted(title: str, scene: Scene, classes: Classes) -> dict[str, Picture]:
 
 
 def pil(picture: Picture) -> Image.Image:
-    """Turn a picture into Pillow's."""
+    """Convert a picture to a Pillow image."""
     return Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def picture(image: Image.Image) -> Picture:
-    """Turn Pillow's image into a picture."""
+    """Convert a Pillow image to a picture."""
     return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
 
 

@@ -1,6 +1,4 @@
-"""The picture of a confusion matrix."""
-
-from typing import Any
+"""The plot of a confusion matrix."""
 
 import numpy as np
 from jaxtyping import Int
@@ -8,17 +6,17 @@ from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.pictures.figures import DPI
+from hrda_lit.pictures.figures import DPI, plain_text
 
-CELL = 0.42  # inches, in which a number can be read
-SMALL = 0.16  # of more classes than `READ`, whose numbers are left out
-READ = 48
-LETTER = 0.085  # inches that a letter of a name is wide
+READABLE = 48  # classes whose cells hold their numbers
+CELL, SMALL_CELL = 0.42, 0.16  # inches, of a cell with a number and of one without
+LETTER = 0.085  # inches, the width of a letter
 ABSENT = " (absent)"
 
 
-def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> Figure:
-    """Draw a confusion matrix: which percent of the pixels of a true class (row) are predicted as what (column).
+@plain_text
+def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion matrix") -> Figure:
+    """Draw the percentage of the pixels of each true class (row) that are predicted as each class (column).
 
     Args:
         counts: pixels by label (rows) and prediction (columns).
@@ -28,35 +26,26 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "") -> Fig
     Returns:
         The figure; rows of classes without a pixel are grey.
     """
-    whole = counts.sum(1, keepdim=True)
-    shares = (100 * counts.double() / whole).cpu().numpy()  # NaN where there is no pixel
-    count = len(classes)
-    cell = CELL if count <= READ else SMALL
-    names = [name if row else f"{name}{ABSENT}" for name, row in zip(classes.names, whole[:, 0].tolist(), strict=True)]
-    letter, side = LETTER if count <= READ else LETTER * 0.6, count * cell
-    left, below = (0.6 + letter * max(map(len, words)) for words in (names, classes.names))
-    figure = Figure(figsize=(left + side + 1.4, below + side + 0.6), dpi=DPI)
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((left / width, below / height, side / width, side / height))
+    total = counts.sum(1, keepdim=True)
+    percent = (100 * counts.double() / total).cpu().numpy()  # NaN for classes without a pixel
+    names = [name if row else f"{name}{ABSENT}" for name, row in zip(classes.names, total[:, 0].tolist(), strict=True)]
+    count, readable = len(classes), len(classes) <= READABLE
+    side, words = count * (CELL if readable else SMALL_CELL), LETTER * max(map(len, names))
+    figure = Figure(figsize=(side + words + 2, side + words + 1), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
     axes.set_facecolor("0.88")
-    drawn = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100)
-    small: dict[str, Any] = {} if count <= READ else {"fontsize": 6}
-    axes.set_xticks(range(count), classes.names, rotation=90, **small)
-    axes.set_yticks(range(count), names, **small)
-    between = np.arange(1, count) - 0.5
-    axes.hlines(between, -0.5, count - 0.5, color="white", linewidth=0.5)
-    axes.vlines(between, -0.5, count - 0.5, color="white", linewidth=0.5)
+    image = axes.imshow(np.ma.masked_invalid(percent), cmap="Blues", vmin=0, vmax=100)
+    size = "medium" if readable else 6
+    axes.set_xticks(range(count), classes.names, rotation=90, fontsize=size)
+    axes.set_yticks(range(count), names, fontsize=size)
+    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    for place in np.arange(1, count) - 0.5:
+        axes.axhline(place, color="white", linewidth=0.5)
+        axes.axvline(place, color="white", linewidth=0.5)
     axes.tick_params(length=0)
-    axes.set_xlabel("predicted class", fontsize="large")
-    axes.set_ylabel("true class", fontsize="large")
-    axes.set_title(title or "confusion matrix", fontsize="x-large", pad=12)
-    beside = figure.add_axes(
-        ((left + side + 0.25) / width, (below + side / 8) / height, 0.22 / width, 0.75 * side / height)
-    )
-    bar = figure.colorbar(drawn, cax=beside)
-    bar.set_label("percent of the true class's pixels")
-    for row, column in np.argwhere(shares >= 0.5) if count <= READ else ():
-        value = shares[row, column]
+    figure.colorbar(image, ax=axes, shrink=0.7, label="percent of the true class's pixels")
+    for row, column in np.argwhere(percent >= 0.5) if readable else ():
+        value = percent[row, column]
         colour = "white" if value > 60 else "black"
         axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=colour)
     return figure

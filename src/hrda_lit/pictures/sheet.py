@@ -1,4 +1,4 @@
-"""Pictures side by side with titles and a legend, pixel by pixel as they are."""
+"""Contact sheets: pictures side by side with titles and a legend, without resampling."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,10 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes, Colour
 from hrda_lit.pictures.layers import Picture
 
-# Of a cell's width, so that words are as large in a sheet of large pictures as in one of small ones.
-LETTERS = 1 / 27
-NARROWEST = 360  # pixels that a cell has at least, whatever its picture has
+LETTERS = 1 / 27  # height of letters as a fraction of a cell's width
+NARROWEST = 360  # smallest width of a cell in pixels
 PAGE = 10.0  # inches, the width of a sheet as a vector file
-MOST_SHRUNK = 0.75  # words that are too long become so much smaller, and are cut beyond it
+MOST_SHRUNK = 0.75  # smallest scale of words that are too long; beyond it they are cut
 
 
 class Entry(NamedTuple):
@@ -29,7 +28,7 @@ class Entry(NamedTuple):
 
 
 def legend(labels: Iterable[Int[Tensor, "H W"]], classes: Classes) -> list[Entry]:
-    """List the classes that occur in some labels, in the order of their ids.
+    """List the classes that occur in labels, in the order of their ids.
 
     Args:
         labels: train ids; others are "ignored", black as `colourise` paints them.
@@ -41,31 +40,27 @@ def legend(labels: Iterable[Int[Tensor, "H W"]], classes: Classes) -> list[Entry
 
 
 def in_rows(pictures: Mapping[str, Picture], columns: int = 4) -> list[dict[str, Picture]]:
-    """Divide titled pictures into rows of at most `columns` (>= 1)."""
+    """Split titled pictures into rows of at most `columns` (>= 1)."""
     items = [*pictures.items()]
     return [dict(items[start : start + columns]) for start in range(0, len(items), columns)]
 
 
 def sheet(rows: Sequence[Mapping[str, Picture]], title: str = "", entries: Sequence[Entry] = ()) -> Figure:
-    """Lay titled pictures out in a grid; the legend stands where a row is shorter than the others, or below.
+    """Draw titled pictures in a grid; the legend fills the end of a shorter row, or stands below.
 
-    Cells are as large as the first picture, or a multiple of it where that is narrower than `NARROWEST`. Encoded as
-    .png, every pixel of a picture is a pixel, or a square of pixels, of the sheet.
+    Cells have the size of the first picture, or a multiple of it if that is narrower than `NARROWEST`. Encoded as .png,
+    every pixel of a picture is a pixel, or a square of pixels, of the sheet.
 
     Args:
-        rows: title to picture, at least one, all pictures of one size; what follows a line break in a title is
-            written smaller.
+        rows: title to picture, at least one, all of one size; text after a line break in a title is smaller.
         title: of the whole.
         entries: of the legend.
-
-    Returns:
-        The figure.
     """
     return _Sheet(rows, title, entries).draw()
 
 
 class _Sheet:
-    """A sheet that is being drawn; lengths are pixels, measured from the upper left corner."""
+    """Draw a sheet; lengths are pixels, measured from the upper left corner."""
 
     def __init__(self, rows: Sequence[Mapping[str, Picture]], title: str, entries: Sequence[Entry]) -> None:
         self.rows, self.title, self.entries = rows, title, entries
@@ -76,8 +71,8 @@ class _Sheet:
         self.letters = self.cell[1] * LETTERS
         self.gap = round(self.letters * 0.6)
         self.head = round(self.letters * 2.6) if title else self.gap
-        lines = [max(text.count("\n") for text in row) for row in rows]
-        self.captions = [round(self.letters * (1.65 + 1.15 * more)) for more in lines]
+        self.lines = [1 + max(text.count("\n") for text in row) for row in rows]
+        self.captions = [round(self.letters * (0.5 + 1.15 * lines)) for lines in self.lines]
         self.width = self.columns * (self.cell[1] + self.gap) + self.gap
         self.dpi = self.width / PAGE
         self._renderer: Any = RendererAgg(1, 1, 72)  # type: ignore[no-untyped-call]  # measures words in pixels
@@ -94,16 +89,19 @@ class _Sheet:
             self._text(self.title, self.gap, round(self.gap * 0.8), self.width - 2 * self.gap, 1.3, weight="bold")
         for row, pictures in enumerate(self.rows):
             for column, (caption, picture) in enumerate(pictures.items()):
-                self._draw_picture(picture, caption, *self._corner(row, column))
+                top, left = self._corner(row, column)
+                self._draw_caption(caption, top - round(self.letters * (0.35 + 1.15 * self.lines[row])), left)
+                self._draw_picture(picture, top, left)
         if place:
             self._draw_legend(place)
         return self.figure
 
-    def _draw_picture(self, picture: Picture, caption: str, top: int, left: int) -> None:
-        lines = caption.split("\n")
-        for line, text in enumerate(lines):
-            down = top - round(self.letters * (0.35 + 1.15 * (len(lines) - line)))
+    def _draw_caption(self, caption: str, top: int, left: int) -> None:
+        for line, text in enumerate(caption.split("\n")):
+            down = top + round(self.letters * 1.15 * line)
             self._text(text, left, down, self.cell[1], 0.8 if line else 1.0, color="0.35" if line else "black")
+
+    def _draw_picture(self, picture: Picture, top: int, left: int) -> None:
         axes = self.figure.add_axes(self._share(top, left, *self.cell), frameon=False)
         # Not resampled: "none" is also what vector files embed as it is.
         axes.imshow(picture.permute(1, 2, 0).cpu().numpy(), interpolation="none", aspect="auto")
@@ -118,7 +116,7 @@ class _Sheet:
         return self.head + sum(self.captions[:row]) + row * (self.cell[0] + self.gap)
 
     def _legend(self, grid: int) -> "_Place | None":
-        """Find a place for the legend: cells without a picture, if it fits there, or below the grid."""
+        """Place the legend on cells without a picture if it fits there, or below the grid."""
         if not self.entries:
             return None
         widest = max(self._measure(entry.name, 0.85) for entry in self.entries)
@@ -143,7 +141,7 @@ class _Sheet:
             self._text(entry.name, left + round(1.75 * side), top, place.item, 0.85)
 
     def _text(self, text: str, left: float, top: float, room: float, scale: float, **style: Any) -> None:
-        """Write a line, smaller if it is too long, and cut in its middle if it still is."""
+        """Write a line; if it is too long, smaller, then cut in its middle."""
         bold = style.get("weight") == "bold"
         needed = self._measure(text, scale, bold)
         if needed > room:
@@ -160,13 +158,13 @@ class _Sheet:
         return float(self._renderer.get_text_width_height_descent(text, font, False)[0])
 
     def _share(self, top: float, left: float, height: float, width: float) -> tuple[float, float, float, float]:
-        """Turn pixels into matplotlib's shares of the figure: left, bottom, width, height."""
+        """Convert pixels to fractions of the figure: left, bottom, width, height."""
         bottom = self.height - top - height
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
 
 class _Place(NamedTuple):
-    """Where a legend lies, in pixels: its corner, its width, the width of an item, the height of a line."""
+    """The rectangle of a legend in pixels: corner, width, width of an item, height of a line."""
 
     top: float
     left: float

@@ -76,7 +76,7 @@ def test_layers_are_named_by_their_pass() -> None:
         "source": ["source label"],
         "mine": ["mine label", "mine_weight"],
     }
-    assert [scene.caption for scene in scenes.values()] == [", q = 1.000", "", "a.png", ""]
+    assert [scene.caption for scene in scenes.values()] == [", q = 100.0 %", "", "a.png", ""]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"- 1", b"{", b"hydra: {overrides: 3}"])
