@@ -16,7 +16,8 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.build import build_validation
-from hrda_lit.ops.checks import require_share
+from hrda_lit.config.ranges import Share
+from hrda_lit.config.values import check
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.system.progress import counted, waiting
 from hrda_lit.system.table import show
@@ -34,7 +35,7 @@ def main() -> None:
         with waiting(f"loading {arguments.checkpoint}"):
             predictor = Predictor(arguments.checkpoint, arguments.model)
         tau = predictor.config.tau if arguments.tau is None else arguments.tau
-        require_share("tau", tau)
+        check(tau, Share, "tau")
         everything, confident = confusions(predictor, tau)
     except (ValueError, OSError) as error:
         parser.error(str(error))

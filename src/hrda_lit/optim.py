@@ -10,10 +10,10 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hrda_lit.config.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive, Share
 
 
 def parameter_groups(
@@ -102,7 +102,7 @@ def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
 
 
 class StudentOptim(ABC):
-    """What optimisers of a student have in common: groups, schedule, and the check of their numbers.
+    """What optimisers of a student have in common: groups and schedule.
 
     Attributes:
         lr: learning rate of the encoder, > 0.
@@ -127,15 +127,6 @@ class StudentOptim(ABC):
     clip: float | None
     max_skipped: int
 
-    def __post_init__(self) -> None:
-        if self.lr <= 0 or self.head_factor <= 0:
-            raise ValueError(f"lr and head_factor must be above 0, got {self.lr} and {self.head_factor}.")
-        if self.warmup < 0:
-            raise ValueError(f"warmup must be at least 0 steps, got {self.warmup}.")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"clip must be above 0 or null, got {self.clip}.")
-        require_at_least("optim.max_skipped", self.max_skipped, 1)
-
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
@@ -154,6 +145,7 @@ class StudentOptim(ABC):
         """Return the optimiser of some groups."""
 
 
+@check_arguments
 @dataclass(frozen=True)
 class AdamWPoly(StudentOptim):
     """AdamW with warm-up and polynomial decay, the optimiser of DAFormer, HRDA and MIC.
@@ -181,6 +173,7 @@ class AdamWPoly(StudentOptim):
         return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class AdamWLinear(StudentOptim):
     """AdamW whose rate rises linearly and then falls linearly to 0; weight decay acts on everything, norms included.
@@ -214,6 +207,7 @@ class AdamWLinear(StudentOptim):
         return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class SGDPoly(StudentOptim):
     """SGD with momentum and polynomial decay, the optimiser of entropy minimisation and adversarial training.
@@ -241,6 +235,7 @@ class SGDPoly(StudentOptim):
         return SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class AdamPoly:
     """Adam with polynomial decay, the optimiser of a discriminator.

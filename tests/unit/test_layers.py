@@ -12,14 +12,14 @@ import hrda_lit
 ROOT = Path(hrda_lit.__file__).parent
 # From the bottom to the top; a room imports itself and what stands before it.
 CORE = (
-    "system", "ops", "config", "data", "networks", "optim", "inference", "methods", "training", "module", "build",
+    "system", "config", "ops", "data", "networks", "optim", "inference", "methods", "training", "module", "build",
     "checkpoints", "runs",
 )  # fmt: skip
 # Tools stand on the core. They know nothing of each other, but that all may draw with `pictures`.
 TOOLS = ("pictures", "predicting", "inspecting", "tables", "dashboards", "exchange", "demo")
 COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "api")
 # A narrower rule than a tool's: what the demo knows of the library.
-NARROW = {"demo": {"demo", "data/classes", "ops/ranges", "ops/rng", "system/files", "system/progress"}}
+NARROW = {"demo": {"demo", "data/classes", "config/ranges", "ops/rng", "system/files", "system/progress"}}
 PLACES = {
     "lightning": {"data/datamodule", "training", "runs", "dashboards", "module", "build", *COMMANDS},
     "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/jobs",

@@ -16,6 +16,7 @@ from hrda_lit.build import around, build_dataset, build_inference, build_method,
 from hrda_lit.checkpoints.hub import located, read_folder
 from hrda_lit.checkpoints.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.config.nodes import plain
+from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
@@ -23,7 +24,6 @@ from hrda_lit.module import CONFIG_KEY, UDAModule
 from hrda_lit.networks.pretrained_reference import fill_in_, named_weights, untouched
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
-from hrda_lit.ops.ranges import Part
 from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import waiting

@@ -1,100 +1,192 @@
-"""The one place that checks what a config's keys hold, against the annotations of what they are given to."""
+"""Check the values of a config, or of a call from Python, against the annotations of what they are given to."""
 
-import difflib
+import functools
 import inspect
 import math
+import pkgutil
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypeGuard, Union
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypeVar, Union
 
-from hrda_lit.config.constructors import Hints, Names, hints_of, located, names_of, required_of
-from hrda_lit.config.describe import describe, shown
-from hrda_lit.ops.ranges import KeysOf, Length, Range, Without
+from hrda_lit.config import messages
+from hrda_lit.config.ranges import KeysOf, Length, Range, Without
 
-MISSING = "???"  # OmegaConf's mark of a key that the user must set; others ask for it
-Notes = tuple[Any, ...]
+C = TypeVar("C")
+MISSING = "???"  # OmegaConf's mark of a key that the user must set
+# Keys of Hydra's own in a part, and what they hold.
+RESERVED = {
+    "_target_": str,
+    "_partial_": bool,
+    "_recursive_": bool,
+    "_convert_": Literal["none", "partial", "object", "all"],
+    "_args_": list[Any],
+}
+WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "text",
+    type(None): "null",
+    Any: "anything",
+}
 
 
 class WrongValueError(ValueError):
-    """Say in one sentence which key holds what, and what it needs."""
+    """One sentence: which key holds what, and what it needs."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
         self.depth = key.count(".") + key.count("[")
 
 
-def check(value: Any, hint: Any, key: str, more: Mapping[str, Any] | None = None) -> None:
+class Keys(NamedTuple):
+    """The keys that a constructor, a dataclass or a TypedDict takes.
+
+    Attributes:
+        hints: annotation of each, as far as known.
+        names: all there are; None: any.
+        required: those without a default.
+    """
+
+    hints: Mapping[str, Any]
+    names: frozenset[str] | None
+    required: frozenset[str]
+
+
+def check_arguments(cls: C) -> C:
+    """Decorate a class so that its constructor refuses plain values that do not fit their annotations.
+
+    Objects are let through: what builds them has checked them.
+    """
+    made: Any = cls
+    init = made.__init__
+    names = list(inspect.signature(init).parameters)[1:]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        hints = _hints_of(made)
+        for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
+            if name in hints and _is_plain(value):
+                check(value, hints[name], name)
+        init(self, *args, **kwargs)
+
+    made.__init__ = checked
+    return cls
+
+
+def check(value: Any, hint: Any, key: str, better: Mapping[str, Any] | None = None) -> None:
     """Refuse a value of another type or out of range.
 
     Args:
-        value: of plain containers, as YAML knows them.
-        hint: an annotation, with `Range`, `Length` and `KeysOf` in it.
+        value: plain containers and scalars, as YAML knows them.
+        hint: annotation, with `Range`, `Length`, `KeysOf` and `Without` in it.
         key: dotted name, for errors.
-        more: by the dotted name of a constructor, keys that are known better here than there.
+        better: by the dotted name of a constructor, a TypedDict that knows its keys better.
 
     Raises:
         WrongValueError: if it does not fit.
     """
-    _Checker(more or {}).check(value, hint, key)
+    _Checker(better or {}).check(value, hint, key)
 
 
-def check_names(
-    given: Iterable[str], known: Iterable[str] | None, required: Iterable[str] | None = None, key: str = ""
-) -> None:
-    """Refuse keys that do not exist, and the lack of those that must.
+def check_names(given: Iterable[str], names: Iterable[str] | None, required: Iterable[str], key: str = "") -> None:
+    """Refuse unknown keys, and the lack of required ones.
 
     Args:
         given: names of the keys.
-        known: those there are, or None for any.
-        required: those that must be there; None for all that are known.
+        names: those there are; None: any.
+        required: those that must be there.
         key: dotted name of their group, "" for the root.
 
     Raises:
         WrongValueError: if one is unknown or missing.
     """
-    given, where = list(given), key or "the config"
-    for name in given if known is not None else ():
-        if name not in (names := sorted(known or ())):
-            close = difflib.get_close_matches(name, names, 1)
-            remedy = f"{_join(key, close[0])} may be meant" if close else f"{where} may have {names}"
-            raise WrongValueError(_join(key, name), f"{_join(key, name)} is no key that exists; {remedy}.")
-    if lacking := sorted(set((known or ()) if required is None else required) - set(given)):
-        raise WrongValueError(key, f"{where} lacks {', '.join(lacking)}, which must be set; do not delete it.")
+    given = list(given)
+    for name in given if names is not None else ():
+        if name not in set(names or ()):
+            full = _join(key, name)
+            raise WrongValueError(full, messages.unknown_key(full, [_join(key, other) for other in names or ()]))
+    for name in sorted(set(required) - set(given)):
+        raise WrongValueError(key, messages.missing_key(_join(key, name)))
+
+
+def describe(hint: Any) -> str:
+    """Say what an annotation asks for, e.g. "a number in [0, 1] or null"."""
+    base, notes = _split(hint)
+    origin, args = typing.get_origin(base), typing.get_args(base)
+    if any(isinstance(note, KeysOf) for note in notes):
+        return "a group of keys"
+    if origin is Literal:
+        words = " or ".join(dict.fromkeys(map(str, args)))
+    elif origin in (Union, types.UnionType):
+        words = " or ".join(dict.fromkeys(map(describe, args)))
+    elif _is_a(origin, Mapping):
+        words = f"keys with values, each {describe(args[1])}"
+    elif _is_a(origin, Sequence | Set):
+        length = "".join(f" {note}" for note in notes if isinstance(note, Length))
+        words = f"a list{length}, each {describe(args[0])}"
+    else:
+        words = WORDS.get(base, "a group of keys with a _target_")
+    return " ".join([words, *(str(note) for note in notes if isinstance(note, Range))])
+
+
+@functools.cache
+def _hints_of(made: Any) -> Mapping[str, Any]:
+    constructor = inspect.isclass(made) and not typing.is_typeddict(made)
+    try:
+        return typing.get_type_hints(made.__init__ if constructor else made, include_extras=True)
+    except (NameError, TypeError):  # annotations of others that name what is imported for type checkers alone
+        return {}
+
+
+@functools.cache
+def keys_of(made: Any) -> Keys:
+    """Look up the keys of a constructor, a dataclass or a TypedDict; any key where it does not say."""
+    hints = _hints_of(made)
+    if typing.is_typeddict(made):
+        return Keys(hints, frozenset(hints), made.__required_keys__)
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return Keys(hints, None, frozenset())
+    named = [
+        parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    any_key = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    names = None if any_key else frozenset(parameter.name for parameter in named)
+    return Keys(hints, names, frozenset(parameter.name for parameter in named if parameter.default is parameter.empty))
 
 
 class _Checker:
-    def __init__(self, more: Mapping[str, Any]) -> None:
-        self._more = more
+    def __init__(self, better: Mapping[str, Any]) -> None:
+        self._better = better
 
     def check(self, value: Any, hint: Any, key: str) -> None:
-        base, notes = _unwrapped(hint)
-        if base is Any or _is_missing(value):
-            self._inside(value, key)
-        elif typing.get_origin(base) in (Union, types.UnionType):
-            self._one_of(value, base, key)
-        elif isinstance(value, Mapping) and (wanted := _keys_of(notes)) and "_target_" not in value:
-            names = None if wanted.others else names_of(wanted.of, _given(notes))
-            self.keys(value, hints_of(wanted.of), key, names, required_of(wanted.of))
-        elif _is_plain(base):
+        base, notes = _split(hint)
+        origin = typing.get_origin(base)
+        keys = next((note for note in notes if isinstance(note, KeysOf)), None)
+        if base is Any or (isinstance(value, str) and value == MISSING):
+            self._check_inside(value, key)
+        elif origin in (Union, types.UnionType):
+            self._check_union(value, base, key)
+        elif isinstance(value, Mapping) and keys is not None and (_is_a(origin, Mapping) or "_target_" not in value):
+            self._check_keys(value, _joined(keys), key, notes)
+        elif base in WORDS or origin is Literal:
             if not _fits(value, base, notes):
                 raise _refusal(value, hint, key)
-        elif isinstance(value, Mapping):
-            self._mapping(value, hint, key)
-        elif _is_list(value) and _is_sequence(base):
-            self._list(value, base, hint, key, notes)
+        elif isinstance(value, Mapping) and _is_a(origin, Mapping):
+            self._check_items(value, typing.get_args(base), key)
+        elif isinstance(value, Mapping) and "_target_" in value and not _is_a(origin or base, Sequence | Set):
+            self._check_part(value, key, notes)
+        elif isinstance(value, list | tuple) and _is_a(origin or base, Sequence | Set):
+            self._check_list(value, hint, key)
         else:
             raise _refusal(value, hint, key)
 
-    def keys(self, value: Mapping[Any, Any], hints: Hints, key: str, names: Names, required: frozenset[str]) -> None:
-        """Check every key by its own hint; `names` are those allowed, None for any."""
-        given = [str(name) for name in value if not _is_reserved(str(name))]
-        check_names(given, names, required, key)
-        for name in given:
-            self.check(value[name], hints.get(name, Any), _join(key, name))
-
-    def _one_of(self, value: Any, union: Any, key: str) -> None:
+    def _check_union(self, value: Any, union: Any, key: str) -> None:
         found: list[WrongValueError] = []
         for choice in typing.get_args(union):
             try:
@@ -103,119 +195,103 @@ class _Checker:
                 found.append(error)
         # Of a list or keys, the choice that got deepest tells best what is wrong.
         deepest = max(found, key=lambda error: error.depth)
-        raise deepest if deepest.depth > min(e.depth for e in found) else _refusal(value, union, key)
+        raise deepest if deepest.depth > min(error.depth for error in found) else _refusal(value, union, key)
 
-    def _mapping(self, value: Mapping[Any, Any], hint: Any, key: str) -> None:
-        base, notes = _unwrapped(hint)
-        if typing.get_origin(base) in _MAPPINGS:
-            names, items = typing.get_args(base)
-            for name, item in value.items():
-                if not _fits(name, names, ()):
-                    raise WrongValueError(
-                        key, f"{key} has the key {shown(name)}, need {describe(names)}; correct {key}."
-                    )
-                self.check(item, items, _join(key, name))
-        elif "_target_" in value and not _is_sequence(base):
-            self._part(value, key, notes)
-        else:
-            raise _refusal(value, hint, key)
+    def _check_keys(self, value: Mapping[Any, Any], keys: Keys, key: str, notes: Sequence[Any] = ()) -> None:
+        ours = frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
+        names = None if keys.names is None else keys.names - ours
+        check_names(map(str, value), names, keys.required - ours, key)
+        for name, item in value.items():
+            self.check(item, keys.hints.get(str(name), Any), _join(key, name))
 
-    def _part(self, value: Mapping[Any, Any], key: str, notes: Notes = ()) -> None:
-        target = value["_target_"]
-        made = located(target)
-        if made is None:
-            raise WrongValueError(
-                _join(key, "_target_"), f"{key}._target_={shown(target)} names nothing that is there; correct it."
-            )
-        better = self._more.get(str(target))
-        hints = {**hints_of(made), **(hints_of(better) if better else {})}
-        self.keys(value, hints, key, names_of(made, _given(notes)), frozenset())
+    def _check_items(self, value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> None:
+        for name, item in value.items():
+            if not _fits(name, *_split(hints[0])):
+                raise WrongValueError(key, messages.wrong_name(key, name, describe(hints[0])))
+            self.check(item, hints[1], _join(key, name))
 
-    def _list(self, value: Sequence[Any], base: Any, hint: Any, key: str, notes: Notes) -> None:
-        if any(isinstance(note, Length) and not note.holds(value) for note in notes):
-            raise _refusal(value, hint, key)
+    def _check_part(self, value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> None:
+        for name in RESERVED.keys() & value.keys():
+            self.check(value[name], RESERVED[name], _join(key, name))
+        better = keys_of(self._better[value["_target_"]]).hints if value["_target_"] in self._better else {}
+        # First those, since the import of what is built may take seconds.
+        for name in better.keys() & value.keys():
+            self.check(value[name], better[name], _join(key, name))
+        try:
+            keys = keys_of(pkgutil.resolve_name(value["_target_"]))
+        except (ImportError, AttributeError, ValueError, TypeError):
+            place = _join(key, "_target_")
+            raise _refusal(value["_target_"], "the dotted name of a class that can be imported", place) from None
+        partial = value.get("_partial_") or value.get("_args_")
+        keys = Keys({**keys.hints, **better}, keys.names, frozenset() if partial else keys.required)
+        self._check_keys({name: value[name] for name in value if name not in RESERVED}, keys, key, notes)
+
+    def _check_list(self, value: Sequence[Any], hint: Any, key: str) -> None:
+        base, notes = _split(hint)
         items = [item for item in typing.get_args(base) if item is not Ellipsis] or [Any]
-        if len(items) > 1 and len(items) != len(value):
+        short = any(isinstance(note, Length) and not note.holds(value) for note in notes)
+        if short or (len(items) > 1 and len(items) != len(value)):
             raise _refusal(value, hint, key)
         for index, item in enumerate(value):
             self.check(item, items[index % len(items)], f"{key}[{index}]")
 
-    def _inside(self, value: Any, key: str) -> None:
+    def _check_inside(self, value: Any, key: str) -> None:
         """Check the parts and numbers inside of what may be anything."""
-        if isinstance(value, Mapping):
-            if "_target_" in value:
-                return self._part(value, key)
-            for name, item in value.items():
-                self._inside(item, _join(key, name))
-        elif _is_list(value):
-            for index, item in enumerate(value):
-                self._inside(item, f"{key}[{index}]")
+        if isinstance(value, Mapping) and "_target_" in value:
+            self._check_part(value, key, ())
+        elif isinstance(value, Mapping):
+            self._check_items(value, (Any, Any), key)
+        elif isinstance(value, list | tuple):
+            self._check_list(value, list[Any], key)
         elif isinstance(value, float) and not math.isfinite(value):
             raise _refusal(value, float, key)
-        return None
 
 
-_MAPPINGS = (Mapping, dict)
+def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return an annotation without its notes, and the notes."""
+    notes: tuple[Any, ...] = ()
+    while typing.get_origin(hint) in (Annotated, NotRequired):
+        hint, *more = typing.get_args(hint)
+        notes += tuple(more)
+    return (type(None) if hint is None else hint), notes
 
 
-def _unwrapped(hint: Any) -> tuple[Any, Notes]:
-    notes: Notes = ()
-    while (origin := typing.get_origin(hint)) in (Annotated, NotRequired):
-        base, *more = typing.get_args(hint)
-        notes, hint = (*notes, *more), base
-        assert origin is not None
-    return hint, notes
+def _joined(keys: KeysOf) -> Keys:
+    """Join the keys of all classes of a group."""
+    several = [keys_of(pkgutil.resolve_name(one) if isinstance(one, str) else one) for one in keys.classes]
+    hints = {name: hint for one in several for name, hint in one.hints.items()}
+    names = frozenset[str]().union(*(one.names or () for one in several))
+    required = frozenset[str]().union(*(one.required for one in several))
+    return Keys(hints, None if keys.others else names, required)
 
 
-def _is_plain(base: Any) -> bool:
-    return base in (bool, int, float, str, None, type(None), Path) or typing.get_origin(base) is Literal
-
-
-def _fits(value: Any, base: Any, notes: Notes) -> bool:
-    base, own = _unwrapped(base)
+def _fits(value: Any, base: Any, notes: Sequence[Any]) -> bool:
     if base is Any:
         return True
     if typing.get_origin(base) is Literal:
         return any(type(value) is type(choice) and value == choice for choice in typing.get_args(base))
-    if base in (None, type(None)):
-        return value is None
     if base is float:
-        right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    elif base is int:
-        right = isinstance(value, int) and not isinstance(value, bool)
+        right = type(value) is int or (isinstance(value, float) and math.isfinite(value))
     else:
-        right = isinstance(value, str if base is Path else base)
-    return right and all(note.holds(value) for note in (*notes, *own) if isinstance(note, Range))
+        right = isinstance(value, str if base is Path else base) and (base is bool or not isinstance(value, bool))
+    return right and all(note.holds(value) for note in notes if isinstance(note, Range))
 
 
-def _is_reserved(name: str) -> bool:
-    return name.startswith("_") and name.endswith("_")  # Hydra's own, e.g. _target_
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _is_a(base: Any, kind: Any) -> bool:
+    return inspect.isclass(base) and issubclass(base, kind) and not issubclass(base, str)
 
 
 def _join(key: str, name: Any) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-def _is_missing(value: Any) -> bool:
-    return isinstance(value, str) and value == MISSING
-
-
-def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, list | tuple)
-
-
-def _is_sequence(base: Any) -> bool:
-    origin = typing.get_origin(base) or base
-    return inspect.isclass(origin) and issubclass(origin, Sequence | frozenset | set) and not issubclass(origin, str)
-
-
-def _given(notes: Notes) -> frozenset[str]:
-    return frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
-
-
-def _keys_of(notes: Notes) -> KeysOf | None:
-    return next((note for note in notes if isinstance(note, KeysOf)), None)
-
-
 def _refusal(value: Any, hint: Any, key: str) -> WrongValueError:
-    return WrongValueError(key, f"{key} must be {describe(hint)}, got {shown(value)}; correct {key}.")
+    return WrongValueError(key, messages.wrong_value(key, value, hint if isinstance(hint, str) else describe(hint)))

@@ -8,13 +8,13 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from hrda_lit.config.ranges import Number
+from hrda_lit.config.values import check_arguments
 from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import LoggedCrops
-from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.decide import deciding
 from hrda_lit.ops.finite import require_finite
-from hrda_lit.ops.ranges import Number
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _LAYERS = {"target": ("pseudo-label", "q"), "mixed": ("mixed label", "weight")}
 
 
+@check_arguments
 class Pictures(L.Callback):
     """Draw chosen validation images at every validation, and the crops of every n-th training step.
 
@@ -46,8 +47,6 @@ class Pictures(L.Callback):
     """
 
     def __init__(self, folder: str, count: Number = 4, every: Number = 0) -> None:
-        require_at_least("callbacks.pictures.count", count, 0)
-        require_at_least("callbacks.pictures.every", every, 0)
         self.folder, self.count, self.every = Path(folder), count, every
         self._examples: list[Example] = []  # of the validation
         self._best_effort = BestEffort("pictures")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.ops.ranges import Byte, Length
+from hrda_lit.config.ranges import Byte, Length
 
 Colour = tuple[int, int, int]
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from hrda_lit.config.ranges import BatchSize, Count, Seed, Workers
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import DataSplit, Sample
 from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, worker_options
@@ -18,11 +20,11 @@ from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler, class_counts
 from hrda_lit.data.reading import Reader, require_room
 from hrda_lit.ops import rng
-from hrda_lit.ops.ranges import BatchSize, Count, Seed, Workers
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Loading:
     """Set up how batches are loaded.
@@ -48,10 +50,6 @@ class Loading:
     val_workers: Workers = 1
     accumulate: Count = 1
     cache: str | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.batch_size, self.accumulate) < 1 or min(self.num_workers, self.val_workers) < 0:
-            raise ValueError(f"{self} needs batch_size >= 1, accumulate >= 1 and workers >= 0; correct loading.")
 
     @property
     def per_step(self) -> int:

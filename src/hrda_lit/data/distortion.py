@@ -7,13 +7,14 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_share
+from hrda_lit.config.ranges import Range, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.colour import hsv_to_rgb, rgb_to_hsv
-from hrda_lit.ops.ranges import Range, Share
 
 HUES = 180  # of a full turn, so that a hue fits into 8 bits
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Distortion:
     """Change brightness, contrast, saturation and hue of an image, each or none of them.
@@ -37,13 +38,7 @@ class Distortion:
     brightness: Annotated[float, Range(0, 255)] = 32
     contrast: Share = 0.5
     saturation: Share = 0.5
-    hue: Annotated[int, Range(0, 90)] = 18
-
-    def __post_init__(self) -> None:
-        for name in ("probability", "contrast", "saturation"):
-            require_share(f"data.distortion.{name}", getattr(self, name))
-        if not 0 <= self.brightness <= 255 or not 0 <= self.hue <= HUES // 2:
-            raise ValueError(f"{self} needs brightness in [0, 255] and hue in [0, 90]; correct data.distortion.")
+    hue: Annotated[int, Range(0, HUES // 2)] = 18
 
     def __call__(self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator) -> UInt8[Tensor, "3 H W"]:
         """Distort an image.

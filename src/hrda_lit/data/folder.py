@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hrda_lit.config.ranges import Byte, KeysOf, Sides
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
 from hrda_lit.data.file_tree import FileTree, Names, existing
 from hrda_lit.data.images import SUFFIXES, read_pixels, read_size
@@ -16,7 +17,6 @@ from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.pixels import Pixels
 from hrda_lit.data.split_lists import chosen, read_lines
-from hrda_lit.ops.ranges import Byte, KeysOf, Sides
 from hrda_lit.system.paths import below, require_below, require_plain
 
 

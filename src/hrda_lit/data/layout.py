@@ -4,17 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
+from hrda_lit.config.ranges import KeysOf, Range
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.margins import Margins
 from hrda_lit.data.pixels import Channel
-from hrda_lit.ops.ranges import KeysOf, Range
-
-_CHOICES = {
-    "label_channel": ("index", "red16"),
-    "sizes": ("same", "differ"),
-    "unknown_colours": ("refuse", "ignore"),
-}
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Layout:
     """Gather what only some data sets need.
@@ -35,7 +31,7 @@ class Layout:
         help: how to get the data, one sentence for the error when they are missing.
 
     Raises:
-        ValueError: if a choice is unknown, exclude holds numbers, or both a channel and colours tell the class.
+        ValueError: if a value does not fit, or both a channel and colours tell the class.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -50,18 +46,8 @@ class Layout:
     help: str = "correct root, images and label_rule of the data set"
 
     def __post_init__(self) -> None:
-        for key, known in _CHOICES.items():
-            if getattr(self, key) not in known:
-                raise ValueError(f"layout.{key} '{getattr(self, key)}' is unknown; choose {' or '.join(known)}.")
         if self.colour_map is not None and self.label_channel != "index":
             raise ValueError("layout has both a colour_map and a label_channel; colours or a channel tell the class.")
-        if isinstance(self.exclude, str):
-            raise ValueError(f"layout.exclude is '{self.exclude}', need a list; write [{self.exclude}].")  # noqa: TRY004
-        # YAML reads 00123 as a number, which would then silently exclude nothing.
-        if numbers := [stem for stem in self.exclude if not isinstance(stem, str)]:
-            raise ValueError(f"layout.exclude has the numbers {numbers}, need file stems; quote them.")
-        if self.bits is not None and not 8 <= self.bits <= 16:
-            raise ValueError(f"layout.bits={self.bits}: need 8 to 16 bits, or null for all 16; correct it.")
 
     @classmethod
     def of(cls, given: "Layout | Mapping[str, Any] | None") -> "Layout":

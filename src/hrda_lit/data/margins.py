@@ -8,10 +8,12 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hrda_lit.config.ranges import Pixels
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.boxes import Box, crop
-from hrda_lit.ops.ranges import Pixels
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Margins:
     """Name the borders of target images whose pseudo-labels are not trusted, e.g. the bonnet of the car.
@@ -34,12 +36,6 @@ class Margins:
     left: Pixels = 0
     right: Pixels = 0
     unit: Literal["pixels", "percent"] = "pixels"
-
-    def __post_init__(self) -> None:
-        if min(self.top, self.bottom, self.left, self.right) < 0:
-            raise ValueError(f"{self} has a negative border, need pixels >= 0; correct layout.margins.")
-        if self.unit not in ("pixels", "percent"):
-            raise ValueError(f"layout.margins.unit={self.unit!r}: expected pixels or percent; correct it.")
 
     def borders(self, size: tuple[int, int], downscale: float) -> tuple[int, int, int, int]:
         """Return the (top, bottom, left, right) pixels of an image of `size`; for arguments see `image_mask`."""

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from hrda_lit.config.ranges import Positive, Sides
 from hrda_lit.data.folder import DataSplit, FolderDataset, Sample
-from hrda_lit.ops.ranges import Positive, Sides
 
 
 class MixedDatasets:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from operator import gt
 from typing import Annotated, Literal
 
+from hrda_lit.config.ranges import AboveShare, KeysOf, Length, Number, Ratio, Scale, Sides
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.data.transforms import Size
-from hrda_lit.ops.ranges import AboveShare, KeysOf, Length, Number, Ratio, Scale, Sides
 from hrda_lit.ops.resize import low_resolution_size
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Pipeline:
     """Set up how crops are made.
@@ -48,15 +50,6 @@ class Pipeline:
     scale_jitter: Annotated[Sequence[Scale], Length(2)] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.crop) != 2 or min(self.crop) < 1:
-            raise ValueError(f"crop {list(self.crop)} is no size; give [height, width] in pixels, >= 1.")
-        if not 0 < self.cat_max_ratio <= 1 or self.crop_tries < 0:
-            raise ValueError(
-                f"cat_max_ratio={self.cat_max_ratio} and crop_tries={self.crop_tries}: need a share in "
-                "(0, 1] and a number >= 0; the official values are 0.75 and 10."
-            )
-        if self.margins_of not in ("image", "crop"):
-            raise ValueError(f"margins_of '{self.margins_of}' is unknown; choose image or crop.")
         if self.sync_crop is not None and any(map(gt, self.sync_crop, self.crop)):
             raise ValueError(
                 f"data.sync_crop={list(self.sync_crop)}: expected a part of data.crop={list(self.crop)}; lower it."

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int64, Num
 from torch import Tensor
 
+from hrda_lit.config.ranges import NotNegative, Number, Positive
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.folder import FolderDataset, Sample
-from hrda_lit.ops.ranges import NotNegative, Number, Positive
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def class_probabilities(
     return scores.where(eligible, -torch.inf).softmax(0)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class RareClass:
     """Set up rare class sampling.
@@ -97,10 +99,6 @@ class RareClass:
     accept_ratio: NotNegative = 2.0
     max_tries: Number = 10
     jointly: bool = False
-
-    def __post_init__(self) -> None:
-        if self.temperature <= 0 or min(self.min_pixels, self.accept_ratio, self.max_tries) < 0:
-            raise ValueError(f"{self} needs temperature > 0 and all others >= 0; correct data.rare_class.")
 
     def accept_pixels(self, downscale: float) -> float:
         """Compute how many pixels of its class a crop must exceed, for images shrunk by `downscale` (>= 1)."""

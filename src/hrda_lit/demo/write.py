@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from hrda_lit.config.ranges import Count, Number, Seed
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
-from hrda_lit.ops.ranges import Count, Number, Seed
 from hrda_lit.ops.rng import fold
 from hrda_lit.system.files import SCRATCH, read_record, remove_stale, scratch_prefix
 from hrda_lit.system.progress import counted

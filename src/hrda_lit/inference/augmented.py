@@ -6,6 +6,8 @@ from typing import Annotated
 from jaxtyping import Float
 from torch import Tensor
 
+from hrda_lit.config.ranges import Length, Scale
+from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.base import (
     ATTENTION,
     Average,
@@ -13,15 +15,14 @@ from hrda_lit.inference.base import (
     Original,
     Predict,
     as_logits,
-    check_average,
     fused,
     windowed,
 )
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.ranges import Length, Scale
 from hrda_lit.ops.resize import resize
 
 
+@check_arguments
 class Augmented(Inference):
     """Average what another inference predicts for an image at several scales, and for its mirror image.
 
@@ -51,9 +52,6 @@ class Augmented(Inference):
         flip: bool = True,
         average: Average = "probabilities",
     ) -> None:
-        if not scales or not min(scales) > 0:
-            raise ValueError(f"inference.scales={list(scales)} must be numbers above 0, at least one; correct them.")
-        check_average(average)
         assert base is not None, "a base left open is filled in by `build_inference`"
         self.base = base if isinstance(base, Inference) else windowed(base, window)
         self.scales, self.flip, self.average = tuple(scales), flip, average

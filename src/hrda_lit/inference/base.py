@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -104,12 +104,6 @@ def fused(views: Views, size: tuple[int, int]) -> Tensor:
 def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
     """Resample a view to a size in pixels, in float32 where it is bfloat16."""
     return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
-
-
-def check_average(average: Average) -> None:
-    """Raise a ValueError if `average` is unknown."""
-    if average not in get_args(Average):
-        raise ValueError(f"inference.average={average!r} is none of {[*get_args(Average)]}; choose one.")
 
 
 def as_logits(probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrda_lit.config.ranges import Count, Sides
+from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.base import (
     ATTENTION,
     FUSED,
@@ -19,13 +21,10 @@ from hrda_lit.inference.base import (
     Stack,
     Views,
     as_logits,
-    check_average,
     sized,
 )
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, bell, crop, sliding_boxes, stitch
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count, Sides
 
 # Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
 _BYTES_A_PIXEL = 1000
@@ -34,6 +33,7 @@ _PIXELS_ON_CPU = 512 * 512  # more does not make a CPU faster
 Blend = Literal["average", "hann"]
 
 
+@check_arguments
 class Whole(Inference):
     """Predict the image at once, as DAFormer is evaluated.
 
@@ -46,7 +46,7 @@ class Whole(Inference):
     """
 
     def __init__(self, bf16: bool = False, blend: Blend = "average") -> None:
-        self.bf16, self.smooth = bf16, _fades(blend)
+        self.bf16, self.smooth = bf16, blend == "hann"
 
     def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -57,6 +57,7 @@ class Whole(Inference):
         return predict(views, needed)[..., :height, :width]
 
 
+@check_arguments
 class Slide(Inference):
     """Average the logits of overlapping windows, as HRDA is evaluated.
 
@@ -89,15 +90,12 @@ class Slide(Inference):
         blend: Blend = "average",
         average: Average = "logits",
     ) -> None:
-        check_average(average)
         assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
         self.batch, self.overlap, self.bf16 = batch, overlap, bf16
-        self.blend, self.smooth, self.average = blend, _fades(blend), average
-        require_at_least("inference.batch", 1 if batch is None else batch, 1)
-        require_at_least("inference.stride", min(self.stride), 1)
+        self.blend, self.smooth, self.average = blend, blend == "hann", average
         if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
             raise ValueError(
                 f"inference.stride of {self.stride} leaves gaps between windows of {self.window}; lower it, or raise "
@@ -177,12 +175,6 @@ class Slide(Inference):
 def _probabilities(views: Views, size: tuple[int, int]) -> Views:
     pixels = {name: sized(view, size) for name, view in views.items()}
     return {name: view if name == ATTENTION else view.softmax(dim=1) for name, view in pixels.items()}
-
-
-def _fades(blend: Blend) -> bool:
-    if blend not in get_args(Blend):
-        raise ValueError(f"inference.blend={blend!r} is none of {[*get_args(Blend)]}; choose one.")
-    return blend == "hann"
 
 
 def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box, smooth: bool) -> Tensor:

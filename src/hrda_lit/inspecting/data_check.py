@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrda_lit.config.nodes import constructed, plain
+from hrda_lit.config.ranges import Number, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.folder import DataSplit
 from hrda_lit.inspecting.faults import (
     describe_faults,
@@ -17,8 +19,6 @@ from hrda_lit.inspecting.faults import (
     find_useless_labels,
 )
 from hrda_lit.inspecting.survey import Survey, spread, survey
-from hrda_lit.ops.checks import require_at_least, require_share
-from hrda_lit.ops.ranges import Number, Share
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class DataCheck:
     """Set up the check.
@@ -48,10 +49,6 @@ class DataCheck:
     skip_broken: bool = False
     cache_dir: str = "~/.cache/hrda_lit"
     crop: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        require_at_least("data_check.labels", self.labels, 0)
-        require_share("data_check.most_ignored", self.most_ignored)
 
     @classmethod
     def of(cls, config: "DictConfig") -> "DataCheck | None":

@@ -8,18 +8,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hrda_lit.config.ranges import NotNegative, Width
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.minent import TwoDraws, half_size
 from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import NotNegative, Width
 from hrda_lit.optim import AdamPoly
 
 SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
 
 
+@check_arguments
 class Adversarial(Method):
     """Learn from source labels and deceive a discriminator about the domain of a prediction, by least squares.
 
@@ -47,7 +48,6 @@ class Adversarial(Method):
         channels: Width = 64,
         optim: AdamPoly | None = None,
     ) -> None:
-        require_at_least("method.lambda_adv", lambda_adv, 0)
         self.classes, self.lambda_adv, self.channels = classes, lambda_adv, channels
         self.discriminator_optim = optim or AdamPoly()
 

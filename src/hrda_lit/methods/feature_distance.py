@@ -6,12 +6,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hrda_lit.config.ranges import AboveShare
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Networks, Pass
 from hrda_lit.networks.segmentor import Supervised
 from hrda_lit.ops.losses import downscale_label, feature_distance, thing_mask
 
 
+@check_arguments
 @dataclass(frozen=True)
 class FeatureDistance:
     """L_FD between the student and the frozen ImageNet encoder, on the source image.
@@ -27,11 +30,7 @@ class FeatureDistance:
     """
 
     classes: Classes
-    min_ratio: float = 0.75
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_ratio <= 1:
-            raise ValueError(f"min_ratio of the feature distance must lie in (0, 1], got {self.min_ratio}.")
+    min_ratio: AboveShare = 0.75
 
     def __call__(
         self,

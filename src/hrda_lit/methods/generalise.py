@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hrda_lit.config.ranges import AboveShare, NotNegative
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
-from hrda_lit.ops.ranges import AboveShare, NotNegative
 
 
 class Draws(NamedTuple):
@@ -22,6 +22,7 @@ class Draws(NamedTuple):
     augmentation: Augmentation | None
 
 
+@check_arguments
 class Generalise(Method):
     """Learn from source labels under strong changes of colour and sharpness, near the pretrained features.
 
@@ -46,7 +47,6 @@ class Generalise(Method):
         augmentation: StrongAugmentation | None = None,
         min_ratio: AboveShare = 0.75,
     ) -> None:
-        require_at_least("lambda_fd", lambda_fd, 0)
         self.classes, self.lambda_fd, self.augmentation = classes, lambda_fd, augmentation
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hrda_lit.config.ranges import Count, NotNegative, Ratio, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.methods.base import Labelled
-from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.masking import block_mask, draw_blocks
-from hrda_lit.ops.ranges import Count, NotNegative, Ratio, Share
 
 
 class MaskDraws(NamedTuple):
@@ -22,6 +22,7 @@ class MaskDraws(NamedTuple):
     augmentation: Augmentation | None
 
 
+@check_arguments
 @dataclass(frozen=True)
 class MaskedConsistency:
     """Which images are masked, and how.
@@ -54,11 +55,11 @@ class MaskedConsistency:
     hide: Literal["pixels", "tokens"] = "pixels"
 
     def __post_init__(self) -> None:
-        require_share("masked.ratio", self.ratio)
-        require_at_least("masked.block", self.block / self.downscale, 1)
-        require_at_least("masked.weight", self.weight, 0)
-        if self.images not in ("target", "source", "both"):
-            raise ValueError(f"masked images must be target, source or both, got {self.images!r}.")
+        if self.block < self.downscale:
+            raise ValueError(
+                f"method.masked.block={self.block}: expected at least one pixel after images are shrunk by "
+                f"{self.downscale:g}; raise it."
+            )
         if self.hide not in ("pixels", "tokens"):
             raise ValueError(f"method.masked.hide={self.hide!r}: expected pixels or tokens; correct it.")
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hrda_lit.config.ranges import NotNegative
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, source_pass
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.losses import entropy
-from hrda_lit.ops.ranges import NotNegative
 from hrda_lit.ops.resize import resize
 
 
@@ -22,6 +22,7 @@ class TwoDraws(NamedTuple):
     target: Tensor
 
 
+@check_arguments
 class MinEnt(Method):
     """Learn from source labels and make predictions on the target certain.
 
@@ -41,7 +42,6 @@ class MinEnt(Method):
     names = ("source", "entropy")
 
     def __init__(self, classes: Classes, lambda_ent: NotNegative = 0.001) -> None:
-        require_at_least("method.lambda_ent", lambda_ent, 0)
         self.classes, self.lambda_ent = classes, lambda_ent
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:

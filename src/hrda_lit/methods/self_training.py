@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import AboveShare, NotNegative, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.augmented import Augmented
 from hrda_lit.inference.windows import Whole
@@ -15,11 +17,9 @@ from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency, visible
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
-from hrda_lit.ops.ranges import AboveShare, NotNegative, Share
 from hrda_lit.ops.weak_jitter import WeakDraws, WeakJitter, weaken
 
 
@@ -43,6 +43,7 @@ class Draws(NamedTuple):
     weak_target: WeakDraws | None = None
 
 
+@check_arguments
 class SelfTraining(Method):
     """Learn from source labels and from the teacher's pseudo-labels on mixed images.
 
@@ -85,8 +86,6 @@ class SelfTraining(Method):
         mirror: bool = False,
         weak_jitter: WeakJitter | None = None,
     ) -> None:
-        require_share("tau", tau)
-        require_at_least("lambda_fd", lambda_fd, 0)
         self.classes, self.tau, self.lambda_fd = classes, tau, lambda_fd
         self.augmentation, self.masked = augmentation, masked
         self.q_of, self.mix_classes_of = q_of, mix_classes_of

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
 from hrda_lit.networks.drop_path import DropPath
 from hrda_lit.networks.lora import add_low_rank_
 from hrda_lit.networks.mask_token import add_mask_token_
@@ -20,7 +21,6 @@ from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_stri
 from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, created, layer_numbers, places
 from hrda_lit.networks.weights import load_checked, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
-from hrda_lit.ops.ranges import Count, KeysOf, Length, Level, Positive, Scale
 from hrda_lit.ops.resize import fill_up
 
 MASK_TOKEN = "mask_token"  # its name in weight files of DINOv2, BEiT and their kin

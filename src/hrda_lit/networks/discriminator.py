@@ -5,7 +5,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hrda_lit.ops.ranges import Width
+from hrda_lit.config.ranges import Width
 
 
 class Discriminator(nn.Sequential):

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
 from hrda_lit.ops.resize import resize
 
@@ -32,6 +34,7 @@ def fuse(
     return resize((1 - masked_attention) * context, size) + resize(masked_attention, size) * padded_detail
 
 
+@check_arguments
 class MultiResFusion(nn.Module):
     """Fuse context and detail predictions by a learned or a fixed scale attention.
 
@@ -44,10 +47,8 @@ class MultiResFusion(nn.Module):
     HRDA section 3.2 and 3.3.
     """
 
-    def __init__(self, attention: nn.Module | float) -> None:
+    def __init__(self, attention: nn.Module | Share) -> None:
         super().__init__()
-        if isinstance(attention, (int, float)) and not 0 <= attention <= 1:
-            raise ValueError(f"a fixed scale attention must lie in [0, 1], got {attention}.")
         self.attention = attention
 
     def attend(self, features: list[Float[Tensor, "B D h w"]], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Dilation, DropRate, Length, Level, Width
 from hrda_lit.ops.compiled import compiled_for_gpu
 from hrda_lit.ops.depthwise import depthwise_by_phases, shifted_depthwise
-from hrda_lit.ops.ranges import Dilation, DropRate, Length, Level, Width
 from hrda_lit.ops.resize import resize
 
 

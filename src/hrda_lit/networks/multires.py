@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Ratio, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
 from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
-from hrda_lit.ops.checks import require_at_least, require_share
 from hrda_lit.ops.device_box import DeviceBox, crop_at
-from hrda_lit.ops.ranges import Ratio, Share
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
 
@@ -28,6 +28,7 @@ class Context(NamedTuple):
     features: Float[Tensor, "B D hf wf"]
 
 
+@check_arguments
 class MultiResSegmentor(Segmentor):
     """See a large low-resolution context and a small high-resolution detail, and fuse them.
 
@@ -64,8 +65,6 @@ class MultiResSegmentor(Segmentor):
         last_offset: bool = False,
     ) -> None:
         super().__init__()
-        require_share("lambda_d", lambda_d)
-        require_at_least("s_T", s_T, 1)
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.blur_detail, self.last_offset = blur_detail, last_offset

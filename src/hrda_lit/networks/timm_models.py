@@ -11,8 +11,8 @@ import timm
 from timm.models import build_model_with_cfg, group_parameters
 from torch import nn
 
+from hrda_lit.config.ranges import DropRate
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
-from hrda_lit.ops.ranges import DropRate
 
 IMAGENET = "imagenet"
 _FLAT = re.compile(r"^(\w+)\.(\d+)\.")

@@ -6,8 +6,8 @@ from jaxtyping import Float
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Level
 from hrda_lit.networks.heads import Head
-from hrda_lit.ops.ranges import Level
 
 
 class UpsampleHead(Head):

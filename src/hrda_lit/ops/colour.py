@@ -1,6 +1,5 @@
 """Strong augmentation of mixed images: colour jitter and blur, as DACS defines them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.ops.checks import require_share
+from hrda_lit.config.ranges import Length, Positive, Range, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.choose import choose
 from hrda_lit.ops.normalise import denormalise, renormalise
-from hrda_lit.ops.ranges import Length, Positive, Range, Share
 
 KINDS = ("brightness", "contrast", "saturation", "hue")
 
@@ -134,6 +133,7 @@ class Augmentation(NamedTuple):
     sigma: Float[Tensor, " B"]
 
 
+@check_arguments
 @dataclass(frozen=True)
 class StrongAugmentation:
     """Colour jitter and blur of the mixed images.
@@ -157,12 +157,8 @@ class StrongAugmentation:
     sigma: Annotated[Sequence[Positive], Length(2)] = (0.15, 1.15)
 
     def __post_init__(self) -> None:
-        require_share("jitter_probability", self.jitter_probability)
-        require_share("blur_probability", self.blur_probability)
-        if not 0 <= self.strength <= 0.5:
-            raise ValueError(f"strength of the colour jitter must lie in [0, 0.5], got {self.strength}.")
-        if not 0 < self.sigma[0] <= self.sigma[1] or math.isinf(self.sigma[1]):
-            raise ValueError(f"sigma of the blur must be 0 < smallest <= largest, got {list(self.sigma)}.")
+        if self.sigma[0] > self.sigma[1]:
+            raise ValueError(f"sigma={list(self.sigma)}: expected [smallest, largest]; exchange them.")
 
     def draw(self, count: int, generator: torch.Generator) -> Augmentation:
         """Draw how to augment a batch.

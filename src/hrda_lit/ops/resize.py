@@ -5,7 +5,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.ops.checks import require_at_least
 from hrda_lit.ops.compiled import compiled_for_gpu
 
 
@@ -80,7 +79,8 @@ def low_resolution_size(size: tuple[int, int], s_T: float) -> tuple[int, int]:
 
     User's document, "High Resolution vs. Low Resolution".
     """
-    require_at_least("s_T", s_T, 1)
+    if not s_T >= 1:
+        raise ValueError(f"s_T={s_T}: expected a number of at least 1; correct s_T.")
     height, width = (extent / s_T for extent in size)
     if abs(height - round(height)) > 1e-6 or abs(width - round(width)) > 1e-6:
         raise ValueError(

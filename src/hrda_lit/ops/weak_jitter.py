@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_share
+from hrda_lit.config.ranges import Range, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.choose import choose
 from hrda_lit.ops.colour import KINDS, Jitter, hsv_to_rgb, rgb_to_hsv
 from hrda_lit.ops.normalise import denormalise, renormalise
-from hrda_lit.ops.ranges import Range, Share
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2
 
@@ -24,6 +24,7 @@ class WeakDraws(NamedTuple):
     jitter: Jitter
 
 
+@check_arguments
 @dataclass(frozen=True)
 class WeakJitter:
     """Change brightness, contrast, saturation and hue of each image by itself.
@@ -46,12 +47,6 @@ class WeakJitter:
     contrast: Share = 0.5
     saturation: Share = 0.5
     hue: Annotated[float, Range(0, 0.5)] = 18 / 360
-
-    def __post_init__(self) -> None:
-        for name in ("probability", "brightness", "contrast", "saturation"):
-            require_share(f"weak jitter's {name}", getattr(self, name))
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"weak jitter's hue must lie in [0, 0.5], got {self.hue}; correct hue.")
 
     def draw(self, count: int, generator: torch.Generator) -> WeakDraws:
         """Draw how to change a batch.

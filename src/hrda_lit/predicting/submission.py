@@ -10,15 +10,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from hrda_lit.config.ranges import Count, Sides
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import CITYSCAPES, Classes, raw_table
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.ops.ranges import Count, Sides
 from hrda_lit.predicting.inputs import Inputs, image_inputs
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.paths import require_below, require_plain
 from hrda_lit.system.progress import counted
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Rules:
     """What a server wants; all three score the 19 classes of Cityscapes.
@@ -47,11 +49,6 @@ class Rules:
         require_below(self.file, "submission.file")
         if "{stem}" not in self.file or not self.file.endswith(".png"):
             raise ValueError(f"submission.file={self.file!r} must hold {{stem}} and end in .png; correct it.")
-        if self.count < 1 or len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(
-                f"submission has count={self.count} and size={list(self.size)}; need a number of images and "
-                "[height, width] in pixels, all >= 1."
-            )
         _ = self.allowed
 
     @property

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count, Positive
+from hrda_lit.config.ranges import Count, Positive
+from hrda_lit.config.values import check_arguments
 from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.resumed import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
 
+@check_arguments
 class Checkpoint(L.Callback):
     """Save the run between two steps: every n steps, around validations, at the end, and when a signal asks to stop.
 
@@ -51,11 +52,6 @@ class Checkpoint(L.Callback):
         mode: Literal["max", "min"] = "max",
         every_minutes: Positive | None = None,
     ) -> None:
-        require_at_least("callbacks.checkpoint.every", every, 1)
-        if mode not in ("max", "min"):
-            raise ValueError(f"callbacks.checkpoint.mode={mode!r}, need max or min; correct it.")
-        if every_minutes is not None and not every_minutes > 0:
-            raise ValueError(f"callbacks.checkpoint.every_minutes={every_minutes}, need a time above 0, or null.")
         self.folder, self.every, self.best, self.mode = Path(folder), every, best, mode
         self.seconds = math.inf if every_minutes is None else 60 * every_minutes
         self.best_value: float | None = None

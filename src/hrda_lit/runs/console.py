@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Column
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count, Positive
+from hrda_lit.config.ranges import Count, Positive
+from hrda_lit.config.values import check_arguments
 from hrda_lit.system.progress import logs_above
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 LOSSES = "train/loss/"
 
 
+@check_arguments
 class ConsoleLog(L.Callback):
     """Log what the run is made of, and a line every so many steps; a terminal has the progress bar instead of those.
 
@@ -38,7 +39,6 @@ class ConsoleLog(L.Callback):
     """
 
     def __init__(self, every: Count = 50) -> None:
-        require_at_least("callbacks.console.every", every, 1)
         self.every = every
         self._first, self._begun = 0, 0.0
         self._last, self._since = 0, 0.0

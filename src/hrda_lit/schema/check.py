@@ -1,5 +1,6 @@
-"""Checking a composed tree before anything is read: unknown and missing keys, types, ranges."""
+"""Check a composed tree before anything is read: unknown and missing keys, types, ranges."""
 
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,8 +25,9 @@ def check_train(config: DictConfig) -> None:
     Raises:
         ValueError: if a key is unknown or missing, or a value is of another type or out of range.
     """
-    if lacking := [name for name in NEEDED if not _is_chosen(config, name)]:
-        raise ValueError(f"the config has no {lacking[0]}; choose one, or leave {lacking[0]}=null out.")
+    for name in NEEDED:
+        if not _is_chosen(config, name):
+            raise ValueError(f"missing choice {name}; choose one, or remove {name}=null.")
     for name in ("target", "val"):
         if not _is_chosen(config, name):
             config[name] = None
@@ -46,10 +48,13 @@ def check_predict(config: DictConfig) -> None:
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
     # Where nothing is chosen, an experiment may still have set some keys: val.size, network.segmentor.overlap.
-    node = config.get(name)
-    if not isinstance(node, DictConfig | None):
-        return True
-    return bool(node and (set(node) & CHOSEN or "_target_" in (node.get("segmentor") or {})))
+    node = _plain(config, name) if name in config else None
+    if not isinstance(node, Mapping):
+        return node is not None
+    segmentor = node.get("segmentor")
+    return bool(CHOSEN & node.keys()) or (
+        name == "network" and isinstance(segmentor, Mapping) and "_target_" in segmentor
+    )
 
 
 def _check(config: DictConfig, tree: Any) -> dict[str, Any]:

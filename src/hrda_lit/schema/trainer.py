@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict
 
-import torch
-
-from hrda_lit.ops.ranges import Count, Length, Number, Range, Share
+from hrda_lit.config import messages
+from hrda_lit.config.ranges import Count, Length, Number, Range, Share
 
 Steps = Count
 SomeOf = Number | Share  # a number of batches, or a share of them
@@ -60,6 +59,13 @@ def refuse_useless(trainer: Mapping[str, Any]) -> None:
     """
     for name, (harmless, instead) in INSTEAD.items():
         if name in trainer and trainer[name] not in harmless:
-            raise ValueError(f"trainer.{name}={trainer[name]} cannot be used here: {instead}.")
-    if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise ValueError(f"trainer.accelerator={trainer['accelerator']}, but there is no such device; set it to auto.")
+            raise ValueError(messages.not_allowed(f"trainer.{name}", trainer[name], instead))
+    if (accelerator := trainer.get("accelerator")) in ("gpu", "cuda") and not _has_cuda():
+        instead = "this machine has no such device; set it to auto"
+        raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))
+
+
+def _has_cuda() -> bool:
+    import torch  # here, so that a wrong value need not wait for it
+
+    return torch.cuda.is_available()

@@ -1,13 +1,9 @@
 """The keys of train.yaml, evaluate.yaml and predict.yaml that no constructor knows, each with its type."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from hrda_lit.data.datamodule import Loading
-from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.inspecting.data_check import DataCheck
-from hrda_lit.ops.ranges import (
+from hrda_lit.config.ranges import (
     KeysOf,
     NotNegative,
     Part,
@@ -15,16 +11,20 @@ from hrda_lit.ops.ranges import (
     Seed,
     Share,
     Sides,
+    Speed,
     Width,
     Without,
     Workers,
 )
-from hrda_lit.predicting.submission import Rules
 from hrda_lit.schema.trainer import TrainerKeys
-from hrda_lit.training.options import Memory, Speed
 
+# Classes by their dotted names, so that a wrong value at the root is refused before torch is imported.
+PIPELINE, LOADING = "hrda_lit.data.pipeline.Pipeline", "hrda_lit.data.datamodule.Loading"
+MEMORY, DATA_CHECK = "hrda_lit.training.options.Memory", "hrda_lit.inspecting.data_check.DataCheck"
+RULES = "hrda_lit.predicting.submission.Rules"
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]
+DataCheck = Annotated[Group, KeysOf(DATA_CHECK), Without("skip_broken", "cache_dir", "crop")]
 
 
 class NetworkKeys(TypedDict):
@@ -39,21 +39,14 @@ class NetworkKeys(TypedDict):
     segmentor: Annotated[Part, Without("backbone", "head", "fusion", "num_classes", "detail")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataKeys(Pipeline):
-    """conf/train.yaml, data: how crops are made, and whether images that cannot be used are left out."""
-
-    skip_broken: bool = False
-
-
 class SkipKeys(TypedDict):
-    """conf/evaluate.yaml, data."""
+    """Whether images that cannot be used are left out, of `data`."""
 
     skip_broken: bool
 
 
 class SplitKeys(TypedDict, total=False):
-    """Which split of each data set."""
+    """Split of each dataset."""
 
     source: str
     target: str
@@ -74,21 +67,21 @@ class TrainKeys(TypedDict):
     cache_dir: str
     run_dir: str
     resume: str
-    validate: Literal["student", "teacher"]
     speed: Speed
+    validate: Literal["student", "teacher"]
+    splits: Annotated[Group, KeysOf(SplitKeys)]
     prepare_data: Part | None
     network: Annotated[Group, KeysOf(NetworkKeys)]
-    data: Annotated[Group, KeysOf(DataKeys), Without("downscale")]
-    loading: Annotated[Group, KeysOf(Loading), Without("seed", "cache_dir")]
-    memory: Annotated[Group, KeysOf(Memory)]
-    data_check: Annotated[Group, KeysOf(DataCheck), Without("skip_broken", "cache_dir", "crop")] | None
-    splits: Annotated[Group, KeysOf(SplitKeys)]
+    data: Annotated[Group, KeysOf(PIPELINE, SkipKeys), Without("downscale")]
+    memory: Annotated[Group, KeysOf(MEMORY)]
     source: Part
     target: Part | None
     val: Part | None
     method: Annotated[Part, Without("classes")]
     optim: Part
     inference: Part
+    data_check: DataCheck | None
+    loading: Annotated[Group, KeysOf(LOADING), Without("seed", "cache_dir")]
     trainer: Part
     callbacks: NotRequired[Parts | None]
     logger: NotRequired[Parts | None]
@@ -96,7 +89,7 @@ class TrainKeys(TypedDict):
 
 
 class ChangedKeys(TypedDict):
-    """Keys of the inference that training had; the checkpoint tells which there are."""
+    """Keys of the inference that training had; the checkpoint knows which there are."""
 
 
 class EvaluateKeys(TypedDict):
@@ -105,23 +98,22 @@ class EvaluateKeys(TypedDict):
     checkpoint: str
     model: Literal["student", "teacher"] | None
     weights: str | None
-    val: Part | None
-    datasets: Mapping[str, Part]
-    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
     splits: Mapping[str, str]
     views: bool
-    data: Annotated[Group, KeysOf(SkipKeys)]
-    data_check: Annotated[Group, KeysOf(DataCheck), Without("skip_broken", "cache_dir", "crop")] | None
     device: str
     workers: Workers
     data_root: str | None
     cache_dir: str
     run_dir: str
+    data: Annotated[Group, KeysOf(SkipKeys)]
+    val: Part | None
+    datasets: Mapping[str, Part]
+    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
+    data_check: DataCheck | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SubmissionKeys(Rules):
-    """conf/submission: the rules of a server, and the data set it scores."""
+class DatasetKey(TypedDict):
+    """The dataset that a server scores, of conf/submission."""
 
     dataset: Part
 
@@ -136,13 +128,13 @@ class PredictKeys(TypedDict):
     ids: str
     model: Literal["student", "teacher"] | None
     weights: str | None
-    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
     device: str
-    submission: Annotated[Group, KeysOf(SubmissionKeys)] | None
-    like: Part | None
     size: Sides | None
     data_root: str
     cache_dir: str
+    like: Part | None
+    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
+    submission: Annotated[Group, KeysOf(RULES, DatasetKey)] | None
 
 
 # Keys of constructors of others, where theirs would take what training cannot use.

@@ -1,11 +1,12 @@
 """The mean teacher: a moving average of the student."""
 
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import lightning as L
 from torch import Tensor, nn
 
-from hrda_lit.ops.checks import require_share
+from hrda_lit.config.ranges import Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.ema import detached, ema_move_
 
 
@@ -16,6 +17,7 @@ class MeanTeacher(Protocol):
     teacher: nn.Module | None
 
 
+@check_arguments
 class EMATeacher(L.Callback):
     """Move the teacher towards the student at the start of every step.
 
@@ -31,10 +33,7 @@ class EMATeacher(L.Callback):
     DAFormer section 3.2; user's document, g_phi.
     """
 
-    def __init__(self, alpha: float = 0.999, validate: str = "student") -> None:
-        require_share("alpha", alpha)
-        if validate not in ("student", "teacher"):
-            raise ValueError(f"validate must be student or teacher, got {validate!r}; correct validate.")
+    def __init__(self, alpha: Share = 0.999, validate: Literal["student", "teacher"] = "student") -> None:
         self.alpha, self.validate = alpha, validate
         self._weights: tuple[list[Tensor], list[Tensor]] = ([], [])
 

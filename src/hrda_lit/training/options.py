@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hrda_lit.config.ranges import Count, Speed
+from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.recompute import blocks, predict_in_bfloat16_, recompute, store_in_bfloat16_
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count
 
-Speed = Literal["auto", "eager", "compiled", "graphs"]
 Kept = Literal["keep", "recompute"]
 Precision = Literal["full", "bfloat16"]
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Memory:
     """Choose how a training step saves memory. The first four change no number but by rounding.
@@ -36,11 +36,6 @@ class Memory:
     rows: Count | None = None
     imagenet: Precision = "full"
     teacher: Precision = "full"
-
-    def __post_init__(self) -> None:
-        for name, number in (("windows", self.windows), ("rows", self.rows)):
-            if number is not None:
-                require_at_least(f"memory.{name}", number, 1)
 
     @property
     def recomputes(self) -> bool:

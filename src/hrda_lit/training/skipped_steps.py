@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_at_least
+from hrda_lit.config.ranges import Count
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.choose import asking_is_free
 from hrda_lit.ops.finite import nan_factor, squares_finite, statistics
 
@@ -30,6 +31,7 @@ class Step(NamedTuple):
     files: Mapping[str, Tensor]
 
 
+@check_arguments
 class BadSteps(L.Callback):
     """Skip steps that would spoil weights, and end a run that does nothing else.
 
@@ -46,8 +48,7 @@ class BadSteps(L.Callback):
         ValueError: if limit is below 1.
     """
 
-    def __init__(self, limit: int = 20) -> None:
-        require_at_least("optim.max_skipped", limit, 1)
+    def __init__(self, limit: Count = 20) -> None:
         self.limit, self.skipped, self.in_a_row, self.seen = limit, 0, 0, 0
         self._bad = torch.zeros((), dtype=torch.bool)
         self._statistics: list[Tensor] = []

@@ -8,14 +8,15 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Count
+from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.agreement import agreement
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
 
+@check_arguments
 class TargetHealth(L.Callback):
     """Log two measures on training crops of the target that no step draws, the same crops every time.
 
@@ -33,8 +34,6 @@ class TargetHealth(L.Callback):
     """
 
     def __init__(self, every: Count, count: Count = 4) -> None:
-        require_at_least("callbacks.target_health.every", every, 1)
-        require_at_least("callbacks.target_health.count", count, 1)
         self.every, self.count = every, count
 
     def on_train_batch_end(

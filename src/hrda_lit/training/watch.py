@@ -8,8 +8,8 @@ import lightning as L
 from jaxtyping import Int
 from torch import Tensor
 
-from hrda_lit.ops.checks import require_at_least
-from hrda_lit.ops.ranges import Count, NotNegative, Share
+from hrda_lit.config.ranges import Count, NotNegative, Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.training.monitor import relative_distance
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@check_arguments
 class Watch(L.Callback):
     """Warn, each thing once, also over resumed runs.
 
@@ -34,13 +35,6 @@ class Watch(L.Callback):
     def __init__(
         self, learned: Share = 0.05, validations: Count = 3, stuck: Count = 20, departed: NotNegative = 0.5
     ) -> None:
-        for name, value, least in (
-            ("learned", learned, 0),
-            ("validations", validations, 1),
-            ("stuck", stuck, 1),
-            ("departed", departed, 0),
-        ):
-            require_at_least(f"callbacks.watch.{name}", value, least)
         self.learned, self.validations, self.stuck, self.departed = learned, validations, stuck, departed
         self._told: list[str] = []
         self._best: dict[str, float] = {}

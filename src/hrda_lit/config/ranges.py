@@ -1,19 +1,19 @@
-"""Types that tell their range where they stand in a signature: `lambda_d: Share`."""
+"""Types that hold their range where they stand in a signature: `lambda_d: Share`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 
 @dataclass(frozen=True)
 class Range:
-    """Bound a number.
+    """Bounds of a number.
 
     Args:
         least: smallest allowed value, or None.
         most: largest allowed value, or None.
-        above: all allowed values are larger, or None.
-        below: all allowed values are smaller, or None.
+        above: bound that all allowed values exceed, or None.
+        below: bound that no allowed value reaches, or None.
     """
 
     least: float | None = None
@@ -22,7 +22,7 @@ class Range:
     below: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Tell whether a number lies inside."""
+        """Return whether a number lies inside."""
         return (
             (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
@@ -31,52 +31,47 @@ class Range:
         )
 
     def __str__(self) -> str:
-        low, high = (
-            (self.least if self.above is None else self.above),
-            (self.most if self.below is None else self.below),
-        )
-        if low is not None and high is not None:
-            return f"in {'[' if self.above is None else '('}{low:g}, {high:.10g}{']' if self.below is None else ')'}"
-        if low is not None:
-            return f"of at least {low:g}" if self.above is None else f"above {low:g}"
-        return f"of at most {high:g}" if self.below is None else f"below {high:g}"
+        opening, low = ("[", self.least) if self.above is None else ("(", self.above)
+        closing, high = ("]", self.most) if self.below is None else (")", self.below)
+        if high is None:
+            return f"of at least {low:g}" if opening == "[" else f"above {low:g}"
+        return f"in {opening}{low:g}, {high:.10g}{closing}"
 
 
 @dataclass(frozen=True)
 class Length:
-    """Tell how many items a list must have, or at least must have.
+    """Number of items of a list.
 
     Args:
-        exactly: how many, or None for any number from `least` on.
-        least: how many at least.
+        exactly: number, or None for any number from `least` on.
+        least: smallest number.
     """
 
     exactly: int | None = None
     least: int = 0
 
     def holds(self, items: Sequence[Any]) -> bool:
-        """Tell whether a list is as long as it must be."""
+        """Return whether a list is as long as it must be."""
         return len(items) >= self.least if self.exactly is None else len(items) == self.exactly
 
     def __str__(self) -> str:
         return f"of {self.exactly}" if self.exactly is not None else f"of at least {self.least}"
 
 
-@dataclass(frozen=True)
 class KeysOf:
-    """Say that a config writes keys, with the types that a class annotates: a dataclass or a TypedDict.
+    """Mark a group of a config that holds the keys of a class, with the types that the class annotates.
 
     Args:
-        of: the class.
-        others: whether there may be keys that it does not know.
+        classes: dataclasses or TypedDicts, or their dotted names, which are imported when a group is checked.
+        others: whether there may be keys that they do not know.
     """
 
-    of: Any
-    others: bool = False
+    def __init__(self, *classes: Any, others: bool = False) -> None:
+        self.classes, self.others = classes, others
 
 
 class Without:
-    """Leave out keys that the library gives itself, so that a config cannot set them in vain."""
+    """Mark keys that the library sets itself, so that a config cannot set them in vain."""
 
     def __init__(self, *names: str) -> None:
         self.names = frozenset(names)
@@ -86,6 +81,7 @@ class Part:
     """What a group of the config builds: keys with a `_target_` among them, whose constructor knows their types."""
 
 
+Speed = Literal["auto", "eager", "compiled", "graphs"]
 Share = Annotated[float, Range(0, 1)]
 AboveShare = Annotated[float, Range(above=0, most=1)]  # a share that is not nothing
 DropRate = Annotated[float, Range(0, below=1)]
