@@ -64,7 +64,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
 
 def _target(config: DictConfig) -> Images:
     if config.get("target") is None:
-        raise ConfigError("the config has no target, which this method adapts to; choose one, or method=supervised.")
+        raise ConfigError("missing choice target, which this method adapts to; choose one, or method=supervised.")
     return build_dataset(config.target, "target")
 
 

@@ -99,9 +99,9 @@ def test_resuming_from_python(notebook: dict[str, Any]) -> None:
     ("override", "sentence"),
     [
         ("experiment=hrda_dem", "there is no hrda_dem in experiment; hrda_demo may be meant"),
-        ("lambda_e=1", "lambda_e is no key that exists; lambda_d may be meant"),
+        ("lambda_e=1", "unknown key lambda_e; did you mean lambda_d"),
         ("name=../x", "name is '../x', which leaves its folder"),
-        ("tau=2", r"tau must be a number in \[0, 1\], got 2"),
+        ("tau=2", "tau=2: expected"),
         ("name=a=b", "cannot be read; put a value"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m [1]" / "experiment").mkdir(parents=True)
     (tmp_path / "m [1]" / "experiment" / "mine.yaml").write_text("# @package _global_\nname: mine\ntau: 2\n")
-    with pytest.raises(ValueError, match="tau must be a number"):
+    with pytest.raises(ValueError, match=r"tau=.* expected"):
         train("experiment=mine", config_dir="m [1]")
     with pytest.raises(FileNotFoundError, match="no folder at"):
         train("experiment=mine", config_dir="nowhere")

@@ -18,32 +18,32 @@ from .compose import compose, smoke
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("lambda_d=1.5", r"lambda_d must be a number in \[0, 1\], got 1.5"),
-        ("lambda_d=-0.1", r"lambda_d must be a number in \[0, 1\], got -0.1"),
-        ("tau=2", r"tau must be a number in \[0, 1\], got 2"),
-        ("alpha=-1", r"alpha must be a number in \[0, 1\], got -1"),
-        ("s_T=0.5", "s_T must be a number of at least 1, got 0.5"),
-        ("lambda_fd=-1", "lambda_fd must be a number of at least 0, got -1"),
+        ("lambda_d=1.5", "lambda_d=1.5: expected"),
+        ("lambda_d=-0.1", "lambda_d=-0.1: expected"),
+        ("tau=2", "tau=2: expected"),
+        ("alpha=-1", "alpha=-1: expected"),
+        ("s_T=0.5", "s_T=0.5: expected"),
+        ("lambda_fd=-1", "lambda_fd=-1: expected"),
         ("data.crop=[130,128]", r"\(65, 64\) is not a multiple of|\(130, 128\) is not a multiple of"),
         ("s_T=3", r"divided by s_T = 3 gives \(42.6667, 42.6667\)"),
         ("network.detail=[256,256]", "does not fit into a context crop"),
-        ("data.cat_max_ratio=0", r"data.cat_max_ratio must be a number in \(0, 1\], got 0"),
-        ("optim.lr=0", "optim.lr must be a number above 0, got 0"),
-        ("validate=both", "validate must be student or teacher, got 'both'"),
-        ("inference.batch=0", "inference.batch must be a whole number in"),
+        ("data.cat_max_ratio=0", "data.cat_max_ratio=0: expected"),
+        ("optim.lr=0", "optim.lr=0: expected"),
+        ("validate=both", "validate=both: expected"),
+        ("inference.batch=0", "inference.batch=0: expected"),
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
         (
             "network.backbone.name=mixer_b16_224 ~network.backbone.options",
             "or a backbone whose strides double",
         ),
-        ("+temperture=1", r"temperture is no key that exists"),
-        ("+method.taus=1", "method.taus is no key that exists; method.tau may be meant"),
-        ("+optim.learning_rate=1", "optim.learning_rate is no key"),
-        ("+data.crops=1", "data.crops is no key"),
-        ("+loading.batchsize=1", "loading.batchsize is no key"),
-        ("+network.segmentor.scale=1", "network.segmentor.scale is no key"),
-        ("+source.layout.exclud=[a]", r"source.layout.exclud is no key"),
-        ("+callbacks.pictures.number=1", "callbacks.pictures.number is no key"),
+        ("+temperture=1", "unknown key temperture"),
+        ("+method.taus=1", "unknown key method.taus; did you mean method.tau"),
+        ("+optim.learning_rate=1", "unknown key optim.learning_rate; did you mean optim.lr"),
+        ("+data.crops=1", "unknown key data.crops"),
+        ("+loading.batchsize=1", "unknown key loading.batchsize"),
+        ("+network.segmentor.scale=1", "unknown key network.segmentor.scale"),
+        ("+source.layout.exclud=[a]", "unknown key source.layout.exclud"),
+        ("+callbacks.pictures.number=1", "unknown key callbacks.pictures.number"),
         (
             "s_T=1 network.detail=[36,36] network.segmentor.overlap=true",
             r"network.detail .*off the grid of 4 pixels; choose a multiple of 8",
@@ -56,12 +56,12 @@ from .compose import compose, smoke
         ),
         ("method=mic method.masked.block=400", r"method.masked.block=400 is larger than a crop of \(128, 128\)"),
         ("+network.backbone.options.depths=[1]", "network.backbone does not fit"),
-        ("trainer.accelerator=gpu", "trainer.accelerator=gpu, but there is no such device"),
-        ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_='nowhere.Logger' names"),
+        ("trainer.accelerator=gpu", "trainer.accelerator=gpu: not allowed here"),
+        ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_=nowhere.Logger: expected"),
         ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
-        ("callbacks.checkpoint.mode=best", "callbacks.checkpoint.mode must be max or min, got 'best'"),
-        ("callbacks.checkpoint.every=0", r"callbacks.checkpoint.every must be a whole number in \[1, "),
-        ("callbacks.checkpoint.every_minutes=0", "callbacks.checkpoint.every_minutes must be a number above 0 or null"),
+        ("callbacks.checkpoint.mode=best", "callbacks.checkpoint.mode=best: expected"),
+        ("callbacks.checkpoint.every=0", "callbacks.checkpoint.every=0: expected"),
+        ("callbacks.checkpoint.every_minutes=0", "callbacks.checkpoint.every_minutes=0: expected"),
     ],
 )
 def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, demo_root: Path) -> None:
@@ -74,7 +74,7 @@ def test_wrong_value_is_refused(override: str, sentence: str, tmp_path: Path, de
 
 def test_numbers_are_refused_before_data_is_looked_at(tmp_path: Path) -> None:
     config = smoke(tmp_path, tmp_path / "nothing", "hrda_gta", "tau=2")
-    with pytest.raises(ValueError, match="tau must be"):
+    with pytest.raises(ValueError, match="tau=2: expected"):
         train(config)
 
 
@@ -132,5 +132,5 @@ def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path: Path) -> Non
 @pytest.mark.parametrize("group", ["dataset@source", "dataset@target", "network", "method", "optim", "trainer"])
 def test_nothing_chosen_where_something_is_needed(group: str, tmp_path: Path, demo_root: Path) -> None:
     # `[]` is what the command makes of null, which Hydra refuses with a traceback.
-    with pytest.raises(ValueError, match=rf"the config has no {group.rpartition('@')[2]}.*choose one"):
+    with pytest.raises(ValueError, match=rf"missing choice {group.rpartition('@')[2]}.*choose one"):
         train(smoke(tmp_path, demo_root, "hrda_demo", f"{group}=[]"))

@@ -19,7 +19,8 @@ def wrong_value(key: str, value: object, expected: str) -> str:
     """Say what a key holds and what it needs."""
     remedy = f"correct {key}"
     if "text" in expected and isinstance(value, bool | int | float):
-        remedy = "put it into quotes, since YAML reads off, no, on, yes and numbers as values of their own"
+        why = ", since YAML reads no, off, on and yes as booleans" if isinstance(value, bool) else ""
+        remedy = f"put it into quotes{why}"
     return f"{key}={show(value)}: expected {expected}; {remedy}."
 
 
@@ -92,7 +93,7 @@ def nearest(key: str, names: Sequence[str]) -> str | None:
 
 def show(value: object) -> str:
     """Write a value as a config does, on one short line."""
-    text = " ".join(repr(value).split())
+    text = " ".join(repr(list(value) if isinstance(value, tuple) else value).split())
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./:-]*", value):
         text = value
     return shorten({"None": "null", "True": "true", "False": "false"}.get(text, text), LONGEST)

@@ -207,7 +207,7 @@ class _Checker:
     def _check_items(self, value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> None:
         for name, item in value.items():
             if not _fits(name, *_split(hints[0])):
-                raise WrongValueError(key, messages.wrong_name(key, name, describe(hints[0])))
+                raise WrongValueError(_join(key, name), messages.wrong_name(key, name, describe(hints[0])))
             self.check(item, hints[1], _join(key, name))
 
     def _check_part(self, value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> None:

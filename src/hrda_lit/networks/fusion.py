@@ -47,7 +47,7 @@ class MultiResFusion(nn.Module):
     HRDA section 3.2 and 3.3.
     """
 
-    def __init__(self, attention: nn.Module | Share) -> None:
+    def __init__(self, attention: Share | nn.Module) -> None:
         super().__init__()
         self.attention = attention
 

@@ -13,7 +13,7 @@ from hrda_lit.system.paths import require_below
 
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
-CHOSEN = {"_target_", "name", "root", "images", "sets"}
+CHOSEN = {"_target_", "root", "images", "sets"}
 
 
 def check_train(config: DictConfig) -> None:
@@ -47,7 +47,7 @@ def check_predict(config: DictConfig) -> None:
 
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
-    # Where nothing is chosen, an experiment may still have set some keys: val.size, network.segmentor.overlap.
+    # Where nothing is chosen, an experiment may still have set some keys: val.name, network.segmentor.overlap.
     node = _plain(config, name) if name in config else None
     if not isinstance(node, Mapping):
         return node is not None

@@ -195,5 +195,5 @@ def test_nonsense_is_refused(make_data: Make, make_dataset: Make) -> None:
         make_data(splits={"training": "train"})
     with pytest.raises(ValueError, match="of odd is not whole"):
         make_data(target=make_dataset("odd", size=(49, 64)), pipeline=Pipeline((32, 32), downscale=2))
-    with pytest.raises(ValueError, match="batch_size >= 1"):
+    with pytest.raises(ValueError, match="batch_size=0: expected"):
         Loading(batch_size=0)

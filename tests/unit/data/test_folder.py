@@ -168,9 +168,9 @@ def test_sizes_must_agree(make_dataset: Make) -> None:
         ({"size": [0, 10]}, "size [0, 10] of data is no box"),
         ({"layout": {"split": {}}}, "layout has the unknown keys ['split']"),
         ({"layout": {"margins": {"up": 3}}}, "layout.margins has the unknown keys ['up']"),
-        ({"layout": {"margins": {"top": -3}}}, "negative border"),
-        ({"layout": {"label_channel": "red"}}, "label_channel 'red' is unknown"),
-        ({"layout": {"exclude": [123]}}, "exclude has the numbers [123]"),
+        ({"layout": {"margins": {"top": -3}}}, "top=-3: expected"),
+        ({"layout": {"label_channel": "red"}}, "label_channel=red: expected"),
+        ({"layout": {"exclude": [123]}}, "exclude[0]=123: expected text"),
         ({"id_map": {1: 4}}, "1 -> 4"),
     ],
 )

@@ -129,5 +129,5 @@ def test_a_config_names_sets_and_weights_and_a_checkpoint_may_too() -> None:
     with pytest.raises(ValueError, match=r"would build 'os\.system' as source\.sets\.gta"):
         require_buildable(plain, "last.ckpt")
     config.source.weights.gta = 0
-    with pytest.raises(ValueError, match=r"source\.weights\.gta must be a number above 0, got 0"):
+    with pytest.raises(ValueError, match=r"source\.weights\.gta=0: expected"):
         check_train(config)

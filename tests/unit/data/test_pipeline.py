@@ -16,14 +16,14 @@ def test_crop_size(crop: tuple[int, int], downscale: int, size: tuple[int, int])
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"crop": (512,)}, "crop [512] is no size"),
-        ({"crop": (0, 512)}, "crop [0, 512] is no size"),
+        ({"crop": (512,)}, "crop=[512]: expected"),
+        ({"crop": (0, 512)}, "crop[0]=0: expected"),
         ({"crop": (511, 512), "downscale": 2}, "must be whole"),
         ({"downscale": 0.5}, "at least 1"),
         ({"cat_max_ratio": 0}, "cat_max_ratio=0"),
         ({"cat_max_ratio": 1.1}, "cat_max_ratio=1.1"),
         ({"crop_tries": -1}, "crop_tries=-1"),
-        ({"margins_of": "both"}, "margins_of 'both' is unknown"),
+        ({"margins_of": "both"}, "margins_of=both: expected"),
         ({"crop": (512, 512), "sync_crop": (256, 768)}, "data.sync_crop=[256, 768]"),
         ({"downscale": 2, "sync_crop": (511, 512)}, "must be whole"),
     ],

@@ -101,13 +101,13 @@ def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"ratio": -0.1}, r"masked\.ratio must lie in \[0, 1\], got -0.1; correct masked\.ratio"),
-        ({"ratio": 1.1}, r"masked\.ratio must lie in"),
-        ({"block": 0}, r"masked\.block must be at least 1, got 0"),
-        ({"block": 1, "downscale": 2}, r"masked\.block must be at least 1, got 0.5"),
-        ({"weight": -1}, r"masked\.weight must be at least 0, got -1"),
-        ({"hide": "classes"}, r"method\.masked\.hide='classes': expected pixels or tokens"),
-        ({"images": "all"}, r"must be target, source or both, got 'all'"),
+        ({"ratio": -0.1}, "ratio=-0.1: expected"),
+        ({"ratio": 1.1}, "ratio=1.1: expected"),
+        ({"block": 0}, "block=0: expected"),
+        ({"block": 1, "downscale": 2}, "block=1: expected at least one pixel"),
+        ({"weight": -1}, "weight=-1: expected"),
+        ({"hide": "classes"}, "hide=classes: expected"),
+        ({"images": "all"}, "images=all: expected"),
     ],
 )
 def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> None:

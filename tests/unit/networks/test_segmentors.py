@@ -123,9 +123,9 @@ def test_other_scales(multires: Builder, s_T: float, size: int, detail: int) -> 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"lambda_d": -0.1}, r"lambda_d must lie in \[0, 1\], got -0.1; correct lambda_d"),
-        ({"lambda_d": 1.1}, r"lambda_d must lie in \[0, 1\], got 1.1"),
-        ({"s_T": 0.5}, r"s_T must be at least 1, got 0.5; correct s_T"),
+        ({"lambda_d": -0.1}, "lambda_d=-0.1: expected"),
+        ({"lambda_d": 1.1}, "lambda_d=1.1: expected"),
+        ({"s_T": 0.5}, "s_T=0.5: expected"),
         ({"detail": (32, 36)}, r"network.detail .*of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
         (
             {"detail": (36, 36), "s_T": 1},

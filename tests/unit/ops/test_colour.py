@@ -147,13 +147,13 @@ def test_jittered_images_stay_in_range() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"jitter_probability": 1.1}, "jitter_probability must lie in"),
-        ({"blur_probability": -0.1}, "blur_probability must lie in"),
-        ({"strength": 0.6}, "strength of the colour jitter"),
-        ({"strength": -0.1}, "strength of the colour jitter"),
-        ({"sigma": (0.0, 1.0)}, "sigma of the blur"),
-        ({"sigma": (2.0, 1.0)}, "sigma of the blur"),
-        ({"sigma": (1.0, float("inf"))}, "sigma of the blur"),
+        ({"jitter_probability": 1.1}, "jitter_probability=1.1: expected"),
+        ({"blur_probability": -0.1}, "blur_probability=-0.1: expected"),
+        ({"strength": 0.6}, "strength=0.6: expected"),
+        ({"strength": -0.1}, "strength=-0.1: expected"),
+        ({"sigma": (0.0, 1.0)}, r"sigma\[0\]=0.0: expected"),
+        ({"sigma": (2.0, 1.0)}, r"sigma=\[2.0, 1.0\]: expected"),
+        ({"sigma": (1.0, float("inf"))}, r"sigma\[1\]=inf: expected"),
     ],
 )
 def test_out_of_range_arguments(options: dict[str, object], named: str) -> None:

@@ -136,8 +136,8 @@ def test_other_classes_are_refused() -> None:
     [
         ("file", "label.png", r"must hold \{stem\} and end in .png"),
         ("file", "{stem}.jpg", r"must hold \{stem\} and end in .png"),
-        ("count", 0, "need a number of images"),
-        ("size", [4], "need a number of images"),
+        ("count", 0, "count=0: expected"),
+        ("size", [4], r"size=\[4\]: expected"),
         ("ids", "kitti", "id_map 'kitti' is unknown"),
     ],
 )

@@ -166,7 +166,7 @@ def test_the_spread_leaves_out_a_tenth_on_both_sides() -> None:
     [
         ((), "say what to measure"),
         (("step", "experiment=nothing"), "nothing"),
-        (("step", "loading.batch_size=0"), "loading.batch_size must be"),
+        (("step", "loading.batch_size=0"), "loading.batch_size=0: expected"),
         (("--compare", "none.json", "none.json"), "there is no none.json"),
         (("step", "--steps", "0"), "0 is below 1"),
         (("step", "--picture", "cost.bmp"), "cost.bmp ends in none of .png, .pdf, .svg"),

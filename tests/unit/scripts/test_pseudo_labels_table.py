@@ -59,7 +59,7 @@ def test_without_a_threshold_the_run_s_own_is_used(checkpoint: Path) -> None:
 def test_what_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["none.ckpt"], "no checkpoint at none.ckpt"),
-        ([str(checkpoint), "--tau", "1.5"], "tau must lie in [0, 1], got 1.5"),
+        ([str(checkpoint), "--tau", "1.5"], "tau=1.5: expected a number in [0, 1]"),
     ):
         done = run_script("pseudo_labels", *arguments)
         assert done.returncode == 2

@@ -33,7 +33,7 @@ def make(sweep: Path, number: int, asked: list[str], miou: float | None) -> None
 def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
     for number, (tau, seed) in enumerate(product((0.8, 0.9, 2), (0, 1))):
         make(tmp_path, number, ["name=x", f"tau={tau}", f"seed={seed}"], None if tau == 2 else tau / 2 + seed / 10)
-    fail(tmp_path / "4", "tau must lie in [0, 1], got 2")
+    fail(tmp_path / "4", "tau=2: expected a number in [0, 1]")
     write(tmp_path)
 
     rows = rows_of(tmp_path)
@@ -43,12 +43,12 @@ def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
     assert [float(rows[0][key]) for key in ("val/miou", "mean", "val/iou/road")] == pytest.approx([0.45, 0.5, 0.45])
     assert float(rows[0]["spread"]) == pytest.approx(0.1 / 2**0.5)
     assert "val/iou/train" not in rows[0]
-    assert (rows[4]["val/miou"], rows[4]["reason"]) == ("", "tau must lie in [0, 1], got 2")
+    assert (rows[4]["val/miou"], rows[4]["reason"]) == ("", "tau=2: expected a number in [0, 1]")
     text = (tmp_path / "sweep.txt").read_text()
     winner = next(line for line in text.splitlines() if "best" in line and "│" in line)
     assert "0.9" in winner
     assert "50.0 ± 7.1" in winner
-    assert "job 4 (tau=2 seed=0) failed: tau must lie in [0, 1], got 2" in text
+    assert "job 4 (tau=2 seed=0) failed: tau=2: expected a number in [0, 1]" in text
     assert "job 5 (tau=2 seed=1) unfinished\n" in text
     assert "warning: bus collapsed in seed 1 (0.0 %) of tau=0.8 and reached 50.0 %" in text
 
