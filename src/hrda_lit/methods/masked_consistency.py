@@ -60,8 +60,6 @@ class MaskedConsistency:
                 f"method.masked.block={self.block}: expected at least one pixel after images are shrunk by "
                 f"{self.downscale:g}; raise it."
             )
-        if self.hide not in ("pixels", "tokens"):
-            raise ValueError(f"method.masked.hide={self.hide!r}: expected pixels or tokens; correct it.")
 
     def draw(
         self, shape: Sequence[int], augmentation: StrongAugmentation | None, generator: torch.Generator
