@@ -8,7 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config.values import check, check_names
 from hrda_lit.schema.trainer import refuse_useless
-from hrda_lit.schema.trees import BETTER, EvaluateKeys, PredictKeys, TrainKeys
+from hrda_lit.schema.trees import BETTER, EvaluateKeys, InitKeys, PredictKeys, TrainKeys
 from hrda_lit.system.paths import require_below
 
 # Groups of which something must be chosen, and keys that only a choice sets.
@@ -39,6 +39,11 @@ def check_train(config: DictConfig) -> None:
 def check_evaluate(config: DictConfig) -> None:
     """Refuse a tree of conf/evaluate.yaml, see `check_train`."""
     _check(config, EvaluateKeys)
+
+
+def check_init(config: DictConfig) -> None:
+    """Refuse a tree of conf/init.yaml, see `check_train`."""
+    _check(config, InitKeys)
 
 
 def check_predict(config: DictConfig) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.config.ranges import (
+    Count,
     KeysOf,
     NotNegative,
     Part,
@@ -135,6 +136,22 @@ class PredictKeys(TypedDict):
     like: Part | None
     inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
     submission: Annotated[Group, KeysOf(RULES, DatasetKey)] | None
+
+
+class InitKeys(TypedDict):
+    """conf/init.yaml."""
+
+    source: str | None
+    target: str | None
+    out: str
+    name: str | None
+    classes: Any
+    source_labels: str | None
+    target_labels: str | None
+    background: Literal["class", "ignore"] | None
+    weights: str | None
+    device: str
+    steps: Count | None
 
 
 # Keys of constructors of others, where theirs would take what training cannot use.

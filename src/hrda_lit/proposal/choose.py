@@ -1,0 +1,191 @@
+"""Choose sizes, encoder and schedule from what was measured, each with its reason."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrda_lit.proposal.measure import Measured, Size
+
+MULTIPLE = 32  # of a crop's sides: s_T = 2 times the 8 px of a detail's offset, and twice that for strides of 16
+AREA = 0.5  # of an image that a crop covers, as 1024 x 1024 of 2048 x 1024 in the paper
+SCALED = 3000 / (1024 * 2048)  # of an image: pixels that make it a candidate for a class, as in the paper
+CANDIDATES = 5  # images that must be candidates for each class
+TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder with ImageNet weights that timm downloads, and what fits it.
+
+    Args:
+        name: of timm.
+        least: memory of the device in bytes, 0 for a CPU.
+        pixels: of an image at most; larger ones are scaled down.
+        head: keys of the DAFormer head, or "" for the paper's.
+        attention: channels of the attention head, or None for the paper's.
+        learning_rate: of the head's; the encoder's is that by `head_factor`.
+        batch_norm: whether its statistics tell student and teacher apart.
+        steps: of a training.
+    """
+
+    name: str
+    least: float
+    pixels: int
+    head: str
+    attention: int | None
+    learning_rate: float
+    batch_norm: bool
+    steps: int
+
+
+ENCODERS = (
+    Encoder("pvt_v2_b5", 22 * GIB, 2048 * 1024, "", None, 6.0e-5, False, 40000),
+    Encoder("pvt_v2_b2", 11 * GIB, 1536 * 768, "", None, 6.0e-5, False, 40000),
+    Encoder("pvt_v2_b1", 1, 1024 * 512, "{ channels: 128 }", 128, 6.0e-5, False, 20000),
+    Encoder("mobilenetv2_100", 0, 640 * 480, "{ channels: 32, dilations: [1, 6, 12] }", 32, 1.0e-3, True, 1600),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value for a key, as YAML has it, and why."""
+
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the YAML files say beside names and paths.
+
+    Args:
+        encoder: the network's.
+        crop: (height, width).
+        source_size: box of source images; None keeps them.
+        target_size: box of target images.
+        margins: (top, bottom, left, right) of target images, in pixels of their box.
+        things: ids.
+        keys: other keys of the setting, dotted.
+    """
+
+    encoder: Encoder
+    crop: Size
+    source_size: Choice
+    target_size: Choice
+    margins: Choice | None
+    things: list[int]
+    keys: dict[str, Choice]
+
+
+def choose(
+    source: Measured, target: Measured, names: Sequence[str], memory: float, cores: int, steps: int | None
+) -> Plan:
+    """Choose everything.
+
+    Args:
+        source: what was measured of the source.
+        target: of the target.
+        names: of the classes.
+        memory: of the GPU in bytes; 0 for a CPU.
+        cores: of the processor.
+        steps: of a training, where the user said so.
+    """
+    encoder = next(one for one in ENCODERS if memory >= one.least)
+    device = f"a GPU of {memory / GIB:.0f} GB" if memory else "a CPU"
+    target_box, target_why = _box(target, encoder, device)
+    source_box, source_why = _box(source, encoder, device)
+    seen = target_box or target.size
+    crop = _crop(seen, source_box or source.size)
+    length = steps or encoder.steps
+    keys = {
+        "data.crop": Choice(
+            f"[{crop[0]}, {crop[1]}]",
+            f"about half of a picture of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}",
+        ),
+        "data.rare_class": _rare_classes(source, source_box),
+        "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
+        "loading.num_workers": Choice(str(max(1, min(4, cores // 2))), f"for each domain, of {cores} cores"),
+        "optim.lr": Choice(f"{encoder.learning_rate:.1e}", f"of {encoder.name}, from experience"),
+        "optim.warmup": Choice(str(round(length / 27)), "1500 of 40 000 steps in the paper"),
+        "alpha": _momentum(length),
+        "trainer.max_steps": Choice(str(length), "given" if steps else f"what {device} does in reasonable time"),
+        "trainer.val_check_interval": Choice(str(max(1, length // 4)), "four validations"),
+    }
+    if encoder.batch_norm:
+        keys["optim.head_factor"] = Choice("10", "heads learn from nothing")
+    return Plan(
+        encoder, crop, Choice(_yaml(source_box), source_why), Choice(_yaml(target_box), target_why),
+        _margins(target, seen), source.things(names), keys,
+    )  # fmt: skip
+
+
+def _momentum(steps: int) -> Choice:
+    if steps >= 10000:
+        return Choice("0.999", "as in the paper")
+    return Choice("0.99", f"{steps} steps need a teacher that follows fast")
+
+
+def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, str]:
+    """Return the box into which images are fitted, or None, and why."""
+    height, width = seen.size
+    factor = math.sqrt(encoder.pixels / (height * width))
+    if factor < 0.9:
+        box = (round(height * factor / 8) * 8, round(width * factor / 8) * 8)
+        return box, f"{height} x {width} is more than {encoder.name} on {device} takes in reasonable time"
+    if seen.varied:
+        return seen.size, "sizes vary; this is the middle one, so that things have like sizes"
+    return None, f"as they are, {height} x {width}"
+
+
+def _crop(*sizes: Size) -> Size:
+    """Return half of the first size, in area, as far as it fits into all."""
+    sides = []
+    for axis in (0, 1):
+        half = round(math.sqrt(AREA) * sizes[0][axis] / MULTIPLE) * MULTIPLE
+        most = min(size[axis] for size in sizes) // MULTIPLE * MULTIPLE
+        sides.append(max(MULTIPLE, min(half, most)))
+    return sides[0], sides[1]
+
+
+def _rare_classes(source: Measured, box: Size | None) -> Choice:
+    """Choose min_pixels and the temperature of rare class sampling."""
+    shares = source.shares
+    there = shares > 0
+    if there.sum() < 3:
+        return Choice("null", "rare classes need three classes or more")
+    height, width = source.size
+    pixels = SCALED * height * width
+    why = "3000 of 2048 x 1024 pixels, as in the paper"
+    known = np.sort(source.pixels[:, there], axis=0)[::-1]
+    enough = float(known[min(CANDIDATES, len(known)) - 1].min())
+    if enough < pixels:
+        pixels, why = max(enough, 20.0), f"so that {CANDIDATES} of {len(known)} labels show enough of each class"
+    least = max(1, int(float(f"{pixels:.1g}")))
+    temperature = next((t for t in TEMPERATURES if _largest(shares[there], t) <= 2 / there.sum()), TEMPERATURES[-1])
+    return Choice(
+        f"{{ temperature: {temperature}, min_pixels: {least}, accept_ratio: 1.0 }}",
+        f"{why}; no class is drawn more than twice as often as if all were alike",
+    )
+
+
+def _largest(shares: np.ndarray, temperature: float) -> float:
+    weights = np.exp((shares.min() - shares) / temperature)
+    return float(weights.max() / weights.sum())
+
+
+def _margins(target: Measured, size: Size) -> Choice | None:
+    depths = [math.ceil(share * size[0 if index < 2 else 1]) for index, share in enumerate(target.still)]
+    if not any(depths):
+        return None
+    top, bottom, left, right = depths
+    return Choice(
+        f"{{ top: {top}, bottom: {bottom}, left: {left}, right: {right} }}",
+        "there all images look alike (the camera's own car, a frame), so pseudo-labels are not trusted",
+    )
+
+
+def _yaml(size: Sequence[int] | None) -> str:
+    return "null" if size is None else f"[{size[0]}, {size[1]}]"
