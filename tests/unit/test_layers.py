@@ -16,8 +16,8 @@ CORE = (
     "checkpoints", "runs",
 )  # fmt: skip
 # Tools stand on the core. They know nothing of each other, but that all may draw with `pictures`.
-TOOLS = ("pictures", "predicting", "inspecting", "tables", "dashboards", "exchange", "demo")
-COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "api")
+TOOLS = ("pictures", "predicting", "inspecting", "tables", "dashboards", "exchange", "demo", "proposal")
+COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "init", "api")
 # A narrower rule than a tool's: what the demo knows of the library.
 NARROW = {"demo": {"demo", "data/classes", "config/ranges", "ops/rng", "system/files", "system/progress"}}
 PLACES = {
