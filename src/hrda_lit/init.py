@@ -57,7 +57,6 @@ def _check(proposal: "Proposal", made: "Path") -> "Findings":
     """Check keys and data as a training does before its first step."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.utils import instantiate  # noqa: F401
 
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, check_data
@@ -76,7 +75,7 @@ def _check(proposal: "Proposal", made: "Path") -> "Findings":
                 check_train(config)
                 if kind == "hrda":
                     method = build.build_method(config, build.build_dataset(config.source, "source").classes)
-                    parts = build.build_datamodule(config, method.needs_target).parts()
+                    parts = build.build_datamodule(config, method.needs_target).data_splits()
                     check = DataCheck.of(config)
                     assert check is not None
                     findings = check_data(parts, check)

@@ -10,8 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from hrda_lit.data.folder import FolderDataset, Sample
-from hrda_lit.data.images import opened
-from hrda_lit.data.pixels import upright_size
+from hrda_lit.data.images import read_size
 from hrda_lit.proposal.label_space import spread
 from hrda_lit.system.progress import counted
 
@@ -86,7 +85,7 @@ def measure(dataset: FolderDataset, samples: Sequence[Sample]) -> Measured:
         dataset: reads it.
         samples: its images, with labels where they are to be counted.
     """
-    sizes = [opened(sample.image, upright_size) for sample in counted(spread(samples, HEADERS), "reading sizes")]
+    sizes = [read_size(sample.image) for sample in counted(spread(samples, HEADERS), "reading sizes")]
     middle = (int(np.median([h for h, _ in sizes])), int(np.median([w for _, w in sizes])))
     varied = any(max(h / middle[0], middle[0] / h, w / middle[1], middle[1] / w) > 1.5 for h, w in set(sizes))
     labels = spread([sample.label for sample in samples if sample.label is not None], LABELS)
