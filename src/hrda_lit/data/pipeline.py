@@ -54,9 +54,9 @@ class Pipeline:
             raise ValueError(
                 f"data.sync_crop={list(self.sync_crop)}: expected a part of data.crop={list(self.crop)}; lower it."
             )
-        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+        if self.scale_jitter is not None and self.scale_jitter[0] > self.scale_jitter[1]:
             raise ValueError(
-                f"data.scale_jitter={list(self.scale_jitter)}: expected 0 < smallest <= largest; correct it."
+                f"data.scale_jitter={list(self.scale_jitter)}: expected [smallest, largest]; exchange them."
             )
         _ = self.crop_size, self.train_size
 
