@@ -232,7 +232,11 @@ class SGDPoly(StudentOptim):
     max_skipped: Count = 20
 
     def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        return SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
+        optimizer = SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
+        if fused:
+            _start_momentum(optimizer)
+            optimizer.register_load_state_dict_post_hook(_start_momentum)
+        return optimizer
 
 
 @check_arguments
@@ -273,6 +277,14 @@ def _lay_out_like_weights(optimizer: Optimizer) -> None:
         for name, value in state.items():
             if value.shape == weight.shape and value.stride() != weight.stride():
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def _start_momentum(optimizer: Optimizer) -> None:
+    # The fused kernel would allocate momenta in its first step, and leave them uninitialised if that is skipped.
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if group["momentum"] and optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 def _on_gpu(network: nn.Module) -> bool:

@@ -1,13 +1,20 @@
 """Parameter groups and the schedule."""
 
+import copy
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
 
+from hrda_lit import optim
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.optim import AdamWLinear, AdamWPoly, SGDPoly, linear_schedule, schedule
+from hrda_lit.optim import AdamPoly, AdamWLinear, AdamWPoly, SGDPoly, StudentOptim, linear_schedule, schedule
+from hrda_lit.training.optimizer_pair import pair_optimizers
+from hrda_lit.training.skipped_steps import skip_where
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +136,52 @@ def test_a_linear_schedule(student: SingleScaleSegmentor, step: int, share: floa
 def test_a_linear_schedule_without_warm_up() -> None:
     assert [linear_schedule(step, 4, 0, 1e-3) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
     assert linear_schedule(3, 2, 4, 0.5) == pytest.approx(0.875)
+
+
+@pytest.fixture
+def _memory_without_a_value_is_nan() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)  # fills what is not initialised
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_memory_without_a_value_is_nan")
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("fused", [False, True])  # the fused kernels are what a GPU takes
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("poly", [AdamWPoly(lr=0.1), SGDPoly(lr=0.1)], ids=["adamw", "sgd"])
+def test_a_bad_first_step_leaves_no_state_behind(
+    poly: StudentOptim, joined: bool, fused: bool, resumed: bool, monkeypatch: pytest.MonkeyPatch,
+    student: SingleScaleSegmentor,
+) -> None:  # fmt: skip
+    """The next step is the first one, also of a run that is resumed in between and skips another one."""
+    monkeypatch.setattr(optim, "_on_gpu", lambda _: fused)
+    networks = [copy.deepcopy((student, Discriminator(3, 4))) for _ in range(2)]
+
+    def build(index: int) -> torch.optim.Optimizer:
+        learns, against = networks[index]
+        made = poly.build(learns, 10)
+        return (pair_optimizers(made, AdamPoly().build(against, 10)) if joined else made)[0]
+
+    def step(index: int, optimizer: torch.optim.Optimizer, bad: bool) -> None:
+        torch.manual_seed(0)
+        for weight in (p for network in networks[index] for p in network.parameters()):
+            weight.grad = torch.full_like(weight, torch.nan) if bad else torch.randn_like(weight)
+        skip_where(optimizer, torch.tensor(bad))
+        optimizer.step()
+
+    for weights in zip(*(nn.ModuleList(pair).parameters() for pair in networks), strict=True):
+        weights[1].data.copy_(weights[0])
+    plain, skipping = build(0), build(1)
+    step(1, skipping, bad=True)
+    if resumed:
+        state = copy.deepcopy(skipping.state_dict())
+        skipping = build(1)
+        skipping.load_state_dict(state)
+        step(1, skipping, bad=True)
+    for _ in range(2):
+        step(0, plain, bad=False)
+        step(1, skipping, bad=False)
+    for a, b in zip(*(nn.ModuleList(pair).parameters() for pair in networks), strict=True):
+        assert torch.equal(a, b)
+        assert b.isfinite().all()

@@ -70,7 +70,15 @@ class MaskedConsistency:
             shape: (B, 3, H, W) of the images.
             augmentation: jitter and blur, or None.
             generator: source of randomness (CPU).
+
+        Raises:
+            ValueError: if half of the images are to be masked, and they have no half.
         """
+        if self.images == "both" and shape[0] % 2:
+            raise ValueError(
+                f"loading.batch_size={shape[0]}: expected an even number, of which method.masked.images=both masks "
+                "one half of each domain; correct it, or set method.masked.images=target."
+            )
         # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
         own = augmentation.draw(shape[0], generator) if self.augment and augmentation is not None else None
         blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.downscale), generator)

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hrda_lit.system.torch_files import blamed, read_torch_file, require_tensors
+from hrda_lit.system.torch_files import blamed, read_torch_file, require_finite_weights, require_tensors
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -21,7 +21,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is truncated, needs code to load, or holds no tensors.
+        ValueError: if it is truncated, needs code to load, or holds no tensors; or if one is NaN or infinite.
     """
     content = read_plain(path)
     for wrapper in ("state_dict", "model"):
@@ -30,7 +30,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise ValueError(f"{path} holds no tensors; give a state dict of a network.")
-    return require_tensors(tensors, path)
+    state = require_tensors(tensors, path)
+    require_finite_weights(state, path, "download it again, or give other weights")
+    return state
 
 
 def read_plain(path: str | Path) -> dict[str, Any]:

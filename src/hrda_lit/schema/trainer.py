@@ -8,8 +8,9 @@ from hrda_lit.config.ranges import Count, Length, Number, Range, Share
 
 Steps = Count
 SomeOf = Number | Share  # a number of batches, or a share of them
-# Not 16-true nor bf16-true: weights of so few digits do not feel a small step, nor the teacher the student.
-Precision = Literal[16, 32, 64, "16", "32", "64", "bf16", "16-mixed", "bf16-mixed", "32-true", "64-true"]
+# Not 16-true nor bf16-true: weights of so few digits do not feel a small step, nor the teacher the student. Not
+# 64-true: images are normalised to float32 on the device, after Lightning has cast the batch.
+Precision = Literal[16, 32, "16", "32", "bf16", "16-mixed", "bf16-mixed", "32-true"]
 
 
 class TrainerKeys(TypedDict, total=False):

@@ -72,21 +72,24 @@ def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def require_finite_weights(state: Mapping[str, Tensor], origin: str | Path) -> None:
-    """Refuse weights that are no numbers.
+def require_finite_weights(
+    state: Mapping[str, Tensor],
+    origin: str | Path,
+    remedy: str = "its training diverged, use an earlier checkpoint",
+) -> None:
+    """Reject weights that are NaN or infinite.
 
     Args:
         state: name to tensor.
         origin: what the error calls it.
+        remedy: part of the sentence that says what to do.
 
     Raises:
         ValueError: if one is NaN or infinite; its name is given.
     """
     for key, value in state.items():
         if not bool(value.isfinite().all()):
-            raise ValueError(
-                f"{origin} holds NaN or infinity in {key}; its training diverged, use an earlier checkpoint."
-            )
+            raise ValueError(f"{origin} holds NaN or infinity in {key}; {remedy}.")
 
 
 def _check_records(path: Path) -> bool:

@@ -203,3 +203,12 @@ def test_a_masked_pass_over_tokens_trains_the_mask_token(classes: Classes, batch
     done.loss.backward()
     assert encoder.model.model.patch_embed.proj.mask_token.grad.any()
     assert done.crops["masked"].image.shape[1] == 3
+
+
+def test_an_odd_number_of_images_has_no_half() -> None:
+    both = MaskedConsistency(images="both", block=16)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=f"loading.batch_size={count}.*method.masked.images"):
+            both.draw((count, 3, 64, 64), None, torch.Generator())
+    both.draw((2, 3, 64, 64), None, torch.Generator())
+    MaskedConsistency(block=16).draw((1, 3, 64, 64), None, torch.Generator())

@@ -242,3 +242,10 @@ def test_file_that_is_no_dict(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"w\.pth cannot be read \(it holds a list, not a state dict"):
         read_state_dict(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named_when_they_are_read(tmp_path: Path, bad: float) -> None:
+    torch.save({"a.weight": torch.ones(3), "b.weight": torch.tensor([1.0, bad])}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth holds NaN or infinity in b\.weight; .*other weights"):
+        read_state_dict(tmp_path / "w.pth")

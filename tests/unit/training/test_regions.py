@@ -156,6 +156,32 @@ def test_what_is_compiled_wrongly_is_not_used(
     assert "compiled, the size of the gradients is " in told
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_first_batch_of_nan_is_no_comparison(
+    wrong: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else what is compiled wrongly would pass: all numbers are NaN, in either way."""
+    made: list[CompiledRunner] = []
+
+    def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
+        return (lambda *given: [one.detach() * 0.5 + one * 0.5 for one in graph(*given)]) if wrong else graph.forward
+
+    def spoil(step: int, batch: Any) -> None:
+        if step == 0:
+            batch["source"]["image"][:] = torch.nan
+
+    def runner(networks: Any) -> StepRunner:
+        made.append(CompiledRunner(networks, Regions(networks, backend)))
+        return made[0]
+
+    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    with caplog.at_level(logging.WARNING):
+        train(monkeypatch, runner, "supervised", steps=3, change=spoil)
+    assert made[0]._tried
+    assert bool(len(made[0].regions)) != wrong
+    assert ("the size of the gradients" in caplog.text) == wrong
+
+
 def test_what_is_wrong_with_the_work_itself_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*_: Any, **__: Any) -> Any:
         raise ValueError("no such crop.")
