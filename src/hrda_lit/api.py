@@ -105,6 +105,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
 
     from hrda_lit.config.arguments import readable
     from hrda_lit.config.misspelt import explained, is_hydras
+    from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
     arguments = readable(overrides, command)
@@ -114,7 +115,11 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
             raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")
         arguments.append(f'hydra.searchpath=["file://{folder}"]')
     try:
-        with _left_as_it_was(), initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
+        with (
+            release_all(),
+            _left_as_it_was(),
+            initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"),
+        ):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             value: T = hydra.run(command, task, arguments).return_value

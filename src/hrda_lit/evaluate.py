@@ -37,13 +37,15 @@ def evaluate(config: DictConfig) -> float:
     """
     # Imported here, so that --help and shell completion need not wait for torch.
     from hrda_lit.checkpoints.load import choose_device, load_trained
+    from hrda_lit.checkpoints.locate import locate_here
     from hrda_lit.inspecting.data_check import DataCheck
     from hrda_lit.schema.check import check_evaluate
     from hrda_lit.system.process import at_full_speed
 
     if OmegaConf.is_missing(config, "checkpoint"):
-        raise ValueError("there is nothing to evaluate; give checkpoint=outputs/.../checkpoints/last.ckpt.")
+        raise ValueError("there is nothing to evaluate; give checkpoint=latest, or a file.")
     check_evaluate(config)
+    config.checkpoint = locate_here(config.checkpoint)
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device, config.weights)
     inference = _inference(config, trained)
@@ -171,6 +173,7 @@ def _report(
     from pathlib import Path
 
     from hrda_lit.inference.iou import class_iou, mean_iou
+    from hrda_lit.runs.folder import open_run
     from hrda_lit.system.files import write_atomically
     from hrda_lit.system.table import as_text, show
     from hrda_lit.tables import scores as tables
@@ -187,6 +190,7 @@ def _report(
         means = {"mean": tables.mean_over(fused)}
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(tables.score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
+    open_run(config)
     write_atomically(folder / "report.txt", as_text(*pages).encode())
     tables.write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
     first = class_iou(next(iter(counts.values()))["fused"].confusion)

@@ -60,11 +60,13 @@ def _show(seen: "Findings", config: DictConfig) -> bool:
     from hrda_lit.inspecting.sheet import contact_sheet
     from hrda_lit.inspecting.tables import overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
+    from hrda_lit.runs.folder import open_run
     from hrda_lit.system.files import write_atomically
     from hrda_lit.system.progress import waiting
     from hrda_lit.system.table import as_text, show
 
     folder, tables = Path(config.run_dir), [overview(seen.surveys), shares(seen.surveys)]
+    open_run(config)
     write_atomically(folder / "data.txt", as_text(*tables).encode())
     sheet, path = contact_sheet(seen.surveys, 4), folder / _sheet(config)
     if sheet.figure is not None:

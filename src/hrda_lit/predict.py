@@ -87,11 +87,11 @@ def _rules(config: DictConfig) -> "Rules | None":
 
 
 def _checkpoint(config: DictConfig) -> "Path":
-    from hrda_lit.checkpoints.hub import located
+    from hrda_lit.checkpoints.locate import locate
 
     if config.checkpoint is None:
-        raise ValueError("there is nothing to predict with; give checkpoint=outputs/.../checkpoints/last.ckpt.")
-    path = located(config.checkpoint)
+        raise ValueError("there is nothing to predict with; give checkpoint=latest, or a file.")
+    path = locate(config.checkpoint)
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
     return path

@@ -14,6 +14,8 @@ from hrda_lit.system import signals
 from hrda_lit.system.errors import USER_ERRORS, format_error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hrda_lit.module import UDAModule
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,9 @@ def train(config: DictConfig) -> float:
     # Imported here, so that --help and shell completion need not wait for torch.
     from pathlib import Path
 
-    from hrda_lit.runs.claim import claimed, wanted
+    from hrda_lit.runs.claim import claim_run, resume_mode
 
-    with signals.watch.handle_signals(), claimed(Path(config.run_dir), wanted(config.resume)):
+    with signals.watch.handle_signals(), claim_run(Path(config.run_dir), resume_mode(config.resume)):
         try:
             return _train(config)
         except Exception as error:
@@ -48,13 +50,16 @@ def train(config: DictConfig) -> float:
 
 
 def _train(config: DictConfig) -> float:
+    from pathlib import Path
+
     from hydra.utils import instantiate
 
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
+    from hrda_lit.runs.folder import open_run
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
-    from hrda_lit.runs.resume import begin, finished
+    from hrda_lit.runs.resume import explain_restore, find_start, finished, take_over
     from hrda_lit.schema.check import check_train
     from hrda_lit.system.errors import explain_lost_process
     from hrda_lit.system.process import at_full_speed
@@ -68,7 +73,7 @@ def _train(config: DictConfig) -> float:
         for split in datamodule.data_splits():
             split.dataset.require_root()  # at once, where the geometry of a large network takes seconds
     check_geometry(config, method, source.classes)
-    start = begin(config)
+    start = find_start(config)
     if (score := finished(start, config)) is not None:
         log.info("the run in %s is complete, nothing is changed", config.run_dir)
         return score
@@ -78,12 +83,14 @@ def _train(config: DictConfig) -> float:
     require_good_data(datamodule.data_splits(), DataCheck.of(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
-    _write_config(config)
     module = build.build_module(config, method, source.classes)
+    open_run(config)  # from here on, files are written
+    _write_config(config)
+    take_over(start, Path(config.run_dir))
     if start is not None:
         resume_loggers(trainer.loggers, start.step, start.loggers)
     with at_full_speed(trainer.strategy.root_device):
-        with explain_lost_process():
+        with explain_lost_process(), explain_restore(trainer, start):
             trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
         if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
             trainer.validate(module, datamodule, verbose=False)
@@ -117,6 +124,7 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     from pathlib import Path
 
     from hrda_lit.inference.iou import mean_iou
+    from hrda_lit.runs.ending import show_ending
     from hrda_lit.system.files import write_json
     from hrda_lit.system.table import show
     from hrda_lit.tables.records import facts_of
@@ -137,20 +145,17 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         log.info("pictures, checkpoints and metrics are in %s", folder)  # a sweep ends with a table of its own
     else:
-        _show_what_is_left(module, config)
+        show_ending(config, _first_image(module))
     return mean_iou(module.iou)
 
 
-def _show_what_is_left(module: "UDAModule", config: DictConfig) -> None:
+def _first_image(module: "UDAModule") -> "Path | None":
+    """Return the first image of the validation set, where it is a file of its own."""
     from typing import Any, cast
 
-    from rich.console import Console
-
-    from hrda_lit.runs.summary import show
-
-    # Not the trainer's own loader, which is none where all was scored before a run went on.
-    image = cast(Any, module.trainer).datamodule.val_dataloader().dataset.samples[0].image
-    show(config, image if image.is_file() else None, Console())
+    # Not the trainer's own loader, which is none where all was scored before a run was resumed.
+    image: Path = cast(Any, module.trainer).datamodule.val_dataloader().dataset.samples[0].image
+    return image if image.is_file() else None
 
 
 @command("train")
@@ -178,7 +183,8 @@ def _stop(stopped: signals.Stopped) -> int:
         from hrda_lit.tables import jobs, sweeps
 
         show(*sweeps.report(sweeps.write(folder), jobs.count_jobs(read_json(folder / "command.json"))))
-    return ending.end(stopped, ending.again("hrda_lit.train", sys.argv[1:], folder, sweep))
+    command = ending.resume_command("hrda_lit.train", sys.argv[1:], folder, sweep)
+    return ending.end_stopped(stopped, command)
 
 
 def _job(config: DictConfig) -> float | None:

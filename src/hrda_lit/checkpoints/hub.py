@@ -1,47 +1,19 @@
-"""Networks in the layout of a hub: a folder with weights, config and model card, at hand or on the Hugging Face hub."""
+"""Networks in the layout of a hub: a folder with weights, config and model card."""
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hrda_lit.checkpoints.locate import HUB_FILES
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.networks.weights import read_plain
 from hrda_lit.system.torch_files import require_tensors
 
-SCHEME = "hf://"
-CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
+CONFIG, WEIGHTS, CARD = HUB_FILES
 CHECKSUM, MODEL = "sha256", "model"  # of config.yaml, beside the config itself
-_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.-]+))?")
-
-
-def located(path: str | Path) -> Path:
-    """Return where a checkpoint lies; one of the hub is fetched, once, and nothing of it but the three files.
-
-    Args:
-        path: a file, a folder, or `hf://user/name`, with `@revision` for one of its versions.
-
-    Raises:
-        ValueError: if there is no such name on the hub, or it cannot be reached.
-    """
-    if not str(path).startswith(SCHEME):
-        return Path(path).expanduser()
-    name = _NAME.fullmatch(str(path).removeprefix(SCHEME))
-    if name is None:
-        raise ValueError(f"{path} names nothing on the hub; write {SCHEME}user/name, or {SCHEME}user/name@revision.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(
-            name["repository"], revision=name["revision"], allow_patterns=[CONFIG, WEIGHTS, CARD]
-        )
-    except Exception as error:  # of the network, of its client, of the hub: whatever it is, it is not there
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise ValueError(f"{path} cannot be fetched ({reason}); check its name, or give a folder at hand.") from error
-    return Path(folder)
 
 
 def read_folder(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
-from hrda_lit.checkpoints.hub import located, read_folder
+from hrda_lit.checkpoints.hub import read_folder
+from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import TRAINING, require_buildable, require_keys, trusted_values
 from hrda_lit.config.nodes import plain
 from hrda_lit.config.ranges import Part
@@ -86,7 +87,7 @@ def load_trained(
     """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
 
     Args:
-        path: a checkpoint of `hrda_lit.train`, a folder of scripts/save_for_hub.py, or `hf://user/name`.
+        path: a checkpoint of `hrda_lit.train`, or anything else that `locate` takes, e.g. `latest`.
         model: "student" or "teacher"; None: the one that training validated.
         device: where to.
         weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
@@ -218,7 +219,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: if there is no file.
         ValueError: if it is damaged, cannot be read, or has no config and weights inside.
     """
-    path = located(path)
+    path = locate(path)
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
     content = read_folder(path) if path.is_dir() else read_torch_file(path)

@@ -1,21 +1,17 @@
 """The confusion matrix of every validation, as a table and a picture."""
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import lightning as L
-from jaxtyping import Int
-from torch import Tensor
 
 from hrda_lit.dashboards.dashboard import dashboards, logged_step
-from hrda_lit.data.classes import Classes
 from hrda_lit.inference.iou import mean_iou
 from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.matrix import matrix
 from hrda_lit.system.best_effort import BestEffort
 from hrda_lit.system.files import write_atomically
+from hrda_lit.system.table import as_csv
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -41,16 +37,9 @@ class ConfusionMatrix(L.Callback):
         png = encode(matrix(module.counts, module.classes, title))
         with self._best_effort.writing():
             path = self.folder / f"step_{trainer.global_step}.csv"
-            write_atomically(path, as_csv(module.counts, module.classes))
+            rows = zip(module.classes.names, module.counts.tolist(), strict=True)
+            table = as_csv([("label", *module.classes.names), *((name, *row) for name, row in rows)])
+            write_atomically(path, table)
             write_atomically(path.with_suffix(".png"), png)
         for dashboard in dashboards(trainer):
             dashboard.show_confusion(module.counts, module.classes, png, logged_step(trainer))
-
-
-def as_csv(counts: Int[Tensor, "C C"], classes: Classes) -> bytes:
-    """Write one line per label and one column per prediction, in pixels."""
-    page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
-    writer.writerow(("label", *classes.names))
-    writer.writerows((name, *row) for name, row in zip(classes.names, counts.tolist(), strict=True))
-    return page.getvalue().encode()

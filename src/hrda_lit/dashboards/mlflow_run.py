@@ -13,8 +13,8 @@ from PIL import Image
 
 from hrda_lit.dashboards.dashboard import Dashboard, Rows, name_run
 from hrda_lit.runs.differences import flatten
-from hrda_lit.runs.loggers import as_csv
 from hrda_lit.system.errors import format_error
+from hrda_lit.system.table import as_csv
 
 LONGEST = 500  # characters of a parameter, which all stores take
 MOST = 100  # parameters that a call takes
@@ -61,8 +61,7 @@ class MlflowRun(Dashboard, MLFlowLogger):
 
     def show_table(self, name: str, rows: Rows, step: int) -> None:
         """Show a table as the artifact <name>/step_<t>.csv."""
-        columns = list(rows[0])
-        page = as_csv([dict(zip(columns, columns, strict=True)), *rows], columns).decode()
+        page = as_csv([list(rows[0]), *(list(row.values()) for row in rows)]).decode()
         self.experiment.log_text(self.run_id, page, f"{name}/step_{step}.csv")
 
 

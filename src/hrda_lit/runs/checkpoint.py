@@ -14,7 +14,7 @@ from torch import Tensor
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
 from hrda_lit.runs.loggers import STATES, resume_states
-from hrda_lit.runs.resumed import SCORES, adapt, scores_of
+from hrda_lit.runs.restore import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.training.skipped_steps import in_doubt
@@ -130,8 +130,15 @@ class Checkpoint(L.Callback):
         return {"best": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`."""
-        self.best_value = state_dict["best"]
+        """Restore how good the best was.
+
+        Raises:
+            ValueError: if that is no number.
+        """
+        best = state_dict["best"]
+        if not isinstance(best, float | None):
+            raise ValueError(f"its best value is {best!r}, need a number; give another checkpoint.")  # noqa: TRY004
+        self.best_value = best
 
     def _save(self, trainer: L.Trainer) -> None:
         if self._saved == (now := _reached(trainer)):

@@ -1,19 +1,27 @@
-"""Whose a folder of results is: one process writes into it, and a new run never into that of another."""
+"""One writer per folder of results: a process claims a folder, and a new run never writes into that of another."""
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 NEVER, AUTO = "never", "auto"
 _LOCK = ".lock"
-_MADE = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
+_RESULTS = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
 _RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-_held: dict[Path, int] = {}  # the lock files that this process keeps open
 
 
-def wanted(given: object) -> str:
+class _Claim(NamedTuple):
+    file: int  # the lock file, kept open
+    made: list[Path]  # folders that the claim made, the deepest first
+
+
+_claims: dict[Path, _Claim] = {}
+
+
+def resume_mode(given: object) -> str:
     """Turn "never" (or nothing) into "auto" for a job that Slurm has put into its queue again."""
     resume = NEVER if given is None else str(given)
     again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
@@ -22,7 +30,7 @@ def wanted(given: object) -> str:
 
 def holds_run(folder: Path) -> bool:
     """Return whether a run has left results in a folder."""
-    return any(True for pattern in _MADE for _ in folder.glob(pattern))
+    return any(True for pattern in _RESULTS for _ in folder.glob(pattern))
 
 
 def is_first_process() -> bool:
@@ -31,11 +39,11 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def claimed(folder: Path, resume: str) -> Iterator[None]:
-    """Keep a folder for the run of this process until the block ends, or until the process does, however that is.
+def claim_run(folder: Path, resume: str) -> Iterator[None]:
+    """Claim a folder for a run until the block ends, or until the process does, however that is.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: folder of the run; made if it is not there.
         resume: "never", "auto" or a checkpoint.
 
     Raises:
@@ -50,29 +58,30 @@ def claimed(folder: Path, resume: str) -> Iterator[None]:
 
 
 def take(folder: Path, resume: str) -> None:
-    """Claim a folder, see `claimed`; it is released by `release`."""
+    """Claim a folder for a run, see `claim_run`; `release` releases it."""
     if not claim(folder):
         raise ValueError(f"{folder} is where another process is training now; wait for it, or choose another folder.")
-    # A checkpoint of this very folder is how the run in it goes on.
-    goes_on = resume == AUTO or (resume != NEVER and folder.resolve() in Path(resume).expanduser().resolve().parents)
-    if holds_run(folder) and not goes_on:
+    # A checkpoint of this very folder resumes the run in it.
+    resumes = resume == AUTO or (resume != NEVER and folder.resolve() in Path(resume).expanduser().resolve().parents)
+    if holds_run(folder) and not resumes:
         release(folder)
         raise ValueError(
-            f"{folder} holds another run; add resume=auto to go on with it, or choose another hydra.run.dir."
+            f"{folder} holds another run; add resume=auto to continue it, or choose another hydra.run.dir."
         )
 
 
 def claim(folder: Path) -> bool:
     """Claim a folder for this process; return False where another process has."""
     place = folder.resolve()
-    if place in _held:
+    if place in _claims:
         return True
+    made = [path for path in (place, *place.parents) if not path.exists()]
     place.mkdir(parents=True, exist_ok=True)
     file = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     if not _lock(file):
         os.close(file)
         return False
-    _held[place] = file
+    _claims[place] = _Claim(file, made)
     return True
 
 
@@ -94,13 +103,33 @@ def is_timed(pattern: str) -> bool:
 
 def holds_claim(folder: Path) -> bool:
     """Return whether this process has claimed a folder."""
-    return folder.resolve() in _held
+    return folder.resolve() in _claims
 
 
 def release(folder: Path) -> None:
-    """Let others claim a folder; does nothing for one that is not claimed."""
-    if (file := _held.pop(folder.resolve(), None)) is not None:
-        os.close(file)
+    """Let others claim a folder, and remove it if the claim made it and nothing was written into it.
+
+    Does nothing for a folder that is not claimed.
+    """
+    if (held := _claims.pop(folder.resolve(), None)) is None:
+        return
+    if held.made and held.made[0].is_dir() and [path.name for path in held.made[0].iterdir()] == [_LOCK]:
+        (held.made[0] / _LOCK).unlink()
+        with suppress(OSError):  # a folder of folders in which others lie
+            for path in held.made:
+                path.rmdir()
+    os.close(held.file)
+
+
+@contextmanager
+def release_all() -> Iterator[None]:
+    """Release whatever is claimed when the block ends, so that a refused command leaves no folder behind."""
+    before = set(_claims)
+    try:
+        yield
+    finally:
+        for folder in set(_claims) - before:
+            release(folder)
 
 
 def _lock(file: int) -> bool:

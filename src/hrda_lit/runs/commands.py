@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.runs.claim import release_all
 from hrda_lit.system.errors import exit_on_errors
 
 
@@ -38,7 +39,7 @@ def command(
 
         @wraps(task)
         def main() -> None:
-            with exit_on_errors(remedy):
+            with exit_on_errors(remedy), release_all():
                 readable_arguments(name)(composed)()
 
         return main

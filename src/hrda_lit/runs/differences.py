@@ -1,4 +1,4 @@
-"""What a run that goes on does differently from before."""
+"""What a resumed run changes in its config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 # What these say is built into the weights and the moments of the optimiser.
 FIXED = ("network", "s_T")
 FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
-# They say where things lie and who loads them, not what is computed.
-UNSAID = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir", "kind"}
+# Places, not what is computed.
+PLACES = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir", "kind"}
 _ABSENT = "(none)"
 
 
@@ -16,13 +16,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
     Args:
         before: plain containers, as stored in a checkpoint.
-        now: of the run that goes on.
+        now: config of the resumed run.
 
     Returns:
-        By dotted key, the value before and now; what only follows from where things lie is left out.
+        By dotted key, the value before and now; without what only follows from where things lie.
     """
     old, new = flatten(_without_places(before)), flatten(_without_places(now))
-    keys = [key for key in {**new, **old} if key not in UNSAID and not key.startswith("prepare_data.")]
+    keys = [key for key in {**new, **old} if key not in PLACES and not key.startswith("prepare_data.")]
     return {
         key: (old.get(key, _ABSENT), new.get(key, _ABSENT))
         for key in keys
@@ -30,20 +30,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def check(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
+def refuse_fixed(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
     """Refuse changes that the state of a run does not allow.
 
     Args:
-        changed: from `differences`.
-        path: of the checkpoint.
+        changed: changes from `differences`.
+        path: path of the checkpoint.
 
     Raises:
         ValueError: if the network, the method, the classes or s_T differ.
     """
     if fixed := {key: values for key, values in changed.items() if _is_fixed(key)}:
         raise ValueError(
-            f"{path} cannot go on with {told(fixed)}, because its weights were made for the former; keep that, or "
-            "start a new run."
+            f"{path} cannot go on with {format_changes(fixed)}, because its weights were made for the former; "
+            "keep that, or start a new run."
         )
 
 
@@ -58,7 +58,7 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def told(changed: Mapping[str, tuple[Any, Any]]) -> str:
+def format_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
     return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
 

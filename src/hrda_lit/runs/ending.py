@@ -1,26 +1,76 @@
-"""How a run that a signal stopped ends: how to go on, in Slurm's queue again if asked for, and the exit code."""
+"""How a run ends: what it left and what to try next, or after a signal how to resume it, and the exit code."""
 
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from omegaconf import DictConfig
 
 from hrda_lit.runs.claim import is_first_process
 from hrda_lit.system.signals import REQUEUE, Stopped
+from hrda_lit.system.table import show
 
 _PLAIN = re.compile(r"[\w/.:+@%-]+", re.ASCII)
+_LEFT = {
+    "checkpoints/last.ckpt": "the network after the last step, and its config",
+    "checkpoints/best.ckpt": "the network of the best validation",
+    "metrics.json": "mIoU and IoU per class",
+    "metrics.csv": "every logged number by step",
+    "pictures": "what it sees and learned from",
+    "confusion": "which class it takes for which",
+    "train.log": "all that was printed",
+}
 
 
-def again(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
-    """Write the command that goes on.
+def show_ending(config: DictConfig, image: Path | None) -> None:
+    """Print what a run left where, and commands that work as they stand.
 
     Args:
-        module: e.g. "hrda_lit.train".
-        arguments: of this command.
-        folder: of the run or the sweep.
+        config: config of the run.
+        image: image of the validation set; None where none is a file of its own.
+    """
+    folder = nearest(Path(config.run_dir))
+    left = [f"  {name:<24} {what}" for name, what in _LEFT.items() if (Path(config.run_dir) / name).exists()]
+    show(f"in {folder}", *left, "next", *(f"  {command}" for command in next_commands(folder, image)))
+
+
+def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
+    """Yield commands to try with a trained network.
+
+    Args:
+        folder: folder of the run.
+        image: image to predict; None for one that the user fills in.
+    """
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    given = f"checkpoint={quote(str(checkpoint))}"
+    yield shlex.join(["python", "-m", "hrda_lit.evaluate", given])
+    picture = "input=photos" if image is None else f"input={quote(str(nearest(image)))}"
+    output = f"output={quote(str(folder / 'predictions'))}"
+    yield shlex.join(["python", "-m", "hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]"])
+    compare = ["python", "-m", "hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}"]
+    yield shlex.join(compare)
+    if (folder / "metrics.csv").exists():
+        curves = ["python", "-m", "hrda_lit.scripts.plot_curves", str(folder / "curves.pdf"), str(folder)]
+        yield shlex.join([*curves, "--numbers", "val/miou"])
+
+
+def nearest(path: Path) -> Path:
+    """Return a path as seen from the folder that the command was started in, if it lies below."""
+    here = Path.cwd()
+    return path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path
+
+
+def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
+    """Write the command that resumes a run or a sweep.
+
+    Args:
+        module: module of the command, e.g. "hrda_lit.train".
+        arguments: arguments of this command.
+        folder: folder of the run or the sweep.
         sweep: which of the two it is.
 
     Returns:
@@ -28,22 +78,22 @@ def again(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> s
     """
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     kept = [argument for argument in arguments if argument.split("=")[0] not in (key, "resume")]
-    place = hydras(str(folder))  # quoted for Hydra, and below for the shell
+    place = quote(str(folder))  # for Hydra, and below for the shell
     given = [f"{key}={place}"] if sweep else [f"{key}={place}", "resume=auto"]
     return shlex.join(["python", "-m", module, *kept, *given])
 
 
-def hydras(text: str) -> str:
-    """Quote a value as Hydra wants it, if it needs that."""
+def quote(text: str) -> str:
+    """Quote a value for Hydra, if it needs that."""
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def end(stopped: Stopped, command: str) -> int:
-    """Say what happened and how to go on; put a job into Slurm's queue again where Slurm asked for it.
+def end_stopped(stopped: Stopped, command: str) -> int:
+    """Print what happened and how to resume; put a job into Slurm's queue again where Slurm asked for it.
 
     Args:
-        stopped: what ended the run.
-        command: that goes on.
+        stopped: signal that ended the run.
+        command: command that resumes it.
 
     Returns:
         The exit code: 0 for a job that is in the queue again, else 128 + the number of the signal.

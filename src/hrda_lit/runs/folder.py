@@ -1,25 +1,35 @@
-"""Which folder a run of the command lies in; decided before Hydra writes anything."""
+"""The folder of a run: chosen before Hydra writes anything, filled once the run begins.
 
+A command that is refused leaves nothing behind, and nothing of an earlier run is written over.
+"""
+
+import logging
+import logging.handlers
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
+from hrda_lit.system.files import write_atomically
 
-_INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run tells those that it starts
+_INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
+RECORDS = ".hydra"
+_MOST_LINES = 100_000  # of the log, kept until the run begins
 
 
 class RunFolder(Callback):
     """Choose and claim the folder of a single run: a new one, or with resume=auto that of the same run before."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Set hydra.run.dir."""
+        """Set hydra.run.dir, and leave Hydra's records and log to `open_run`."""
         if not claim.is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
@@ -30,13 +40,50 @@ class RunFolder(Callback):
             os.environ[_INHERITED] = str(chosen.absolute())
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(chosen)
+            config.hydra.output_subdir = None
+            handlers = OmegaConf.select(config, "hydra.job_logging.root.handlers") or []
+            if "file" in handlers:
+                config.hydra.job_logging.root.handlers = [name for name in handlers if name != "file"]
+                del config.hydra.job_logging.handlers["file"]
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep what is logged before the run begins."""
+        if config.hydra.mode != RunMode.MULTIRUN and claim.is_first_process():
+            logging.getLogger().addHandler(logging.handlers.MemoryHandler(_MOST_LINES, flushLevel=sys.maxsize))
+
+
+def open_run(config: DictConfig) -> None:
+    """Write Hydra's records and what was logged so far into the folder of a single run, and log into it from now on.
+
+    Does nothing in a job of a sweep, where Hydra has done so, and in processes but the first.
+
+    Args:
+        config: composed tree of the command.
+    """
+    if not HydraConfig.initialized() or not claim.is_first_process():
+        return
+    this = HydraConfig.get()
+    root = logging.getLogger()
+    kept = next((one for one in root.handlers if type(one) is logging.handlers.MemoryHandler), None)
+    folder = Path(config.run_dir)
+    if this.mode == RunMode.MULTIRUN or kept is None or not claim.holds_claim(folder):
+        return
+    records = {"config": config, "hydra": HydraConfig.instance().cfg, "overrides": this.overrides.task}
+    for name, content in records.items():
+        write_atomically(folder / RECORDS / f"{name}.yaml", OmegaConf.to_yaml(content).encode())
+    file = logging.FileHandler(folder / f"{this.job.name}.log")
+    file.setFormatter(next((one.formatter for one in root.handlers if one.formatter), None))
+    root.removeHandler(kept)
+    kept.setTarget(file)
+    kept.close()  # writes what it holds
+    root.addHandler(file)
 
 
 def choose(config: DictConfig) -> Path:
     """Claim a folder for a run.
 
     Args:
-        config: the composed tree, with Hydra's part.
+        config: composed tree, with Hydra's part.
 
     Returns:
         The folder.
@@ -45,9 +92,12 @@ def choose(config: DictConfig) -> Path:
         ValueError: if a folder that was asked for is another run's.
     """
     given = Path(config.hydra.run.dir)
-    resume = claim.wanted(config.get("resume"))
+    resume = claim.resume_mode(config.get("resume"))
     if not claim.is_timed(str(OmegaConf.to_container(config.hydra.run, resolve=False))):
-        claim.take(given, resume)
+        if "resume" in config:
+            claim.take(given, resume)
+        else:  # what is not resumed is written anew
+            claim.claim(given)
         return given
     if resume == AUTO:
         for before in same_runs(given.parent, config):
@@ -60,14 +110,14 @@ def same_runs(parent: Path, config: DictConfig) -> Iterator[Path]:
     """Find the runs of the same config, those without a result first, the newest first.
 
     Args:
-        parent: where they lie.
-        config: the composed tree; where the run lies, what it goes on from and who loads its images may differ.
+        parent: folder of the runs.
+        config: composed tree; where the run lies, what it resumes and who loads its images may differ.
 
     Yields:
         Folders.
     """
     wanted = _comparable(config)
-    found = sorted(parent.glob("*/.hydra/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = sorted(parent.glob(f"*/{RECORDS}/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
     runs = [path.parent.parent for path in found if _read(path) == wanted]
     yield from sorted(runs, key=lambda run: (run / "metrics.json").is_file())
 

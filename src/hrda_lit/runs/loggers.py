@@ -1,7 +1,6 @@
 """metrics.csv, and how loggers are resumed; dashboards have a room of their own."""
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from hrda_lit.system.files import write_atomically
+from hrda_lit.system.table import as_csv
 
 STATES = "hrda_lit_loggers"  # key of a checkpoint: what loggers need to be resumed
 
@@ -77,7 +77,7 @@ class MetricsCSV(Logger):
         else:
             # One call writes the whole line.
             with self.path.open("ab", buffering=0) as file:
-                file.write(as_csv([row], self._columns))
+                file.write(_lines([row], self._columns))
         self._step = step
 
     def resume_state(self) -> dict[str, Any]:
@@ -94,8 +94,7 @@ class MetricsCSV(Logger):
 
     def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
         self._columns = sorted({*self._columns, *(name for row in rows for name in row)})
-        head = as_csv([{name: name for name in self._columns}], self._columns)
-        write_atomically(self.path, head + as_csv(rows, self._columns))
+        write_atomically(self.path, as_csv([self._columns]) + _lines(rows, self._columns))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -107,11 +106,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [row for row in rows if _is_whole(row)]
 
 
-def as_csv(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> bytes:
-    """Write rows without a heading."""
-    page = io.StringIO()
-    csv.DictWriter(page, columns, lineterminator="\n").writerows(rows)
-    return page.getvalue().encode()
+def _lines(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> bytes:
+    return as_csv([row.get(name, "") for name in columns] for row in rows)
 
 
 def _is_whole(row: Mapping[Any, Any]) -> bool:

@@ -1,33 +1,47 @@
-"""The checkpoint that a run goes on from."""
+"""The checkpoint that a run is resumed from."""
 
 import logging
 import math
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
-from hrda_lit.checkpoints.load import read_checkpoint
+from hrda_lit.checkpoints.load import fitting, read_checkpoint
+from hrda_lit.checkpoints.locate import locate
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.runs.claim import AUTO, NEVER, wanted
-from hrda_lit.runs.differences import check, differences, told
+from hrda_lit.runs.claim import AUTO, NEVER, resume_mode
+from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 from hrda_lit.runs.loggers import STATES
+from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.system.files import link_atomically, read_json
 from hrda_lit.system.progress import waiting
+from hrda_lit.system.torch_files import require_finite_weights
 
 log = logging.getLogger(__name__)
 
-STATE = ("global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks")
+# The state of a training in a checkpoint, and the type of each part.
+STATE: dict[str, type] = {
+    "global_step": int,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+}
 
 
 class Start(NamedTuple):
     """A whole checkpoint of a training run.
 
     Attributes:
-        path: of the file.
-        step: how many steps are done.
-        config: that the run had.
+        path: path of the file.
+        step: number of steps done.
+        config: config that the run had.
         loggers: what its loggers need to be resumed.
     """
 
@@ -37,11 +51,11 @@ class Start(NamedTuple):
     loggers: dict[str, dict[str, Any]]
 
 
-def begin(config: DictConfig) -> Start | None:
-    """Find where to start and say what differs; leftovers of a killed run are removed.
+def find_start(config: DictConfig) -> Start | None:
+    """Find the checkpoint to resume from, and log what the config changes.
 
     Args:
-        config: the composed tree; the folder of the run is claimed.
+        config: composed tree.
 
     Returns:
         The checkpoint; None: from the beginning.
@@ -50,26 +64,22 @@ def begin(config: DictConfig) -> Start | None:
         FileNotFoundError: if there is no checkpoint where one was given.
         ValueError: if it is damaged, holds no training, or does not go together with the config.
     """
-    run_dir = Path(config.run_dir)
-    start = find(wanted(config.resume), run_dir)
+    start = find(resume_mode(config.resume), Path(config.run_dir))
     if start is not None:
         now: Any = OmegaConf.to_container(config, resolve=True)
         changed = differences(start.config, now)
-        check(changed, start.path)
-        but = f", now with {told(changed)}" if changed else ""
+        refuse_fixed(changed, start.path)
+        but = f", now with {format_changes(changed)}" if changed else ""
         log.info("the run goes on from %s after step %d%s", start.path, start.step, but)
-        adopt(start.path.parent, run_dir)
-    for part in run_dir.rglob(".*.part"):
-        part.unlink(missing_ok=True)
     return start
 
 
 def find(resume: str, run_dir: Path) -> Start | None:
-    """Find where to start.
+    """Find the checkpoint to resume from.
 
     Args:
-        resume: "never", "auto" (the newest whole checkpoint of the folder) or a checkpoint.
-        run_dir: the folder of the run.
+        resume: "never", "auto" (the newest whole checkpoint of the folder), or a checkpoint as `locate` takes it.
+        run_dir: folder of the run.
 
     Returns:
         The checkpoint; None: from the beginning.
@@ -81,11 +91,11 @@ def find(resume: str, run_dir: Path) -> Start | None:
     if resume == NEVER:
         return None
     if resume == AUTO:
-        return newest(run_dir / "checkpoints")
-    return read(Path(resume).expanduser())
+        return _newest(run_dir / "checkpoints")
+    return read(locate(resume))
 
 
-def newest(folder: Path) -> Start | None:
+def _newest(folder: Path) -> Start | None:
     """Return the newest whole checkpoint of a folder; damaged ones are named in the log and passed over."""
     found = [path for path in folder.glob("*.ckpt") if path.is_file()]
     # last.ckpt first: best.ckpt may be the same file under another name.
@@ -99,13 +109,13 @@ def newest(folder: Path) -> Start | None:
     return None
 
 
-@waiting("reading the checkpoint to go on from")
+@waiting("reading the checkpoint to resume from")
 def read(path: Path) -> Start:
-    """Read a checkpoint to go on from.
+    """Read a checkpoint to resume from.
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is damaged, or does not hold the state of a training.
+        ValueError: if it is damaged, holds NaN or infinity, or does not hold the state of a training.
     """
     content = read_checkpoint(path)
     if missing := [key for key in STATE if key not in content]:
@@ -113,18 +123,74 @@ def read(path: Path) -> Start:
             f"{path} holds networks but no training to go on with (no {', '.join(missing)}); give a checkpoint that "
             "`hrda_lit.train` wrote."
         )
-    return Start(path, content["global_step"], content[CONFIG_KEY], content.get(STATES, {}))
+    step, loggers = content["global_step"], content.get(STATES, {})
+    for key, kind in STATE.items():
+        if type(content[key]) is not kind:
+            raise _unfit(path, f"{key} is a {type(content[key]).__name__}, need a {kind.__name__}")
+    if step < 0:
+        raise _unfit(path, f"global_step is {step}")
+    if not isinstance(loggers, dict) or not all(isinstance(state, dict) for state in loggers.values()):
+        raise _unfit(path, f"{STATES} is no mapping of mappings")
+    require_finite_weights(content["state_dict"], path)
+    for name, value in _tensors(content["optimizer_states"], "optimizer_states"):
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise _unfit(path, f"{name} has NaN or infinity")
+    return Start(path, step, content[CONFIG_KEY], loggers)
 
 
-def adopt(folder: Path, run_dir: Path) -> None:
-    """Take metrics.csv and best.ckpt of a run into the new folder in which it goes on."""
-    if folder.parent.resolve() == run_dir.resolve():
-        return
-    if (curve := folder.parent / "metrics.csv").is_file():
-        shutil.copy(curve, run_dir / "metrics.csv")
-    if (best := folder / "best.ckpt").is_file():
-        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-        link_atomically(best, run_dir / "checkpoints" / "best.ckpt")
+def _unfit(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{path} does not hold the state of a training ({reason}); give another checkpoint of this run, or "
+        "resume=never."
+    )
+
+
+def _tensors(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(node, Tensor):
+        yield place, node
+    inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in inside:
+        yield from _tensors(value, f"{place}.{key}")
+
+
+@contextmanager
+def explain_restore(trainer: L.Trainer, start: Start | None) -> Iterator[None]:
+    """Name the checkpoint in whatever its content leads to, until the first step begins.
+
+    Raises:
+        ValueError: instead of any error while it is restored.
+    """
+    begun = _Begun()
+    trainer.callbacks.append(begun)  # type: ignore[attr-defined]
+    try:
+        yield
+    except Exception as error:
+        if start is None or begun.begun:
+            raise
+        with fitting(start.path):
+            if isinstance(error, USER_ERRORS):
+                raise
+            raise _unfit(start.path, f"{type(error).__name__}: {format_error(error)[:200]}") from error
+
+
+class _Begun(L.Callback):
+    begun = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.begun = True
+
+
+def take_over(start: Start | None, run_dir: Path) -> None:
+    """Copy metrics.csv and best.ckpt of the resumed run into a new folder; remove leftovers of a killed one."""
+    if start is not None and start.path.parent.parent.resolve() != run_dir.resolve():
+        folder = start.path.parent
+        if (curve := folder.parent / "metrics.csv").is_file():
+            shutil.copy(curve, run_dir / "metrics.csv")
+        if (best := folder / "best.ckpt").is_file():
+            (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+            link_atomically(best, run_dir / "checkpoints" / "best.ckpt")
+    for part in run_dir.rglob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def finished(start: Start | None, config: DictConfig) -> float | None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from hrda_lit.optim import schedule
 from hrda_lit.runs.checkpoint import Checkpoint, refuse_non_finite
-from hrda_lit.runs.resumed import between_steps, renew_rates
+from hrda_lit.runs.restore import between_steps, renew_rates
 from hrda_lit.system.signals import Stopped, watch
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.runs.claim import claim, claim_new, claimed, holds_claim, is_timed, release, wanted
+from hrda_lit.runs.claim import claim, claim_new, claim_run, holds_claim, is_timed, release, resume_mode
 
 ASK = "import sys; from pathlib import Path; from hrda_lit.runs.claim import *; print({}(Path(sys.argv[1])))"
 
@@ -39,12 +39,12 @@ def test_another_run_is_not_written_over(left: str, tmp_path: Path) -> None:
     path = tmp_path / left
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(ValueError, match="holds another run; add resume=auto"), claimed(tmp_path, "never"):
+    with pytest.raises(ValueError, match="holds another run; add resume=auto"), claim_run(tmp_path, "never"):
         pass
-    with pytest.raises(ValueError, match="holds another run"), claimed(tmp_path, "/else/where/last.ckpt"):
+    with pytest.raises(ValueError, match="holds another run"), claim_run(tmp_path, "/else/where/last.ckpt"):
         pass
     for resume in ("auto", str(tmp_path / "checkpoints" / "last.ckpt")):
-        with claimed(tmp_path, resume):
+        with claim_run(tmp_path, resume):
             assert holds_claim(tmp_path)
         assert not holds_claim(tmp_path)
 
@@ -52,21 +52,21 @@ def test_another_run_is_not_written_over(left: str, tmp_path: Path) -> None:
 def test_the_folder_one_stands_in_is_no_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "metrics.csv").touch()
-    with pytest.raises(ValueError, match="holds another run"), claimed(Path("."), "never"):
+    with pytest.raises(ValueError, match="holds another run"), claim_run(Path("."), "never"):
         pass
 
 
 def test_only_the_first_process_of_a_run_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "metrics.csv").touch()
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with claimed(tmp_path, "never"):
+    with claim_run(tmp_path, "never"):
         assert not holds_claim(tmp_path)
 
 
 def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wanted("never") == wanted(None) == "never"
+    assert resume_mode("never") == resume_mode(None) == "never"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert [wanted(resume) for resume in ("never", "auto", "a.ckpt")] == ["auto", "auto", "a.ckpt"]
+    assert [resume_mode(resume) for resume in ("never", "auto", "a.ckpt")] == ["auto", "auto", "a.ckpt"]
 
 
 def test_what_is_named_by_the_time() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hrda_lit.runs.differences import check, differences, told
+from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 
 CONFIG = {
     "run_dir": "/a/run",
@@ -41,8 +41,8 @@ def test_where_things_lie_is_no_difference() -> None:
 
 def test_differences_are_told() -> None:
     found = changed(optim={"lr": 0.2, "betas": [0.9, 0.9]}, new={"key": 1})
-    assert told(found) == "optim.lr 0.1 -> 0.2, optim.betas [0.9, 0.99] -> [0.9, 0.9], new.key (none) -> 1"
-    assert "\n" not in told(found)
+    assert format_changes(found) == "optim.lr 0.1 -> 0.2, optim.betas [0.9, 0.99] -> [0.9, 0.9], new.key (none) -> 1"
+    assert "\n" not in format_changes(found)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_differences_are_told() -> None:
     ],
 )
 def test_what_can_be_applied_is_allowed(values: dict[str, Any]) -> None:
-    check(changed(**values), "last.ckpt")
+    refuse_fixed(changed(**values), "last.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_what_can_be_applied_is_allowed(values: dict[str, Any]) -> None:
 )
 def test_what_the_weights_do_not_allow_is_refused(values: dict[str, Any], key: str) -> None:
     with pytest.raises(ValueError, match=r"last\.ckpt cannot go on with") as caught:
-        check(changed(**values), "last.ckpt")
+        refuse_fixed(changed(**values), "last.ckpt")
     assert key in str(caught.value)

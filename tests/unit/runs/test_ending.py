@@ -1,21 +1,22 @@
-"""How a stopped run ends: the command that goes on, and Slurm's queue."""
+"""How a run ends: places that are there, commands that can be run, and Slurm's queue."""
 
 import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from hrda_lit.runs.ending import again, end
+from hrda_lit.runs.ending import end_stopped, next_commands, resume_command, show_ending
 from hrda_lit.system.signals import Stopped
+from tests.scripts import parsed
 
 
 @pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b"])
 def test_the_command_can_be_pasted(name: str) -> None:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     folder = Path("/tmp") / name
     given = ["experiment=hrda_demo", "data.crop=[64, 64]", "resume=never", "hydra.run.dir=else"]
-    words = shlex.split(again("hrda_lit.train", given, folder, sweep=False))
+    words = shlex.split(resume_command("hrda_lit.train", given, folder, sweep=False))
     assert words[:5] == ["python", "-m", "hrda_lit.train", "experiment=hrda_demo", "data.crop=[64, 64]"]
     place, resume = OverridesParser.create().parse_overrides(words[5:])
     assert (place.key_or_group, place.value()) == ("hydra.run.dir", str(folder))
@@ -23,7 +24,7 @@ def test_the_command_can_be_pasted(name: str) -> None:
 
 
 def test_a_sweep_goes_on_by_its_folder() -> None:
-    command = again("hrda_lit.train", ["-m", "seed=0,1"], Path("multirun/a"), sweep=True)
+    command = resume_command("hrda_lit.train", ["-m", "seed=0,1"], Path("multirun/a"), sweep=True)
     assert command == "python -m hrda_lit.train -m seed=0,1 hydra.sweep.dir=multirun/a"
 
 
@@ -45,21 +46,57 @@ def test_a_job_goes_back_into_the_queue(
     array: bool, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = slurm(tmp_path, monkeypatch, 0, array)
-    assert end(Stopped(10, "after step 3"), "CMD") == 0
+    assert end_stopped(Stopped(10, "after step 3"), "CMD") == 0
     assert asked.read_text() == f"requeue {job}\n"
     assert capsys.readouterr().err == "SIGUSR1 stopped the run after step 3; it is in the queue again: CMD\n"
 
 
 def test_a_queue_that_refuses_is_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slurm(tmp_path, monkeypatch, 1, False)
-    assert end(Stopped(10), "CMD") == 138
+    assert end_stopped(Stopped(10), "CMD") == 138
 
 
 def test_the_other_processes_of_a_run_are_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert end(Stopped(15, "after step 3"), "CMD") == 143
+    assert end_stopped(Stopped(15, "after step 3"), "CMD") == 143
     assert capsys.readouterr().err == "SIGTERM stopped the run after step 3; go on with: CMD\n"
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert end(Stopped(15), "CMD") == 0
+    assert end_stopped(Stopped(15), "CMD") == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "out puts" / "it's, a run"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in ("checkpoints/last.ckpt", "metrics.csv"):
+        (folder / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_only_what_is_there_is_named_and_no_line_is_broken(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_ending(OmegaConf.create({"run_dir": str(run)}), None)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "in out puts/it's, a run"
+    assert [line.split()[0] for line in said[1:3]] == ["checkpoints/last.ckpt", "metrics.csv"]
+    assert said[3] == "next"
+    assert [line.split()[2] for line in said[4:]] == [
+        "hrda_lit.evaluate",
+        "hrda_lit.predict",
+        "hrda_lit.scripts.compare_networks",
+        "hrda_lit.scripts.plot_curves",
+    ]
+
+
+def test_commands_mean_the_files_that_are_there(run: Path) -> None:
+    parser = OverridesParser.create()
+    evaluate, predict, compare, curves = (shlex.split(line) for line in next_commands(run, run / "a b.png"))
+    for words in (evaluate, predict):
+        values = {one.key_or_group: one.value() for one in parser.parse_overrides(words[3:])}
+        assert Path(str(values["checkpoint"])) == run / "checkpoints" / "last.ckpt"
+    assert Path(str(values["input"])) == Path("out puts/it's, a run/a b.png")
+    assert values["save"] == ["label", "overlay", "figure"]
+    assert parsed("compare_networks", *compare[3:]).networks == [f"this={run / 'checkpoints' / 'last.ckpt'}"]
+    assert parsed("plot_curves", *curves[3:]).folders == [run]

@@ -1,0 +1,72 @@
+"""Where a checkpoint lies: a file, the folder of a run, its newest one, a folder of a hub, or a name on the hub."""
+
+import re
+from pathlib import Path
+
+from hrda_lit.system.paths import require_below
+
+SCHEME = "hf://"
+LATEST = "latest"
+HUB_FILES = ("config.yaml", "model.safetensors", "README.md")
+RUNS, SWEEPS = "outputs", "multirun"  # where runs lie, below the folder that a command is started in
+_LAST = "checkpoints/last.ckpt"
+_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.-]+))?")
+
+
+def locate(given: str | Path) -> Path:
+    """Return where a checkpoint lies; one of the hub is downloaded, once, and nothing of it but three files.
+
+    Args:
+        given: a file; the folder of a run, for its last.ckpt; `latest`, for the newest last.ckpt below outputs/ and
+            multirun/; `latest:NAME`, for that of the experiment of this name; a folder of scripts/save_for_hub.py; or
+            `hf://user/name`, with `@revision` for one of its versions.
+
+    Returns:
+        A path, which exists for `latest` and `hf://` alone.
+
+    Raises:
+        FileNotFoundError: if no run has left a checkpoint.
+        ValueError: if there is no such name on the hub, or it cannot be reached.
+    """
+    text = str(given)
+    if text.startswith(SCHEME):
+        return _download(text)
+    path = Path(text).expanduser()
+    if re.fullmatch(rf"{LATEST}([:/].*)?", text) and not path.exists():
+        return _latest(text[len(LATEST) + 1 :])
+    for last in (path / _LAST, path / "last.ckpt"):
+        if last.is_file():
+            return last
+    return path
+
+
+def locate_here(given: str | Path) -> str:
+    """Return the path of a checkpoint on this machine as `locate` does; a name on the hub stays what it is."""
+    return str(given) if str(given).startswith(SCHEME) else str(locate(given))
+
+
+def _latest(name: str) -> Path:
+    if name:
+        require_below(name, "the experiment of checkpoint=latest")
+    where = [f"{RUNS}/{name}/*/{_LAST}"] if name else [f"{RUNS}/**/{_LAST}", f"{SWEEPS}/**/{_LAST}"]
+    found = [path for pattern in where for path in Path().glob(pattern)]
+    if not found:
+        known = sorted({path.parents[2].relative_to(RUNS).as_posix() for path in Path().glob(f"{RUNS}/**/{_LAST}")})
+        of = f" of {name} in {RUNS}/{name}" if name else f" in {RUNS} or {SWEEPS}"
+        there = f"; there are runs of {', '.join(known)}" if known else ""
+        raise FileNotFoundError(f"no run{of} has a checkpoint{there}; train first, or give a file.")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def _download(address: str) -> Path:
+    name = _NAME.fullmatch(address.removeprefix(SCHEME))
+    if name is None:
+        raise ValueError(f"{address} is not a name on the hub; write {SCHEME}user/name, or {SCHEME}user/name@revision.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(name["repository"], revision=name["revision"], allow_patterns=[*HUB_FILES])
+    except Exception as error:  # of the network, of its client, of the hub: whatever it is, it is not there
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(f"{address} cannot be downloaded ({reason}); check its name, or give a folder.") from error
+    return Path(folder)

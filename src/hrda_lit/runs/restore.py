@@ -1,0 +1,132 @@
+"""A checkpoint made ready for the run that resumes from it: between two steps, with today's optimiser settings."""
+
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+from torch import Tensor
+from torch.optim import Optimizer
+
+from hrda_lit.inference.iou import class_iou
+
+if TYPE_CHECKING:
+    from hrda_lit.module import UDAModule
+
+SCORES = "hrda_lit_scores"  # of the last whole validation: after which step it was, and its confusion matrix
+
+
+def scores_of(module: "UDAModule") -> dict[str, Any]:
+    """Return what a checkpoint holds of the last validation."""
+    return {"scored": module.scored, "counts": module.counts}
+
+
+def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
+    """Change what Lightning is about to restore.
+
+    Args:
+        checkpoint: content of the file; changed.
+        trainer: trainer of the resumed run.
+        module: module of the resumed run; gets the scores of the last validation.
+
+    Raises:
+        ValueError: if a callback or the optimiser has another kind of state.
+    """
+    scores = checkpoint.get(SCORES, {})
+    step, interval = checkpoint["global_step"], trainer.val_check_interval
+    due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
+    between_steps(checkpoint["loops"]["fit_loop"], step, due, due and scores.get("scored") != step)
+    optimizer, scheduler = module.build_optimizer(trainer.max_steps)
+    check_moments(checkpoint["optimizer_states"][0]["state"], optimizer, module)
+    renew_rates(checkpoint, optimizer, scheduler, step)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if (saved := checkpoint["callbacks"].get(callback.state_key)) is not None:
+            _check_alike(saved, callback.state_dict(), f"the state of {callback.state_key}")
+    if (counts := scores.get("counts")) is not None:
+        size = len(module.classes)
+        if not isinstance(counts, Tensor) or counts.shape != (size, size) or type(scores["scored"]) is not int:
+            raise ValueError(f"its scores are none of {size} classes after a step; give another checkpoint.")
+        module.scored, module.counts, module.iou = scores["scored"], counts, class_iou(counts)
+
+
+def between_steps(loop: dict[str, Any], step: int, due: bool, pending: bool) -> None:
+    """Set the counters of a fit loop to what they are when a step is done and the next has not begun.
+
+    Checkpoints are written in hooks, where some of Lightning's counters have moved on already and others have not.
+
+    Args:
+        loop: Lightning's state of a fit loop; changed.
+        step: number of steps done.
+        due: whether a validation belongs to the last of them.
+        pending: whether it is still to be made, or to be made again from its start.
+    """
+    _count(loop["epoch_progress"], ready=1, started=1, processed=0, completed=0)
+    _count(loop["epoch_loop.batch_progress"], ready=step, started=step, processed=step, completed=step)
+    loop["epoch_loop.batch_progress"]["is_last_batch"] = False
+    _count(loop["epoch_loop.manual_optimization.optim_step_progress"], ready=step, completed=step)
+    # Lightning counts a step for its loggers only once its validation is over.
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = step - 1 if due else step
+    # A validation that has begun its first image is one that Lightning goes back to.
+    begun = int(pending)
+    _count(loop["epoch_loop.val_loop.batch_progress"], ready=begun, started=begun, processed=0, completed=0)
+
+
+def check_moments(state: dict[int, dict[str, Any]], optimizer: Optimizer, module: L.LightningModule) -> None:
+    """Reject moments that are not those of the optimiser's parameters, which torch would take and fail with later.
+
+    Args:
+        state: moments by the number of their parameter.
+        optimizer: new, of today's config.
+        module: module of the parameters, for their names.
+
+    Raises:
+        ValueError: if a moment is missing or of another shape.
+    """
+    names = {id(weight): name for name, weight in module.named_parameters()}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    keys = max((set(moments) for moments in state.values()), key=len, default=set())
+    if state and "betas" in optimizer.param_groups[0]:
+        keys |= {"step", "exp_avg", "exp_avg_sq"}
+    for number, moments in state.items():
+        weight = weights[number]
+        for key in keys:
+            value = moments[key]
+            if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
+                raise ValueError(
+                    f"its optimiser has {key} of shape {tuple(value.shape)} for {names.get(id(weight))} of shape "
+                    f"{tuple(weight.shape)}; give another checkpoint."
+                )
+            if not isinstance(value, Tensor | int | float | None):
+                raise TypeError(f"its optimiser has a {type(value).__name__} as {key}")
+
+
+def renew_rates(checkpoint: dict[str, Any], optimizer: Any, scheduler: Any, step: int) -> None:
+    """Put today's learning rates, momenta and decay over the saved ones, whose moments stay.
+
+    Args:
+        checkpoint: content of the file; changed.
+        optimizer: new, of today's config.
+        scheduler: new, of today's config.
+        step: number of steps done.
+    """
+    factors = [factor(step) for factor in scheduler.lr_lambdas]
+    rates = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
+    saved = checkpoint["optimizer_states"][0]["param_groups"]
+    for group, fresh, rate in zip(saved, optimizer.param_groups, rates, strict=True):
+        group.update({key: value for key, value in fresh.items() if key != "params"}, lr=rate)
+    checkpoint["lr_schedulers"][0].update(
+        base_lrs=scheduler.base_lrs, _last_lr=rates, last_epoch=step, _step_count=step + 1
+    )
+
+
+def _check_alike(saved: Any, fresh: dict[str, Any], what: str) -> None:
+    """Reject a state whose keys or types differ from those of a new one; None stands for any value."""
+    if not isinstance(saved, dict) or not set(fresh) <= set(saved):
+        raise ValueError(f"{what} is not one of {', '.join(fresh)}; give another checkpoint.")
+    for key, value in fresh.items():
+        kinds = {type(saved[key]), type(value)} - {type(None)}
+        if len(kinds) > 1 and kinds != {int, float}:
+            raise ValueError(f"{what} has a {type(saved[key]).__name__} as {key}; give another checkpoint.")
+
+
+def _count(progress: dict[str, Any], **counts: int) -> None:
+    for part in ("total", "current"):
+        progress[part].update({key: value for key, value in counts.items() if key in progress[part]})
