@@ -179,7 +179,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("cache_dir=${nowhere}", "cache_dir cannot be resolved: Interpolation key 'nowhere' not found"),
         ("trainer.max_steps=0", "trainer.max_steps=0: expected a whole number in [1, 2147483647];"),
         ("trainer.precision=bf16-true", "trainer.precision=bf16-true: expected 16 or 32 or bf16 or 16-mixed or"),
-        ("trainer.precision=64-true", "trainer.precision=64-true: expected 16 or 32 or bf16"),
+        ("trainer.precision=64-true", "trainer.precision='64-true': expected 16 or 32 or bf16"),
         ("trainer.val_check_interval=0.5", "trainer.val_check_interval=0.5: expected a whole number"),
         ("+trainer.gradient_clip_val=1.0", "trainer.gradient_clip_val=1.0: not allowed here; gradients are clipped "
          "once per step; set optim.clip."),
