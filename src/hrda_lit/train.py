@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
 from hrda_lit.system import signals
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.system.errors import can_be_mended, format_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,7 +211,7 @@ def _job(config: DictConfig) -> float | None:
     try:
         return train(config)
     except Exception as error:
-        ours = not isinstance(error, USER_ERRORS)
+        ours = not can_be_mended(error)
         reason = " ".join((f"{type(error).__name__}: {error}" if ours else format_error(error)).split())
         jobs.fail(folder, reason)
         log.error("job %d failed: %s", number, reason, exc_info=ours)

@@ -17,6 +17,7 @@ from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
 from hrda_lit.predicting.video import VideoWriter, frame_rate
+from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import read_record, write_atomically, write_json
 from hrda_lit.system.paths import below
 from hrda_lit.system.progress import counted
@@ -156,8 +157,8 @@ def _predicted(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result
             item.read(), views=bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
         )
         return replace(result, name=Path(item.source).name)
-    except torch.OutOfMemoryError:
-        return f"{item.source} does not fit into the memory of the GPU; predict it with device=cpu."
+    except torch.OutOfMemoryError as error:
+        return f"{item.source}: {format_error(error)}"
     except (ValueError, OSError, RuntimeError) as error:
         sentence = str(error).strip().splitlines()[0]
         return sentence if item.source in sentence else f"{item.source}: {sentence}"

@@ -1,5 +1,6 @@
 """Errors that a user can mend, as one line."""
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,13 @@ from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.system.text import printable
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
+# What torch says when memory runs out: of its GPU allocator, of CUDA and its libraries, of a CPU.
+MEMORY = ("out of memory", "cublas_status_alloc_failed", "can't allocate memory", "not enough memory")
+SMALLER = (
+    "hold less at once: in training by memory=small, trainer.precision=bf16-mixed, a smaller loading.batch_size with "
+    "more loading.accumulate, or a smaller data.crop; in evaluation and prediction by inference=slide "
+    "inference.batch=1, a smaller inference.window, inference.bf16=true or device=cpu"
+)
 # What gloo and NCCL say when the other side is gone.
 LOST = (
     "connection closed by peer",
@@ -29,7 +37,22 @@ def format_error(error: BaseException) -> str:
     elif text.startswith("Caught "):
         # A loader process sends its whole traceback as the message; the last line is the error itself.
         text = text.splitlines()[-1].split(": ", 1)[-1]
+    elif is_out_of_memory(error):
+        size = re.search(r"tried to allocate ([\d.]+ \w+)", text, re.IGNORECASE)
+        text = f"memory ran out{f' ({size[1]} more were needed)' if size else ''}; {SMALLER}."
     return printable(" ".join(text.split()))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a GPU or this machine had too little memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in MEMORY)
+    )
+
+
+def can_be_mended(error: BaseException) -> bool:
+    """Return whether a user can mend an error, so that its sentence is enough and a traceback is not needed."""
+    return isinstance(error, (*USER_ERRORS, ImportError)) or is_out_of_memory(error)  # a library may be optional
 
 
 @contextmanager
@@ -49,7 +72,9 @@ def exit_on_errors(remedy: str = "the same command starts again") -> Iterator[No
         stopped = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
         print(f"{stopped}; {remedy}", file=sys.stderr)
         sys.exit(stopped.code)
-    except (*USER_ERRORS, ImportError) as error:  # a library that is optional may be missing
+    except Exception as error:
+        if not can_be_mended(error):
+            raise
         print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
 

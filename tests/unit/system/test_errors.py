@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import torch
 
 from hrda_lit.system.errors import USER_ERRORS, exit_on_errors, explain_lost_process, format_error
 from hrda_lit.system.signals import Stopped
@@ -38,6 +39,30 @@ def test_a_lost_process_is_told_in_one_sentence(words: str) -> None:
     with pytest.raises(USER_ERRORS, match="another process of this run has ended") as caught, explain_lost_process():
         raise RuntimeError(words)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of ..."),
+        RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_one_line_with_the_keys_that_help(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, exit_on_errors():
+        raise error
+    assert ended.value.code == 1
+    line = capsys.readouterr().err
+    assert line.startswith("error: memory ran out")
+    assert line.count("\n") == 1
+    for key in ("memory=small", "trainer.precision=bf16-mixed", "loading.accumulate", "data.crop", "inference.batch=1"):
+        assert key in line
+    assert ("20.00 MiB" in line) == ("20.00" in str(error))
 
 
 def test_other_errors_are_left_alone() -> None:
