@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
 HEAD = re.compile(
-    r"# (?P<what>[^;]+?)(: (?P<published>[\d.]+) mIoU published)?(, (?P<hardware>(\d+ h )?on an? [^;]+))?"
+    r"# (?P<what>[^;]+?)(: (?P<published>[\d.]+) mIoU published)?(, (?P<hardware>(\d+ h )?on (an?|\d+) [^;]+))?"
     r"(; not measured here|; needs no data and no GPU)?\."
 )
 FOLDERS = {
@@ -24,6 +24,7 @@ FOLDERS = {
     "lambda_d": "The weight of the detail loss",
     "methods": "Other methods and encoders, with and without HRDA",
     "naive_resolution": "High resolution without HRDA",
+    "foundation": "Foundation encoders",
     "multi_source": "Several sources and several targets",
 }
 INTRO = """# Experiments by name

@@ -25,6 +25,8 @@ EXPERIMENTS = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path 
 ROLES = ("source", "target", "val")
 CROP = [128, 128]  # the smallest of which a context at a quarter is a cell of the encoder
 ENCODER = {"name": "resnet10t", "weights": None, "options": {"channels": [16, 24, 32, 48], "stem_width": 8}}
+# Of patches as large as the experiment's, where these are resized images' and tokens are hidden.
+PLAIN = {"name": "vit_small_patch14_dinov2", "weights": None, "options": {"depth": 4, "embed_dim": 16, "num_heads": 2}}
 SMALL = {
     "callbacks": None,
     "logger": None,
@@ -50,7 +52,9 @@ def shape(node: Any) -> Any:
 def structure(config: DictConfig) -> str:
     """Return what of a config decides which code a step runs."""
     plain = OmegaConf.to_container(config, resolve=False)
-    plain["network"]["backbone"] = sorted(config.network.backbone.options.keys() & {"output_stride"})
+    encoder = config.network.backbone
+    kind = [encoder.get(key) for key in ("input_scale", "mask_token")]
+    plain["network"]["backbone"] = [*sorted(encoder.options.keys() & {"output_stride"}), *map(str, kind)]
     part = {key: shape(plain[key]) for key in ("network", "method", "optim", "inference", "validate")}
     part |= {"s_T": config.s_T, "whole": detail_is_crop(config), "several": several(config)}
     part |= {"distortion": shape(plain["data"]["distortion"]), "margins_of": config.data.margins_of}
@@ -85,6 +89,8 @@ def small(config: DictConfig, demo: DictConfig) -> DictConfig:
     dilated = {"output_stride": 8} if "output_stride" in made.network.backbone.options else {}
     made.network.backbone.options = {}
     made = OmegaConf.merge(made, SMALL, {"network": {"backbone": {"options": dilated}}})
+    if made.network.backbone.get("input_scale"):
+        made.network.backbone = OmegaConf.merge(made.network.backbone, {"options": None}, PLAIN)
     if made.network.get("detail"):
         made.network.detail = CROP if detail_is_crop(config) else [side // 2 for side in CROP]
     for role in ROLES:

@@ -18,7 +18,17 @@ from hrda_lit.networks.lora import add_low_rank_
 from hrda_lit.networks.mask_token import add_mask_token_
 from hrda_lit.networks.mit_keys import to_timm
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
-from hrda_lit.networks.timm_models import IMAGENET, TimmOptions, check_backbone, created, layer_numbers, places
+from hrda_lit.networks.timm_models import (
+    IMAGENET,
+    TimmOptions,
+    check_backbone,
+    created,
+    feature_maps,
+    layer_numbers,
+    places,
+    reason_of,
+    unsupported,
+)
 from hrda_lit.networks.weights import load_checked, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.ops.resize import fill_up
@@ -136,35 +146,30 @@ class Backbone(nn.Module):
 
     def _build(self, levels: tuple[int, ...]) -> tuple[nn.Module, list[int], list[int]]:
         """Return the encoder with channels and strides of its levels."""
-        with torch.device("meta"):
-            info: Any = timm.create_model(self.name, features_only=True, **self.options).feature_info
-        patches = {int(stride) for stride in info.reduction()}
-        if len(info.channels()) > 1 and len(patches) == 1:
-            return self._build_plain(levels, patches.pop())
+        channels, strides = feature_maps(self.name, self.options, levels)
+        if len(channels) > 1 and len(set(strides)) == 1:
+            return self._build_plain(levels, strides[0])
         if self.input_scale is not None:
             raise ValueError(
                 f"network.backbone.input_scale={self.input_scale:g}: expected null, since {self.name} is not a plain "
                 "transformer; remove it, or choose one, e.g. network/backbone=dinov2_large."
             )
         keys = {"features_only": True, "out_indices": levels, **self.options}
-        model: Any = created(self.name, self.weights, **keys)
+        model: Any = created(self.name, self.weights, {"strict_img_size": False}, **keys)
         return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
 
     def _build_plain(self, levels: tuple[int, ...], patch: int) -> tuple[nn.Module, list[int], list[int]]:
-        keys = {"dynamic_img_size": True, **self.options}
-        try:
-            model: Any = created(self.name, self.weights, num_classes=0, **keys)
-            depth = len(model.blocks)
-            if depth < STAGES or any(not -STAGES <= level < STAGES for level in levels):
-                raise ValueError(f"it has {depth} blocks, and the levels asked for are {list(levels)}")
-            blocks = [stage_ends(depth)[level] for level in levels]
-            model.prune_intermediate_layers(blocks, prune_norm=False, prune_head=True)
-        except (AttributeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+        model: Any = created(self.name, self.weights, {"dynamic_img_size": True}, num_classes=0, **self.options)
+        if not all(hasattr(model, name) for name in ("blocks", "embed_dim", "forward_intermediates")):
+            raise unsupported(self.name, "its maps have one stride, and it is not a sequence of blocks")
+        depth = len(model.blocks)
+        if depth < STAGES or any(not -STAGES <= level < STAGES for level in levels):
             raise ValueError(
-                f"{self.name} has maps of one stride and cannot be made a pyramid of ({reason}); choose levels from "
-                "-4 to -1, or a backbone whose strides double, e.g. mit_b5 or resnet50."
-            ) from error
+                f"network.backbone.levels={list(levels)}: expected levels from -4 to -1 of {self.name}, whose {depth} "
+                "blocks are taken for four stages, of one block at least; choose others, or another encoder."
+            )
+        blocks = [stage_ends(depth)[level] for level in levels]
+        model.prune_intermediate_layers(blocks, prune_norm=False, prune_head=True)
         strides = [stage_strides(patch / (self.input_scale or 1))[level] for level in levels]
         pyramid = PlainPyramid(model, patch, blocks, strides, self.input_scale)
         return pyramid, [int(model.embed_dim)] * len(levels), strides
@@ -249,11 +254,9 @@ class Backbone(nn.Module):
         try:
             maps: list[Tensor] = self.eval().model(image)
         except Exception as error:
-            raise ValueError(
-                f"{self.name} cannot encode an image of {image.shape[-2]} x {image.shape[-1]} ({error}); "
-                "give it the options to take any size, e.g. strict_img_size: false for swin, or choose a "
-                "backbone whose strides double, e.g. mit_b5."
-            ) from error
+            size = " x ".join(map(str, image.shape[-2:]))
+            why = f"it cannot encode an image of {size}, and crops, windows and images have many sizes"
+            raise unsupported(self.name, f"{why}: {reason_of(error)}") from error
         return maps
 
 

@@ -2,12 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Container, Iterable, Mapping
+import textwrap
+from collections.abc import Container, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import timm
+import torch
 from timm.models import build_model_with_cfg, group_parameters
 from torch import nn
 
@@ -67,13 +69,83 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
         )
 
 
-def created(name: str, weights: str | None, **shape: Any) -> Any:
+def feature_maps(name: str, options: Mapping[str, Any], levels: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Describe all feature maps of a model, without building it.
+
+    Args:
+        name: a timm model name.
+        options: further arguments of the model.
+        levels: indices of the maps that are used.
+
+    Returns:
+        Channels and strides of each map, finest first.
+
+    Raises:
+        ValueError: if the model does not take the options, has no feature maps, or fewer than `levels` ask for.
+    """
+    try:
+        with torch.device("meta"):
+            info: Any = timm.create_model(name, features_only=True, **options).feature_info
+    except TypeError as error:
+        raise _unknown_options(name, options, error) from error
+    except Exception as error:  # timm's models refuse in many ways
+        raise unsupported(name, reason_of(error)) from error
+    # All of them, where info.channels() tells of those that are chosen by default.
+    channels, strides = ([int(one[key]) for one in info.info] for key in ("num_chs", "reduction"))
+    plain = len(set(strides)) == 1 and len(strides) > 1  # its blocks are chosen from by `PlainPyramid`
+    if not plain and not all(-len(strides) <= level < len(strides) for level in levels):
+        raise ValueError(
+            f"network.backbone.levels={list(levels)}: expected indices of the {len(strides)} feature maps of {name}, "
+            f"whose strides are {strides}; set network.backbone.levels={list(range(-min(4, len(strides)), 0))}."
+        )
+    return channels, strides
+
+
+def created(name: str, weights: str | None, any_size: Mapping[str, Any], **shape: Any) -> Any:
     """Build a model of timm, with the weights that timm downloads if `weights` is "imagenet".
+
+    Args:
+        name: a timm model name.
+        weights: "imagenet" or None; files are loaded by others.
+        any_size: arguments by which models of some families take images of any size; left out where they are unknown.
+        shape: further arguments.
 
     Raises:
         FileNotFoundError: if the download does not work.
+        ValueError: if the model does not take the arguments.
     """
-    return _downloaded(name, shape) if weights == IMAGENET else timm.create_model(name, **shape)
+    make = _downloaded if weights == IMAGENET else _random
+    try:
+        return make(name, {**any_size, **shape})
+    except TypeError:
+        try:
+            return make(name, shape)
+        except TypeError as error:
+            raise _unknown_options(name, shape, error) from error
+
+
+def unsupported(name: str, reason: str) -> ValueError:
+    """Return the error of a model that cannot be used as an encoder."""
+    return ValueError(
+        f"network.backbone.name={name} is not supported ({reason}); choose an encoder whose strides double, e.g. "
+        "mit_b5, resnet50 or convnext_large, or a plain transformer, e.g. vit_base_patch14_dinov2."
+    )
+
+
+def _unknown_options(name: str, options: Mapping[str, Any], error: TypeError) -> ValueError:
+    return ValueError(
+        f"network.backbone.options={dict(options)} does not fit {name} ({reason_of(error)}); remove what it does not "
+        "take, or start from none by network.backbone.options=null."
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says, shortened to a part of a sentence."""
+    return textwrap.shorten(str(error), 100, placeholder=" ...").rstrip(".") or type(error).__name__
+
+
+def _random(name: str, shape: Mapping[str, Any]) -> nn.Module:
+    return timm.create_model(name, **shape)
 
 
 def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:

@@ -38,13 +38,48 @@ def test_channels_last_is_permuted_even_where_rows_equal_channels() -> None:
         assert torch.equal(x.permute(0, 3, 1, 2), y)
 
 
-def test_fixed_size_encoder_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"cannot encode an image of 64 x 64 .*strict_img_size"):
-        Backbone("swin_tiny_patch4_window7_224", options=SWIN)
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
+def test_encoders_that_can_take_any_size_do(name: str) -> None:
+    assert [tuple(x.shape[-2:]) for x in Backbone(name, options=SWIN)(torch.rand(1, 3, 50, 70))][-1] == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "beit_base_patch16_224",
+            r"name=beit_base_patch16_224 is not supported \(it cannot encode .* 32 x 32, .* mit_b5",
+        ),
+        ("coat_tiny", r"name=coat_tiny is not supported \(it cannot encode an image of 64 x 64"),
+        ("volo_d1_224", r"name=volo_d1_224 is not supported"),
+        ("convmixer_768_32", r"name=convmixer_768_32 is not supported"),
+        (
+            "levit_128s",
+            r"levels=\[-4, .*: expected indices of the 3 feature maps .*set network.backbone.levels=\[-3, -2",
+        ),
+    ],
+)
+def test_encoders_that_do_not_fit_are_refused_in_a_sentence(name: str, sentence: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=sentence):
+        Backbone(name)
+
+
+@pytest.mark.parametrize("name", ["xcit_nano_12_p16_224", "tiny_vit_5m_224", "naflexvit_base_patch16_gap"])
+def test_other_families_work(name: str) -> None:
+    with torch.device("meta"):
+        maps = Backbone(name)(torch.zeros(1, 3, 96, 131, device="meta"))
+    assert [x.shape[-1] for x in maps][:2] == [33, 17]
+
+
+def test_options_of_another_encoder_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"network\.backbone\.options=.*does not fit mit_b0 .*stem_width"):
+        Backbone("mit_b0", options={"stem_width": 16})
+    with pytest.raises(ValueError, match=r"network\.backbone\.options=.*does not fit vit_tiny_patch16_224"):
+        Backbone("vit_tiny_patch16_224", options={"stem_width": 16})
 
 
 def test_a_transformer_of_fewer_blocks_than_stages_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"test_vit has maps of one stride .*3 blocks.*choose levels"):
+    with pytest.raises(ValueError, match=r"network\.backbone\.levels=.* test_vit, whose 3 blocks"):
         Backbone("test_vit", options={"depth": 3})
 
 
