@@ -2,7 +2,9 @@
 
     python scripts/experiments_table.py
 
-The head of an experiment is a comment: what it is, after a colon its published number, after a comma the hardware.
+The head of an experiment is a comment. Line 1: what it is, after a colon its published number, after a comma the
+hardware. Line 2: the command. Line 3, but for drawn data: paper, table and row, after a colon whether it equals the
+released row.
 """
 
 import re
@@ -16,6 +18,7 @@ HEAD = re.compile(
     r"# (?P<what>[^;]+?)(: (?P<published>[\d.]+) mIoU published)?(, (?P<hardware>(\d+ h )?on (an?|\d+) [^;]+))?"
     r"(; not measured here|; needs no data and no GPU)?\."
 )
+ORIGIN = re.compile(r"# (?P<table>[^:]+)(: (?P<release>.+))?\.")
 FOLDERS = {
     "": "The papers' main results, what they start from and could reach, and the demo",
     "components": "Components of HRDA",
@@ -23,6 +26,7 @@ FOLDERS = {
     "crop_size": "Sizes of context and detail crop",
     "lambda_d": "The weight of the detail loss",
     "methods": "Other methods and encoders, with and without HRDA",
+    "mic": "The masked pass: on other methods, and its parts",
     "naive_resolution": "High resolution without HRDA",
     "foundation": "Foundation encoders",
     "multi_source": "Several sources and several targets",
@@ -32,10 +36,14 @@ INTRO = """# Experiments by name
 Each is a file of a few lines in [conf/experiment](../conf/experiment), run as
 `python -m hrda_lit.train experiment=mic_acdc data_root=/path`. Published numbers are mIoU in percent of the papers,
 means of three seeds; those of the demo are in [measured_demo.md](measured_demo.md), others are not measured here.
-Where no number stands, none is claimed: see the paper. Experiments of one number are sweeps as well:
-`lambda_d=0,0.1,0.2`. This page is written by `python scripts/experiments_table.py`.
+Where no number stands, none is claimed: see the paper. Experiments of one number are
+sweeps as well: `lambda_d=0,0.1,0.2`. What "equals the released row" means, and how it is checked:
+[equal.md](equal.md). This page is written by `python scripts/experiments_table.py`.
 """
-TABLE = ["| experiment | what it is | published | hardware |", "|---|---|---|---|"]
+TABLE = [
+    "| experiment | what it is | paper, table, row | against the release | published | hardware |",
+    "|---|---|---|---|---|---|",
+]
 
 
 class Row(NamedTuple):
@@ -45,6 +53,8 @@ class Row(NamedTuple):
     what: str
     published: str
     hardware: str
+    table: str
+    release: str
 
 
 def rows() -> Iterator[Row]:
@@ -55,10 +65,12 @@ def rows() -> Iterator[Row]:
     """
     root = Path(str(files("hrda_lit.conf"))) / "experiment"
     for path in sorted(root.rglob("*.yaml"), key=lambda path: (path.parent != root, str(path))):
-        name, head = path.relative_to(root).with_suffix("").as_posix(), path.read_text().splitlines()[1]
-        if (found := HEAD.fullmatch(head)) is None:
-            raise ValueError(f"{path} begins with {head!r}, need '# <what>: <number> mIoU published, <hardware>.'.")
-        yield Row(name, found["what"], found["published"] or "", found["hardware"] or "")
+        name, lines = path.relative_to(root).with_suffix("").as_posix(), path.read_text().splitlines()
+        if (found := HEAD.fullmatch(lines[1])) is None:
+            raise ValueError(f"{path} begins with {lines[1]!r}, need '# <what>: <number> mIoU published, <hardware>.'.")
+        origin = ORIGIN.fullmatch(lines[3])
+        more = (origin["table"], origin["release"] or "") if origin else ("", "")
+        yield Row(name, found["what"], found["published"] or "", found["hardware"] or "", *more)
 
 
 def page() -> str:
@@ -67,12 +79,9 @@ def page() -> str:
     for row in rows():
         if (here := row.name.rpartition("/")[0]) != folder:
             folder = here
-            lines += [
-                f"\n## {FOLDERS[folder]}\n",
-                "| experiment | what it is | published | hardware |",
-                "|---|---|---|---|",
-            ]
-        lines.append(f"| `{row.name}` | {row.what} | {row.published} | {row.hardware} |")
+            lines += [f"\n## {FOLDERS[folder]}\n", *TABLE]
+        cells = (f"`{row.name}`", row.what, row.table, row.release, row.published, row.hardware)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -210,7 +210,7 @@ class AdamWLinear(StudentOptim):
 @check_arguments
 @dataclass(frozen=True)
 class SGDPoly(StudentOptim):
-    """SGD with momentum and polynomial decay, the optimiser of entropy minimisation and adversarial training.
+    """SGD with momentum, warm-up and polynomial decay, the optimiser of entropy minimisation and adversarial training.
 
     Args:
         momentum: share of the last direction that is kept; for the others see `StudentOptim`.
@@ -218,15 +218,15 @@ class SGDPoly(StudentOptim):
     Raises:
         ValueError: if a value is out of range.
 
-    ADVENT section 4.2; AdaptSegNet section 5.
+    HRDA, released code; the papers of both methods decay by a power of 0.9, without a warm-up.
     """
 
     lr: Positive = 2.5e-3
     head_factor: Positive = 1.0
     weight_decay: NotNegative = 5e-4
     momentum: Momentum = 0.9
-    warmup: Number = 0
-    power: NotNegative = 0.9
+    warmup: Number = 1500
+    power: NotNegative = 1.0
     layer_decay: AboveShare = 1.0
     clip: Positive | None = None
     max_skipped: Count = 20

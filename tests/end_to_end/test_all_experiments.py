@@ -57,12 +57,13 @@ def structure(config: DictConfig) -> str:
     plain["network"]["backbone"] = [*sorted(encoder.options.keys() & {"output_stride"}), *map(str, kind)]
     part = {key: shape(plain[key]) for key in ("network", "method", "optim", "inference", "validate")}
     part |= {"s_T": config.s_T, "whole": detail_is_crop(config), "several": several(config)}
+    part |= {"sync": config.data.sync_crop is not None}
     part |= {"distortion": shape(plain["data"]["distortion"]), "margins_of": config.data.margins_of}
     return json.dumps(part, sort_keys=True)
 
 
 def detail_is_crop(config: DictConfig) -> bool:
-    return bool(config.network.get("detail") == config.data.crop)
+    return bool(config.network.get("detail") == (config.data.sync_crop or config.data.crop))
 
 
 def several(config: DictConfig) -> list[str]:
@@ -92,7 +93,10 @@ def small(config: DictConfig, demo: DictConfig) -> DictConfig:
     if made.network.backbone.get("input_scale"):
         made.network.backbone = OmegaConf.merge(made.network.backbone, {"options": None}, PLAIN)
     if made.network.get("detail"):
-        made.network.detail = CROP if detail_is_crop(config) else [side // 2 for side in CROP]
+        shrink = 1 if detail_is_crop(config) else 2 * made.network.downscale
+        made.network.detail = [int(side / shrink) for side in CROP]
+    if made.data.sync_crop:
+        made.data.crop, made.data.sync_crop = [2 * side for side in CROP], CROP
     for role in ROLES:
         if role in several(config):
             made[role].sets = dict(zip(made[role].sets, (demo.source, demo.target), strict=False))
@@ -126,7 +130,9 @@ def test_an_experiment_composes_fits_and_trains(
         trainer = fit(small(config, demo))
         assert trainer.global_step == 1
         assert 0 <= trainer.logged_metrics["val/miou"] <= 1
-    if (sizes := f"{key} {config.data.crop} {config.network.get('detail')} {config.network.downscale}") not in fitted:
+    if (
+        sizes := f"{key} {build.training_crop(config)} {config.network.get('detail')} {config.network.downscale}"
+    ) not in fitted:
         fitted.add(sizes)
         # A shallow encoder of the same strides has the same geometry.
         config.network.backbone = small(config, demo).network.backbone

@@ -8,8 +8,8 @@ from goldens import Golden, build_segmentor
 from torch import Tensor
 
 from hrda_lit.inference.windows import Slide, Whole
-from hrda_lit.methods.self_training import batch_statistics_mode
-from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.methods.labelling import batch_statistics_mode
+from hrda_lit.networks.multires import Context, MultiResSegmentor
 from hrda_lit.ops.boxes import Box, crop, sliding_boxes
 from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
 from hrda_lit.ops.resize import resize
@@ -54,8 +54,13 @@ def test_feature_pyramids(case: Case) -> None:
             case.golden.check(f"{name}_feat{level}", features)
 
 
+def context_of(network: MultiResSegmentor, image: Tensor) -> Context:
+    shrunk = network.context(image)
+    return network._context(network.backbone(shrunk), shrunk)
+
+
 def test_context_logits_and_attention(case: Case) -> None:
-    context = case.network._context(case.network.backbone(case.network.context(case.image)))
+    context = context_of(case.network, case.image)
     case.golden.check("raw_lr_seg", context.logits)
     case.golden.check("att", context.attention)
     case.golden.check("lr_feat3", context.features)
@@ -64,7 +69,7 @@ def test_context_logits_and_attention(case: Case) -> None:
 
 
 def test_parts_of_the_training_fusion(case: Case) -> None:
-    network, context = case.network, case.network._context(case.network.backbone(case.network.context(case.image)))
+    network, context = case.network, context_of(case.network, case.image)
     detail = network.head(network.backbone(crop(case.image, case.box)))
     masked = mask_outside(context.attention, DeviceBox.of(case.box.divided(8)))
     size = (case.image.shape[-2] // 4, case.image.shape[-1] // 4)
@@ -89,7 +94,7 @@ def test_training_forward(case: Case) -> None:
 
 def test_double_precision(case: Case) -> None:
     network, image = case.build().double(), case.image.double()
-    context = network._context(network.backbone(network.context(image)))
+    context = context_of(network, image)
     for name, ours in (
         ("raw_lr_seg", context.logits),
         ("att", context.attention),

@@ -42,6 +42,7 @@ BUILDABLE: dict[str, set[str]] = {
     "method.weak_jitter": {"hrda_lit.ops.weak_jitter.WeakJitter"},
     "method.augmentation": {"hrda_lit.ops.colour.StrongAugmentation"},
     "method.masked": {"hrda_lit.methods.masked_consistency.MaskedConsistency"},
+    "method.masked.augmentation": {"hrda_lit.ops.colour.StrongAugmentation"},
     "optim": {"hrda_lit.optim.AdamWPoly", "hrda_lit.optim.AdamWLinear", "hrda_lit.optim.SGDPoly"},
     "inference": _WINDOWS | {"hrda_lit.inference.augmented.Augmented"},
     "inference.base": _WINDOWS,

@@ -1,7 +1,7 @@
 """What `--help` prints: a command's choices and keys, with their defaults and what the YAML files say of them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +64,26 @@ def keys_shown(trees: Sequence[str], groups: Sequence[Group]) -> list[Key]:
         path = f"{folder or package}/{group.default}.yaml"
         if (folder or package) not in shown and (_conf() / path).is_file():
             shown.add(folder or package)
-            keys += keys_of(path, f"{package.replace('/', '.')}.")
+            above = f"{package.replace('/', '.')}."
+            keys += _joined(key for one in _with_bases(path) for key in keys_of(one, above))
     return keys
+
+
+def _with_bases(path: str) -> Iterator[str]:
+    """Yield the files beside a choice that it builds on, then the choice itself."""
+    for entry in _loaded(path).get("defaults", ()):
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _with_bases(f"{path.rpartition('/')[0]}/{entry}.yaml")
+    yield path
+
+
+def _joined(keys: Iterable[Key]) -> list[Key]:
+    """Keep the last default and the last meaning of each key."""
+    joined: dict[str, Key] = {}
+    for key in keys:
+        meaning = key.meaning or (joined[key.name].meaning if key.name in joined else "")
+        joined[key.name] = key._replace(meaning=meaning)
+    return list(joined.values())
 
 
 def groups_of(tree: str, above: str = "") -> Iterator[Group]:

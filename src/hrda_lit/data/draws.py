@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from hrda_lit.data.crops import is_varied, random_crop, retry
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.margins import crop_mask, image_mask
+from hrda_lit.data.margins import Margins, crop_mask, image_mask
 from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
@@ -165,7 +165,8 @@ class TargetDraws(Draws):
         pipeline, size, downscale = self.pipeline, (image.shape[1], image.shape[2]), self.pipeline.downscale / factor
         box, part = random_crop(size, pipeline.crop_size, generator), self._part(draw)
         flip = _flip(generator)
-        margins, extent = of_sample(self.dataset, sample).layout.margins, _extent(box, part)
+        extent = _extent(box, part)
+        margins = Margins() if pipeline.margins_of is None else of_sample(self.dataset, sample).layout.margins
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         if pipeline.margins_of == "crop":
             valid = finish(crop_mask(extent, margins, downscale), part.size, flip, 0)

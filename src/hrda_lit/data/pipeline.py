@@ -27,7 +27,7 @@ class Pipeline:
             this share of its labelled pixels; in (0, 1].
         crop_tries: how many source crops are judged before one is taken as it comes.
         margins_of: whether the target's margins are those of the whole "image" (HRDA) or of every "crop"
-            (DAFormer; top and bottom only).
+            (DAFormer; top and bottom only); None trusts every pixel.
         rare_class: rare class sampling of the source; None draws files uniformly.
         distortion: colours of source crops are changed; None leaves them.
         sync_crop: (height, width) in high-resolution pixels of the part of a crop that is trained on. Crops are drawn
@@ -43,7 +43,7 @@ class Pipeline:
     downscale: Ratio = 1
     cat_max_ratio: AboveShare = 0.75
     crop_tries: Number = 10
-    margins_of: Literal["image", "crop"] = "image"
+    margins_of: Literal["image", "crop"] | None = "image"
     rare_class: Annotated[RareClass, KeysOf(RareClass)] | None = field(default_factory=RareClass)
     distortion: Annotated[Distortion, KeysOf(Distortion)] | None = None
     sync_crop: Sides | None = None

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,9 @@ from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.optim import AdamPoly
+
+if TYPE_CHECKING:
+    from hrda_lit.methods.masked_consistency import MaskedPass
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -80,13 +83,15 @@ class Method(ABC):
         needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
         names: the passes of one step, in order; the last one reaches every weight that learns.
         discriminator_optim: how the network of `discriminator` learns; None without one.
+        masked: the masked pass of MIC; None without one.
     """
 
-    needs_target: ClassVar[bool] = False
-    needs_teacher: ClassVar[bool] = False
+    needs_target: bool = False
+    needs_teacher: bool = False
     needs_imagenet: bool = False
     names: tuple[str, ...] = ()
     discriminator_optim: AdamPoly | None = None
+    masked: "MaskedPass | None" = None
 
     def discriminator(self) -> nn.Module | None:
         """Build a network that learns against the student; it is kept, stored and resumed like the student."""
@@ -118,8 +123,10 @@ class Method(ABC):
             The passes named by `names`.
         """
 
-    def check_crop(self, size: tuple[int, int]) -> None:  # noqa: B027  most methods take any
+    def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
+        if self.masked is not None:
+            self.masked.options.check_crop(size)
 
 
 def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Count, NotNegative, Ratio, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.methods.base import Labelled
+from hrda_lit.data.classes import Classes
+from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Networks, Pass, supervise
+from hrda_lit.methods.labelling import Labeller, twin
+from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.masking import block_mask, draw_blocks
 
@@ -22,10 +25,17 @@ class MaskDraws(NamedTuple):
     augmentation: Augmentation | None
 
 
+class MaskedPassDraws(NamedTuple):
+    """Everything random of a masked pass: what the student leaves to chance, and the masks."""
+
+    student: Tensor
+    masks: MaskDraws
+
+
 @check_arguments
 @dataclass(frozen=True)
 class MaskedConsistency:
-    """Which images are masked, and how.
+    """Which images are masked, how, and with which labels.
 
     official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass, because a
     method does not know of crops; at the default of 1 there is no difference.
@@ -35,10 +45,12 @@ class MaskedConsistency:
         block: side of a block in high-resolution pixels, >= downscale.
         weight: of the masked loss, >= 0.
         images: "target" (both target crops), "source", or "both" (first half source, second half target).
-        augment: whether masked images get jitter and blur of their own.
+        augmentation: jitter and blur of masked images; None for none.
         downscale: by how much the images were shrunk at loading; the block shrinks with them.
         hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden block by the
             mask token of the encoder. Blocks no larger than a patch hide each token independently.
+        tau: confidence threshold of their pseudo-labels in [0, 1]; 0 weighs every label alike, None takes the method's.
+        teacher: whether the teacher labels target images, or the student itself, which is a momentum of 0.
 
     Raises:
         ValueError: if a value is out of range.
@@ -50,9 +62,11 @@ class MaskedConsistency:
     block: Count = 64
     weight: NotNegative = 1.0
     images: Literal["target", "source", "both"] = "target"
-    augment: bool = True
+    augmentation: StrongAugmentation | None = None
     downscale: Ratio = 1
     hide: Literal["pixels", "tokens"] = "pixels"
+    tau: Share | None = None
+    teacher: bool = True
 
     def __post_init__(self) -> None:
         if self.block < self.downscale:
@@ -61,14 +75,19 @@ class MaskedConsistency:
                 f"{self.downscale:g}; raise it."
             )
 
-    def draw(
-        self, shape: Sequence[int], augmentation: StrongAugmentation | None, generator: torch.Generator
-    ) -> MaskDraws:
-        """Draw blocks and, with `augment`, how the masked images are augmented.
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Raise a ValueError if blocks are larger than a crop of `size` (height, width), at high resolution."""
+        if self.block > min(size):
+            raise ValueError(
+                f"method.masked.block={self.block} is larger than a crop of {size}, which it would hide as a whole; "
+                "lower it or raise data.crop."
+            )
+
+    def draw(self, shape: Sequence[int], generator: torch.Generator) -> MaskDraws:
+        """Draw which blocks are hidden and how the masked images are augmented.
 
         Args:
             shape: (B, 3, H, W) of the images.
-            augmentation: jitter and blur, or None.
             generator: source of randomness (CPU).
 
         Raises:
@@ -80,7 +99,7 @@ class MaskedConsistency:
                 "one half of each domain; correct it, or set method.masked.images=target."
             )
         # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
-        own = augmentation.draw(shape[0], generator) if self.augment and augmentation is not None else None
+        own = None if self.augmentation is None else self.augmentation.draw(shape[0], generator)
         blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.downscale), generator)
         return MaskDraws(blocks, own)
 
@@ -106,6 +125,73 @@ class MaskedConsistency:
         kept = block_mask(drawn.blocks, self.ratio, (image.shape[-2], image.shape[-1])).to(image.dtype)
         masked = image * kept if self.hide == "pixels" else torch.cat([image, 1 - kept], dim=1)
         return Labelled(masked, label, weight)
+
+
+class MaskedPass:
+    """The masked pass of a method, with pseudo-labels of its own where the method has none.
+
+    Args:
+        options: which images are masked, how, and with which labels.
+        classes: the classes of the labels.
+        tau: confidence threshold where the options leave it open.
+
+    Attributes:
+        needs_target: whether it needs target images.
+        needs_teacher: whether it needs a teacher.
+        shares_labels: whether its pseudo-labels are those that the method makes, if it makes any.
+
+    MIC section 3.2.
+    """
+
+    def __init__(self, options: MaskedConsistency, classes: Classes, tau: float = 0.968) -> None:
+        self.options, self.classes = options, classes
+        self.needs_target = options.images != "source"
+        self.needs_teacher = self.needs_target and options.teacher
+        self._labeller = Labeller(tau if options.tau is None else options.tau)
+        # official: labels are shared where threshold and momentum are those of the method; here: the same.
+        self.shares_labels = options.teacher and self._labeller.tau == tau
+        self._student: tuple[Segmentor, Segmentor] | None = None
+
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> MaskedPassDraws:
+        """Draw everything random of the pass; for arguments see `Method.draw`."""
+        return MaskedPassDraws(student.draw((shape[-2], shape[-1]), generator), self.options.draw(shape, generator))
+
+    def __call__(
+        self,
+        batch: Batch,
+        networks: Networks,
+        drawn: MaskedPassDraws,
+        target: Labelled | None = None,
+    ) -> Pass:
+        """Make the pass "masked".
+
+        Args:
+            batch: see `Method.passes`.
+            networks: the student, and the teacher where it labels.
+            drawn: of `draw`, on the device of the batch.
+            target: target crops that are labelled already; None labels them here.
+        """
+        image, label = batch["source"]["image"], batch["source"]["label"]
+        source = Labelled(image, label, torch.ones_like(label, dtype=image.dtype))
+        if target is None:
+            target = self._labelled(batch, networks) if self.needs_target else source
+        hidden = self.options.prepare(source, target, drawn.masks)
+        outputs = networks.student(hidden.image, drawn.student)
+        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
+        shown = hidden._replace(image=visible(hidden.image))
+        crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
+        return Pass("masked", self.options.weight * loss, {"loss/masked": loss.detach()}, crops)
+
+    def _labelled(self, batch: Batch, networks: Networks) -> Labelled:
+        teacher = networks.teacher if self.options.teacher else self._twin(networks.student)
+        assert teacher is not None
+        return self._labeller(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
+
+    def _twin(self, student: Segmentor) -> Segmentor:
+        # Its own buffers and modes: the student stays in training, and its running statistics as they are.
+        if self._student is None or self._student[0] is not student:
+            self._student = student, twin(student)
+        return self._student[1]
 
 
 def visible(image: Float[Tensor, "B K H W"]) -> Float[Tensor, "B 3 H W"]:

@@ -10,27 +10,30 @@ from hrda_lit.config.ranges import NotNegative
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Method, Networks, Pass, source_pass
+from hrda_lit.methods.masked_consistency import MaskedConsistency, MaskedPass, MaskedPassDraws
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.losses import entropy
-from hrda_lit.ops.resize import resize
+from hrda_lit.ops.resize import low_resolution_size, resize
 
 
 class TwoDraws(NamedTuple):
-    """What the student leaves to chance, on the source and on the target."""
+    """What the student leaves to chance, on the source and on the target; and the masked pass, None without one."""
 
     source: Tensor
     target: Tensor
+    masked: MaskedPassDraws | None
 
 
 @check_arguments
 class MinEnt(Method):
     """Learn from source labels and make predictions on the target certain.
 
-    official: the entropy is that of the fused prediction at half the size of the image (docs/official.md 24).
+    official: the entropy is that of the fused prediction at low resolution (docs/official.md 24); here: the same.
 
     Args:
         classes: the classes of the labels.
         lambda_ent: weight of the entropy, >= 0.
+        masked: the masked pass of MIC, with a teacher of its own; None for none.
 
     Raises:
         ValueError: if lambda_ent is out of range.
@@ -39,26 +42,40 @@ class MinEnt(Method):
     """
 
     needs_target = True
-    names = ("source", "entropy")
 
-    def __init__(self, classes: Classes, lambda_ent: NotNegative = 0.001) -> None:
+    def __init__(
+        self, classes: Classes, lambda_ent: NotNegative = 0.001, masked: MaskedConsistency | None = None
+    ) -> None:
         self.classes, self.lambda_ent = classes, lambda_ent
+        self.masked = None if masked is None else MaskedPass(masked, classes)
+        self.names = ("source", "entropy") if self.masked is None else ("source", "entropy", "masked")
+        self.needs_teacher = self.masked is not None and self.masked.needs_teacher
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:
-        """Draw what the student leaves to chance, twice."""
-        size = (shape[-2], shape[-1])
-        return TwoDraws(student.draw(size, generator), student.draw(size, generator))
+        """Draw what the student leaves to chance, and how images are masked."""
+        return draw_both(self.masked, student, shape, generator)
 
     def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
-        """Yield the source pass and that of the target's entropy."""
+        """Yield the source pass, that of the target's entropy, and perhaps the masked one."""
         yield source_pass(batch, networks.student, drawn.source, self.classes)
         yield self._entropy(batch["target"]["image"], networks.student, drawn.target)
+        if self.masked is not None and drawn.masked is not None:
+            yield self.masked(batch, networks, drawn.masked)
 
     def _entropy(self, image: Tensor, student: Segmentor, drawn: Tensor) -> Pass:
-        loss = self.lambda_ent * entropy(half_size(student(image, drawn).outputs[0].logits, image))
+        loss = self.lambda_ent * entropy(output_space(student(image, drawn).outputs[0].logits, image, student))
         return Pass("entropy", loss, {"loss/entropy": loss.detach()}, {})
 
 
-def half_size(logits: Tensor, image: Tensor) -> Tensor:
-    """Bring logits to half the height and width of the image, where the output space is looked at."""
-    return resize(logits, (image.shape[-2] // 2, image.shape[-1] // 2))
+def draw_both(
+    masked: MaskedPass | None, student: Segmentor, shape: Sequence[int], generator: torch.Generator
+) -> TwoDraws:
+    """Draw what the student leaves to chance on both domains, and the masked pass; see `Method.draw`."""
+    size = (shape[-2], shape[-1])
+    source, target = student.draw(size, generator), student.draw(size, generator)
+    return TwoDraws(source, target, None if masked is None else masked.draw(student, shape, generator))
+
+
+def output_space(logits: Tensor, image: Tensor, student: Segmentor) -> Tensor:
+    """Resize logits to the image at low resolution: half of HRDA's crop, all of what a single-scale network sees."""
+    return resize(logits, low_resolution_size((image.shape[-2], image.shape[-1]), student.s_T))

@@ -5,21 +5,18 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrda_lit.config.ranges import AboveShare, NotNegative, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
-from hrda_lit.inference.augmented import Augmented
-from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Method, Networks, Pass, on_source, supervise
 from hrda_lit.methods.feature_distance import FeatureDistance
-from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency, visible
-from hrda_lit.networks.backbone import Backbone
+from hrda_lit.methods.labelling import Labeller
+from hrda_lit.methods.masked_consistency import MaskedConsistency, MaskedPass, MaskedPassDraws
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
-from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.ops.weak_jitter import WeakDraws, WeakJitter, weaken
 
 
@@ -38,7 +35,7 @@ class Draws(NamedTuple):
     student: dict[str, Tensor]
     priorities: Int[Tensor, "B 256"]
     augmentation: Augmentation | None
-    masked: MaskDraws | None
+    masked: MaskedPassDraws | None
     weak_source: WeakDraws | None = None
     weak_target: WeakDraws | None = None
 
@@ -87,24 +84,24 @@ class SelfTraining(Method):
         weak_jitter: WeakJitter | None = None,
     ) -> None:
         self.classes, self.tau, self.lambda_fd = classes, tau, lambda_fd
-        self.augmentation, self.masked = augmentation, masked
-        self.q_of, self.mix_classes_of = q_of, mix_classes_of
-        self.weak_jitter, self.mirrored = weak_jitter, Augmented((1, 1), Whole()) if mirror else None
+        self.augmentation, self.mix_classes_of, self.weak_jitter = augmentation, mix_classes_of, weak_jitter
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
-        self._mode: LabellingMode | None = None
+        self.labeller = Labeller(tau, q_of == "image", mirror)
+        self.masked = None if masked is None else MaskedPass(masked, classes, tau)
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
         """Draw where the student looks, which classes are pasted, and how images are augmented and masked."""
         size = (shape[-2], shape[-1])
-        return Draws(
-            {name: student.draw(size, generator) for name in self.names},
-            draw_priorities(shape[0], generator),
-            None if self.augmentation is None else self.augmentation.draw(shape[0], generator),
-            None if self.masked is None else self.masked.draw(shape, self.augmentation, generator),
-            *([] if self.weak_jitter is None else [self.weak_jitter.draw(shape[0], generator) for _ in range(2)]),
-        )
+        students = {name: student.draw(size, generator) for name in self.names}
+        priorities = draw_priorities(shape[0], generator)
+        augmentation = None if self.augmentation is None else self.augmentation.draw(shape[0], generator)
+        masked = None
+        if self.masked is not None:
+            masked = MaskedPassDraws(students["masked"], self.masked.options.draw(shape, generator))
+        weak = [] if self.weak_jitter is None else [self.weak_jitter.draw(shape[0], generator) for _ in range(2)]
+        return Draws(students, priorities, augmentation, masked, *weak)
 
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source, the mixed and perhaps the masked pass: label, mix, learn."""
@@ -115,22 +112,14 @@ class SelfTraining(Method):
         seen = target._replace(image=weaken(target.image, drawn.weak_target))
         yield self._mixed(source, seen, q, networks.student, drawn)
         if self.masked is not None and drawn.masked is not None:
-            yield self._masked(self.masked, self.masked.prepare(source, target, drawn.masked), networks.student, drawn)
-
-    def check_crop(self, size: tuple[int, int]) -> None:
-        """Raise a ValueError if blocks of the masked pass are larger than a crop."""
-        if self.masked is not None and self.masked.block > min(size):
-            raise ValueError(
-                f"method.masked.block={self.masked.block} is larger than a crop of {size}, which it would hide as a "
-                "whole; lower it or raise data.crop."
-            )
+            shared = target if self.masked.shares_labels else None
+            yield self.masked(batch, networks, drawn.masked, shared)
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
         done = on_source(outputs, image, label, self.classes)
         return self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
 
-    @torch.no_grad()
     def label_target(
         self, teacher: Segmentor | None, image: Float[Tensor, "B 3 H W"], valid: Float[Tensor, "B H W"]
     ) -> tuple[Labelled, Float[Tensor, ""]]:
@@ -147,14 +136,7 @@ class SelfTraining(Method):
         User's document, p^T and q^T.
         """
         assert teacher is not None
-        if self._mode is None or self._mode.teacher is not teacher:
-            self._mode = LabellingMode(teacher)
-        self._mode.enter()
-        mirrored = self.mirrored
-        logits = teacher.views(image)["fused"] if mirrored is None else mirrored(teacher, image)
-        size = (image.shape[-2], image.shape[-1])
-        labels = pseudo_labels(logits, self.tau, size, self.q_of == "image")
-        return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q.mean()
+        return self.labeller(teacher, image, valid)
 
     def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
         mixed = self.mix(source, target, drawn)
@@ -162,13 +144,6 @@ class SelfTraining(Method):
         loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
         crops = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, crops)
-
-    def _masked(self, masked: MaskedConsistency, hidden: Labelled, student: Segmentor, drawn: Draws) -> Pass:
-        outputs = student(hidden.image, drawn.student["masked"])
-        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
-        shown = hidden._replace(image=visible(hidden.image))
-        crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
-        return Pass("masked", masked.weight * loss, {"loss/masked": loss.detach()}, crops)
 
     def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.
@@ -192,39 +167,3 @@ class SelfTraining(Method):
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
         return Labelled(image, paste(mask, source.label, target.label), paste(mask, source.weight, target.weight))
-
-
-def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
-    """Put a teacher into the mode it labels in, see `LabellingMode`; returns it."""
-    LabellingMode(teacher).enter()
-    return teacher
-
-
-class LabellingMode:
-    """The mode a teacher labels in: BatchNorm on batch statistics, everything else as in inference.
-
-    A frozen encoder stays as it is.
-
-    official: the same, though the paper calls it inference (docs/official.md 11).
-
-    Args:
-        teacher: looked through once, since a step has no time to.
-    """
-
-    def __init__(self, teacher: Segmentor) -> None:
-        self.teacher = teacher
-        self._modules = list(teacher.modules())
-        # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
-        encoders = [one for one in self._modules if isinstance(one, Backbone) and one.tune == "frozen"]
-        frozen = {id(part) for one in encoders for part in one.modules()}
-        self._modes = ["running_var" in module._buffers and id(module) not in frozen for module in self._modules]
-        # Some encoders keep what they derive from weights until they are put into training mode; and the weights move.
-        self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
-
-    def enter(self) -> None:
-        """Put every module into its mode."""
-        for module in self._keeping:
-            module.train().eval()
-        for module, training in zip(self._modules, self._modes, strict=True):
-            if module.training != training:
-                module.training = training

@@ -44,6 +44,7 @@ class Segmentor(nn.Module, ABC):
         backbone: the encoder f^E.
         num_classes: C.
         downscale: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
+        s_T: by how much the network itself shrinks them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
         at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
         least: (height, width) in pixels of the smallest image that can be predicted.
@@ -52,6 +53,7 @@ class Segmentor(nn.Module, ABC):
     backbone: Backbone
     num_classes: int
     downscale: float = 1
+    s_T: float = 1  # noqa: N815  the name of the paper
     multiple: int = 1
     at_once: int | None = None
     least: tuple[int, int] = (1, 1)

@@ -10,7 +10,7 @@ from hrda_lit.build import build_inference, build_network, training_crop
 from hrda_lit.config.nodes import ConfigError
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
-from hrda_lit.methods.self_training import batch_statistics_mode
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone

@@ -26,10 +26,8 @@ def crops(value: float, label: int, weight: float) -> Labelled:
     return Labelled(image, torch.full((2, 32, 48), label), torch.full((2, 32, 48), weight))
 
 
-def prepared(
-    masked: MaskedConsistency, source: Labelled, target: Labelled, strong: StrongAugmentation | None = None
-) -> Labelled:
-    return masked.prepare(source, target, masked.draw(target.image.shape, strong, generator(0)))
+def prepared(masked: MaskedConsistency, source: Labelled, target: Labelled) -> Labelled:
+    return masked.prepare(source, target, masked.draw(target.image.shape, generator(0)))
 
 
 SOURCE, TARGET = crops(10, 1, 1.0), crops(20, 2, 0.5)
@@ -44,7 +42,7 @@ SOURCE, TARGET = crops(10, 1, 1.0), crops(20, 2, 0.5)
     ],
 )
 def test_which_images(images: str, values: list[int], labels: list[int], weights: list[float]) -> None:
-    made = prepared(MaskedConsistency(ratio=0, images=images), SOURCE, TARGET, None)
+    made = prepared(MaskedConsistency(ratio=0, images=images), SOURCE, TARGET)
     assert made.image.amax((1, 2, 3)).tolist() == values
     assert made.image.amin((1, 2, 3)).tolist() == values
     assert made.label[:, 0, 0].tolist() == labels
@@ -53,12 +51,12 @@ def test_which_images(images: str, values: list[int], labels: list[int], weights
 
 def test_halves_of_a_larger_batch() -> None:
     source, target = (Labelled(*(torch.cat([x, x]) for x in crops)) for crops in (SOURCE, TARGET))
-    made = prepared(MaskedConsistency(ratio=0, images="both"), source, target, None)
+    made = prepared(MaskedConsistency(ratio=0, images="both"), source, target)
     assert made.label[:, 0, 0].tolist() == [1, 1, 2, 2]
 
 
 def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
-    made = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
+    made = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET)
     blocks = made.image.unflatten(2, (4, 8)).unflatten(4, (6, 8))
     assert torch.equal(blocks.amax((3, 5)), blocks.amin((3, 5))), "blocks are hidden whole"
     hidden = made.image[:, 0] == 0
@@ -69,21 +67,20 @@ def test_hidden_blocks_are_the_mean_colour_and_keep_their_labels() -> None:
 
 
 def test_block_shrinks_with_the_images() -> None:
-    made = prepared(MaskedConsistency(ratio=0.5, block=32, downscale=4), SOURCE, TARGET, None)
-    same = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
+    made = prepared(MaskedConsistency(ratio=0.5, block=32, downscale=4), SOURCE, TARGET)
+    same = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET)
     assert torch.equal(made.image, same.image)
 
 
 def test_everything_hidden() -> None:
-    assert not prepared(MaskedConsistency(ratio=1), SOURCE, TARGET, None).image.any()
+    assert not prepared(MaskedConsistency(ratio=1), SOURCE, TARGET).image.any()
 
 
-@pytest.mark.parametrize("augment", [True, False])
-def test_own_augmentation(augment: bool) -> None:
+@pytest.mark.parametrize("strong", [StrongAugmentation(1, 0.2, 1), None])
+def test_own_augmentation(strong: StrongAugmentation | None) -> None:
     target = TARGET._replace(image=torch.randn(2, 3, 32, 48, generator=generator("image")))
-    strong = StrongAugmentation(1, 0.2, 1)
-    made = prepared(MaskedConsistency(ratio=0, augment=augment), SOURCE, target, strong)
-    assert torch.equal(made.image, target.image) != augment
+    made = prepared(MaskedConsistency(ratio=0, augmentation=strong), SOURCE, target)
+    assert torch.equal(made.image, target.image) == (strong is None)
 
 
 def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, networks: Networks) -> None:
@@ -164,8 +161,8 @@ def test_feature_distance_counts_both_scales_where_the_detail_crop_is_all_of_the
 
 
 def test_tokens_are_hidden_by_a_fourth_channel_and_pixels_stay() -> None:
-    made = prepared(MaskedConsistency(ratio=0.5, block=8, hide="tokens"), SOURCE, TARGET, None)
-    pixels = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET, None)
+    made = prepared(MaskedConsistency(ratio=0.5, block=8, hide="tokens"), SOURCE, TARGET)
+    pixels = prepared(MaskedConsistency(ratio=0.5, block=8), SOURCE, TARGET)
     assert torch.equal(made.image[:, :3], TARGET.image)
     assert torch.equal(made.image[:, 3] == 1, pixels.image[:, 0] == 0)
     assert torch.equal(visible(made.image), pixels.image)
@@ -209,6 +206,6 @@ def test_an_odd_number_of_images_has_no_half() -> None:
     both = MaskedConsistency(images="both", block=16)
     for count in (1, 3):
         with pytest.raises(ValueError, match=f"loading.batch_size={count}.*method.masked.images"):
-            both.draw((count, 3, 64, 64), None, torch.Generator())
-    both.draw((2, 3, 64, 64), None, torch.Generator())
-    MaskedConsistency(block=16).draw((1, 3, 64, 64), None, torch.Generator())
+            both.draw((count, 3, 64, 64), torch.Generator())
+    both.draw((2, 3, 64, 64), torch.Generator())
+    MaskedConsistency(block=16).draw((1, 3, 64, 64), torch.Generator())

@@ -7,7 +7,8 @@ import torch
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
-from hrda_lit.methods.minent import MinEnt
+from hrda_lit.methods.minent import MinEnt, output_space
+from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.losses import entropy
 from tests.passes import steps
 
@@ -27,7 +28,7 @@ def test_passes_and_what_they_learn(classes: Classes, batch: Batch, networks: Ne
     plain, weighted = (
         {done.name: float(done.loss) for done in steps(MinEnt(classes, weight), batch, networks)} for weight in (1, 0.1)
     )
-    assert tuple(plain) == MinEnt.names
+    assert tuple(plain) == MinEnt(classes).names
     assert 0 < plain["entropy"] <= 1
     assert weighted["entropy"] == pytest.approx(0.1 * plain["entropy"], rel=1e-3)
 
@@ -44,6 +45,12 @@ def test_a_step_makes_the_target_more_certain(classes: Classes, batch: Batch, ne
                 seen.append(float(done.loss))
         optimizer.step()
     assert seen[-1] < seen[0]
+
+
+def test_the_output_space_is_at_low_resolution(networks: Networks, single: SingleScaleSegmentor) -> None:
+    image, logits = torch.zeros(1, 3, 64, 128), torch.zeros(1, 5, 16, 32)
+    assert output_space(logits, image, networks.student).shape == (1, 5, 32, 64), "half of HRDA's crop"
+    assert output_space(logits, image, single).shape == (1, 5, 64, 128), "all that a single-scale network sees"
 
 
 def test_a_negative_weight_is_refused(classes: Classes) -> None:

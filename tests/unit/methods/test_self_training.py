@@ -8,8 +8,9 @@ from torch import nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, _part, supervise
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.methods.masked_consistency import MaskedConsistency
-from hrda_lit.methods.self_training import SelfTraining, batch_statistics_mode
+from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.ops.boxes import Box
@@ -238,7 +239,7 @@ def test_mirrored_labels_are_those_of_the_averaged_softmax(classes: Classes, bat
     straight, mirrored = teacher.predict(image).softmax(1), teacher.predict(image.flip(-1)).flip(-1).softmax(1)
     assert not torch.allclose(straight, mirrored)
     expected = (straight + mirrored) / 2
-    torch.testing.assert_close(method.mirrored(teacher, image).softmax(1), expected)
+    torch.testing.assert_close(method.labeller.mirrored(teacher, image).softmax(1), expected)
     assert torch.equal(labels.label, expected.argmax(1))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hrda_lit.methods.self_training import batch_statistics_mode
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.ops.rng import generator

@@ -4,9 +4,10 @@ from importlib.resources import files
 
 import pytest
 import torch
-import yaml
+from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
+from hrda_lit.config.nodes import plain
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.methods.base import Networks
 from hrda_lit.methods.supervised import Supervised
@@ -59,17 +60,19 @@ def test_a_step_and_inference_on_any_size(name: str) -> None:
 
 MILLIONS = {
     "demo": 0.5, "mit_b5": 81.4, "resnet50": 23.5, "resnet101": 42.5, "convnext_large": 196.2, "swin_large": 195.2,
-    "dinov2_base": 86.6, "dinov2_large": 304.4, "dinov3_large": 303.1, "eva02_large": 304.1, "siglip2_large": 304.1,
+    "timm": 23.5, "vit": 85.8, "dinov2_base": 86.6, "dinov2_large": 304.4, "dinov3_large": 303.1, "eva02_large": 304.1,
+    "siglip2_large": 304.1,
 }  # fmt: skip
-FILES = {
-    path.name.removesuffix(".yaml"): path for path in files("hrda_lit.conf").joinpath("network", "backbone").iterdir()
-}
+CHOICES = sorted(
+    path.name.removesuffix(".yaml") for path in files("hrda_lit.conf").joinpath("network", "backbone").iterdir()
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", FILES)
+@pytest.mark.parametrize("choice", CHOICES)
 def test_encoders_that_the_configs_choose(choice: str) -> None:
-    keys = yaml.safe_load(FILES[choice].read_text())
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        keys = plain(compose("train", [f"network/backbone={choice}"]).network.backbone)
     with torch.device("meta"):
         backbone = Backbone(keys["name"], None, keys["levels"], keys["options"], keys["tune"])
     assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(MILLIONS[choice], abs=0.1)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from hrda_lit.methods.self_training import batch_statistics_mode
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.pretrained_reference import KEY, fill_in_, fingerprint, leave_out_, untouched

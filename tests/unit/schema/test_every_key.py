@@ -52,15 +52,15 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides|tracking_uri)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
-    (r"(data\.(rare_class|distortion|sync_crop|scale_jitter)|method\.masked|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
+    (r"(data\.(rare_class|distortion|sync_crop|scale_jitter|margins_of)|method\.masked(\.tau)?|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|data_check|prepare_data|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|weights|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
-     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.(augmentation|weak_jitter)"
+     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.((masked\.)?augmentation|weak_jitter)"
      r"|network\.backbone\.input_scale|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|memory\.check|data\.skip_broken|data_check\.every|.*(flip|jointly|mirror|mask_token|augment|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|data_check\.every|.*(flip|jointly|mirror|mask_token|teacher|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
-    (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight)|(augmentation|weak_jitter)\.\w+)|seed"
+    (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight|tau)|(masked\.augmentation|augmentation|weak_jitter)\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
      r"|watch\.\w+)|data_check\.\w+"
@@ -68,7 +68,8 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|downscale))|network\.(downscale|segmentor\.(s_T|downscale))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
     (r"(.*size|data\.((sync_)?crop|scale_jitter)|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
-     r"|network\.backbone\.levels|method\.augmentation\.sigma|trainer\.devices)", {"[1,2]"}, "two small numbers"),
+     r"|network\.backbone\.levels|method\.(masked\.)?augmentation\.sigma|trainer\.devices)", {"[1,2]"},
+     "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
     (r"network\.backbone\.(lora_alpha|input_scale)|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
      "a number without an upper bound"),

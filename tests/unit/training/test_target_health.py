@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hrda_lit.methods.self_training import batch_statistics_mode
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.module import UDAModule
 from hrda_lit.ops.rng import generator
 from hrda_lit.training.target_health import TargetHealth, looking
