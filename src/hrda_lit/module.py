@@ -185,8 +185,6 @@ class UDAModule(L.LightningModule):
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
             # Skipped steps have their gradients cleared.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
-            if self.runner.replays:
-                self.log("train/replays", float(self.runner.replays))
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 

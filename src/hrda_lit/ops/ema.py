@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 
 def ema_momentum(step: int, alpha: float) -> float:
@@ -55,6 +56,11 @@ def parameter_distance(teacher: nn.Module, student: nn.Module) -> float:
     """Return the Euclidean distance between all parameters of teacher and student."""
     differences = torch._foreach_sub(detached(teacher), detached(student))
     return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(differences))))
+
+
+def relative_distance(teacher: nn.Module, student: nn.Module) -> float:
+    """Return how far the teacher is from the student, ||theta - phi|| / ||theta|| over all parameters."""
+    return parameter_distance(teacher, student) / float(get_total_norm(detached(student)))
 
 
 def detached(module: nn.Module) -> list[Tensor]:

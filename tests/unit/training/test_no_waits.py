@@ -8,8 +8,8 @@ import pytest
 
 from hrda_lit.module import UDAModule
 from hrda_lit.runs.console import Progress
-from hrda_lit.training.monitor import Monitor
-from hrda_lit.training.watch import Watch
+from hrda_lit.training.health import HealthWarnings
+from hrda_lit.training.run_facts import RunFacts
 from tests.waits import Waits, as_on_a_gpu
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_only_logged_steps_wait(make_module: Make, fit: Fit, monkeypatch: pytest
     as_on_a_gpu(monkeypatch)
     bar = Progress(refresh_rate=5)
     monkeypatch.setattr(bar, "_in_terminal", True)  # as in a terminal
-    found = waits_of(make_module(clip=clip), fit, bar, Monitor(), Watch(), enable_progress_bar=True)
+    found = waits_of(make_module(clip=clip), fit, bar, RunFacts(), HealthWarnings(), enable_progress_bar=True)
     assert sorted(found) == [0, 1, 2, 3, 4, 5]
     assert {step: names for step, names in found.items() if names and step not in (2, 5)} == {}
     assert found[2], "a logged step reads what it logs, so that the test can see a wait"

@@ -12,7 +12,7 @@ from torch import nn
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.module import UDAModule
 from hrda_lit.ops.rng import generator
-from hrda_lit.training.target_health import TargetHealth, looking
+from hrda_lit.training.health import TargetHealth, inference_mode_of
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_every_module_is_left_in_its_mode(make_module: Make) -> None:
     module = make_module()
     teacher = batch_statistics_mode(module.teacher)  # type: ignore[arg-type]
     before = [part.training for part in module.modules()]
-    with looking(module.student, teacher, None):
+    with inference_mode_of(module.student, teacher, None):
         assert not any(part.training for part in (*module.student.modules(), *teacher.modules()))
         teacher.predict(torch.randn(1, 3, 64, 64, generator=generator(0)))
     assert [part.training for part in module.modules()] == before
@@ -88,7 +88,7 @@ def test_what_an_encoder_keeps_is_let_go() -> None:
             return super().train(mode)
 
     network = Cached()
-    with looking(network):
+    with inference_mode_of(network):
         network.kept = True
     assert not network.kept
 

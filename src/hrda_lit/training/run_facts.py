@@ -1,4 +1,4 @@
-"""What a run is and how it goes: config, code version, class probabilities, teacher's distance, speed, memory."""
+"""Facts of a run that are logged: config, code version, class probabilities, teacher's distance, speed, memory."""
 
 import subprocess
 import sys
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 import torch
-from torch import nn
-from torch.nn.utils import get_total_norm
 
-from hrda_lit.ops.ema import parameter_distance
+from hrda_lit.ops.ema import relative_distance
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -20,12 +18,13 @@ if TYPE_CHECKING:
 _GIB = 2**30
 
 
-class Monitor(L.Callback):
-    """Log once what a run is made of, and with every row of numbers how fast and how large it is.
+class RunFacts(L.Callback):
+    """Log once what a run is made of, and with every row of numbers its speed and memory.
 
-    Logs train/teacher_distance (relative), train/throughput (source crops per second over all devices, validation
-    left out) and train/memory (GiB, the most so far; on a GPU what PyTorch allocated, else that of the process), and
-    once train/class_probability/<class>, the config and the version of the code.
+    Logs train/teacher_distance (relative), train/throughput (source crops per second over all devices, without
+    validation), train/memory (maximum so far in GiB; on a GPU what PyTorch allocated, else that of the process) and
+    train/replays (CUDA graphs, with speed=graphs), and once train/class_probability/<class>, the config and the version
+    of the code.
     """
 
     def __init__(self) -> None:
@@ -34,11 +33,11 @@ class Monitor(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log what does not change."""
         module = cast("UDAModule", pl_module)
-        probabilities = cast(Any, trainer).datamodule.class_probabilities or {}
+        probabilities = getattr(cast(Any, trainer).datamodule, "class_probabilities", None) or {}
         numbers = {f"train/class_probability/{name}": value for name, value in probabilities.items()}
         for logger in trainer.loggers:
             logger.log_hyperparams({**module.config, "code": code_version()})
-            if numbers and trainer.global_step == 0:  # a run that goes on has logged them
+            if numbers and trainer.global_step == 0:  # a resumed run has logged them
                 logger.log_metrics(numbers, trainer.global_step)
         self._restart()
 
@@ -54,23 +53,20 @@ class Monitor(L.Callback):
             module.log("train/teacher_distance", relative_distance(module.teacher, module.student))
         module.log("train/throughput", self._crops / (time.perf_counter() - self._since))
         module.log("train/memory", memory(module.device))
+        if module.runner.replays:
+            module.log("train/replays", float(module.runner.replays))
         self._restart()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave the time of validation out of the throughput."""
+        """Restart the clock, so that throughput does not count validation."""
         self._restart()
 
     def _restart(self) -> None:
         self._since, self._crops = time.perf_counter(), 0
 
 
-def relative_distance(teacher: nn.Module, student: nn.Module) -> float:
-    """Return how far the teacher is from the student, ||theta - phi|| / ||theta|| over all parameters."""
-    return parameter_distance(teacher, student) / float(get_total_norm(p.detach() for p in student.parameters()))
-
-
 def memory(device: torch.device) -> float:
-    """Return the most memory used so far in GiB: PyTorch's on a GPU, else the process's."""
+    """Return the maximum of memory used so far in GiB: PyTorch's on a GPU, else the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _GIB
     import resource  # not on Windows

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hrda_lit.module import UDAModule
-from hrda_lit.training.watch import Watch
+from hrda_lit.training.health import HealthWarnings
 
 NAMES = ("road", "sky", "car")
 
@@ -28,66 +28,66 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 
 def test_a_class_that_collapses_is_told_once(told: Callable[[], list[str]]) -> None:
-    watch = Watch()
+    health = HealthWarnings()
     for step, counts in enumerate((GOOD, NO_CAR, NO_CAR, GOOD, NO_CAR)):
-        watch.look_at_classes(counts, NAMES, step)
+        health.check_classes(counts, NAMES, step)
     (sentence,) = told()
     assert sentence.startswith("car has collapsed: no pixel of it is right at step 1, where its IoU has been 66.7 %")
 
 
 def test_a_class_without_labels_cannot_collapse(told: Callable[[], list[str]]) -> None:
-    watch = Watch(validations=1)
-    watch.look_at_classes(GOOD, NAMES, 0)
-    watch.look_at_classes(matrix((9, 0, 1), (0, 9, 1), (0, 0, 0)), NAMES, 1)
+    health = HealthWarnings(validations=1)
+    health.check_classes(GOOD, NAMES, 0)
+    health.check_classes(matrix((9, 0, 1), (0, 9, 1), (0, 0, 0)), NAMES, 1)
     assert told() == []
 
 
 def test_what_is_never_predicted_is_told_after_some_validations(told: Callable[[], list[str]]) -> None:
-    watch = Watch(validations=2)
-    watch.look_at_classes(NO_CAR, NAMES, 1)
+    health = HealthWarnings(validations=2)
+    health.check_classes(NO_CAR, NAMES, 1)
     assert told() == []
-    watch.look_at_classes(NO_CAR, NAMES, 2)
+    health.check_classes(NO_CAR, NAMES, 2)
     assert told() == ["never predicted in 2 validations: car"]
 
 
 @pytest.mark.parametrize(("q", "words"), [(0.0, "confident nowhere"), (1.0, "confident everywhere")])
 def test_a_stuck_q_is_told(told: Callable[[], list[str]], q: float, words: str) -> None:
-    watch = Watch(stuck=3)
+    health = HealthWarnings(stuck=3)
     for step, value in enumerate((q, q, 0.5, q, q)):
-        watch.look_at_q(value, step)
+        health.check_q(value, step)
     assert told() == []
     for step in (5, 6, 7):
-        watch.look_at_q(q, step)
+        health.check_q(q, step)
     (sentence,) = told()
     assert words in sentence
     assert "up to step 5" in sentence
 
 
 def test_leaping_between_0_and_1_is_not_stuck(told: Callable[[], list[str]]) -> None:
-    watch = Watch(stuck=2)
+    health = HealthWarnings(stuck=2)
     for step in range(6):
-        watch.look_at_q(step % 2, step)
+        health.check_q(step % 2, step)
     assert told() == []
 
 
 def test_a_resumed_run_warns_as_one_that_was_not_stopped(told: Callable[[], list[str]]) -> None:
-    whole, first = Watch(stuck=4, validations=2), Watch(stuck=4, validations=2)
-    for watch in (whole, first):
-        watch.look_at_q(0, 1)
-        watch.look_at_q(0, 2)
-        watch.look_at_teacher(0.9, 2)
-        watch.look_at_classes(GOOD, NAMES, 2)
+    whole, first = HealthWarnings(stuck=4, validations=2), HealthWarnings(stuck=4, validations=2)
+    for health in (whole, first):
+        health.check_q(0, 1)
+        health.check_q(0, 2)
+        health.check_teacher(0.9, 2)
+        health.check_classes(GOOD, NAMES, 2)
     begun = told()[: len(told()) // 2]
     assert len(begun) == 1
-    second = Watch(stuck=4, validations=2)
+    second = HealthWarnings(stuck=4, validations=2)
     second.load_state_dict(first.state_dict())
     before = len(told())
     sentences = []
-    for watch in (whole, second):
-        watch.look_at_q(0, 3)
-        watch.look_at_q(0, 4)
-        watch.look_at_teacher(0.9, 4)
-        watch.look_at_classes(NO_CAR, NAMES, 4)
+    for health in (whole, second):
+        health.check_q(0, 3)
+        health.check_q(0, 4)
+        health.check_teacher(0.9, 4)
+        health.check_classes(NO_CAR, NAMES, 4)
         sentences.append(told()[before:])
         before = len(told())
     assert sentences[0] == sentences[1]
@@ -98,13 +98,13 @@ def test_a_resumed_run_warns_as_one_that_was_not_stopped(told: Callable[[], list
 def test_it_sees_the_numbers_of_a_run(
     make_module: Callable[..., UDAModule], fit: Callable[..., L.Trainer], told: Callable[[], list[str]]
 ) -> None:
-    module, watch = make_module(), Watch(stuck=2, departed=1e-9)
+    module, health = make_module(), HealthWarnings(stuck=2, departed=1e-9)
     module.method.tau = 1.0  # type: ignore[attr-defined]  # of which no pixel is confident
-    fit(module, 3, watch)
+    fit(module, 3, health)
     assert [sentence.split()[0] for sentence in told()] == ["the", "q"]
 
 
 @pytest.mark.parametrize("wrong", [{"stuck": 0}, {"validations": 0}, {"departed": -1}])
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}=.* expected"):
-        Watch(**wrong)
+        HealthWarnings(**wrong)
