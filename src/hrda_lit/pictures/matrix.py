@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import DPI, plain_text
+from hrda_lit.system.text import printable
 
 READABLE = 48  # classes whose cells hold their numbers
 CELL, SMALL_CELL = 0.42, 0.16  # inches, of a cell with a number and of one without
@@ -28,7 +29,8 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion
     """
     total = counts.sum(1, keepdim=True)
     percent = (100 * counts.double() / total).cpu().numpy()  # NaN for classes without a pixel
-    names = [name if row else f"{name}{ABSENT}" for name, row in zip(classes.names, total[:, 0].tolist(), strict=True)]
+    predicted = [printable(name) for name in classes.names]
+    names = [name if row else f"{name}{ABSENT}" for name, row in zip(predicted, total[:, 0].tolist(), strict=True)]
     count, readable = len(classes), len(classes) <= READABLE
     side, words = count * (CELL if readable else SMALL_CELL), LETTER * max(map(len, names))
     figure = Figure(figsize=(side + words + 2, side + words + 1), dpi=DPI, layout="constrained")
@@ -36,9 +38,9 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion
     axes.set_facecolor("0.88")
     image = axes.imshow(np.ma.masked_invalid(percent), cmap="Blues", vmin=0, vmax=100)
     size = "medium" if readable else 6
-    axes.set_xticks(range(count), classes.names, rotation=90, fontsize=size)
+    axes.set_xticks(range(count), predicted, rotation=90, fontsize=size)
     axes.set_yticks(range(count), names, fontsize=size)
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class", title=printable(title))
     for place in np.arange(1, count) - 0.5:
         axes.axhline(place, color="white", linewidth=0.5)
         axes.axvline(place, color="white", linewidth=0.5)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes, Colour
 from hrda_lit.pictures.layers import Picture
+from hrda_lit.system.text import printable
 
 LETTERS = 1 / 27  # height of letters as a fraction of a cell's width
 NARROWEST = 360  # smallest width of a cell in pixels
@@ -142,7 +143,7 @@ class _Sheet:
 
     def _text(self, text: str, left: float, top: float, room: float, scale: float, **style: Any) -> None:
         """Write a line; if it is too long, smaller, then cut in its middle."""
-        bold = style.get("weight") == "bold"
+        text, bold = printable(text), style.get("weight") == "bold"
         needed = self._measure(text, scale, bold)
         if needed > room:
             scale *= max(MOST_SHRUNK, room / needed)

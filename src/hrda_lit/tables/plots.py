@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
 from hrda_lit.pictures.figures import DPI, common_legend, encode, plain_text
+from hrda_lit.system.text import printable
 from hrda_lit.tables.groups import RunGroup, best, short
 from hrda_lit.tables.records import Results, read_curve
 from hrda_lit.tables.trainings import Training
@@ -39,6 +40,8 @@ def draw_sweep(groups: Sequence[RunGroup]) -> Figure:
         A line with spread for one key, a heat map for two, one heat map per choice of the further keys for more; one
         panel of dots per key if groups are scattered over their keys.
     """
+    texts = ({printable(key): printable(value) for key, value in group.values.items()} for group in groups)
+    groups = [RunGroup(values, group.runs) for values, group in zip(texts, groups, strict=True)]
     keys = list(groups[0].values)
     cells = math.prod(len(_choices(groups, key)) for key in keys)
     if len(keys) < 2:
@@ -90,7 +93,7 @@ def _line(axes: Axes, groups: Sequence[RunGroup], key: str = "") -> None:
 
 
 def _seeds(axes: Axes, group: RunGroup) -> None:
-    x = [job.overrides.get("seed", str(job.number)) for job in group.done]
+    x = [printable(job.overrides.get("seed", job.number)) for job in group.done]
     axes.plot(x, [100 * miou for miou in group.mious], "o")
     if group.mious:
         axes.axhline(100 * group.miou, linestyle="--", color="grey", label="mean")
@@ -223,8 +226,8 @@ def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
         rate = number.startswith(RATES)
         for index, (name, curve) in enumerate(lines.items()):
             if curve:
-                _draw_curve(axes, curve, name, f"C{index}", 100 if rate else 1)
-        axes.set(xlabel="training step", title=NAMES.get(number, number), ylabel="percent" if rate else "")
+                _draw_curve(axes, curve, printable(name), f"C{index}", 100 if rate else 1)
+        axes.set(xlabel="training step", title=NAMES.get(number, printable(number)), ylabel="percent" if rate else "")
         axes.grid(alpha=0.3)
     drawn = [curve for lines in curves.values() for curve in lines.values()]
     if any(len(values) > 1 for curve in drawn for values in curve.values()):

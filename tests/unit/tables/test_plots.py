@@ -60,7 +60,7 @@ def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
 
 
 def test_formulas_and_huge_numbers_in_names_are_drawn_as_text() -> None:
-    for values in (["$\\x$", "b"], ["1e400", "2"], ["9" * 50, "1"], ["nan", "1"]):
+    for values in (["$\\x$", "b"], ["1e400", "2"], ["9" * 50, "1"], ["nan", "1"], ["\ud800", "\x1b[2J"]):
         runs = [RunRecord(n, {"$tau$": value, "seed": "0"}, 0.5) for n, value in enumerate(values)]
         draw(group_by_seed(runs))
         draw(group_by_seed([RunRecord(0, {"a": v, "b": w}, 0.5) for v in values for w in "12"]))
