@@ -15,6 +15,7 @@ from PIL import Image
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.evaluate import evaluate
+from hrda_lit.system import table
 from hrda_lit.train import train
 from tests import commands
 
@@ -166,3 +167,15 @@ def test_command_names_a_broken_image_in_one_sentence(trained: Path, tmp_path: P
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path}/data/cityscapes/leftImg8bit/val/")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_results_are_written_before_they_are_printed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(table, "show", broken)
+    with pytest.raises(BrokenPipeError):
+        run(tmp_path, trained, "inference=whole")
+    assert {"metrics.json", "metrics.csv", "report.txt"} <= {path.name for path in tmp_path.iterdir()}

@@ -8,9 +8,10 @@ import pytest
 from tests.commands import Command
 
 PARTS = 2
+KILLS = 6  # of each kind of training; told in docs/faults.md
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(30, marks=pytest.mark.thorough)])
 def test_killed_runs_end_like_undisturbed_ones(kills: int, tmp_path: Path, demo_root: Path) -> None:
     places = ["--demo", demo_root, "--folder", tmp_path, "--kills", kills]
     parts = [Command("tests.end_to_end.kills", *places, "--part", part, PARTS) for part in range(PARTS)]
@@ -20,6 +21,6 @@ def test_killed_runs_end_like_undisturbed_ones(kills: int, tmp_path: Path, demo_
         assert done.returncode == 0, done.stderr
         reports |= json.loads(done.stdout.splitlines()[-1])
     # Methods x precisions; the number of loaders changes from start to start.
-    assert len(reports) == (6 if kills > 6 else 3)
+    assert len(reports) == (6 if kills > KILLS else 3)
     assert {kind: report["wrong"] for kind, report in reports.items() if report["wrong"]} == {}
     assert sum(int(str(report["kills"])) for report in reports.values()) >= kills
