@@ -138,9 +138,23 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
         raise ValueError(
             f"classes have the keys {sorted(spec)}; need `names`, may have `colours`, `things`, `ignore`, nothing else."
         )
-    names = tuple(str(name) for name in spec["names"])
+    names = tuple(map(name_of, spec["names"]))
     colours = tuple(_colour(c) for c in spec.get("colours") or palette(len(names)))
-    return Classes(names, colours, _thing_ids(spec.get("things") or (), names), int(spec.get("ignore", 255)))
+    things = _thing_ids([*map(name_of, spec.get("things") or ())], names)
+    return Classes(names, colours, things, int(spec.get("ignore", 255)))
+
+
+def name_of(given: str | int) -> str:
+    """Return the name of a class as text.
+
+    Raises:
+        ValueError: if YAML has made something else of it.
+    """
+    if isinstance(given, bool) or given is None:
+        raise ValueError(
+            f"a class is called {given}, as YAML reads no, off, on, yes and null without quotes; put it into quotes."
+        )
+    return str(given)
 
 
 def _colour(values: Sequence[int]) -> Colour:

@@ -27,6 +27,18 @@ def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: to
     return Box(top, top + height, left, left + width)
 
 
+def half_crop(size: tuple[int, int]) -> list[int]:
+    """Return the sides of a crop of about half of an image, the rule for data of one's own.
+
+    Args:
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        [height, width], multiples of 32, which fit any encoder of strides up to 32 with s_T of 1 or 2.
+    """
+    return [max(32, min(round(0.5**0.5 * side / 32), side // 32) * 32) for side in size]
+
+
 def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) -> Box:
     """Draw boxes until one is accepted.
 

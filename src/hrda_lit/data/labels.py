@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hrda_lit.data.cache import Records
-from hrda_lit.data.classes import Classes, Colour, id_table
+from hrda_lit.data.classes import Classes, Colour, id_table, name_of
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.images import read_label, read_label_colours
 from hrda_lit.data.layout import Layout
@@ -69,6 +69,8 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 
 def _train_id(name: Any, classes: Classes) -> int:
+    if isinstance(name, bool):  # no id, though Python counts with it
+        name_of(name)
     if name in classes.names:
         return classes.names.index(name)
     if name in ("ignore", classes.ignore):

@@ -64,7 +64,7 @@ def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
     channels = np.atleast_3d(values)
     colours = channels[..., : 3 if channels.shape[2] >= 3 else 1]
     small = ((colours.astype(np.int64) * 255 + most // 2) // most).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(small, (*small.shape[:2], 3)))
+    return np.array(np.broadcast_to(small, (*small.shape[:2], 3)))
 
 
 def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:

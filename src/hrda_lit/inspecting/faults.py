@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 
+from hrda_lit.data.crops import half_crop
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.images import describe_dark
+from hrda_lit.data.images import SUFFIXES, describe_dark
 from hrda_lit.data.transforms import fitted_size
 from hrda_lit.inspecting.survey import Survey
 
 FEW = 10  # images, below which a set is probably not meant as it is
 PADDED = 0.1  # share of a crop that is worth a warning
 MUCH = 0.8  # share of ignored pixels that is worth a warning
-MULTIPLE = 16  # pixels of which a crop is a multiple where s_T = 2 and the output stride is 4
 
 Fault = tuple[str, str]  # a kind, and one example in words
 
@@ -120,10 +120,10 @@ def find_padding(seen: Survey, crop: tuple[int, int]) -> str:
     share = 1 - min(height, crop[0]) * min(width, crop[1]) / (crop[0] * crop[1])
     if share <= PADDED:
         return ""
-    half = [max(MULTIPLE, side // 2 // MULTIPLE * MULTIPLE) for side in (height, width)]
     return (
         f"crops of {crop[0]} x {crop[1]} from images of {height} x {width} ({seen.split}) are {100 * share:.0f} % "
-        f"padding; lower data.crop to about half of the sides, e.g. {half}, or raise {seen.split.role}.size."
+        f"padding; lower data.crop to half of a picture, e.g. {half_crop((height, width))}, or raise "
+        f"{seen.split.role}.size."
     )
 
 
@@ -145,11 +145,16 @@ def _few_files(seen: Survey) -> Iterator[str]:
 def _unused_files(seen: Survey) -> Iterator[str]:
     if not seen.unused:
         return
-    images = seen.split.dataset.images
+    pattern, remedy = PurePath(seen.split.dataset.images), "they are no images"
+    pictures = [path for path in seen.unused if path.suffix.lower() in SUFFIXES]
+    if others := [path for path in pictures if path.suffix != pattern.suffix]:
+        remedy = f"for all suffixes set images={pattern.parent / '*'} and label_rule={{..., .*: .png}}"
+    elif pictures:
+        remedy = "correct it if they are meant"
+    first = (others or pictures or seen.unused)[0]
     yield (
-        f"{_count(len(seen.unused), 'file')} beside the images of {seen.split} {_are(seen.unused)} not used, the first "
-        f"is {seen.unused[0]}: images={images} does not fit; images of several suffixes need images: "
-        f"{PurePath(images).parent / '*'} and '.*' in label_rule, e.g. {{.*: .png}}."
+        f"{_count(seen.unused, 'file')} not used beside the images of {seen.split}, e.g. {first}: images="
+        f"{seen.split.dataset.images} does not fit; {remedy}."
     )
 
 
@@ -159,8 +164,8 @@ def _unnamed_ids(seen: Survey) -> Iterator[str]:
     if unnamed:
         shown = ", ".join(map(str, sorted(unnamed)[:12])) + (", ..." if len(unnamed) > 12 else "")
         yield (
-            f"{_count(len(unnamed), 'id')} of {seen.split} {_are(unnamed)} in no rule of id_map and {_are(unnamed)} "
-            f"ignored, {100 * sum(unnamed.values()) / total:.1f} % of the pixels: {shown}; add what should be learned."
+            f"{_count(unnamed, 'id')} in no rule of id_map of {seen.split} and ignored, "
+            f"{100 * sum(unnamed.values()) / total:.1f} % of the pixels: {shown}."
         )
 
 
@@ -185,12 +190,8 @@ def _odd_labels(seen: Survey) -> Iterator[str]:
         yield f"{twice} images of {seen.split} have the label of another image."
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _are(items: Collection[object]) -> str:
-    return "is" if len(items) == 1 else "are"
+def _count(items: Collection[object], noun: str) -> str:
+    return f"{len(items)} {noun}s are" if len(items) > 1 else f"1 {noun} is"
 
 
 def _shared(surveys: Sequence[Survey]) -> list[str]:

@@ -1,6 +1,7 @@
 """Whether crops, windows and batches fit the network: a step of training run without memory, before data are read."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from hrda_lit.ops.tiles import tiles
 from hrda_lit.system.progress import waiting
 
 Size = tuple[int, int]
+MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place of a refused one
 
 
 def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
@@ -33,7 +35,25 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
     """
     with waiting("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
-        _check(config, method, classes)
+        try:
+            _check(config, method, classes)
+        except ValueError as error:
+            if not (near := _nearest_crop(config, method, classes)):
+                raise
+            raise type(error)(f"{str(error).rstrip('.')}; the nearest crop that fits is {near}.") from error
+
+
+def _nearest_crop(config: DictConfig, method: Method, classes: Classes) -> str:
+    """Return the key and the value of the crop nearest to a refused one that fits; "" if none near it does."""
+    name = "sync_crop" if config.data.get("sync_crop") else "crop"
+    for multiple in MULTIPLES:
+        crop = [max(multiple, round(side / multiple) * multiple) for side in config.data[name]]
+        changed = OmegaConf.merge(config, {"data": {name: crop}})
+        assert isinstance(changed, DictConfig)
+        with suppress(ValueError):
+            _check(changed, method, classes)
+            return f"data.{name}=[{crop[0]},{crop[1]}]"
+    return ""
 
 
 def _check(config: DictConfig, method: Method, classes: Classes) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.folder import DataSplit
+from hrda_lit.data.file_tree import FileTree
+from hrda_lit.data.folder import DataSplit, FolderDataset
 from hrda_lit.inspecting import survey
 from hrda_lit.inspecting.data_check import DataCheck, Findings, check_data, require_good_data
 
@@ -146,6 +148,55 @@ def test_warnings_name_what_is_odd(make_part: Make, looked: Callable[..., Findin
     assert looked(make_part("masked", mostly), most_ignored=0.5).refusals
 
 
+def test_files_and_ids_that_no_rule_names_are_counted(make_part: Make, looked: Callable[..., Findings]) -> None:
+    part = make_part(id_map={0: 0, 2: 1}, label=np.repeat(np.array([0, 1, 2, 9], np.uint8), 6)[:, None].repeat(32, 1))
+    assert not any("images=images" in text for text in looked(part).warnings)
+    (part.dataset.root / "images/notes.txt").write_text("no picture")
+    (part.dataset.root / "images/.hidden").write_text("no picture")
+    texts = "\n".join(looked(part).warnings)
+    assert "1 file is not used beside the images of source (source, train), e.g. " in texts
+    assert "notes.txt: images=images/*.jpg does not fit; they are no images." in texts
+    assert "2 ids are in no rule of id_map of source (source, train) and ignored, 50.0 % of the pixels: 1, 9." in texts
+    Image.new("RGB", (32, 24)).save(part.dataset.root / "images/20.png")
+    texts = "\n".join(looked(part).warnings)
+    assert "2 files are not used" in texts
+    assert "20.png: images=images/*.jpg does not fit; for all suffixes set images=images/*" in texts
+
+
+def test_dark_images_of_16_bits_are_warned_of(make_part: Make, looked: Callable[..., Findings]) -> None:
+    part, bright = make_part(images="images/*.png"), make_part("bright", images="images/*.png")
+    for split, most in ((part, 4095), (bright, 65535)):
+        for path in (split.dataset.root / "images").iterdir():
+            Image.fromarray(np.linspace(0, most, 24 * 32).astype(np.uint16).reshape(24, 32)).save(
+                path.with_suffix(".png")
+            )
+            path.unlink()
+        split.dataset.label_rule = {"images/": "labels/"}
+    [told] = [text for text in looked(part).warnings if "16 bits" in text]
+    assert "source (source, train) holds 16 bits per channel, but no value above 4095" in told
+    assert "the mean is 8 of 255, nearly black; set layout.bits=12" in told
+    assert not [text for text in looked(bright).warnings if "16 bits" in text]
+
+
+def test_a_damaged_archive_is_refused_by_name(make_part: Make, looked: Callable[..., Findings], tmp_path: Path) -> None:
+    part = make_part()
+    archive = tmp_path / "packed" / "all.tar"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w") as file:
+        file.add(part.dataset.root, ".")
+        start = next(info for info in file if info.name.endswith("03.jpg")).offset
+    packed = part._replace(
+        dataset=FolderDataset("packed", str(archive), "images/*.jpg", part.dataset.label_rule, part.dataset.classes)
+    )
+    assert looked(packed, every=True).refusals == []
+    content = bytearray(archive.read_bytes())
+    content[start + 5] ^= 4
+    archive.write_bytes(content)
+    packed.dataset.tree = FileTree(archive)
+    with pytest.raises(ValueError, match=r"all.tar cannot be read \("):
+        looked(packed, every=True)
+
+
 def test_what_was_seen_is_kept_until_a_file_changes(
     make_part: Make, looked: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,5 +275,5 @@ def test_crops_that_are_mostly_padding_are_told(make_part: Make, looked: Callabl
     assert not any("padding" in text for text in looked(make_part(), crop=(24, 24)).warnings)
     [told] = [text for text in looked(make_part(), crop=(48, 64)).warnings if "padding" in text]
     assert told.startswith("crops of 48 x 64 from images of 24 x 32 (source")
-    assert "are 75 % padding; lower data.crop to about half of the sides, e.g. [16, 16], or raise source.size." in told
+    assert "are 75 % padding; lower data.crop to half of a picture, e.g. [32, 32], or raise source.size." in told
     assert not any("padding" in text for text in looked(make_part("val"), crop=(48, 64)).warnings)
