@@ -56,6 +56,7 @@ def _train(config: DictConfig) -> float:
 
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
+    from hrda_lit.runs.checkpoint import check_names
     from hrda_lit.runs.folder import open_run
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
@@ -84,6 +85,7 @@ def _train(config: DictConfig) -> float:
     datamodule.prepare_data()
     datamodule.setup("fit")
     module = build.build_module(config, method, source.classes)
+    check_names(trainer, module)
     open_run(config)  # from here on, files are written
     _write_config(config)
     take_over(start, Path(config.run_dir))
@@ -124,7 +126,7 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     from pathlib import Path
 
     from hrda_lit.inference.iou import mean_iou
-    from hrda_lit.runs.ending import show_ending
+    from hrda_lit.runs.ending import early_end, show_ending
     from hrda_lit.system.files import write_json
     from hrda_lit.system.table import show
     from hrda_lit.tables.records import facts_of
@@ -133,15 +135,19 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     if not module.trainer.is_global_zero:
         return float("nan")
     steps = module.trainer.global_step
+    ended = early_end(module.trainer)
+    if ended is not None:
+        log.warning("%s; resume=auto continues it, unless the same ends it again", ended)
     if config.val is None:
-        write_json(Path(config.run_dir) / "metrics.json", {"name": config.name, "step": steps})
+        write_json(Path(config.run_dir) / "metrics.json", {"name": config.name, "step": steps, "ended": ended})
         log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
     if module.iou is None:
         return float("nan")
     folder = Path(config.run_dir)
-    facts = {"name": config.name, "step": steps, **facts_of(module.config)}
+    facts = {"name": config.name, "step": steps, "ended": ended, **facts_of(module.config)}
     write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
-    show(iou_table(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps} steps"))
+    of = "" if ended is None else f" of {config.trainer.max_steps}"
+    show(iou_table(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps}{of} steps"))
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         log.info("pictures, checkpoints and metrics are in %s", folder)  # a sweep ends with a table of its own
     else:

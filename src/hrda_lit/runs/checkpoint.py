@@ -11,8 +11,10 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from hrda_lit.config.misspelt import nearest
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
+from hrda_lit.inference.iou import logged_means
 from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.restore import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
@@ -177,6 +179,38 @@ class Checkpoint(L.Callback):
         step, path = self._saved[0] if self._saved else 0, self.folder / "last.ckpt"
         reached = f"after step {step}, saved in {path}" if path.is_file() else "before its first step"
         raise Stopped(watch.received or signal.SIGTERM, reached)
+
+
+def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
+    """Reject a misspelt number that a callback watches, before the run begins.
+
+    Args:
+        trainer: trainer with the callbacks; `best` and `monitor` of each are names of logged numbers.
+        module: module that logs.
+
+    Raises:
+        ValueError: if a name is not logged and one like it is.
+    """
+    known = sorted(logged_names(module))
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for key in ("best", "monitor"):
+            name = getattr(callback, key, None)
+            if not isinstance(name, str) or name in known:
+                continue
+            same = [one for one in known if one.casefold() == name.casefold()]
+            if near := same or nearest(name, known):
+                raise ValueError(
+                    f"{key}={name} of {type(callback).__name__}: nothing logs this name; did you mean {near[0]}?"
+                )
+
+
+def logged_names(module: "UDAModule") -> set[str]:
+    """Return the names that the library logs in a run; callbacks and methods of someone else may log more."""
+    classes = module.classes.names
+    numbers = {*logged_means(torch.ones(len(classes)), classes), *(f"val/iou/{name}" for name in classes)}
+    numbers |= {f"train/loss/{name}" for name in (*module.method.names, "feature_distance")}
+    numbers |= {"train/pseudo/q", "train/grad_norm", "train/skipped", "train/teacher_distance"}
+    return numbers | {"target/entropy", "target/agreement"}
 
 
 def _reached(trainer: L.Trainer) -> tuple[int, int | None]:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    import lightning as L
 
 from hrda_lit.runs.claim import is_first_process
 from hrda_lit.system.signals import REQUEUE, Stopped
@@ -24,6 +28,21 @@ _LEFT = {
     "confusion": "which class it takes for which",
     "train.log": "all that was printed",
 }
+
+
+def early_end(trainer: "L.Trainer") -> str | None:
+    """Say who ended a run early, and after how many of how many steps; None for a run that did all its steps."""
+    if trainer.global_step >= trainer.max_steps:
+        return None
+    from lightning.pytorch.callbacks import EarlyStopping, Timer
+
+    who = "a callback"
+    for one in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(one, Timer) and (one.time_remaining() or 0) <= 0:
+            who = "trainer.max_time"
+        elif isinstance(one, EarlyStopping) and getattr(one, "stopping_reason_message", None):
+            who = f"{type(one).__name__} of {one.monitor}"
+    return f"{who} ended it after {trainer.global_step} of {trainer.max_steps} steps"
 
 
 def show_ending(config: DictConfig, image: Path | None) -> None:
