@@ -48,6 +48,6 @@ def waits(function: Any, args: Any) -> bool:
 
 def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
     """Let a CPU take the ways that are a GPU's: no questions to tensors, the fused optimiser."""
-    for user in ("ops.choose", "training.skipped_steps"):
-        patch.setattr(f"hrda_lit.{user}.asking_is_free", lambda _: False)
+    for user in ("ops.backends", "training.skipped_steps"):
+        patch.setattr(f"hrda_lit.{user}.reading_is_free", lambda _: False)
     patch.setattr("hrda_lit.optim._on_gpu", lambda _: True)

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Dilation, DropRate, Length, Level, Width
-from hrda_lit.ops.compiled import compiled_for_gpu
-from hrda_lit.ops.depthwise import depthwise_by_phases, shifted_depthwise
+from hrda_lit.ops.depthwise import depthwise
 from hrda_lit.ops.resize import resize
 
 
@@ -40,16 +39,7 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         """Convolve."""
-        if compiled_for_gpu(x):  # without a compiler, the GPU library's convolution is faster
-            return shifted_depthwise(x, self.weight, self.dilation[0])
-        if _goes_by_phases(x):
-            return depthwise_by_phases(x, self.weight, self.dilation[0])
-        return super().forward(x)
-
-
-def _goes_by_phases(x: Tensor) -> bool:
-    # Exported and compiled, it stays one operator.
-    return x.is_cpu and not torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        return depthwise(x, self.weight, self.dilation[0])
 
 
 class ConvNormAct(nn.Sequential):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.ops.layout import along_classes
+from hrda_lit.ops.backends import along_classes
 
 
 def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:

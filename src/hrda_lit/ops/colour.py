@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hrda_lit.config.ranges import Length, Positive, Range, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.choose import choose
+from hrda_lit.ops.backends import choose
 from hrda_lit.ops.normalise import denormalise, renormalise
 
 KINDS = ("brightness", "contrast", "saturation", "hue")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from hrda_lit.ops.layout import along_classes
+from hrda_lit.ops.backends import along_classes
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.tiles import current_rows, tiles
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hrda_lit.ops.layout import along_classes
+from hrda_lit.ops.backends import along_classes
 from hrda_lit.ops.tiles import current_rows, tiles
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrda_lit.ops.compiled import compiled_for_gpu
+from hrda_lit.ops.backends import compiled_for_gpu
 
 
 def resize(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:

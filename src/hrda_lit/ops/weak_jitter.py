@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Range, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.choose import choose
+from hrda_lit.ops.backends import choose
 from hrda_lit.ops.colour import KINDS, Jitter, hsv_to_rgb, rgb_to_hsv
 from hrda_lit.ops.normalise import denormalise, renormalise
 

@@ -1,66 +1,33 @@
-"""Work that is written down once and done again by one call, over the same memory."""
+"""CUDA graphs: work that is captured once and replayed by one call, over the same memory."""
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import torch
 
 T = TypeVar("T")
 
 
-class Graph(Protocol):
-    """One piece of work. A runner knows no more of it, so that tests can write work down without a GPU."""
-
-    def capture(self, work: Callable[[], T]) -> T:
-        """Write down what `work` asks the device for.
-
-        Args:
-            work: waits for nothing; every tensor that it reads or returns stays where it is.
-
-        Returns:
-            What `work` returned; its tensors get their numbers by `replay`.
-
-        Raises:
-            RuntimeError: if `work` does what cannot be written down.
-        """
-        ...
-
-    def replay(self) -> None:
-        """Do the work again, on what its tensors hold now."""
-        ...
-
-
-class Graphs(Protocol):
-    """Makes graphs that share their memory, because they are captured and replayed in one order."""
-
-    def make(self) -> Graph:
-        """Return a graph that holds nothing yet."""
-        ...
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Work where graphs are captured, so that what libraries keep for a stream is there before."""
-        ...
-
-
 class CudaGraphs:
-    """Makes CUDA graphs.
+    """Make graphs that share their memory, because they are captured and replayed in one order.
 
-    Random numbers are those of the device's generator as it stands at each replay, as without a graph.
+    Random numbers are those of the device's generator as it stands at each replay, as without a graph. Runners know no
+    more than `make`, `aside`, `Graph.capture` and `Graph.replay`, so that tests run without a GPU.
     """
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         self._stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-    def make(self) -> Graph:
-        """See `Graphs`."""
-        return _CudaGraph(self._pool, self._stream)
+    def make(self) -> "Graph":
+        """Return a graph that holds nothing yet."""
+        return Graph(self._pool, self._stream)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """See `Graphs`."""
+        """Work on the stream where graphs are captured, so that what libraries keep for a stream is there before."""
         here = torch.cuda.current_stream()
         self._stream.wait_stream(here)
         try:
@@ -70,11 +37,29 @@ class CudaGraphs:
             here.wait_stream(self._stream)
 
 
-class _CudaGraph:
+class Graph:
+    """One piece of work.
+
+    Args:
+        pool: memory that graphs share.
+        stream: where they are captured.
+    """
+
     def __init__(self, pool: Any, stream: torch.cuda.Stream) -> None:
         self._pool, self._stream, self._graph = pool, stream, torch.cuda.CUDAGraph()
 
     def capture(self, work: Callable[[], T]) -> T:
+        """Record what `work` asks the device for.
+
+        Args:
+            work: waits for nothing; every tensor that it reads or returns stays where it is.
+
+        Returns:
+            What `work` returned; its tensors get their numbers by `replay`.
+
+        Raises:
+            RuntimeError: if `work` does what cannot be captured.
+        """
         torch.cuda.synchronize()
         gc.collect()  # what compiling left in cycles may hold memory
         torch.cuda.empty_cache()
@@ -84,11 +69,12 @@ class _CudaGraph:
             try:
                 done = work()
             except Exception:
-                with suppress(RuntimeError):  # that the capture failed is known already, and better
+                with suppress(RuntimeError):  # that the capture failed is known already
                     self._graph.capture_end()
                 raise
             self._graph.capture_end()
         return done
 
     def replay(self) -> None:
+        """Do the work again, on what its tensors hold now."""
         self._graph.replay()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Count
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.choose import asking_is_free
+from hrda_lit.ops.backends import reading_is_free
 from hrda_lit.ops.finite import nan_factor, squares_finite, statistics
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class BadSteps(L.Callback):
         self._open.append(Step(trainer.global_step - 1, self._bad, files))
         logged = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         last = trainer.global_step >= trainer.max_steps > 0
-        if logged or last or asking_is_free(self._bad) or len(self._open) >= PATIENCE:
+        if logged or last or reading_is_free(self._bad) or len(self._open) >= PATIENCE:
             self._read()
             self._refuse(trainer.global_step, last)
         if logged:

@@ -14,7 +14,7 @@ from hrda_lit.methods.base import Batch, Pass
 from hrda_lit.ops.finite import all_finite, statistics
 from hrda_lit.ops.tiles import rows_at_once
 from hrda_lit.training.casts import cast_once
-from hrda_lit.training.graphs import Graph, Graphs
+from hrda_lit.training.graphs import CudaGraphs, Graph
 from hrda_lit.training.regions import Regions, first_line
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class GraphRunner(CompiledRunner):
         networks: Sequence[nn.Module],
         regions: Regions,
         names: Sequence[str],
-        graphs: Graphs,
+        graphs: CudaGraphs,
         rows: int | None = None,
     ) -> None:
         super().__init__(networks, regions, rows)

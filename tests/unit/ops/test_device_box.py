@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from hrda_lit.ops.backends import choose
 from hrda_lit.ops.boxes import Box, crop
-from hrda_lit.ops.choose import choose
 from hrda_lit.ops.device_box import DeviceBox, crop_at, mask_outside, paste
 from hrda_lit.ops.rng import generator
 

@@ -93,7 +93,9 @@ def train(
 
 def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
-    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)  # compiled, a convolution is one operator
+    monkeypatch.setattr(
+        "hrda_lit.ops.depthwise.goes_by_phases", lambda *_: False
+    )  # compiled, a convolution is one operator
     plain = train(monkeypatch, lambda _: StepRunner())
     made = train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, backend)))
     assert differing(plain.state_dict(), made.state_dict()) == []
@@ -104,7 +106,7 @@ def test_steps_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_in_half_precision_steps_are_the_same_and_regions_cast_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     """No matrix of the student reaches compiled code in float32; AOTAutograd shows what it is given."""
     half, seen = {"precision": "bf16-mixed"}, list[torch.fx.GraphModule]()
-    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    monkeypatch.setattr("hrda_lit.ops.depthwise.goes_by_phases", lambda *_: False)
     plain = train(monkeypatch, lambda _: StepRunner(), **half)
     made = train(monkeypatch, lambda networks: CompiledRunner(networks, Regions(networks, Counting())), **half)
     assert differing(plain.state_dict(), made.state_dict()) == []
@@ -145,7 +147,7 @@ def test_what_is_compiled_wrongly_is_not_used(
     def gradients_of_the_wrong_size(graph: Any, inputs: Any) -> Callable[..., Any]:
         return lambda *given: [made.detach() * 0.5 + made * 0.5 for made in graph(*given)]
 
-    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    monkeypatch.setattr("hrda_lit.ops.depthwise.goes_by_phases", lambda *_: False)
     plain = train(monkeypatch, lambda _: StepRunner())
     with caplog.at_level(logging.WARNING):
         made = train(
@@ -174,7 +176,7 @@ def test_a_first_batch_of_nan_is_no_comparison(
         made.append(CompiledRunner(networks, Regions(networks, backend)))
         return made[0]
 
-    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)
+    monkeypatch.setattr("hrda_lit.ops.depthwise.goes_by_phases", lambda *_: False)
     with caplog.at_level(logging.WARNING):
         train(monkeypatch, runner, "supervised", steps=3, change=spoil)
     assert made[0]._tried
@@ -195,7 +197,7 @@ def test_compiled_for_a_gpu_dilated_convolutions_are_multiply_adds_and_resizing_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     as_on_a_gpu(monkeypatch)
-    for user in ("networks.heads", "ops.resize"):
+    for user in ("ops.depthwise", "ops.resize"):
         monkeypatch.setattr(f"hrda_lit.{user}.compiled_for_gpu", lambda _: torch.compiler.is_compiling())
     head, backend = DAFormerHead((4, 4), 3, 4, (1, 2, 3), dropout=0), Counting()
     assert {name for name in head.state_dict() if "conv" in name} == set(), "weights keep the names of their place"

@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
-from hrda_lit.networks import heads
 from hrda_lit.training.casts import places
 from hrda_lit.training.options import Memory
 from hrda_lit.training.regions import Regions, regions
@@ -74,7 +73,9 @@ def test_copies_of_weights_in_half_precision_are_made_anew(monkeypatch: pytest.M
 
     student: Any = None
     monkeypatch.setattr("tests.speed.Regions", uncompiled)
-    monkeypatch.setattr(heads, "_goes_by_phases", lambda *_: False)  # compiled, a convolution is one operator
+    monkeypatch.setattr(
+        "hrda_lit.ops.depthwise.goes_by_phases", lambda *_: False
+    )  # compiled, a convolution is one operator
     assert check_equal(make, monkeypatch, precision="bf16-mixed").replays == STEPS * 2
 
 
