@@ -130,9 +130,9 @@ def test_an_experiment_composes_fits_and_trains(
         trainer = fit(small(config, demo))
         assert trainer.global_step == 1
         assert 0 <= trainer.logged_metrics["val/miou"] <= 1
-    if (
-        sizes := f"{key} {build.training_crop(config)} {config.network.get('detail')} {config.network.downscale}"
-    ) not in fitted:
+    network = config.network
+    sizes = f"{key} {build.training_crop(config)} {network.get('detail')} {network.downscale}"
+    if sizes not in fitted:
         fitted.add(sizes)
         # A shallow encoder of the same strides has the same geometry.
         config.network.backbone = small(config, demo).network.backbone
