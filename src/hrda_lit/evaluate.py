@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.data.configs import each
 from hrda_lit.runs.commands import command
+from hrda_lit.schema.check import check_evaluate
 
 if TYPE_CHECKING:
     import torch
@@ -35,16 +36,15 @@ def evaluate(config: DictConfig) -> float:
         ValueError: if a key, the checkpoint or a file does not fit.
         FileNotFoundError: if the checkpoint or data are missing.
     """
-    # Imported here, so that --help and shell completion need not wait for torch.
-    from hrda_lit.checkpoints.load import choose_device, load_trained
-    from hrda_lit.checkpoints.locate import locate_here
-    from hrda_lit.inspecting.data_check import DataCheck
-    from hrda_lit.schema.check import check_evaluate
-    from hrda_lit.system.process import at_full_speed
-
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=latest, or a file.")
     check_evaluate(config)
+    # Imported here, so that --help, shell completion and what is refused above need not wait for torch.
+    from hrda_lit.checkpoints.load import choose_device, load_trained
+    from hrda_lit.checkpoints.locate import locate_here
+    from hrda_lit.inspecting.data_check import DataCheck
+    from hrda_lit.system.process import at_full_speed
+
     config.checkpoint = locate_here(config.checkpoint)
     device = choose_device(config.device)
     trained = load_trained(config.checkpoint, config.model, device, config.weights)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
+from hrda_lit.schema.check import check_train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +27,14 @@ def inspect(config: DictConfig) -> bool:
         ValueError: if a key or value does not fit.
         FileNotFoundError: if data are missing.
     """
-    # Imported here, so that --help need not wait for torch.
+    check_train(config)
+    # Imported here, so that --help and what is refused above need not wait for torch.
     from hydra.utils import instantiate
 
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.pictures.figures import suffix_of
-    from hrda_lit.schema.check import check_train
 
-    check_train(config)
     suffix_of(_sheet(config))
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
+from hrda_lit.schema.check import check_predict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,8 @@ def predict(config: DictConfig) -> "Tally":
         ValueError: if a key or value does not fit, or a file is broken.
         FileNotFoundError: if the checkpoint or the input is missing.
     """
-    # Imported here, so that --help need not wait for torch.
+    check_predict(config)
+    # Imported here, so that --help and what is refused above need not wait for torch.
     from pathlib import Path
 
     from hrda_lit.checkpoints.load import choose_device
@@ -37,10 +39,8 @@ def predict(config: DictConfig) -> "Tally":
     from hrda_lit.predicting.predictor import Predictor, check_ids
     from hrda_lit.predicting.result import VIEWS
     from hrda_lit.predicting.submission import check_classes
-    from hrda_lit.schema.check import check_predict
     from hrda_lit.system.process import at_full_speed
 
-    check_predict(config)
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
     check_ids(ids)

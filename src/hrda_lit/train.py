@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
+from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
 from hrda_lit.system.errors import can_be_mended, format_error
 
@@ -34,7 +35,8 @@ def train(config: DictConfig) -> float:
         ValueError: if a key or value does not fit, or a file is broken.
         FileNotFoundError: if data, weights or the checkpoint are missing.
     """
-    # Imported here, so that --help and shell completion need not wait for torch.
+    check_train(config)
+    # Imported here, so that --help, shell completion and what is refused above need not wait for torch.
     from pathlib import Path
 
     from hrda_lit.runs.claim import claim_run, resume_mode
@@ -61,12 +63,10 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
     from hrda_lit.runs.resume import explain_restore, find_start, finished, take_over
-    from hrda_lit.schema.check import check_train
     from hrda_lit.system.errors import explain_lost_process
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
-    check_train(config)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
