@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.nodes import ConfigError, constructed, instantiated, made, plain
 from hrda_lit.data.classes import Classes
-from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.mixed import Images
-from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method

@@ -77,19 +77,37 @@ def check_arguments(cls: C) -> C:
     return cls
 
 
-def check(value: Any, hint: Any, key: str, better: Mapping[str, Any] | None = None) -> None:
+def check(value: Any, hint: Any, key: str) -> None:
     """Refuse a value of another type or out of range.
 
     Args:
         value: plain containers and scalars, as YAML knows them.
         hint: annotation, with `Range`, `Length`, `KeysOf` and `Without` in it.
         key: dotted name, for errors.
-        better: by the dotted name of a constructor, a TypedDict that knows its keys better.
 
     Raises:
         WrongValueError: if it does not fit.
     """
-    _Checker(better or {}).check(value, hint, key)
+    base, notes = _split(hint)
+    origin = typing.get_origin(base)
+    keys = next((note for note in notes if isinstance(note, KeysOf)), None)
+    if base is Any or (isinstance(value, str) and value == MISSING):
+        _check_inside(value, key)
+    elif origin in (Union, types.UnionType):
+        _check_union(value, base, key)
+    elif isinstance(value, Mapping) and keys is not None and (_is_a(origin, Mapping) or "_target_" not in value):
+        _check_keys(value, _joined(keys), key, notes)
+    elif base in WORDS or origin is Literal:
+        if not _fits(value, base, notes):
+            raise _refusal(value, hint, key)
+    elif isinstance(value, Mapping) and _is_a(origin, Mapping):
+        _check_items(value, typing.get_args(base), key)
+    elif isinstance(value, Mapping) and "_target_" in value and not _is_a(origin or base, Sequence | Set):
+        _check_part(value, key, notes)
+    elif isinstance(value, list | tuple) and _is_a(origin or base, Sequence | Set):
+        _check_list(value, hint, key)
+    else:
+        raise _refusal(value, hint, key)
 
 
 def check_names(given: Iterable[str], names: Iterable[str] | None, required: Iterable[str], key: str = "") -> None:
@@ -152,99 +170,78 @@ def keys_of(made: Any) -> Keys:
         parameters = inspect.signature(made).parameters.values()
     except (TypeError, ValueError):
         return Keys(hints, None, frozenset())
-    named = [
-        parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    any_key = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    names = None if any_key else frozenset(parameter.name for parameter in named)
-    return Keys(hints, names, frozenset(parameter.name for parameter in named if parameter.default is parameter.empty))
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    any_key = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    names = None if any_key else frozenset(one.name for one in named)
+    return Keys(hints, names, frozenset(one.name for one in named if one.default is one.empty))
 
 
-class _Checker:
-    def __init__(self, better: Mapping[str, Any]) -> None:
-        self._better = better
-
-    def check(self, value: Any, hint: Any, key: str) -> None:
-        base, notes = _split(hint)
-        origin = typing.get_origin(base)
-        keys = next((note for note in notes if isinstance(note, KeysOf)), None)
-        if base is Any or (isinstance(value, str) and value == MISSING):
-            self._check_inside(value, key)
-        elif origin in (Union, types.UnionType):
-            self._check_union(value, base, key)
-        elif isinstance(value, Mapping) and keys is not None and (_is_a(origin, Mapping) or "_target_" not in value):
-            self._check_keys(value, _joined(keys), key, notes)
-        elif base in WORDS or origin is Literal:
-            if not _fits(value, base, notes):
-                raise _refusal(value, hint, key)
-        elif isinstance(value, Mapping) and _is_a(origin, Mapping):
-            self._check_items(value, typing.get_args(base), key)
-        elif isinstance(value, Mapping) and "_target_" in value and not _is_a(origin or base, Sequence | Set):
-            self._check_part(value, key, notes)
-        elif isinstance(value, list | tuple) and _is_a(origin or base, Sequence | Set):
-            self._check_list(value, hint, key)
-        else:
-            raise _refusal(value, hint, key)
-
-    def _check_union(self, value: Any, union: Any, key: str) -> None:
-        found: list[WrongValueError] = []
-        for choice in typing.get_args(union):
-            try:
-                return self.check(value, choice, key)
-            except WrongValueError as error:
-                found.append(error)
-        # Of a list or keys, the choice that got deepest tells best what is wrong.
-        deepest = max(found, key=lambda error: error.depth)
-        raise deepest if deepest.depth > min(error.depth for error in found) else _refusal(value, union, key)
-
-    def _check_keys(self, value: Mapping[Any, Any], keys: Keys, key: str, notes: Sequence[Any] = ()) -> None:
-        ours = frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
-        names = None if keys.names is None else keys.names - ours
-        check_names(map(str, value), names, keys.required - ours, key)
-        for name, item in value.items():
-            self.check(item, keys.hints.get(str(name), Any), _join(key, name))
-
-    def _check_items(self, value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> None:
-        for name, item in value.items():
-            if not _fits(name, *_split(hints[0])):
-                raise WrongValueError(_join(key, name), messages.wrong_name(key, name, describe(hints[0])))
-            self.check(item, hints[1], _join(key, name))
-
-    def _check_part(self, value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> None:
-        for name in RESERVED.keys() & value.keys():
-            self.check(value[name], RESERVED[name], _join(key, name))
-        better = keys_of(self._better[value["_target_"]]).hints if value["_target_"] in self._better else {}
-        # First those, since the import of what is built may take seconds.
-        for name in better.keys() & value.keys():
-            self.check(value[name], better[name], _join(key, name))
+def _check_union(value: Any, union: Any, key: str) -> None:
+    found: list[WrongValueError] = []
+    for choice in typing.get_args(union):
         try:
-            keys = keys_of(pkgutil.resolve_name(value["_target_"]))
-        except (ImportError, AttributeError, ValueError, TypeError):
-            place = _join(key, "_target_")
-            raise _refusal(value["_target_"], "the dotted name of a class that can be imported", place) from None
-        partial = value.get("_partial_") or value.get("_args_")
-        keys = Keys({**keys.hints, **better}, keys.names, frozenset() if partial else keys.required)
-        self._check_keys({name: value[name] for name in value if name not in RESERVED}, keys, key, notes)
+            return check(value, choice, key)
+        except WrongValueError as error:
+            found.append(error)
+    # Of a list or keys, the choice that got deepest tells best what is wrong.
+    deepest = max(found, key=lambda error: error.depth)
+    raise deepest if deepest.depth > min(error.depth for error in found) else _refusal(value, union, key)
 
-    def _check_list(self, value: Sequence[Any], hint: Any, key: str) -> None:
-        base, notes = _split(hint)
-        items = [item for item in typing.get_args(base) if item is not Ellipsis] or [Any]
-        short = any(isinstance(note, Length) and not note.holds(value) for note in notes)
-        if short or (len(items) > 1 and len(items) != len(value)):
-            raise _refusal(value, hint, key)
-        for index, item in enumerate(value):
-            self.check(item, items[index % len(items)], f"{key}[{index}]")
 
-    def _check_inside(self, value: Any, key: str) -> None:
-        """Check the parts and numbers inside of what may be anything."""
-        if isinstance(value, Mapping) and "_target_" in value:
-            self._check_part(value, key, ())
-        elif isinstance(value, Mapping):
-            self._check_items(value, (Any, Any), key)
-        elif isinstance(value, list | tuple):
-            self._check_list(value, list[Any], key)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise _refusal(value, float, key)
+def _check_keys(value: Mapping[Any, Any], keys: Keys, key: str, notes: Sequence[Any] = ()) -> None:
+    ours = frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
+    names = None if keys.names is None else keys.names - ours
+    check_names(map(str, value), names, keys.required - ours, key)
+    for name, item in value.items():
+        check(item, keys.hints.get(str(name), Any), _join(key, name))
+
+
+def _check_items(value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> None:
+    for name, item in value.items():
+        if not _fits(name, *_split(hints[0])):
+            raise WrongValueError(_join(key, name), messages.wrong_name(key, name, describe(hints[0])))
+        check(item, hints[1], _join(key, name))
+
+
+def _check_part(value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> None:
+    for name in RESERVED.keys() & value.keys():
+        check(value[name], RESERVED[name], _join(key, name))
+    keys = keys_of(_resolve(value["_target_"], _join(key, "_target_")))
+    if value.get("_partial_") or value.get("_args_"):
+        keys = keys._replace(required=frozenset())
+    _check_keys({name: value[name] for name in value if name not in RESERVED}, keys, key, notes)
+
+
+def _resolve(target: str, key: str) -> Any:
+    try:
+        made = pkgutil.resolve_name(target)
+    except Exception as error:  # whatever a module of someone else's raises
+        raise _refusal(target, f"the dotted name of a class that can be imported ({error})", key) from error
+    if not callable(made):
+        raise _refusal(target, "the dotted name of a class", key)
+    return made
+
+
+def _check_list(value: Sequence[Any], hint: Any, key: str) -> None:
+    base, notes = _split(hint)
+    items = [item for item in typing.get_args(base) if item is not Ellipsis] or [Any]
+    short = any(isinstance(note, Length) and not note.holds(value) for note in notes)
+    if short or (len(items) > 1 and len(items) != len(value)):
+        raise _refusal(value, hint, key)
+    for index, item in enumerate(value):
+        check(item, items[index % len(items)], f"{key}[{index}]")
+
+
+def _check_inside(value: Any, key: str) -> None:
+    """Check the parts and numbers inside of what may be anything."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        _check_part(value, key, ())
+    elif isinstance(value, Mapping):
+        _check_items(value, (Any, Any), key)
+    elif isinstance(value, list | tuple):
+        _check_list(value, list[Any], key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise _refusal(value, float, key)
 
 
 def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:

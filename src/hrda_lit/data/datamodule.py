@@ -1,7 +1,6 @@
 """Source, target and validation loaders for Lightning."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hrda_lit.config.ranges import BatchSize, Count, Seed, Workers
-from hrda_lit.config.values import check_arguments
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import DataSplit, Sample
 from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, worker_options
 from hrda_lit.data.mixed import Images, check_same_classes, data_splits, members, of_sample, shares
-from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClassSampler, class_counts
 from hrda_lit.data.reading import Reader, require_room
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
-
-
-@check_arguments
-@dataclass(frozen=True)
-class Loading:
-    """Set up how batches are loaded.
-
-    Args:
-        batch_size: source images and target images that go through the network at once, per process, >= 1.
-        num_workers: loader processes per domain; 0 loads in the training process.
-        seed: of all draws.
-        cache_dir: folder for class statistics; `~` is the home.
-        val_workers: loader processes for validation.
-        accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
-        cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is the home;
-            None decodes them each time.
-
-    Raises:
-        ValueError: if a number is out of range.
-    """
-
-    batch_size: BatchSize = 2
-    num_workers: Workers = 2
-    seed: Seed = 0
-    cache_dir: str = "~/.cache/hrda_lit"
-    val_workers: Workers = 1
-    accumulate: Count = 1
-    cache: str | None = None
-
-    @property
-    def per_step(self) -> int:
-        """Return how many source images and target images a process loads for one step of the optimiser."""
-        return self.batch_size * self.accumulate
-
-    @property
-    def kept(self) -> Path | None:
-        """Return the folder of decoded pictures."""
-        return None if self.cache is None else Path(self.cache).expanduser()
 
 
 class UDADataModule(L.LightningDataModule):

@@ -3,9 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import gt
+from pathlib import Path
 from typing import Annotated, Literal
 
-from hrda_lit.config.ranges import AboveShare, KeysOf, Length, Number, Ratio, Scale, Sides
+from hrda_lit.config.ranges import (
+    AboveShare,
+    BatchSize,
+    Count,
+    KeysOf,
+    Length,
+    Number,
+    Ratio,
+    Scale,
+    Seed,
+    Sides,
+    Workers,
+)
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.distortion import Distortion
 from hrda_lit.data.folder import FolderDataset
@@ -89,3 +102,41 @@ class Pipeline:
                 f"size {list(dataset.size)} of {dataset.name} is not whole when shrunk by {self.downscale:g}; "
                 "choose multiples of it."
             ) from error
+
+
+@check_arguments
+@dataclass(frozen=True)
+class Loading:
+    """Set up how batches are loaded.
+
+    Args:
+        batch_size: source images and target images that go through the network at once, per process, >= 1.
+        num_workers: loader processes per domain; 0 loads in the training process.
+        seed: of all draws.
+        cache_dir: folder for class statistics; `~` is the home.
+        val_workers: loader processes for validation.
+        accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
+        cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is the home;
+            None decodes them each time.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    batch_size: BatchSize = 2
+    num_workers: Workers = 2
+    seed: Seed = 0
+    cache_dir: str = "~/.cache/hrda_lit"
+    val_workers: Workers = 1
+    accumulate: Count = 1
+    cache: str | None = None
+
+    @property
+    def per_step(self) -> int:
+        """Return how many source images and target images a process loads for one step of the optimiser."""
+        return self.batch_size * self.accumulate
+
+    @property
+    def kept(self) -> Path | None:
+        """Return the folder of decoded pictures."""
+        return None if self.cache is None else Path(self.cache).expanduser()

@@ -7,8 +7,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config.values import check, check_names
-from hrda_lit.schema.trainer import refuse_useless
-from hrda_lit.schema.trees import BETTER, EvaluateKeys, InitKeys, PredictKeys, TrainKeys
+from hrda_lit.schema.trainer import check_trainer
+from hrda_lit.schema.trees import EvaluateKeys, InitKeys, PredictKeys, TrainKeys
 from hrda_lit.system.paths import require_below
 
 # Groups of which something must be chosen, and keys that only a choice sets.
@@ -31,9 +31,10 @@ def check_train(config: DictConfig) -> None:
     for name in ("target", "val"):
         if not _is_chosen(config, name):
             config[name] = None
+    if isinstance(trainer := _plain(config, "trainer"), Mapping):
+        check_trainer(trainer)
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
-    refuse_useless(plain["trainer"])
 
 
 def check_evaluate(config: DictConfig) -> None:
@@ -70,7 +71,7 @@ def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name in names:
         plain[name] = _plain(config, name)
-        check(plain[name], hints[name], name, BETTER)
+        check(plain[name], hints[name], name)
     return plain
 
 

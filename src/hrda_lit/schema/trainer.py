@@ -1,10 +1,11 @@
 """The keys of Lightning's Trainer: which values fit a training that counts steps, and which keys have one of ours."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from hrda_lit.config import messages
 from hrda_lit.config.ranges import Count, Length, Number, Range, Share
+from hrda_lit.config.values import check
 
 Steps = Count
 SomeOf = Number | Share  # a number of batches, or a share of them
@@ -49,24 +50,24 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
-def refuse_useless(trainer: Mapping[str, Any]) -> None:
-    """Refuse Lightning's keys that would do nothing, or harm, and name the one to use; refuse an absent device.
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse values of Lightning's keys that do nothing here, or harm, and name the key to use; refuse absent devices.
 
     Args:
-        trainer: the plain values of the group.
+        trainer: plain values of the group.
 
     Raises:
-        ValueError: if such a key is set.
+        ValueError: if a value does not fit.
     """
+    for name, hint in get_type_hints(TrainerKeys, include_extras=True).items():
+        if name in trainer:
+            check(trainer[name], hint, f"trainer.{name}")
     for name, (harmless, instead) in INSTEAD.items():
         if name in trainer and trainer[name] not in harmless:
             raise ValueError(messages.not_allowed(f"trainer.{name}", trainer[name], instead))
-    if (accelerator := trainer.get("accelerator")) in ("gpu", "cuda") and not _has_cuda():
-        instead = "this machine has no such device; set it to auto"
-        raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))
+    if (accelerator := trainer.get("accelerator")) in ("gpu", "cuda"):
+        import torch  # here, so that a wrong value need not wait for it
 
-
-def _has_cuda() -> bool:
-    import torch  # here, so that a wrong value need not wait for it
-
-    return torch.cuda.is_available()
+        if not torch.cuda.is_available():
+            instead = "this machine has no such device; set it to auto"
+            raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))

@@ -17,10 +17,9 @@ from hrda_lit.config.ranges import (
     Without,
     Workers,
 )
-from hrda_lit.schema.trainer import TrainerKeys
 
-# Classes by their dotted names, so that a wrong value at the root is refused before torch is imported.
-PIPELINE, LOADING = "hrda_lit.data.pipeline.Pipeline", "hrda_lit.data.datamodule.Loading"
+# Classes by their dotted names, and in an order by which what is cheap to import is checked first.
+PIPELINE, LOADING = "hrda_lit.data.pipeline.Pipeline", "hrda_lit.data.pipeline.Loading"
 MEMORY, DATA_CHECK = "hrda_lit.training.options.Memory", "hrda_lit.inspecting.data_check.DataCheck"
 RULES = "hrda_lit.predicting.submission.Rules"
 Group = Mapping[str, Any]
@@ -71,18 +70,18 @@ class TrainKeys(TypedDict):
     speed: Speed
     validate: Literal["student", "teacher"]
     splits: Annotated[Group, KeysOf(SplitKeys)]
-    prepare_data: Part | None
-    network: Annotated[Group, KeysOf(NetworkKeys)]
     data: Annotated[Group, KeysOf(PIPELINE, SkipKeys), Without("downscale")]
+    loading: Annotated[Group, KeysOf(LOADING), Without("seed", "cache_dir")]
+    network: Annotated[Group, KeysOf(NetworkKeys)]
+    optim: Part
     memory: Annotated[Group, KeysOf(MEMORY)]
     source: Part
     target: Part | None
     val: Part | None
     method: Annotated[Part, Without("classes")]
-    optim: Part
     inference: Part
     data_check: DataCheck | None
-    loading: Annotated[Group, KeysOf(LOADING), Without("seed", "cache_dir")]
+    prepare_data: Part | None
     trainer: Part
     callbacks: NotRequired[Parts | None]
     logger: NotRequired[Parts | None]
@@ -152,7 +151,3 @@ class InitKeys(TypedDict):
     weights: str | None
     device: str
     steps: Count | None
-
-
-# Keys of constructors of others, where theirs would take what training cannot use.
-BETTER = {"lightning.Trainer": TrainerKeys}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataNotFoundError
-from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClass
 
 Make = Callable[..., Any]

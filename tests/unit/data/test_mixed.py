@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_dataset
 from hrda_lit.checkpoints.trusted import require_buildable, trusted_values
-from hrda_lit.data.datamodule import Loading, UDADataModule
+from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.mixed import MixedDatasets
-from hrda_lit.data.pipeline import Pipeline
+from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler
 from hrda_lit.schema.check import check_train
 
