@@ -9,7 +9,7 @@ import pytest
 
 from tests.documented import ROOT
 from tests.end_to_end import kills, test_kills
-from tests.property import test_broken_files, test_hostile_records
+from tests.property import test_broken_archives, test_broken_files, test_hostile_records
 from tests.unit.schema import test_every_key
 from tests.unit.system import test_torch_files
 
@@ -41,6 +41,9 @@ COUNTS: dict[str, Callable[[], int]] = {
     "trainings killed": lambda: test_kills.KILLS * len(kills.FEW),
     "damaged checkpoints": lambda: examples(test_torch_files),
     "damaged labels": lambda: examples(test_broken_files),
+    "damaged archives": lambda: (
+        test_broken_archives.CASES * len(test_broken_archives.DAMAGES) * len(test_broken_archives.ARCHIVES)
+    ),
     "damaged and hostile records of runs": lambda: test_hostile_records.CASES,
     f"values tried on every key of {len(test_every_key.TREES)} composed trees "
     f"({len(test_every_key.NONSENSE)} of": values,

@@ -150,3 +150,55 @@ def test_compressed_tars_are_refused(tmp_path: Path) -> None:
     (tmp_path / "all.tar.gz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"all.tar.gz would be read from its start for every file; unpack it"):
         dataset(tmp_path / "all.tar.gz").files("train", True)
+
+
+def tar_of(path: Path, members: dict[str, Any]) -> Path:
+    """Pack files (bytes), links (str, hard ones with a leading "=") and members of other types."""
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, bytes) and len(content) > 1:
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+                continue
+            info.type = content if isinstance(content, bytes) else tarfile.SYMTYPE
+            if isinstance(content, str):
+                info.type, info.linkname = (
+                    (tarfile.LNKTYPE, content[1:]) if content[0] == "=" else (tarfile.SYMTYPE, content)
+                )
+            file.addfile(info)
+    return path
+
+
+def test_odd_members(tmp_path: Path) -> None:
+    links = {"b/soft.png": "../a/x.png", "b/hard.png": "=a/x.png", "b/chain.png": "soft.png", "c": "a"}
+    tree = FileTree(tar_of(tmp_path / "t/good.tar", {"a/x.png": b"content", **links}))
+    for name in ("a/x.png", "b/soft.png", "b/hard.png", "b/chain.png", "c/x.png"):
+        assert tree.content(tree.root / name) == b"content", name
+    with zipfile.ZipFile(tmp_path / "t/good.zip", "w") as file:
+        file.writestr("a/x.png", "content")
+        info = zipfile.ZipInfo("b.png")
+        info.external_attr = 0o120777 << 16
+        file.writestr(info, "a/x.png")
+    tree = FileTree(tmp_path / "t/good.zip")
+    assert tree.content(tree.root / "b.png") == b"content"
+    odd: dict[str, Any] = {
+        "outside": "../../etc/passwd", "nowhere": "gone.png", "circle": "circle", "pipe": tarfile.FIFOTYPE,
+        "device": tarfile.CHRTYPE, "sparse": tarfile.GNUTYPE_SPARSE,
+    }  # fmt: skip
+    for name, member in odd.items():
+        archive = tar_of(tmp_path / f"t/{name}.tar", {"a/x.png": b"content", name: member})
+        with pytest.raises(ValueError, match=rf"{name}.tar cannot be read \({name} in it is"):
+            FileTree(archive).search("*")
+
+
+def test_a_zip_whose_directory_lacks_a_file_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name in ("a.png", "b.png", "c.png"):
+            file.writestr(name, "content")
+        del file.filelist[1]
+    (tmp_path / "a.zip").write_bytes(buffer.getvalue())
+    with pytest.raises(ValueError, match=r"a.zip cannot be read \(it holds files that its directory does not list"):
+        FileTree(tmp_path / "a.zip").search("*")
