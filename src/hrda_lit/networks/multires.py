@@ -19,6 +19,8 @@ from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_bo
 from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
+RELEASED_STEP = 8  # pixels on whose multiples the released code lets detail crops begin
+
 
 class Context(NamedTuple):
     """What the low-resolution context crop gives: logits y_c, attention a_c and bottleneck features."""
@@ -75,7 +77,9 @@ class MultiResSegmentor(Segmentor):
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
-        box = random_aligned_box(size, self.detail, self.multiple, generator, self.last_offset)
+        # official: multiples of 8 pixels always; here: wherever cells meet on them (docs/official.md 9).
+        step = RELEASED_STEP if RELEASED_STEP % self.multiple == 0 else self.multiple
+        box = random_aligned_box(size, self.detail, step, generator, self.last_offset)
         return DeviceBox.of(box).offset
 
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:

@@ -155,3 +155,11 @@ def test_crop_too_small_for_batch_norm(single: SingleScaleSegmentor) -> None:
     single.check_crop((64, 64))
     with pytest.raises(ValueError, match=r"crop of \(64, 63\), smaller than \(64, 64\).*raise data\.crop"):
         single.check_crop((64, 63))
+
+
+def test_details_begin_on_multiples_of_eight_pixels(multires: Builder) -> None:
+    """As in the release, also where cells of context and detail meet on finer ones."""
+    network = multires(s_T=1)
+    assert network.multiple == 4
+    drawn = torch.stack([network.draw((64, 64), generator(seed)) for seed in range(40)])
+    assert {*drawn.flatten().tolist()} == {0, 8, 16, 24}
