@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FIRST = ("hrda_lit.train", "hrda_lit.evaluate", "hrda_lit.predict", "hrda_lit.inspect")
+FIRST = ("hrda_lit.train", "hrda_lit.evaluate", "hrda_lit.predict", "hrda_lit.inspect", "hrda_lit.init")
 
 
 class Command:

@@ -98,6 +98,17 @@ def inspect(*overrides: str, config_dir: str | Path | None = None) -> bool:
     return _run("inspect", overrides, config_dir, command)
 
 
+def init(*overrides: str) -> Path:
+    """Propose an experiment for two folders of images as `python -m hrda_lit.init` does; see `train`.
+
+    Returns:
+        The folder that was made; `config_dir` of `train` and `inspect`.
+    """
+    from hrda_lit.init import init as command
+
+    return _run("init", overrides, None, command)
+
+
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
     from hydra import initialize_config_module

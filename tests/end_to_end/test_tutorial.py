@@ -5,65 +5,44 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import yaml
 
 from hrda_lit import api
-from hrda_lit.api import inspect, train
-from tests.documented import ROOT, commands, write_yaml
+from tests import commands
+from tests.documented import ROOT
+from tests.documented import commands as documented
 from tests.scripts import run_script
+from tests.street import NAMES, draw_street
 
 PAGE = ROOT / "docs" / "tutorial.md"
 # What a test does without: the download of weights, steps, and the size of crops.
 SMALL = ("network.backbone.weights=null", "lambda_fd=0", "debug=smoke", "data_check.labels=2")
 
 
-def draw(folder: Path, count: int, labelled: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for kind in ("images", "labels"):
-        (folder / kind).mkdir(parents=True)
-    for number in range(count):
-        label = rng.integers(0, 10, (12, 16), dtype=np.uint8).repeat(10, 0).repeat(10, 1)
-        Image.fromarray(label[..., None] * np.uint8([25, 20, 10])).save(folder / "images" / f"{number}.jpg")
-        if number < labelled:
-            Image.fromarray(label).save(folder / "labels" / f"{number}.png")
-
-
 @pytest.fixture
 def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the page after its third section."""
+    """The folder of the page before its second section."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HRDA_LIT_CACHE", str(tmp_path / "cache"))
-    draw(tmp_path / "day", 4, 4, 0)
-    draw(tmp_path / "dusk", 5, 2, 1)
-    [lists] = [
-        block for block in re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.M | re.S) if "ls day" in block
-    ]
-    subprocess.run(["bash", "-ec", lists], check=True)
-    write_yaml("docs/tutorial.md", tmp_path / "mine")
-    dusk = (tmp_path / "mine/dataset/day.yaml").read_text().replace("name: day", "name: dusk")
-    (tmp_path / "mine/dataset/dusk.yaml").write_text(dusk.replace("root: day", "root: dusk"))
+    draw_street(tmp_path)
     return tmp_path
 
 
 def test_the_tutorial(street: Path) -> None:
-    assert {path: len((street / path).read_text().split()) for path in ("day/train.txt", "dusk/val.txt")} == {
-        "day/train.txt": 4,
-        "dusk/val.txt": 2,
-    }
-    assert (street / "dusk/train.txt").read_text().split() == ["2", "3", "4"]
     done, checkpoint = Counter[str](), ""
-    for command in commands():
+    for command in documented():
         words = [word for word in command.arguments if word not in ("--config-dir", "mine", "debug=smoke")]
         if command.page != PAGE.name or "-m" in words:  # several seeds of the same
             continue
         done[command.program] += 1
         match command.program:
+            case "hrda_lit.init":
+                assert api.init(*words) == street / "mine"
             case "hrda_lit.inspect":
-                inspect(*words, "data_check.labels=2", config_dir="mine")
+                assert api.inspect(*words, "data_check.labels=2", config_dir="mine")
             case "hrda_lit.train":
-                checkpoint = train(*words, *SMALL, config_dir="mine").checkpoint
+                checkpoint = api.train(*words, *SMALL, config_dir="mine").checkpoint
             case "hrda_lit.scripts.results_table":
                 table = run_script("results_table", *words)
                 assert table.returncode == 0, table.stderr
@@ -71,7 +50,42 @@ def test_the_tutorial(street: Path) -> None:
             case program:
                 filled = [re.sub(r"^checkpoint=.*", f"checkpoint={checkpoint}", word) for word in words]
                 getattr(api, program.removeprefix("hrda_lit."))(*filled)
-    assert done == {"hrda_lit.inspect": 1, "hrda_lit.train": 3, "hrda_lit.scripts.results_table": 1,
-                    "hrda_lit.evaluate": 1, "hrda_lit.predict": 1}  # fmt: skip
+    assert done == {"hrda_lit.init": 1, "hrda_lit.inspect": 1, "hrda_lit.train": 3,
+                    "hrda_lit.scripts.results_table": 1, "hrda_lit.evaluate": 1, "hrda_lit.predict": 1}  # fmt: skip
     for kind in ("label", "overlay", "attention"):
-        assert len(list((street / "predictions" / kind).glob("*.png"))) == 5
+        assert len(list((street / "predictions" / kind).glob("*.png"))) == 44
+
+
+def test_what_init_prints_runs_and_every_number_has_its_reason(street: Path) -> None:
+    done = commands.run("hrda_lit.init", "source=day", "target=dusk", "out=mine", cwd=street)
+    assert done.returncode == 0, done.stderr
+    printed = re.findall(r"^  python -m hrda_lit\.(\w+) (experiment=\S+) (--config-dir \S+)$", done.stdout, re.M)
+    assert [(name, experiment) for name, experiment, _ in printed] == [
+        ("inspect", "experiment=dusk_hrda"),
+        ("train", "experiment=dusk_source_only"),
+        ("train", "experiment=dusk_hrda"),
+        ("train", "experiment=dusk_oracle"),
+    ]
+    for name, experiment, folder in printed:
+        ran = commands.run(
+            f"hrda_lit.{name}", experiment, *folder.split(), *(SMALL if name == "train" else ()), cwd=street
+        )
+        assert ran.returncode == 0, ran.stderr
+    setting = (street / "mine/setting/dusk.yaml").read_text()
+    numbers = [line for line in setting.splitlines() if re.search(r": [\[{]?-?\d", line)]
+    assert len(numbers) > 6
+    assert all(" # " in line for line in numbers if "head:" not in line)
+    assert yaml.safe_load((street / "mine/dataset/dusk.yaml").read_text())["classes"]["names"] == NAMES
+
+
+def test_nothing_is_written_over_and_nothing_half_written_stays(street: Path) -> None:
+    before = sorted(subprocess.check_output(["ls", "-R", "day", "dusk"], text=True).split())
+    (street / "mine").mkdir()
+    with pytest.raises(FileExistsError, match="out=mine"):
+        api.init("source=day", "target=dusk", "out=mine")
+    (street / "day/classes.txt").write_text("road\nsky")
+    with pytest.raises(ValueError, match="classes="):
+        api.init("source=day", "target=dusk", "out=other")
+    (street / "day/classes.txt").write_text("\n".join(NAMES))
+    assert sorted(path.name for path in street.iterdir()) == ["day", "dusk", "mine"]
+    assert sorted(subprocess.check_output(["ls", "-R", "day", "dusk"], text=True).split()) == before

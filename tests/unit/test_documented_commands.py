@@ -14,12 +14,14 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+from hrda_lit import api
 from hrda_lit.build import build_dataset, build_method, build_network
 from hrda_lit.config.arguments import readable
 from hrda_lit.runs.geometry import check_geometry
-from hrda_lit.schema.check import check_evaluate, check_predict, check_train
+from hrda_lit.schema.check import check_evaluate, check_init, check_predict, check_train
 from tests.documented import Printed, commands, jobs, write_yaml
 from tests.scripts import parsed
+from tests.street import draw_street
 
 COMMANDS = commands()
 CHECKS: dict[str, Callable[[DictConfig], None]] = {
@@ -27,22 +29,27 @@ CHECKS: dict[str, Callable[[DictConfig], None]] = {
     "hrda_lit.inspect": check_train,
     "hrda_lit.evaluate": check_evaluate,
     "hrda_lit.predict": check_predict,
+    "hrda_lit.init": check_init,
 }
 
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folder `mine` of each page, with what its text says of further files."""
-    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in ("tutorial.md", "own_data.md", "measured.md")}
+    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in ("own_data.md", "measured.md")}
     for page in folders:
         write_yaml(f"docs/{page}", folders[page])
-    copied(folders["tutorial.md"], "dataset/day", "dataset/dusk", ("day", "dusk"))
     copied(folders["own_data.md"], "dataset/rendered", "dataset/street", ("rendered", "street"))
     copied(folders["measured.md"], "dataset/carla", "dataset/camvid", ("carla", "camvid"))
     source_only, hrda = "experiment/camvid_source_only", "experiment/camvid_hrda"
     copied(folders["measured.md"], source_only, f"{source_only}_rcs", ("data: { rare_class: null }", ""))
     mic = ("  - /setting: camvid", "  - /setting: camvid\n  - override /method: mic")
     copied(folders["measured.md"], hrda, "experiment/camvid_mic", mic, "method: { masked: { block: 16 } }")
+    street = tmp_path_factory.mktemp("street")
+    draw_street(street)
+    folders["tutorial.md"] = api.init(
+        f"source={street}/day", f"target={street}/dusk", f"out={street}/mine", "name=street"
+    )
     template = Path(__file__).parents[2] / "conf/dataset/folder.yaml"
     classes = "classes: {names: [road, car], colours: [[128, 64, 128], [0, 0, 142]], things: [car], ignore: 255}"
     for name in ("my_source", "my_target"):
@@ -65,7 +72,7 @@ def composed(command: Printed, mine: dict[str, Path]) -> list[DictConfig]:
         where = [f"hydra.searchpath=[file://{folder}]"]
         arguments = arguments[:at] + arguments[at + 2 :]
     overrides = tuple(text for text in arguments if text != "-m")
-    run_dir = [] if command.program == "hrda_lit.predict" else ["run_dir=."]
+    run_dir = [] if command.program in ("hrda_lit.predict", "hrda_lit.init") else ["run_dir=."]
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         name = command.program.removeprefix("hrda_lit.")
         return [

@@ -140,7 +140,7 @@ def write(proposal: Proposal, folder: Path, root: Path) -> None:
 def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) -> Domain:
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
-    known = read_class_list(root)
+    known = read_class_list(root) or (source.known if source else None)
     polygons, background = (find_polygons(root), IGNORE) if not found.labels else (None, IGNORE)
     if polygons is not None:
         found = replace(found, labels={image: image for image in polygons.regions if image in set(found.images)})
@@ -157,7 +157,7 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
         space = same_classes(source.space, space)
     lists, why = _target_lists(found) if role == "target" else _source_lists(found)
     size = Choice("null", "")
-    return Domain(_name(root), found, space, lists, polygons, background, size, None, why)
+    return Domain(_name(root), found, space, lists, polygons, background, size, None, why, known)
 
 
 def _name(root: Path) -> str:

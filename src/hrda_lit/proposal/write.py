@@ -9,6 +9,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import palette
 from hrda_lit.proposal.choose import Choice, Plan
+from hrda_lit.proposal.class_lists import ClassList
 from hrda_lit.proposal.discover import Found
 from hrda_lit.proposal.label_space import LabelSpace
 from hrda_lit.proposal.polygons import Polygons
@@ -31,6 +32,7 @@ class Domain:
         size: box into which images are fitted.
         margins: borders without pseudo-labels; None without any.
         why: what the lists follow from.
+        known: the list of classes beside the labels; None without one.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Domain:
     size: Choice
     margins: Choice | None
     why: str
+    known: ClassList | None = None
 
     def label_rule(self) -> dict[str, str]:
         """Return how the path of an image, below the data set's folder, becomes that of its label."""

@@ -46,14 +46,14 @@ def test_groups_are_those_of_the_defaults_list(conf: Callable[[str, str], None])
     assert "a choice" not in said  # told by the choices
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "inspect", "init"])
 def test_every_command_has_a_page(command: str) -> None:
     page.show(command, Console(file=(out := io.StringIO()), width=80))
     assert f"python -m hrda_lit.{command}" in out.getvalue()
     assert ("method" in out.getvalue()) == (command in ("train", "inspect"))
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "init"])
 def test_every_key_has_a_meaning(command: str) -> None:
     tree = f"{command}.yaml"
     keys = page.keys_shown([tree], list(page.groups_of(tree)))
