@@ -62,7 +62,7 @@ class Pass(NamedTuple):
         loss: to back-propagate.
         logs: detached scalars, logged as train/<name>.
         crops: what pictures show of the pass, under names of the method's choice; the passes of a step may log none,
-            and need not log a "source". A name that two passes log shows the last one's.
+            and need not log a "source". Of a name that several passes or parts log, the first crops are shown.
     """
 
     name: str
