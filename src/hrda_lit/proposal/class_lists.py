@@ -80,15 +80,15 @@ def _names(path: Path) -> ClassList:
 def _json(path: Path) -> ClassList:
     """A list of names, a mapping of ids to names or of names to ids, or one of these under `names` or `classes`."""
     content = json.loads(path.read_text())
-    while isinstance(content, dict) and (inner := content.get("names", content.get("classes"))) is not None:
-        content = inner
     if isinstance(content, dict):
-        pairs = [(k, v) if isinstance(v, str) else (v, k) for k, v in content.items()]
+        content = content.get("names", content.get("classes", content))
+    if isinstance(content, dict):
+        pairs = [(key, value) if isinstance(value, str) else (value, key) for key, value in content.items()]
         return make_list((str(name) for _, name in pairs), path.name, ids=[int(number) for number, _ in pairs])
-    if all(isinstance(one, dict) for one in content):
-        colours = [_colour(one["color"]) for one in content] if all("color" in one for one in content) else None
-        return make_list((one["name"] for one in content), path.name, colours, [int(one["id"]) for one in content])
-    return make_list(map(str, content), path.name)
+    if not all(isinstance(one, dict) for one in content):
+        return make_list(map(str, content), path.name)
+    colours = [_colour(one["color"]) for one in content] if all("color" in one for one in content) else None
+    return make_list((one["name"] for one in content), path.name, colours, [int(one["id"]) for one in content])
 
 
 READERS: dict[str, Callable[[Path], ClassList]] = {

@@ -239,38 +239,3 @@ def _shared_ending(names: Sequence[str]) -> str:
         return ""
     marks = {_mark(name, IMAGE_MARKS) for name in names}
     return (marks.pop() if len(marks) == 1 else "") + suffixes.pop()
-
-
-def sequences(images: Sequence[str]) -> dict[str, list[str]]:
-    """Sort images into the videos that names show: a folder each, or what stands before the last number of a name."""
-    folders = {str(PurePosixPath(image).parent) for image in images}
-    found: dict[str, list[str]] = {}
-    for image in images:
-        path = PurePosixPath(image)
-        before = re.sub(r"\d+$", "", path.stem)
-        found.setdefault(str(path.parent) if len(folders) > 2 else before, []).append(image)
-    return found
-
-
-def hold_out(images: Sequence[str], share: float) -> tuple[list[str], list[str], str]:
-    """Set some images apart, whole sequences where names show some.
-
-    Args:
-        images: all.
-        share: of them that is set apart, in (0, 1).
-
-    Returns:
-        Those that stay, those set apart, and what that follows from.
-    """
-    groups = sequences(images)
-    apart: list[str] = []
-    if len(groups) < 3 or max(map(len, groups.values())) > 0.6 * len(images):
-        cut = len(images) - max(1, round(share * len(images)))
-        return list(images[:cut]), list(images[cut:]), "the last ones in a row, so that neighbours stay together"
-    for group in sorted(groups, reverse=True):
-        if len(apart) >= share * len(images):
-            break
-        apart += groups[group]
-    out = set(apart)
-    stay = [image for image in images if image not in out]
-    return stay, sorted(apart), f"whole sequences of the {len(groups)} that names show"

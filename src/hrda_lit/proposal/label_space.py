@@ -110,21 +110,26 @@ def label_space(
     if classes is not None:
         known = _given(classes)
     if classes == "cityscapes" or (known is None and "_gtFine_" in ending):
-        raw = "TrainIds" not in ending and set(values.ids) - set(range(19)) - {IGNORE} != set()
+        raw = "TrainIds" not in ending and bool(set(values.ids) - set(range(19)) - {IGNORE})
         return LabelSpace(list(CITYSCAPES.names), "cityscapes" if raw else None, "names of Cityscapes' files")
     if values.colours:
         return _coloured(values, known, role)
-    if known is None and set(values.ids) <= {0, IGNORE}:
-        return LabelSpace(["background", "foreground"], {0: 0, IGNORE: 1}, "masks of 0 and 255")
-    if known is not None and set(values.ids) <= {0, IGNORE} and IGNORE in values.ids and len(known.names) < 3:
-        names = known.names if len(known.names) == 2 else ["background", *known.names]
-        return LabelSpace(names, {0: 0, IGNORE: 1}, f"masks of 0 and 255, names of {known.origin}")
+    if set(values.ids) == {0, IGNORE} and (known is None or len(known.names) < 3):
+        return _mask(known)
     if known is None:
         raise ValueError(
             f"{role}: labels hold the ids {_shown(values.ids)}, which no file names; give classes=[road,sky,...] in "
             "the order of the ids, or classes={road: 0, sky: 3}."
         )
     return _numbered(values, known, role)
+
+
+def _mask(known: ClassList | None) -> LabelSpace:
+    if known is None:
+        names, why = ["background", "foreground"], "masks of 0 and 255"
+    else:
+        names, why = known.names, f"masks of 0 and 255, names of {known.origin}"
+    return LabelSpace(names if len(names) == 2 else ["background", *names], {0: 0, IGNORE: 1}, why)
 
 
 def _numbered(values: LabelValues, known: ClassList, role: str) -> LabelSpace:
@@ -136,13 +141,16 @@ def _numbered(values: LabelValues, known: ClassList, role: str) -> LabelSpace:
             f"{_shown(known.ids)}); give classes={{name: id, ...}} with each id that counts."
         )
     why = f"ids as in {known.origin}" + ("; 0 stands for no class there and is ignored" if strange else "")
-    palette = values.palette
-    colours = known.colours
+    ids = None if plain else {raw: index for index, raw in enumerate(known.ids)}
+    return LabelSpace(known.names, ids, why, None, _colours(values, known))
+
+
+def _colours(values: LabelValues, known: ClassList) -> list[Colour] | None:
+    """Return the colours of a list or of a palette, if each class has one of its own."""
+    colours, palette = known.colours, values.palette
     if colours is None and palette and max(known.ids) < len(palette):
-        colours = [palette[i] for i in known.ids]
-    if colours is not None and len(set(colours)) < len(colours):
-        colours = None
-    return LabelSpace(known.names, None if plain else {raw: i for i, raw in enumerate(known.ids)}, why, None, colours)
+        colours = [palette[index] for index in known.ids]
+    return colours if colours and len(set(colours)) == len(colours) else None
 
 
 def _coloured(values: LabelValues, known: ClassList | None, role: str) -> LabelSpace:

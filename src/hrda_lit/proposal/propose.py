@@ -14,16 +14,15 @@ import torch
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.proposal.choose import Choice, Plan, choose
 from hrda_lit.proposal.class_lists import read_class_list
-from hrda_lit.proposal.discover import Found, discover, hold_out
+from hrda_lit.proposal.discover import discover
 from hrda_lit.proposal.label_space import LabelSpace, label_space, read_values, same_classes
 from hrda_lit.proposal.measure import Measured, measure
 from hrda_lit.proposal.polygons import IGNORE, Polygons, find_polygons
+from hrda_lit.proposal.splits import source_lists, target_lists
 from hrda_lit.proposal.write import FILES, Domain, dataset_yaml, experiment_yaml, setting_yaml, write_domain
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.paths import require_plain
 
-FEW_LABELS = 20  # of the target, below which an oracle would be scored on hardly anything
-HELD_OUT = 0.2  # of a target that is labelled throughout: what is scored
 COVERED = 0.9  # of an image: polygons that cover more leave nothing that is a class of its own
 
 
@@ -141,23 +140,20 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
     known = read_class_list(root) or (source.known if source else None)
-    polygons, background = (find_polygons(root), IGNORE) if not found.labels else (None, IGNORE)
+    polygons, background = None if found.labels else find_polygons(root), IGNORE
+    space = source.space if source else LabelSpace([], None, "no labels")
     if polygons is not None:
-        found = replace(found, labels={image: image for image in polygons.regions if image in set(found.images)})
+        there = set(found.images)
+        found = replace(found, labels={image: image for image in polygons.regions if image in there})
         polygons, background = _with_background(polygons, keys["background"], role)
         space = LabelSpace(polygons.names, None, f"polygons of {polygons.origin}")
-    elif found.labels:
+    elif found.rule is not None:
         values = read_values([root / label for label in found.labels.values()])
-        assert found.rule is not None
         space = label_space(values, known, role, found.rule.ending[1], keys["classes"])
-    else:
-        assert source is not None or role == "source"
-        space = source.space if source else LabelSpace([], None, "")
-    if source is not None and found.labels:
+    if source is not None:
         space = same_classes(source.space, space)
-    lists, why = _target_lists(found) if role == "target" else _source_lists(found)
-    size = Choice("null", "")
-    return Domain(_name(root), found, space, lists, polygons, background, size, None, why, known)
+    lists, why = target_lists(found) if source is not None else source_lists(found)
+    return Domain(_name(root), found, space, lists, polygons, background, Choice("null", ""), None, why, known)
 
 
 def _name(root: Path) -> str:
@@ -180,39 +176,6 @@ def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[P
     if said != "class":
         return polygons, IGNORE
     return replace(polygons, names=[*polygons.names, "background"]), len(polygons.names)
-
-
-def _source_lists(found: Found) -> tuple[dict[str, list[str]], str]:
-    labelled = [image for image in found.images if image in found.labels]
-    train = [image for image in found.splits.get("train", ()) if image in found.labels]
-    if train:
-        return {"train": train}, found.why
-    return {"train": labelled}, "all that have labels"
-
-
-def _target_lists(found: Found) -> tuple[dict[str, list[str]], str]:
-    """Say which images of the target are adapted to and which are scored."""
-    labelled = [image for image in found.images if image in found.labels]
-    val = [image for image in found.splits.get("val", ()) if image in found.labels]
-    train, why = list(found.splits.get("train", ())), found.why
-    if not val and not train:
-        rest = [image for image in found.images if image not in found.labels]
-        train, val, why = rest, labelled, "what has labels is scored, all else is adapted to"
-        if len(rest) < len(labelled):
-            train, val, why = hold_out(found.images, HELD_OUT)
-            val = [image for image in val if image in found.labels]
-    elif not val:
-        scored = set(labelled) - set(train)
-        val = [image for image in labelled if image in scored]
-        if not val:
-            train, val, how = hold_out(train, HELD_OUT)
-            why = f"{why}; scored are {how}"
-    elif not train:
-        train = [image for image in found.images if image not in set(val)]
-    lists = {"train": train} | ({"val": val} if val else {})
-    if len(val) >= FEW_LABELS:
-        lists["oracle_train"], lists["oracle_val"], _ = hold_out(val, 0.5)
-    return lists, why
 
 
 def _measure(domain: Domain, *splits: str) -> Measured:
