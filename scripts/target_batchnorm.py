@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints.load import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
 from hrda_lit.data.draws import ready
-from hrda_lit.data.loaders import StepBatches, worker_options
+from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, Supervised
 from hrda_lit.ops import rng
@@ -71,7 +71,7 @@ def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> in
     loader: DataLoader[Any] = DataLoader(
         data.target_draws(data.target),
         batch_sampler=StepBatches(0, batches, data.loading.batch_size),
-        **worker_options(data.loading.num_workers),
+        **worker_options(count_workers(data.loading.num_workers)),
     )
     torch.manual_seed(config.seed)  # of dropout, which is on as in training
     update_bn(_images(loader), _Training(network), next(network.parameters()).device)

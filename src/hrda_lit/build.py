@@ -56,10 +56,15 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         _target(config) if needs_target else None,
         None if config.val is None else build_dataset(config.val, "val"),
         constructed(Pipeline, "data", {**pipeline, "downscale": config.network.downscale}),
-        constructed(Loading, "loading", {**plain(config.loading), "seed": config.seed, "cache_dir": config.cache_dir}),
+        constructed(Loading, "loading", {**plain(config.get("loading", {})), **_loading_keys(config)}),
         plain(config.splits),
         build_inference(config).scales,
     )
+
+
+def _loading_keys(config: DictConfig) -> dict[str, Any]:
+    # A config from a checkpoint decides no cache.
+    return {key: config[key] for key in ("seed", "cache_dir") if key in config}
 
 
 def _target(config: DictConfig) -> Images:

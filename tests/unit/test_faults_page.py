@@ -1,4 +1,4 @@
-"""docs/faults.md: its numbers are those of the tests, and the tests that it names exist."""
+"""docs/faults.md: its numbers are those of the tests, and the tests that it and SECURITY.md name exist."""
 
 import math
 import re
@@ -14,6 +14,7 @@ from tests.unit.schema import test_every_key
 from tests.unit.system import test_torch_files
 
 PAGE = (ROOT / "docs" / "faults.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
 ROW = re.compile(r"^\| (?P<what>[^|`]+) \| (?P<number>[\d,]+) \|$", re.MULTILINE)
 NAMED = re.compile(r"`(?P<file>[\w/]*\.py)?(?:::(?P<test>test_\w+))?`")
 
@@ -60,8 +61,8 @@ def test_every_number_is_counted() -> None:
 
 
 def named() -> Iterator[tuple[str, str | None]]:
-    """Yield file and function of every test that the page names."""
-    for line in PAGE.splitlines():
+    """Yield file and function of every test that the pages name."""
+    for line in f"{PAGE}\n{SECURITY}".splitlines():
         file = ""
         for found in NAMED.finditer(line):
             file = found["file"] or file
@@ -70,7 +71,7 @@ def named() -> Iterator[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(named()), key=str))
-def test_what_the_page_names_exists(file: str, test: str | None) -> None:
+def test_what_the_pages_name_exists(file: str, test: str | None) -> None:
     path = ROOT / "tests" / file
     assert path.is_file()
     assert test is None or f"\ndef {test}(" in path.read_text()

@@ -15,7 +15,7 @@ from torch import Tensor
 from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
-from hrda_lit.checkpoints.trusted import TRAINING, require_buildable, require_keys, trusted_values
+from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part, trusted_values
 from hrda_lit.config.nodes import plain
 from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
@@ -171,20 +171,20 @@ def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) 
 
 
 def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
-    """Return the config of a checkpoint, once it is known to build nothing but what belongs into a network.
+    """Return the part of a checkpoint's config that a foreign file may decide, see `trusted_part`.
 
     Args:
         content: from `read_checkpoint`.
         path: what errors call it.
 
     Returns:
-        Everything but what training alone builds; no path to weights, which come from the checkpoint.
+        The keys of `trusted.DECIDES`; no path to weights, which come from the checkpoint.
 
     Raises:
         ValueError: if it would build anything else, or lacks what commands read.
     """
-    plain = {key: value for key, value in content[CONFIG_KEY].items() if key not in TRAINING}
     require_buildable(content[CONFIG_KEY], str(path))
+    plain = trusted_part(content[CONFIG_KEY])
     require_keys(plain, STORED, str(path))
     if plain["validate"] not in MODELS:
         raise ValueError(

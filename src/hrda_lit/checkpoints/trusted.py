@@ -1,5 +1,6 @@
 """Configs that come from a file name nothing but the library's own parts, each in its place."""
 
+import copy
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,12 @@ BUILDABLE: dict[str, set[str]] = {
     "inference": _WINDOWS | {"hrda_lit.inference.augmented.Augmented"},
     "inference.base": _WINDOWS,
 }
+# What a stored config decides where its network is used: what the network is, its classes, how it predicts, and from
+# which images it learned. Caches, folders that are written, workers, devices, callbacks and loggers it never decides.
+DECIDES = (
+    "name", "kind", "validate", "seed", "lambda_d", "tau", "s_T", "alpha", "lambda_fd", "network", "method", "optim",
+    "inference", "source", "target", "val", "splits", "data", "data_root", "loading.batch_size", "loading.accumulate",
+)  # fmt: skip
 # What training alone builds, always from its own command line, may name any class of these two packages.
 TRAINING = ("prepare_data", "trainer", "callbacks", "logger")
 _TRAINING_PACKAGES = ("hrda_lit.", "lightning.")
@@ -68,6 +75,22 @@ def trusted_values(config: object, origin: str) -> dict[str, Any]:
         ValueError: if there is anything else inside than plain values.
     """
     return plain_tree(config, origin)
+
+
+def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the keys of `DECIDES`, the only ones that a foreign config may decide.
+
+    Args:
+        tree: config from `trusted_values`.
+    """
+    part: dict[str, Any] = {}
+    for key in DECIDES:
+        group, _, name = key.partition(".")
+        if not name and group in tree:
+            part[group] = copy.deepcopy(tree[group])
+        elif isinstance(tree.get(group), dict) and name in tree[group]:
+            part.setdefault(group, {})[name] = tree[group][name]
+    return part
 
 
 def require_buildable(tree: dict[str, Any], origin: str) -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
 from hrda_lit.data.folder import DataSplit, Sample
-from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, worker_options
+from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, count_workers, worker_options
 from hrda_lit.data.mixed import Images, check_same_classes, data_splits, members, of_sample, shares
 from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClassSampler, class_counts
@@ -187,7 +187,7 @@ class UDADataModule(L.LightningDataModule):
             name: StepLoader(
                 draws,
                 batch_sampler=StepBatches(*steps, trainer.global_rank, trainer.world_size),
-                **self._options(self.loading.num_workers),
+                **self._options(count_workers(self.loading.num_workers)),
             )
             for name, draws in domains.items()
         }

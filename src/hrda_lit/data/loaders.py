@@ -1,8 +1,9 @@
 """Loaders: which draws make up the batch of a step, and the processes that load them."""
 
 import multiprocessing
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from torch.utils.data import DataLoader, Sampler
 
@@ -55,6 +56,17 @@ class StepLoader(QuietLoader):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Ignore `state`, which is empty."""
+
+
+MOST_WORKERS = 4  # per domain, by default
+
+
+def count_workers(asked: int | Literal["auto"]) -> int:
+    """Return how many processes load for a domain: "auto" is half of the cores that this process may use, 1 to 4."""
+    if asked != "auto":
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores // 2))
 
 
 def worker_options(count: int) -> dict[str, Any]:

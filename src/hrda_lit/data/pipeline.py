@@ -111,7 +111,7 @@ class Loading:
 
     Args:
         batch_size: source images and target images that go through the network at once, per process, >= 1.
-        num_workers: loader processes per domain; 0 loads in the training process.
+        num_workers: loader processes per domain; 0 loads in the training process, "auto" follows the cores.
         seed: of all draws.
         cache_dir: folder for class statistics; `~` is the home.
         val_workers: loader processes for validation.
@@ -124,7 +124,7 @@ class Loading:
     """
 
     batch_size: BatchSize = 2
-    num_workers: Workers = 2
+    num_workers: Workers | Literal["auto"] = "auto"
     seed: Seed = 0
     cache_dir: str = "~/.cache/hrda_lit"
     val_workers: Workers = 1

@@ -45,6 +45,11 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; leave it out"),
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
     "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
+    # Others pickle the run, fork it away from its records, or shard weights that the teacher reads whole.
+    "strategy": (
+        ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+        "several devices train by trainer.strategy=ddp",
+    ),
     "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
     "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard, wandb, mlflow or trackio"),
 }

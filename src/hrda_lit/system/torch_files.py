@@ -12,6 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Types of weights; others (float8, complex, quantised) have no arithmetic here.
+DTYPES = {
+    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int16, torch.int32,
+    torch.int64, torch.bool,
+}  # fmt: skip
 _ZIP = b"PK\x03\x04"
 
 
@@ -68,7 +73,10 @@ def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{origin} has a {type(content).__name__} for weights, need names and tensors; give another.")  # noqa: TRY004
     for key, value in content.items():
         if not isinstance(key, str) or not _is_dense(value):
-            raise ValueError(f"{origin} has {_kind(value)} as {key!r}, need a dense tensor; give other weights.")
+            raise ValueError(
+                f"{origin} has {_kind(value)} as {key!r}, need a dense tensor of floats of 16 bits or more, integers "
+                "or booleans; give other weights."
+            )
     return dict(content)
 
 
@@ -114,7 +122,7 @@ def _check_records(path: Path) -> bool:
 def _is_dense(value: object) -> bool:
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         return False
-    return not (value.is_quantized or value.is_meta or value.is_nested)
+    return value.dtype in DTYPES and not (value.is_quantized or value.is_meta or value.is_nested)
 
 
 def _kind(value: object) -> str:

@@ -12,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hrda_lit.checkpoints.trusted import BUILDABLE, TRAINING, require_buildable, trusted_values
+from hrda_lit.checkpoints.trusted import BUILDABLE, DECIDES, TRAINING, require_buildable, trusted_part, trusted_values
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -123,6 +123,20 @@ def test_a_part_is_allowed_in_its_own_place_alone(place: str) -> None:
             if name not in BUILDABLE[other]:
                 with pytest.raises(ValueError, match="would build"):
                     require_buildable(planted(other, {"_target_": name}), "x")
+
+
+def test_a_foreign_config_decides_no_place_and_no_process() -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config: Any = OmegaConf.to_container(compose("train", ["experiment=hrda_demo", "run_dir=run"]))
+    config["loading"] |= {"cache": "/etc", "num_workers": 99, "batch_size": 3}
+    part = trusted_part(config)
+    assert part["loading"] == {"batch_size": 3, "accumulate": 1}
+    assert set(part) == {key.partition(".")[0] for key in DECIDES} - {"kind"}
+    places = {"cache_dir", "run_dir", "resume", "prepare_data", "trainer", "callbacks", "logger", "memory", "speed"}
+    assert not places & set(part)
+    part["network"]["head"]["channels"] = 1
+    assert config["network"]["head"]["channels"] != 1
+    assert trusted_part({"loading": 3, "name": "x"}) == {"name": "x"}
 
 
 def test_a_user_can_allow_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,8 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("+source.layout.exclude=[12]", "source.layout.exclude[0]=12: expected text; put it into quotes."),
         ("cache_dir=false", "cache_dir=false: expected text; put it into quotes, since YAML reads no, off, on and yes"),
         ("+source.id_map={off: 3}", "source.id_map has the key off: expected"),
+        ("+trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn: not allowed here; several devices train by"),
+        ("+trainer.strategy=fsdp", "trainer.strategy=fsdp: not allowed here"),
         ("+loading.seed=3", "unknown key loading.seed; loading has accumulate, batch_size, cache, num_workers, val_w"),
         ("+optim.learning_rate=1", "unknown key optim.learning_rate; did you mean optim.lr?"),
         ("+network.heads=1", "unknown key network.heads; did you mean network.head?"),

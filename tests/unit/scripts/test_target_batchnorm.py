@@ -9,6 +9,7 @@ from torch import Tensor
 from hrda_lit.build import build_datamodule
 from hrda_lit.checkpoints.load import load_trained, read_checkpoint
 from hrda_lit.data.draws import TargetDraws, ready
+from hrda_lit.module import CONFIG_KEY
 from tests.scripts import run_script
 from tests.trained import write_checkpoint
 
@@ -69,6 +70,16 @@ def test_the_checkpoint_holds_the_adapted_network_alone(checkpoint: Path, tmp_pa
     assert run_script("target_batchnorm", checkpoint, output, "--model", "teacher", "--batches", 1).returncode == 0
     assert load_trained(output).model == "teacher"
     assert {key.split(".")[0] for key in read_checkpoint(output)["state_dict"]} == {"teacher"}
+
+
+def test_a_foreign_cache_is_not_written(checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    content[CONFIG_KEY]["loading"] |= {"cache": str(tmp_path / "cache"), "num_workers": 512}
+    content[CONFIG_KEY]["cache_dir"] = str(tmp_path / "statistics")
+    torch.save(content, tmp_path / "foreign.ckpt")
+    done = run_script("target_batchnorm", tmp_path / "foreign.ckpt", tmp_path / "adapted.ckpt", "--batches", 1)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapted.ckpt", "foreign.ckpt"]
 
 
 def test_what_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,28 @@ def test_a_folder_is_no_file(read: Callable[[Path], Any], tmp_path: Path) -> Non
 def test_only_dense_tensors(value: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="as 'w', need a dense tensor"):
         require_tensors({"w": value}, "x.pth")
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64, torch.uint16, torch.complex128]
+)
+def test_other_types_of_weights(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = {**STATE, "w": torch.zeros(2, dtype=dtype)}
+    torch.save({"state_dict": state, CONFIG_KEY: CONFIG}, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match=r"x\.ckpt has a torch\.\w+ as 'w', need a dense tensor of floats"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_a_record_that_claims_to_be_large(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(WHOLE)) as archive:
+        item = max(archive.infolist(), key=lambda info: info.file_size)
+    path, content = tmp_path / "x.ckpt", bytearray(WHOLE)
+    sizes = struct.pack("<LL", item.compress_size, item.file_size)
+    place = content.rfind(sizes)  # in the list at the end of the file
+    content[place : place + 8] = struct.pack("<LL", 2**31 - 1, 2**31 - 1)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.ckpt cannot be read"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
