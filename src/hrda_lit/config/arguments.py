@@ -12,6 +12,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from hrda_lit.config.encoder_options import drop_options
 from hrda_lit.config.help import show
 from hrda_lit.config.misspelt import explained, is_hydras
 
@@ -105,7 +106,7 @@ def readable(arguments: Sequence[str], config_name: str = "train") -> list[str]:
         read = [f"~{empty['key']}", f"+{argument}"] if empty else [argument]
         (options if argument.startswith("-") or before in _TAKES_A_VALUE else overrides).extend(read)
         before = argument
-    return options + overrides
+    return options + overrides + drop_options(config_name, [*options, *overrides])
 
 
 def _groups() -> Path:

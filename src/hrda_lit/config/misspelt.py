@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 _KEY = re.compile(r"Could not (?:override|append to config\. An item is already at|delete from config\.) '([^']*)'")
@@ -69,17 +69,22 @@ def _no_choice(group: str, choice: str, choices: Sequence[str]) -> str:
 
 def keys(config_name: str, arguments: Sequence[str]) -> Iterator[str]:
     """Yield the dotted names of a composed config; those of the bare one where the arguments do not compose."""
+    try:
+        config = composed(config_name, arguments)
+    except HydraException:
+        config = composed(config_name, ())
+    yield from _names(OmegaConf.to_container(config), "")
+
+
+def composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """Compose the config of a command line, outside of any run."""
     GlobalHydra.instance().clear()
     folders = [Path(arguments[i + 1]) for i, text in enumerate(arguments[:-1]) if text in ("-cd", "--config-dir")]
     where = [f"hydra.searchpath=[{', '.join(f'file://{folder.resolve()}' for folder in folders)}]"] if folders else []
     flags = {str(folder) for folder in folders}
     overrides = [text for text in arguments if _OVERRIDE.fullmatch(text) and text not in flags and "=" in text]
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-        try:
-            config = compose(config_name, [*where, *overrides])
-        except HydraException:
-            config = compose(config_name)
-    yield from _names(OmegaConf.to_container(config), "")
+        return compose(config_name, [*where, *overrides])
 
 
 def _names(node: Any, above: str) -> Iterator[str]:
