@@ -1,5 +1,6 @@
 """From a config to objects: the only file that knows both the keys of the YAML files and the classes."""
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ from hrda_lit.system.progress import waiting
 from hrda_lit.training.checkpoint_io import WholeFiles
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.options import Memory, StepOptions
+
+log = logging.getLogger(__name__)
 
 WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
 SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
@@ -184,6 +187,12 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         FileNotFoundError: if a weight file is missing.
     """
     L.seed_everything(config.seed, verbose=False)
+    if config.network.backbone.weights is None and (tune := config.network.backbone.get("tune", "full")) != "full":
+        log.warning(
+            "network.backbone.tune=%s keeps random weights as they are, since network.backbone.weights is null; set "
+            "weights to imagenet or a file, or tune=full.",
+            tune,
+        )
     return around(build_network(config, classes), config, method, classes, build_memory(config))
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from hrda_lit import Predictor
-from hrda_lit.build import build_method
+from hrda_lit.build import build_method, build_module
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.config.nodes import ConfigError
 from hrda_lit.data.classes import CITYSCAPES
@@ -70,3 +70,14 @@ def test_the_feature_distance_needs_whole_cells(tmp_path: Path) -> None:
     config = compose(tmp_path, tmp_path, "experiment=foundation/hrda_dinov2_base", "lambda_fd=0.1")
     with pytest.raises(ConfigError, match=r"lambda_fd=0\.1 .*network\.backbone\.input_scale=1\.1"):
         build_method(config, CITYSCAPES)
+
+
+@pytest.mark.parametrize("tune", ["full", "lora", "frozen"])
+def test_random_weights_that_stay_are_warned_of(
+    tune: str, tmp_path: Path, demo_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = compose(tmp_path, demo_root, "experiment=foundation/source_only_dinov2_base", "debug=smoke_vit")
+    config.network.backbone.tune = tune
+    module = build_module(config, build_method(config, CITYSCAPES), CITYSCAPES)
+    assert ("network.backbone.weights is null" in caplog.text) == (tune != "full")
+    assert module.student.backbone.tune == tune
