@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo test check test-fast test-all test-thorough test-floors docs setup clean
 
-demo: setup ## train HRDA on two drawn domains and show a table
+demo: .venv/library ## train HRDA on two drawn domains and show a table
 	$(BIN)/python -m hrda_lit.train experiment=hrda_demo
 
 test: setup ## lint, types and all tests, side by side: the checks use one core for half a minute
@@ -36,14 +36,20 @@ docs: .venv/documenting ## the pages of docs/ as a site in build/site; a broken 
 
 setup: .venv/installed
 
+# The library alone, about half a minute to minutes of downloads; what is downloaded is shown with its size.
+.venv/library: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed; try make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing hrda_lit and what it needs into .venv; the largest part is torch, see README.md for its CPU build"
+	$(BIN)/python -m pip install --editable . | grep -E --line-buffered '^ *(Downloading|Installing|Successfully)'
+	touch $@
+
 .venv/documenting: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed; try make PYTHON=python3.12" % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+.venv/installed: .venv/library
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 

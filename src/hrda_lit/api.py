@@ -1,6 +1,7 @@
 """The commands from Python: `train("experiment=hrda_demo", "lambda_d=0.3")` does what the command line does."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,13 +115,13 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    from hrda_lit.config.arguments import readable
+    from hrda_lit.config.arguments import CONFIG_DIR, readable
     from hrda_lit.config.misspelt import explained, is_hydras
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
     arguments = readable(overrides, command)
-    if config_dir is not None:
+    if (config_dir := config_dir or os.environ.get(CONFIG_DIR)) is not None:
         folder = Path(config_dir).expanduser().absolute()
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")

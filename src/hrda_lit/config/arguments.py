@@ -19,6 +19,7 @@ from hrda_lit.config.misspelt import explained, is_hydras
 P = ParamSpec("P")
 R = TypeVar("R")
 
+CONFIG_DIR = "HRDA_LIT_CONFIG_DIR"  # the folder of one's own YAML files, where --config-dir names none
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
 # Commands that predict as training did, unless told otherwise; a key alone changes that.
 _AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
@@ -51,7 +52,7 @@ def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[
                 show(config_name)
                 sys.exit()
             try:
-                sys.argv[1:] = readable(sys.argv[1:], config_name)
+                sys.argv[1:] = readable([*sys.argv[1:], *_own_folder(sys.argv[1:])], config_name)
             except ValueError as error:
                 _refuse(str(error))
             if "HYDRA_FULL_ERROR" in os.environ:
@@ -69,6 +70,13 @@ def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[
         return run
 
     return decorate
+
+
+def _own_folder(arguments: Sequence[str]) -> list[str]:
+    """Return the option for the folder of YAML files that the environment names, if the command line names none."""
+    folder = os.environ.get(CONFIG_DIR)
+    named = any(argument.split("=")[0] in ("--config-dir", "-cd") for argument in arguments)
+    return ["--config-dir", str(Path(folder).expanduser())] if folder and not named else []
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -1,9 +1,11 @@
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 
+from hrda_lit import api
 from hrda_lit.config.arguments import readable, readable_arguments
 
 
@@ -66,3 +68,18 @@ def test_a_command_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys:
         readable_arguments("train")(lambda: pytest.fail("ran"))()
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: input=é cannot be read")
+
+
+def test_the_environment_names_the_folder_of_ones_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "own.yaml").write_text("# @package _global_\ntau: 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HRDA_LIT_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match="tau=2"):
+        api.train("experiment=own")
+    found: list[list[str]] = []
+    command = readable_arguments("train")(lambda: found.append(sys.argv[1:]))
+    for words in (["experiment=own"], ["experiment=own", "--config-dir", "other"]):
+        monkeypatch.setattr(sys, "argv", ["hrda-train", *words])
+        command()
+    assert found == [["--config-dir", str(tmp_path), "experiment=own"], ["--config-dir", "other", "experiment=own"]]
