@@ -1,4 +1,4 @@
-"""Look over the data of an experiment: `python -m hrda_lit.inspect experiment=hrda_gta data_root=/path`."""
+"""Check the data of an experiment: `python -m hrda_lit.inspect experiment=hrda_gta data_root=/path`."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def inspect(config: DictConfig) -> bool:
-    """Look over the data as `hrda_lit.train` does, and show what there is.
+    """Check the data as `hrda_lit.train` does, and show an overview.
 
     Args:
         config: the composed tree, the same as of training.
@@ -41,7 +41,7 @@ def inspect(config: DictConfig) -> bool:
     datamodule = build.build_datamodule(config, method.needs_target)
     check = DataCheck.of(config)
     if check is None:
-        raise ValueError("data_check is null, which looks at nothing; leave data_check=null out.")
+        raise ValueError("data_check is null, which checks nothing; remove data_check=null.")
     if config.prepare_data:
         instantiate(config.prepare_data)
     seen = check_data(datamodule.data_splits(), check)

@@ -79,7 +79,9 @@ def test_training_without_a_validation_set(tmp_path: Path, data: Path, recwarn: 
     score = train(smoke(tmp_path / "run", data, "hrda_demo", "val=null"))
     assert not [one for one in recwarn if "best.ckpt" in str(one.message)]  # none was asked for
     assert math.isnan(score)
-    assert json.loads((tmp_path / "run/metrics.json").read_text()) == {"name": "hrda_demo", "step": 2}
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert {"name": "hrda_demo", "step": 2}.items() <= scores.items()
+    assert "val/miou" not in scores
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
     picture = next((data / "cityscapes/leftImg8bit/val").rglob("*.png"))
     assert Predictor(checkpoint)(picture).label.shape == (256, 512)

@@ -140,7 +140,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
         (["input=null"], "give either input=.* or submission="),
         (["submission=acdc"], "give either input=.* or submission="),
         (["input=/nowhere"], "no image at input=/nowhere"),
-        (["input=null", "submission=acdc", "data_root=/nowhere"], r"/nowhere/acdc is no folder, .*get rgb_anon"),
+        (["input=null", "submission=acdc", "data_root=/nowhere"], r"/nowhere/acdc is not a folder, .*get rgb_anon"),
         (
             ["input=null", "submission=acdc", "+submission.counts=3"],
             "unknown key submission.counts; did you mean submission.count",

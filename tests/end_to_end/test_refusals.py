@@ -124,7 +124,7 @@ def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.strip().startswith(f"error: {tmp_path}/nothing/gta is no folder")
+    assert done.stderr.strip().startswith(f"error: {tmp_path}/nothing/gta is not a folder")
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
 

@@ -31,7 +31,7 @@ class Member(NamedTuple):
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is an archive of `KINDS`, by its suffix."""
+    """Return whether a file is an archive of `KINDS`, by its suffix."""
     return path.suffix.lower() in KINDS and path.is_file()
 
 
@@ -55,8 +55,8 @@ def read_member(member: Member, opened: zipfile.ZipFile | None = None) -> bytes:
     """Read a file of an archive.
 
     Args:
-        member: from `list_members`.
-        opened: its archive, if that is a zip.
+        member: member from `list_members`.
+        opened: archive of the member, if that is a zip.
 
     Raises:
         ValueError: if the archive is damaged there.
@@ -118,7 +118,7 @@ def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
 
 
 def _check_headers_of_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Compare each entry of the central directory with the header before its content, and look for headers between."""
+    """Compare each entry of the central directory with the header of its content, and find headers without entry."""
     end = 0
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
         if b"PK\3\4" in _between(file, end, info.header_offset):
@@ -135,11 +135,11 @@ def _check_header_of_zip(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset)
     magic, _, _, method, _, _, crc, packed, size, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
     text = file.read(name).decode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-    told = [(text, info.orig_filename), (method, info.compress_type)]
+    pairs = [(text, info.orig_filename), (method, info.compress_type)]
     if not info.flag_bits & _DESCRIPTOR:
-        pairs = ((crc, info.CRC), (packed, info.compress_size), (size, info.file_size))
-        told += [(a, b) for a, b in pairs if a != _IN_EXTRA]
-    if magic != b"PK\3\4" or any(a != b for a, b in told):
+        sizes = ((crc, info.CRC), (packed, info.compress_size), (size, info.file_size))
+        pairs += [(a, b) for a, b in sizes if a != _IN_EXTRA]
+    if magic != b"PK\3\4" or any(a != b for a, b in pairs):
         raise ValueError(f"its directory and the file disagree on {info.filename!r}")
     end: int = info.header_offset + _LOCAL.size + name + extra + info.compress_size
     return end

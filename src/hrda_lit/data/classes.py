@@ -64,7 +64,7 @@ class Classes:
             raise ValueError(f"class names {twice} occur twice, need unique names; rename one of each.")
         if not 0 <= self.ignore <= 255 or self.ignore < count:
             raise ValueError(
-                f"ignore={self.ignore} with {count} classes: need a uint8 that is no train id "
+                f"ignore={self.ignore} with {count} classes: need a uint8 other than a train id "
                 f"(0 to {count - 1}); set it to 255 and have at most 255 classes."
             )
         self._check_colours_and_things(count)
@@ -73,14 +73,14 @@ class Classes:
         if len(self.colours) != count:
             raise ValueError(
                 f"got {len(self.colours)} colours for {count} classes, need one each; "
-                "add the missing or leave `colours` out."
+                "add the missing or remove `colours`."
             )
         bad = [c for c in self.colours if len(c) != 3 or not all(0 <= value <= 255 for value in c)]
         if bad:
             raise ValueError(f"colours {bad} are not RGB triples in [0, 255]; correct them.")
-        strangers = sorted(thing for thing in self.things if not 0 <= thing < count)
-        if strangers:
-            raise ValueError(f"thing ids {strangers} are no train ids (0 to {count - 1}); correct `things`.")
+        unknown = sorted(thing for thing in self.things if not 0 <= thing < count)
+        if unknown:
+            raise ValueError(f"thing ids {unknown} are not train ids (0 to {count - 1}); correct `things`.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -165,17 +165,17 @@ def _colour(values: Sequence[int]) -> Colour:
 
 
 def _thing_ids(things: Sequence[str], names: tuple[str, ...]) -> frozenset[int]:
-    strangers = [thing for thing in things if thing not in names]
-    if strangers:
-        raise ValueError(f"things {strangers} are no class names; choose from {list(names)}.")
+    unknown = [thing for thing in things if thing not in names]
+    if unknown:
+        raise ValueError(f"things {unknown} are not class names; choose from {list(names)}.")
     return frozenset(names.index(thing) for thing in things)
 
 
 def palette(count: int) -> tuple[Colour, ...]:
-    """Make up distinct colours, always the same for the same count.
+    """Choose distinct colours, always the same for the same count.
 
     Args:
-        count: how many, at most 255.
+        count: number of colours, at most 255.
 
     Returns:
         RGB triples in [0, 255].
@@ -192,7 +192,7 @@ def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Te
     Args:
         spec: a name of `ID_MAPS`; a mapping of raw id in [0, 255] to train id, where all others are
             ignored; or None, where labels already hold train ids.
-        classes: what the train ids index.
+        classes: classes that the train ids index.
 
     Returns:
         The train id, or `classes.ignore`, of each raw id.
@@ -219,7 +219,7 @@ def raw_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[T
 
     Args:
         spec: see `classes.id_table`; None keeps train ids.
-        classes: what the train ids index.
+        classes: classes that the train ids index.
 
     Returns:
         The raw id of each train id; `classes.ignore` elsewhere.

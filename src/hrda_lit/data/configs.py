@@ -1,4 +1,4 @@
-"""What the config of a data set tells, be it one set or several as one."""
+"""Read the config of a data set, be it one set or several as one."""
 
 from collections.abc import Mapping
 from typing import Any

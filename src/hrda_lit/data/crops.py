@@ -45,12 +45,12 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
     Args:
         draw: draws a box.
         accept: judges a box.
-        tries: how many boxes are judged, >= 0.
+        tries: number of boxes that are judged, >= 0.
 
     Returns:
         The first accepted box; after `tries` refusals the next one, unchecked.
     """
-    # official: the box after the last refusal is used without a look; here: the same (docs/official.md 17).
+    # official: the box after the last refusal is used without a check; here: the same (docs/official.md 17).
     box = draw()
     for _ in range(tries):
         if accept(box):
@@ -60,7 +60,7 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
 
 
 def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) -> bool:
-    """Tell whether a crop shows several classes, none of which dominates.
+    """Return whether a crop shows several classes, none of which dominates.
 
     Args:
         label: train ids of the crop.

@@ -31,13 +31,13 @@ class UDADataModule(L.LightningDataModule):
         source: labelled data to train on.
         target: data to adapt to; None for supervised training.
         val: labelled data to validate on; None for none.
-        pipeline: how crops are made.
-        loading: how batches are loaded.
-        splits: which split of each, by the keys "source", "target" and "val".
-        scales: of validation images, see `ValImages`.
+        pipeline: settings of crops.
+        loading: settings of batches.
+        splits: split of each, by the keys "source", "target" and "val".
+        scales: scales of validation images, see `ValImages`.
 
     Raises:
-        ValueError: if the data sets' classes differ, sizes do not come out whole or splits has a strange key.
+        ValueError: if the data sets' classes differ, sizes do not come out whole or splits has an unknown key.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class UDADataModule(L.LightningDataModule):
         self.source, self.target, self.val = source, target, val
         self.pipeline, self.loading = pipeline, loading
         self.splits = {**SPLITS, **(splits or {})}
-        if strange := sorted(set(self.splits) - set(SPLITS)):
-            raise ValueError(f"splits has the keys {strange}; it may have {sorted(SPLITS)}.")
+        if unknown := sorted(set(self.splits) - set(SPLITS)):
+            raise ValueError(f"splits has the keys {unknown}; it may have {sorted(SPLITS)}.")
         for other in (source, target, val):
             if other is not None:
                 check_same_classes(source, other)
@@ -105,16 +105,16 @@ class UDADataModule(L.LightningDataModule):
         return ready(self._target_draws[-1 - index])  # steps draw from 0 on
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Turn the bytes of a batch into numbers, on its device."""
+        """Normalise a batch, on its device."""
         if not isinstance(batch, dict):
             return batch  # what a method draws goes to the device this way too
         return ready(batch) if "image" in batch else {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
-        """Count the source's classes where rare class sampling needs them, and tell what is kept; on one process only.
+        """Count the source's classes for rare class sampling and announce the size of the cache; on one process only.
 
         Raises:
-            ValueError: if the disk has no room for what shall be kept.
+            ValueError: if the disk has too little room for the cache.
         """
         if self._source_draws is not None:
             return
@@ -220,7 +220,7 @@ class UDADataModule(L.LightningDataModule):
             **worker_options(workers),
             "persistent_workers": workers > 0,
             "pin_memory": torch.cuda.is_available(),
-            # Else a loader draws from the global generator, which would tell on the training.
+            # Else a loader draws from the global generator, which would change the random stream of training.
             "generator": rng.generator(self.loading.seed, "loader"),
         }
 

@@ -35,9 +35,9 @@ class Draws(Dataset[dict[str, Tensor]]):
 
     Args:
         dataset: reads the files.
-        samples: from `dataset.files`, labelled for a source.
-        pipeline: how crops are made.
-        seed: of the run.
+        samples: files from `dataset.files`, labelled for a source.
+        pipeline: settings of crops.
+        seed: seed of the run.
         cache: folder where decoded pictures are kept; None for none.
     """
 

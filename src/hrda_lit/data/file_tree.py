@@ -31,7 +31,7 @@ class FileTree:
         self._zips: dict[tuple[int, Path], zipfile.ZipFile] = {}
 
     def is_there(self) -> bool:
-        """Tell whether the root is a folder or an archive.
+        """Return whether the root is a folder or an archive.
 
         Raises:
             ValueError: if it is an archive that would be read from its start for each file.
@@ -43,7 +43,7 @@ class FileTree:
         return self.root.is_dir() or is_archive(self.root)
 
     def is_file(self, path: Path) -> bool:
-        """Tell whether there is a file, on disk or in an archive."""
+        """Return whether there is a file, on disk or in an archive."""
         return path.is_file() or self._member(path) is not None
 
     def content(self, path: Path) -> bytes:
@@ -80,23 +80,20 @@ class FileTree:
         parts = [same(part) for part in PurePosixPath(pattern).parts]
         # Archives beside what was unpacked from them are not opened.
         return search(self.root, pattern) or [
-            self.root / member for member in self._listed() if _fits(same(member).split("/"), parts)
+            self.root / name for name in self._index() if _fits(name.split("/"), parts)
         ]
 
     def beside(self, folders: Iterable[Path]) -> list[Path]:
         """List the files that lie in some folders themselves, hidden ones left out."""
-        wanted = {*folders}
-        on_disk = [path for folder in wanted if folder.is_dir() for path in folder.iterdir() if path.is_file()]
-        archived = [] if on_disk else [path for name in self._listed() if (path := self.root / name).parent in wanted]
-        return sorted(path for path in on_disk + archived if not path.name.startswith("."))
+        parents = {*folders}
+        found = [Path(file) for folder in parents if folder.is_dir() for file in os.scandir(folder) if file.is_file()]
+        found = found or [path for name in self._index() if (path := self.root / name).parent in parents]
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def _member(self, path: Path) -> Member | None:
         if self.root not in path.parents:
             return None
         return self._index().get(same(path.relative_to(self.root).as_posix()))
-
-    def _listed(self) -> list[str]:
-        return [*self._index()]
 
     def _index(self) -> dict[str, Member]:
         if self._members is None:
@@ -151,7 +148,7 @@ def search(root: Path, pattern: str) -> list[Path]:
     So that a bracket in the name of a folder is a bracket, and accents are found in either form.
 
     Args:
-        root: where to start; never read as a pattern.
+        root: folder to start at; never read as a pattern.
         pattern: relative to root; `**` for any depth, linked folders included; hidden files fit no `*`.
 
     Returns:
@@ -174,8 +171,8 @@ def literal(root: Path, parts: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """Walk down while the parts of a pattern are there as they are written.
 
     Args:
-        root: where to start.
-        parts: of the pattern.
+        root: folder to start at.
+        parts: parts of the pattern.
 
     Returns:
         How far it went, and the parts that are left.

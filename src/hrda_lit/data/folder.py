@@ -5,23 +5,22 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from hrda_lit.config.ranges import Byte, KeysOf, Sides
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
 from hrda_lit.data.file_tree import FileTree, Names, existing
-from hrda_lit.data.images import SUFFIXES, read_pixels, read_size
+from hrda_lit.data.images import SUFFIXES, read_image, read_pixels, read_size
 from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.pixels import Pixels
-from hrda_lit.data.split_lists import chosen, read_lines
+from hrda_lit.data.split_lists import match_lines, read_lines
 from hrda_lit.system.paths import below, require_below, require_plain
 
 
 class DataNotFoundError(FileNotFoundError):
-    """Say where data were looked for, what was expected there and how to get them."""
+    """Name the place where data are missing, what was expected there and how to get them."""
 
 
 class Sample(NamedTuple):
@@ -71,7 +70,7 @@ class FolderDataset:
         self.labels = Labels(name, self.classes, id_map, self.layout, self.tree)
         self._left_out: frozenset[Path] = frozenset()
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ValueError(f"size {list(size)} of {name} is no box; give [height, width] in pixels, >= 1.")
+            raise ValueError(f"size {list(size)} of {name} is not a box; give [height, width] in pixels, >= 1.")
         self.size = None if size is None else (int(size[0]), int(size[1]))
 
     @property
@@ -113,16 +112,16 @@ class FolderDataset:
         self.require_root()
         images = [image for image in self._of_split(split) if image not in self._left_out]
         if not images:
-            raise self._missing(f"all images of {self.name} ({split}) are left out, need at least one")
+            raise self._missing(f"all images of {self.name} ({split}) are excluded, need at least one")
         return [Sample(image, self._label_path(image) if labelled else None) for image in images]
 
     def require_root(self) -> None:
         """Raise a DataNotFoundError if there is nothing at the root."""
         if not self.tree.is_there():
-            raise self._missing(f"{self.root} is no folder, need the root of the data set {self.name} there")
+            raise self._missing(f"{self.root} is not a folder, need the root of the data set {self.name} there")
 
     def leave_out(self, images: Iterable[Path]) -> None:
-        """Leave images out of every list from now on."""
+        """Exclude images from every list from now on."""
         self._left_out |= frozenset(images)
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
@@ -137,14 +136,14 @@ class FolderDataset:
         Raises:
             ValueError: if a file is broken, the sizes differ or an id is out of range.
         """
-        image = self.read_image(sample.image)
+        image = read_image(sample.image, self.layout.bits or 16, self.tree.archived(sample.image))
         if sample.label is None:
             return image, None
         label = self.read_label(sample.label)
         if label.shape != image.shape[1:] and self.layout.sizes == "same":
             raise ValueError(
                 f"label {sample.label} has {tuple(label.shape)} pixels, its image {tuple(image.shape[1:])}; correct "
-                "one, leave the image out with layout.exclude, or set layout.sizes=differ to resize each by itself."
+                "one, exclude the image with layout.exclude, or set layout.sizes=differ to resize each by itself."
             )
         return image, label
 
@@ -156,33 +155,19 @@ class FolderDataset:
         """Read an image as RGB in [0, 255], see `images.read_pixels`."""
         return read_pixels(path, self.layout.bits or 16, self.tree.archived(path))
 
-    def read_image(self, path: Path) -> UInt8[Tensor, "3 H W"]:
-        """Read an image as a tensor, whose channels lie together as in the file."""
-        return torch.from_numpy(self.read_pixels(path)).permute(2, 0, 1)
-
     def read_label(self, path: Path) -> UInt8[Tensor, "H W"]:
-        """Read a label and translate its raw ids or colours into train ids.
-
-        Args:
-            path: of the label.
-
-        Returns:
-            Train ids and `classes.ignore`.
-
-        Raises:
-            ValueError: if the file is broken, or holds train ids or colours that do not exist.
-        """
+        """Read a label as train ids and `classes.ignore`, see `Labels.read`."""
         return self.labels.read(path)
 
-    def unused(self, split: str) -> list[Path]:
+    def list_unused(self, split: str) -> list[Path]:
         """List the files that lie beside the images of a split, but are neither images nor labels of any split."""
         images = self._find(self._pattern(split))
-        every = [*images, *(self._find(self._pattern("*")) if "{split}" in self.images else ())]
-        labels = set()
+        unused = {*self.tree.beside({image.parent for image in images})} - {*images}
+        every = [*images, *self._find(self._pattern("*"))] if unused else []
         for image in every:
             with suppress(ValueError):  # a rule that does not fit is refused where labels are needed
-                labels.add(self._label_path(image))
-        return sorted({*self.tree.beside({image.parent for image in images})} - {*every} - labels)
+                unused.discard(self._label_path(image))
+        return sorted(unused.difference(every))
 
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
@@ -210,7 +195,7 @@ class FolderDataset:
         if not self.tree.is_file(listing):
             raise self._missing(f"{listing} does not exist, need the names of images of {self.name}, one a line")
         lines = read_lines(listing, self.tree.archived(listing))
-        listed, absent = chosen(lines, images, listing, ending=pattern.rpartition("*")[2])
+        listed, absent = match_lines(lines, images, listing, ending=pattern.rpartition("*")[2])
         absent = [line for line in absent if PurePath(line) not in self._excluded]
         if absent or not lines:
             raise self._missing(
@@ -223,7 +208,8 @@ class FolderDataset:
         relative = image.relative_to(self.root).as_posix()
         for old, new in self.label_rule.items():
             if old == ".*":
-                old = PurePath(relative).suffix
+                relative = PurePath(relative).with_suffix(new).as_posix()
+                continue
             if old not in relative:
                 raise ValueError(
                     f"label_rule of {self.name} replaces '{old}', which '{relative}' does not contain; "

@@ -16,12 +16,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from hrda_lit.data.pixels import (
+    PNG,
     Channel,
     KindError,
     Pixels,
     as_ids,
     class_ids,
     deep_values,
+    may_turn,
     refuse_lossy,
     rgb,
     scaled,
@@ -37,8 +39,6 @@ SUFFIXES = (
     *(".jp2", ".j2k", ".avif"),
 )
 NUMPY = b"\x93NUMPY"
-PNG = b"\x89PNG\r\n\x1a\n"
-_TURNING = (b"Raw profile type", b"XML:com.adobe.xmp")  # begin texts in a PNG that may turn it
 
 # How files of other formats begin, for messages.
 _OTHERS = {
@@ -57,7 +57,7 @@ _OTHERS = {
     b"\x89HDF": "HDF5",
     b"version https://git-lfs": "Git LFS (a pointer to the file)",
 }
-MOST_DARK = 12  # bits of 16 that images use which look nearly black
+MOST_DARK = 12  # bits of 16 that images use that are shown nearly black
 
 Result = TypeVar("Result")
 
@@ -188,12 +188,8 @@ def read_array(content: bytes) -> np.ndarray:
 def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:
     """Return the largest and the mean value of an image of more than 8 bits per channel."""
     whole = _content(path, content)
-
-    def read(file: ImageFile.ImageFile) -> tuple[int, float]:
-        deep = deep_values(file, whole)
-        return (65535, 0) if deep is None else _range(deep)
-
-    return _decode(path, read, whole)
+    deep = _decode(path, lambda file: deep_values(file, whole), whole)
+    return (65535, 0) if deep is None else _range(deep)
 
 
 def _range(values: np.ndarray) -> tuple[int, float]:
@@ -201,7 +197,7 @@ def _range(values: np.ndarray) -> tuple[int, float]:
 
 
 def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
-    """Say that images of 16 bits use 12 or fewer of them, with the numbers and the remedy; "" if they use more.
+    """Describe images of 16 bits that use 12 or fewer of them, with the numbers and the remedy; "" if they use more.
 
     Args:
         ranges: (largest, mean) value of each, as files hold them.
@@ -237,27 +233,13 @@ def _usual_png(content: bytes) -> Pixels | None:
     if not content.startswith(PNG) or content[24:26] != b"\x08\x02":  # bits and kind of colour
         return None
     width, height = struct.unpack_from(">II", content, 16)
-    if width * height > (Image.MAX_IMAGE_PIXELS or 0) or any(map(_may_turn, _chunks(content))):
+    if width * height > (Image.MAX_IMAGE_PIXELS or 0) or may_turn(content):
         return None
     try:
         pixels: np.ndarray = imagecodecs.png_decode(content)
     except (imagecodecs.PngError, ValueError):
         return None  # Pillow says what is wrong
     return pixels if pixels.shape == (height, width, 3) else None
-
-
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name and the first bytes of each chunk of a PNG."""
-    at = len(PNG)
-    while at + 8 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, at)
-        yield name, content[at + 8 : at + 32]
-        at += 12 + length
-
-
-def _may_turn(chunk: tuple[bytes, bytes]) -> bool:
-    name, text = chunk
-    return name == b"eXIf" or text.startswith(_TURNING)
 
 
 def _content(path: Path, content: bytes | None) -> bytes:

@@ -24,7 +24,7 @@ class ColourMap:
     Args:
         colours: class name, train id, "ignore" or the ignored id to its [red, green, blue] in [0, 255], or to a list of
             such, e.g. {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 70]], ignore: [0, 0, 0]}.
-        classes: what the train ids index.
+        classes: classes that the train ids index.
 
     Raises:
         ValueError: if a name, an id or a colour is wrong, or a colour stands for two classes.
@@ -56,9 +56,9 @@ class ColourMap:
         place = np.searchsorted(self._keys, packed).clip(max=len(self._keys) - 1)
         known = self._keys[place] == packed
         label = np.where(known, self._ids[place], np.uint8(self._ignore))
-        strange, counts = np.unique(packed[~known], return_counts=True)
+        stray, counts = np.unique(packed[~known], return_counts=True)
         unknown = {
-            (key >> 16, key >> 8 & 255, key & 255): n for key, n in zip(strange.tolist(), counts.tolist(), strict=True)
+            (key >> 16, key >> 8 & 255, key & 255): n for key, n in zip(stray.tolist(), counts.tolist(), strict=True)
         }
         return torch.from_numpy(label), unknown
 
@@ -78,7 +78,7 @@ def _train_id(name: Any, classes: Classes) -> int:
     if isinstance(name, int) and 0 <= name < len(classes):
         return name
     raise ValueError(
-        f"layout.colour_map has {name!r}, which is no class; choose from {list(classes.names)}, their ids, or ignore."
+        f"layout.colour_map has {name!r}, not a class; choose from {list(classes.names)}, their ids, or ignore."
     )
 
 
@@ -100,12 +100,12 @@ class Labels:
         name: name of the data set, for messages.
         classes: classes that train ids index.
         id_map: raw id to train id, see `id_table`; None where files hold train ids.
-        layout: where files hold the id, or which colours stand for classes.
-        tree: where the files lie.
+        layout: the channel that holds the id, or colours that stand for classes.
+        tree: tree of the files.
 
     Attributes:
         table: train id of each id that files hold.
-        are_train_ids: whether they hold train ids, so that any other id is a mistake.
+        are_train_ids: whether they hold train ids, so that any other id is a fault.
         named: the ids that the config gives a class to, None where a published map or colours do.
 
     Raises:
@@ -175,9 +175,9 @@ class Labels:
         if self._colours is not None:
             return self._from_colours(path, self._colours)
         raw = read_label(path, self.layout.label_channel, self.tree.archived(path))
-        if self.are_train_ids and bool((strange := self._train_ids(raw) != raw).any()):
+        if self.are_train_ids and bool((stray := self._train_ids(raw) != raw).any()):
             raise ValueError(
-                f"label {path} holds the id {int(raw[strange][0])}, need train ids 0 to "
+                f"label {path} holds the id {int(raw[stray][0])}, need train ids 0 to "
                 f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."
             )
         return raw

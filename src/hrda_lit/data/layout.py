@@ -1,4 +1,4 @@
-"""What only some data sets need: split names and lists, margins, odd label files."""
+"""Settings that only some data sets need: split names and lists, margins, unusual label files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,19 +16,19 @@ class Layout:
     """Gather what only some data sets need.
 
     Args:
-        splits: what replaces `{split}` in paths, per split, e.g. {train: training, val: validation}; where
+        splits: word that replaces `{split}` in paths, per split, e.g. {train: training, val: validation}; where
             given, a split that is not listed does not exist.
         split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path where folders
             tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
-        label_channel: where label files hold the id, see `images.read_label`.
+        label_channel: channel of label files that holds the id, see `images.read_label`.
         bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.
-        exclude: images to leave out, e.g. broken ones: file stems, paths below the root, or patterns of either.
+        exclude: images to exclude, e.g. broken ones: file stems, paths below the root, or patterns of either.
         sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the release
             does, which GTA5 needs.
         colour_map: the colours of labels whose colours stand for classes, see `ColourMap`; None: they hold ids.
         unknown_colours: whether pixels of other colours "refuse" the label or are "ignore"d, e.g. at blurred borders.
-        help: how to get the data, one sentence for the error when they are missing.
+        help: one sentence on how to get the data, for the error when they are missing.
 
     Raises:
         ValueError: if a value does not fit, or both a channel and colours tell the class.

@@ -16,10 +16,10 @@ class StepBatches(Sampler[list[int]]):
     A run that is resumed at step k gets the batches that an uninterrupted run gets from step k on.
 
     Args:
-        first_step: where to start, >= 0.
-        last_step: where to stop, exclusive.
-        batch_size: per rank, >= 1.
-        rank: of this process.
+        first_step: first step, >= 0.
+        last_step: last step, exclusive.
+        batch_size: samples per rank, >= 1.
+        rank: rank of this process.
         world: number of processes.
     """
 
@@ -48,7 +48,7 @@ class QuietLoader(DataLoader[Any]):
 
 
 class StepLoader(QuietLoader):
-    """Load `StepBatches`; tells Lightning that it can be resumed, for which it needs no state."""
+    """Load `StepBatches`; Lightning can resume it, for which it needs no state."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: the batches follow from the step."""
@@ -70,13 +70,13 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 
 
 def worker_options(count: int) -> dict[str, Any]:
-    """Tell a DataLoader how many processes load for it, and how they start.
+    """Return the options of a DataLoader for the processes that load for it.
 
     Inside a job of joblib's launcher, Python's default is a way to start that only joblib's own processes can use, so
     the platform's is named.
 
     Args:
-        count: of processes; 0 loads in the calling one.
+        count: number of processes; 0 loads in the calling one.
 
     Returns:
         Arguments of `torch.utils.data.DataLoader`.

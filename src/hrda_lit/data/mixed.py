@@ -15,10 +15,10 @@ class MixedDatasets:
     """Read several data sets as if they were one.
 
     Args:
-        sets: by a name of the user's; each fits its images into its own box and has its own margins.
-        weights: how often each is drawn, relative to the others, > 0; 1 where not given.
-        name: for messages.
-        size: (height, width) of one box for all, in place of their own; None leaves them.
+        sets: data sets by a name of the user's; each fits its images into its own box and has its own margins.
+        weights: frequency of each, relative to the others, > 0; 1 where not given.
+        name: name in messages.
+        size: (height, width) of one box for all, instead of their own; None leaves them.
 
     Raises:
         ValueError: if there is no set, their classes differ, or a weight is of none of them.
@@ -36,8 +36,8 @@ class MixedDatasets:
                 f"{name} holds no data set; add some, e.g. +dataset@source.sets.one=gta5 "
                 "+dataset@source.sets.other=synthia."
             )
-        if strange := sorted(set(weights or {}) - set(sets)):
-            raise ValueError(f"weights of {name} has the keys {strange}, which no set has; it may have {sorted(sets)}.")
+        if unknown := sorted(set(weights or {}) - set(sets)):
+            raise ValueError(f"weights of {name} has the keys {unknown}, which no set has; it may have {sorted(sets)}.")
         self.name, self.members = name, list(sets.values())
         self.weights = [float((weights or {}).get(key, 1)) for key in sets]
         for member in self.members:

@@ -1,5 +1,6 @@
 """From an opened picture file to upright RGB values, or to the class ids of a label."""
 
+import struct
 import warnings
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from PIL import Image, ImageFile
 Channel = Literal["index", "red16"]
 Pixels = UInt8[np.ndarray, "H W 3"]
 
+PNG = b"\x89PNG\r\n\x1a\n"
+_TURNING = (b"Raw profile type", b"XML:com.adobe.xmp")  # begin texts in a PNG that may turn it
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 turn an image by a quarter
 _QUARTERS = (5, 6, 7, 8)
 # Compression of photographs invents ids along the borders of classes.
@@ -22,7 +25,7 @@ _KINDS = {
 
 
 class KindError(ValueError):
-    """Say what an intact file holds, what is needed and what to do, to be read after the file's path."""
+    """Sentence on what an intact file holds, what is needed and what to do; the path of the file goes before it."""
 
 
 def rgb(image: Image.Image) -> Pixels:
@@ -52,7 +55,7 @@ def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
 
     Args:
         values: grey, with or without alpha, or colours.
-        bits: how many bits they use, in [8, 16]; None for 16.
+        bits: number of bits they use, in [8, 16]; None for 16.
 
     Raises:
         KindError: if a value needs more.
@@ -82,7 +85,8 @@ def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
     # Pillow keeps the high byte of each value.
     if image.format == "PNG":
         values = imagecodecs.png_decode(content)
-        image.load()  # what turns a PNG may stand behind its pixels
+        if may_turn(content):
+            image.load()  # what turns a PNG may stand behind its pixels
     else:
         values = imagecodecs.tiff_decode(content)
     if values.dtype != np.uint16 or {*values.shape[:2]} != {image.height, image.width}:
@@ -91,9 +95,20 @@ def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Tell whether an opened image holds more than 8 bits per channel."""
+    """Return whether an opened image holds more than 8 bits per channel."""
     many = image.format in ("PNG", "TIFF") and image.mode in ("RGB", "RGBA", "LA") and ";16" in raw_mode(image)
     return many or image.mode.startswith("I")
+
+
+def may_turn(content: bytes) -> bool:
+    """Return whether a PNG has a chunk that may say how it is turned."""
+    at = len(PNG)
+    while at + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        if name == b"eXIf" or content.startswith(_TURNING, at + 8):
+            return True
+        at += 12 + length
+    return False
 
 
 def class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> UInt8[np.ndarray, "H W"]:

@@ -84,7 +84,7 @@ class RareClass:
         min_pixels: a file serves a class if it has more pixels of it than this, at original resolution.
         accept_ratio: a high-resolution crop is accepted if it has more than accept_ratio * min_pixels
             pixels of the class; at low resolution divided by s_T^2.
-        max_tries: how many crops of one file are judged before one is taken as it comes.
+        max_tries: number of crops of one file that are judged before one is taken as it comes.
         jointly: whether a crop must have enough pixels of the class and be varied at once (VFM-UDA); else crops are
             first drawn until they are varied, and then judged by the class (DAFormer).
 
@@ -111,8 +111,8 @@ class RareClassSampler:
     Args:
         counts: pixels per file and class at original resolution.
         options: temperature and least pixels.
-        names: of the classes, for messages.
-        shares: how often each file is to be drawn; None for all alike.
+        names: names of the classes.
+        shares: frequency of each file; None for all alike.
 
     Raises:
         ValueError: if no file has enough pixels of any class.

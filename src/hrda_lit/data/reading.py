@@ -1,4 +1,4 @@
-"""Pictures as training uses them: decoded, images fitted into their box, and kept so on disk where that is wanted."""
+"""Pictures as training uses them: decoded, images fitted into their box, and optionally cached on disk so."""
 
 import logging
 import shutil

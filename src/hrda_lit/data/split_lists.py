@@ -17,27 +17,27 @@ def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
         The other lines, without blanks around them.
 
     Raises:
-        ValueError: if it is no text.
+        ValueError: if it is not text.
     """
     try:
         text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{listing} is no text in UTF-8 ({error.reason}); save it as such.") from error
+        raise ValueError(f"{listing} is not text in UTF-8 ({error.reason}); save it as such.") from error
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def chosen(
+def match_lines(
     lines: Sequence[str], images: Sequence[Path], listing: Path, ending: str = ""
 ) -> tuple[list[Path], list[str]]:
     """Find the image of each line.
 
     Args:
-        lines: a name each, with or without suffix or `ending`; where it has folders, they must be the image's last.
+        lines: one name each, with or without suffix or `ending`; where it has folders, they must be the image's last.
             A second column, after a tab, a comma or a blank, is not read.
-        images: of all splits.
-        listing: for messages.
-        ending: with which the name of every image ends, e.g. "_leftImg8bit.png".
+        images: images of all splits.
+        listing: path of the list, for messages.
+        ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".
 
     Returns:
         The images in their own order, and the lines without one.

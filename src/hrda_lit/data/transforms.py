@@ -56,7 +56,7 @@ def resize_label(label: UInt8[Tensor, "h w"], size: Size, box: Box | None = None
     Args:
         label: ids.
         size: (height, width) in pixels.
-        box: the part of the resized label that is wanted; None for all of it.
+        box: part of the resized label to return; None for all of it.
 
     Returns:
         The resized label, or as much of the box as lies in it.

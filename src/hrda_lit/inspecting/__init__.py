@@ -1,1 +1,1 @@
-"""A look at the data before the first step: what is broken, missing or mistaken, and what there is."""
+"""The check of the data before the first step: broken, missing and useless files, and an overview."""

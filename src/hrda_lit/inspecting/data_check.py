@@ -35,7 +35,7 @@ class DataCheck:
         labels: number of labels of each set that are read, spread evenly over it; >= 0.
         every: whether every image is decoded and every label read instead (once, then only what changed).
         most_ignored: share of ignored pixels above which labels are refused, in [0, 1].
-        skip_broken: whether images that cannot be used are left out instead of refused; needs `every`, and implies it.
+        skip_broken: whether images that cannot be used are excluded instead of refused; needs `every`, and implies it.
         cache_dir: folder of the cache; `~` is the home.
         crop: (height, width) of training crops in high-resolution pixels; None where none are made.
 
@@ -86,7 +86,7 @@ class Findings:
 
 
 def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
-    """Check the data of a run; images are left out of their data sets where the options say so.
+    """Check the data of a run; images are excluded from their data sets where the options say so.
 
     Args:
         splits: everything that is read; what has the role "val" must share a class with what has the role "source".

@@ -18,13 +18,13 @@ Fault = tuple[str, str]  # a kind, and one example in words
 
 
 def find_faults(seen: Survey) -> dict[Sample, Fault]:
-    """Say what is wrong with each image that cannot be used."""
+    """Find the fault of each image that cannot be used."""
     found = {sample: _fault(seen, sample) for sample in seen.samples}
     return {sample: fault for sample, fault in found.items() if fault is not None}
 
 
 def describe_faults(seen: Survey, found: dict[Sample, Fault]) -> str:
-    """Say in one sentence what is wrong with a split, with an example, counts and the remedy.
+    """Describe the faults of a split in one sentence, with an example, counts and the remedy.
 
     Args:
         seen: survey of the split.
@@ -51,7 +51,7 @@ def _fault(seen: Survey, sample: Sample) -> Fault | None:
     if label.fault:
         return "with a broken label", label.fault
     if isinstance(ids := seen.ids.get(sample.label), str):
-        return "with strange ids", ids
+        return "with unknown ids", ids
     if label[:2] != image[:2] and seen.split.dataset.layout.sizes == "same":
         return "with a label of another size", (
             f"label {sample.label} has {label[:2]} pixels, its image {image[:2]}, where layout.sizes=differ would "
@@ -61,7 +61,7 @@ def _fault(seen: Survey, sample: Sample) -> Fault | None:
 
 
 def find_useless_labels(seen: Survey, most_ignored: float) -> str:
-    """Say in one sentence why the labels of a split cannot be learned from or scored; "" if they can.
+    """Explain in one sentence why the labels of a split cannot be learned from or scored; "" if they can.
 
     Args:
         seen: survey of the split.
@@ -75,7 +75,7 @@ def find_useless_labels(seen: Survey, most_ignored: float) -> str:
     where = f"{len(seen.ids)} labels of {seen.split}, whose files hold {_ids(seen)}"
     if seen.split.dataset.labels.are_train_ids and set(seen.raw) == {0, classes.ignore}:
         return (
-            f"{where}, look like binary masks, but {classes.ignore} is ignored and all that is left is "
+            f"{where}, appear to be binary masks, but {classes.ignore} is ignored and all that is left is "
             f"'{classes.names[0]}'; set id_map={{0: 0, {classes.ignore}: 1}}."
         )
     if ignored > most_ignored * total:
@@ -90,7 +90,7 @@ def find_useless_labels(seen: Survey, most_ignored: float) -> str:
 
 
 def find_disjoint_classes(source: Survey, val: Survey) -> str:
-    """Say in one sentence that the labels of two splits have no class in common; "" if they have."""
+    """Explain in one sentence that the labels of two splits have no class in common; "" if they have."""
     one, other = source.present, val.present
     if not one or not other or set(one) & set(other):
         return ""
@@ -106,7 +106,7 @@ def find_oddities(surveys: Sequence[Survey]) -> list[str]:
 
 
 def find_padding(seen: Survey, crop: tuple[int, int]) -> str:
-    """Say in one sentence that crops are larger than images, so that much of them is padding; "" if they are not.
+    """Explain in one sentence that crops are larger than images, so that much of them is padding; "" if they are not.
 
     Args:
         seen: survey of the split that is cropped.
@@ -137,7 +137,7 @@ def _of_one(seen: Survey) -> list[str]:
 
 def _few_files(seen: Survey) -> Iterator[str]:
     if seen.left_out:
-        yield f"{len(seen.left_out)} images of {seen.split} are left out, the first is {seen.left_out[0]}."
+        yield f"{len(seen.left_out)} images of {seen.split} are excluded, the first is {seen.left_out[0]}."
     if len(seen.samples) < FEW:
         yield f"{seen.split} has {len(seen.samples)} images only."
 
@@ -195,7 +195,7 @@ def _count(items: Collection[object], noun: str) -> str:
 
 
 def _shared(surveys: Sequence[Survey]) -> list[str]:
-    """Say which images are trained on with their labels and scored too."""
+    """List the images that are trained on with their labels and scored too."""
     by_role = {seen.split.role: {s.image.resolve() for s in seen.samples} for seen in surveys if seen.split.labelled}
     source, val = by_role.get("source", set()), by_role.get("val", set())
     if not (both := sorted(source & val)):

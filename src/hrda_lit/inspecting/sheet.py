@@ -29,7 +29,7 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> ContactSheet:
     """Show some images of each part, spread evenly over it, beside their labels.
 
     Args:
-        surveys: of the parts, at least one; all of one label space.
+        surveys: surveys of the splits, at least one; all of one label space.
         count: images of each part, >= 1.
     """
     rows: list[dict[str, Picture]] = []

@@ -39,7 +39,7 @@ class Header(NamedTuple):
 
     @property
     def is_deep(self) -> bool:
-        """Tell whether the file holds more than 8 bits per channel."""
+        """Return whether the file holds more than 8 bits per channel."""
         return self.mode.startswith("I") or self.mode.endswith("16")
 
 
@@ -48,11 +48,11 @@ class Survey:
     """Everything known of a split.
 
     Args:
-        split: what was read.
+        split: split that was read.
         samples: its files, those that can be used.
         headers: headers by file.
         ids: pixels by id of each label that was read; the fault in words where it cannot be read.
-        left_out: images that were left out because they are broken.
+        left_out: images that were excluded because they are broken.
         unused: files beside the images that are neither images nor labels.
         deep: (largest, mean) value of some images of more than 8 bits per channel.
     """
@@ -91,11 +91,11 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Tell whether every label was read."""
+        """Return whether every label was read."""
         return all(sample.label in self.ids for sample in self.samples)
 
     def without(self, images: Iterable[Path]) -> "Survey":
-        """Leave images out, here and whenever the data set is listed."""
+        """Exclude images, here and whenever the data set is listed."""
         out = tuple(images)
         self.split.dataset.leave_out(out)
         kept = [sample for sample in self.samples if sample.image not in set(out)]
@@ -117,7 +117,7 @@ def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     """Read the header of every file of a split.
 
     Args:
-        split: what is read.
+        split: split to read.
         cache_dir: folder of the cache.
         every: whether images are decoded to the last pixel.
 
@@ -133,7 +133,7 @@ def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     deep = [sample.image for sample in samples if headers[sample.image].is_deep and not headers[sample.image].fault]
     ranges = Records(cache_dir, tree, "ranges")
     found = ranges(spread(deep, _DEEP), lambda path: deep_range(path, tree.archived(path)), _parse_range, str(split))
-    return Survey(split, samples, headers, unused=(*dataset.unused(split.split),), deep=(*found.values(),))
+    return Survey(split, samples, headers, unused=(*dataset.list_unused(split.split),), deep=(*found.values(),))
 
 
 def _parse_range(raw: Sequence[float]) -> tuple[int, float]:
@@ -148,11 +148,11 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
-    """Read the header of a picture and look at the end of its file.
+    """Read the header of a picture and check the end of its file.
 
     Args:
         path: path of the file; other formats than PNG and JPEG are decoded, because their ends say nothing.
-        tree: where the file lies.
+        tree: tree of the file.
         every: whether it is decoded to the last pixel.
     """
     try:
@@ -192,7 +192,7 @@ def _tail(path: Path, content: bytes | None) -> bytes:
 
 
 def _ends_whole(tail: bytes, kind: str | None) -> bool:
-    """Tell whether the end of a file is there; False where only decoding tells."""
+    """Return whether the end of a file is there; False where only decoding tells."""
     if kind == "PNG":
         # Pillow forgives a missing end.
         if _PNG_END not in tail:

@@ -21,7 +21,7 @@ def _facts(seen: Survey) -> dict[str, str]:
     labels = [seen.headers[sample.label] for sample in seen.samples if sample.label is not None]
     return {
         "images": str(len(images)),
-        "left out": str(len(seen.left_out)),
+        "excluded": str(len(seen.left_out)),
         "sizes": _commonest(f"{header.height} x {header.width}" for header in images),
         "modes": _commonest(header.mode for header in images),
         "modes of labels": _commonest(header.mode for header in labels),

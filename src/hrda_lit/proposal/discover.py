@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from hrda_lit.data.split_lists import chosen, read_lines
+from hrda_lit.data.split_lists import match_lines, read_lines
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 LABELS = (".png", ".bmp", ".tif", ".tiff")
@@ -202,7 +202,7 @@ def _listed(root: Path, lists: Sequence[str], images: Sequence[str]) -> tuple[di
         for split, words in SPLITS.items():
             for name in (f"{folder}/{word}.txt".lstrip("/") for word in words):
                 if name in lists:
-                    taken, _ = chosen(read_lines(root / name), list(paths), root / name)
+                    taken, _ = match_lines(read_lines(root / name), list(paths), root / name)
                     splits[split] = [paths[path] for path in taken]
         if any(splits.values()):
             return {split: names for split, names in splits.items() if names}, f"lists in {root / folder}"

@@ -130,13 +130,13 @@ def test_palette_is_distinct() -> None:
         ({"names": ["a", "b"], "color": []}, "nothing else"),
         ({"names": ["a"]}, "at least 2"),
         ({"names": ["a", "b", "a"]}, "['a'] occur twice"),
-        ({"names": ["a", "b"], "ignore": 1}, "no train id"),
+        ({"names": ["a", "b"], "ignore": 1}, "train id"),
         ({"names": ["a", "b"], "ignore": 256}, "uint8"),
         ({"names": [str(i) for i in range(256)]}, "at most 255"),
         ({"names": ["a", "b"], "colours": [[1, 2, 3]]}, "got 1 colours for 2"),
         ({"names": ["a", "b"], "colours": [[1, 2], [3, 4]]}, "need [red, green, blue]"),
         ({"names": ["a", "b"], "colours": [[1, 2, 3], [0, 0, 256]]}, "(0, 0, 256)"),
-        ({"names": ["a", "b"], "things": ["c"]}, "['c'] are no class names"),
+        ({"names": ["a", "b"], "things": ["c"]}, "['c'] are not class names"),
     ],
 )
 def test_wrong_classes_are_refused(spec: object, sentence: str) -> None:
@@ -145,7 +145,7 @@ def test_wrong_classes_are_refused(spec: object, sentence: str) -> None:
 
 
 def test_wrong_things_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\[2\] are no train ids"):
+    with pytest.raises(ValueError, match=r"\[2\] are not train ids"):
         Classes(("a", "b"), palette(2), frozenset({2}))
 
 

@@ -20,8 +20,8 @@ def test_colours_become_train_ids() -> None:
 @pytest.mark.parametrize(
     ("colours", "sentence"),
     [
-        ({"rode": [0, 0, 0]}, "has 'rode', which is no class"),
-        ({2: [0, 0, 0]}, "has 2, which is no class"),
+        ({"rode": [0, 0, 0]}, "has 'rode', not a class"),
+        ({2: [0, 0, 0]}, "has 2, not a class"),
         ({"road": [0, 0]}, "gives road .*need .red, green, blue"),
         ({"road": [0, 0, 256]}, "gives road"),
         ({"road": "black"}, "gives road"),

@@ -175,7 +175,7 @@ def test_validation_alone_needs_no_training_data(make_data: Make, make_dataset: 
     source.tree = FileTree(tmp_path / "gone")
     data = make_data(source=source)
     data.setup("validate")
-    with pytest.raises(DataNotFoundError, match="gone is no folder"):
+    with pytest.raises(DataNotFoundError, match="gone is not a folder"):
         data.setup("fit")
 
 

@@ -120,7 +120,7 @@ def test_missing_split_file(make_dataset: Make) -> None:
 def test_missing_root_and_images(make_dataset: Make, tmp_path: Path) -> None:
     absent = FolderDataset("mine", str(tmp_path / "absent"), "*.png", {}, "cityscapes")
     with pytest.raises(
-        DataNotFoundError, match=r"absent is no folder.* mine there; correct root, images and label_rule"
+        DataNotFoundError, match=r"absent is not a folder.* mine there; correct root, images and label_rule"
     ):
         absent.files("train", False)
     with pytest.raises(DataNotFoundError, match=r"no file fits .*images/test/\*\.jpg"):
@@ -164,8 +164,8 @@ def test_sizes_must_agree(make_dataset: Make) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"size": [10]}, "size [10] of data is no box"),
-        ({"size": [0, 10]}, "size [0, 10] of data is no box"),
+        ({"size": [10]}, "size [10] of data is not a box"),
+        ({"size": [0, 10]}, "size [0, 10] of data is not a box"),
         ({"layout": {"split": {}}}, "layout has the unknown keys ['split']"),
         ({"layout": {"margins": {"up": 3}}}, "layout.margins has the unknown keys ['up']"),
         ({"layout": {"margins": {"top": -3}}}, "top=-3: expected"),

@@ -221,9 +221,9 @@ def test_several_suffixes_in_one_folder(make_dataset: Make) -> None:
     samples = dataset.files("train", True)
     assert [sample.image.name for sample in samples][3] == "003.png"
     assert all(sample.label.stem == sample.image.stem for sample in samples)
-    assert [path.name for path in dataset.unused("train")] == ["notes.txt"]
+    assert [path.name for path in dataset.list_unused("train")] == ["notes.txt"]
     alone = make_dataset(images="images/{split}/*.jpg")
-    assert [path.name for path in alone.unused("train")] == ["003.png", "notes.txt"]
+    assert [path.name for path in alone.list_unused("train")] == ["003.png", "notes.txt"]
     with pytest.raises(ValueError, match=r"'\.\*' for suffixes that differ"):
         make_dataset(images="images/{split}/*").files("train", True)
 
@@ -232,7 +232,7 @@ def test_labels_and_other_splits_beside_images_are_used(make_dataset: Make) -> N
     dataset = make_dataset(images="images/{split}/*.jpg", label_rule={".jpg": "_mask.png"})
     for path in (dataset.root / "images/train").iterdir():
         path.with_name(f"{path.stem}_mask.png").touch()
-    assert dataset.unused("train") == []
+    assert dataset.list_unused("train") == []
 
 
 @pytest.mark.parametrize("name", [True, False, None])

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.data.split_lists import chosen, read_lines
+from hrda_lit.data.split_lists import match_lines, read_lines
 
 IMAGES = [
     Path("/data/set") / name
@@ -11,7 +11,7 @@ IMAGES = [
 
 
 def names(lines: list[str]) -> list[str]:
-    found, absent = chosen(lines, IMAGES, Path("train.txt"), "_leftImg8bit.png")
+    found, absent = match_lines(lines, IMAGES, Path("train.txt"), "_leftImg8bit.png")
     assert absent == []
     return [path.relative_to("/data/set").as_posix() for path in found]
 
@@ -43,7 +43,7 @@ def test_a_line_means_one_image(line: str, image: str) -> None:
 
 @pytest.mark.parametrize("line", ["c/000", "00", "a/001", "x/set/a/000", "001.jpg"])
 def test_lines_without_an_image_are_returned(line: str) -> None:
-    assert chosen([line], IMAGES, Path("train.txt")) == ([], [line])
+    assert match_lines([line], IMAGES, Path("train.txt")) == ([], [line])
 
 
 def test_a_line_that_means_several_is_refused() -> None:
@@ -55,5 +55,5 @@ def test_byte_order_windows_ends_blanks_and_comments(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa/000\r\n\r\n  b/001  \r\n# nothing\r\n")
     assert read_lines(tmp_path / "a.txt") == ["a/000", "b/001"]
     (tmp_path / "b.txt").write_text("a/000", encoding="utf-16")
-    with pytest.raises(ValueError, match=r"b\.txt is no text in UTF-8"):
+    with pytest.raises(ValueError, match=r"b\.txt is not text in UTF-8"):
         read_lines(tmp_path / "b.txt")

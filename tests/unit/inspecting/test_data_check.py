@@ -76,7 +76,7 @@ def test_a_fault_is_refused_in_one_sentence_or_left_out(
 
     seen = looked(part, skip_broken=True)
     assert seen.refusals == []
-    assert any("1 images of source (source, train) are left out" in text for text in seen.warnings)
+    assert any("1 images of source (source, train) are excluded" in text for text in seen.warnings)
     assert len(part.dataset.files("train", labelled=True)) == total - 1
 
 
@@ -101,7 +101,7 @@ def test_labels_of_another_size_pass_where_the_layout_says_so(make_part: Make, l
 @pytest.mark.parametrize(
     ("label", "options", "sentence"),
     [
-        (stripes(0, 255), {}, r"look like binary masks, but 255 is ignored .* id_map=\{0: 0, 255: 1\}"),
+        (stripes(0, 255), {}, r"appear to be binary masks, but 255 is ignored .* id_map=\{0: 0, 255: 1\}"),
         (stripes(1, 1), {}, r"'sky' is the only class in the 12 labels of .* hold the ids 1, so that"),
         (stripes(1, 4), {"id_map": {4: 0}}, r"'road' is the only class .* the ids 1, 4,"),
         (stripes(1, 4), {"id_map": {9: 0}}, r"100\.0 % of the pixels are ignored .* hold the ids 1, 4; correct id_map"),
