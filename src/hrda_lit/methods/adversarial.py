@@ -18,7 +18,7 @@ from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.optim import AdamPoly
 
-SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
+SOURCE, TARGET = 0.0, 1.0  # targets of the discriminator
 
 
 @check_arguments
@@ -29,9 +29,9 @@ class Adversarial(Method):
 
     Args:
         classes: the classes of the labels.
-        lambda_adv: weight of what the student learns from the discriminator, >= 0.
-        channels: width of the discriminator's first layer.
-        optim: the discriminator's optimiser; None: as in the paper.
+        lambda_adv: weight of the adversarial loss of the student, >= 0.
+        channels: width of the first layer of the discriminator.
+        optim: optimiser of the discriminator; None: that of the paper.
         masked: the masked pass of MIC, with a teacher of its own; None for none.
 
     Raises:
@@ -62,11 +62,11 @@ class Adversarial(Method):
         return Discriminator(len(self.classes), self.channels)
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:
-        """Draw what the student leaves to chance, and how images are masked."""
+        """Draw the random numbers of the student and of the masks."""
         return draw_both(self.masked, student, shape, generator)
 
     def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
-        """Yield the source pass, perhaps the masked one, and that in which both networks learn against each other."""
+        """Yield the source pass, the masked pass if there is one, and the adversarial pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         outputs = networks.student(image, drawn.source)
         done = on_source(outputs, image, label, self.classes)
@@ -80,20 +80,21 @@ class Adversarial(Method):
     def _against(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:
         assert networks.discriminator is not None
         target = output_space(networks.student(image, drawn).outputs[0].logits, image, networks.student).softmax(1)
-        deceived = self.lambda_adv * squares(unmoved(networks.discriminator, target), SOURCE)
-        told = (
-            squares(networks.discriminator(source), SOURCE) + squares(networks.discriminator(target.detach()), TARGET)
+        student = self.lambda_adv * mean_square(call_frozen(networks.discriminator, target), SOURCE)
+        discriminator = (
+            mean_square(networks.discriminator(source), SOURCE)
+            + mean_square(networks.discriminator(target.detach()), TARGET)
         ) / 2
-        logs = {"loss/adversarial": deceived.detach(), "loss/discriminator": told.detach()}
+        logs = {"loss/adversarial": student.detach(), "loss/discriminator": discriminator.detach()}
         # One backward for both: each of the two losses reaches the weights of one network alone.
-        return Pass("adversarial", deceived + told, logs, {})
+        return Pass("adversarial", student + discriminator, logs, {})
 
 
-def squares(scores: Float[Tensor, "B 1 h w"], wanted: float) -> Float[Tensor, ""]:
-    """Return the mean squared distance of scores to what they should be."""
-    return (scores - wanted).square().mean()
+def mean_square(scores: Float[Tensor, "B 1 h w"], target: float) -> Float[Tensor, ""]:
+    """Return the mean squared distance of scores to their target."""
+    return (scores - target).square().mean()
 
 
-def unmoved(network: nn.Module, x: Tensor) -> Any:
-    """Call a network whose weights get no gradient of it."""
+def call_frozen(network: nn.Module, x: Tensor) -> Any:
+    """Call a network without gradients for its weights."""
     return functional_call(network, {name: p.detach() for name, p in network.named_parameters()}, (x,))

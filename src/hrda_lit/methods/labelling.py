@@ -1,4 +1,4 @@
-"""Pseudo-labels of target crops: the mode a network labels in, and how much its labels count."""
+"""Pseudo-labels of target crops, and the mode of the network that makes them."""
 
 import copy
 
@@ -18,9 +18,9 @@ class Labeller:
     """Label target crops with a teacher.
 
     Args:
-        tau: confidence threshold in [0, 1]; with 0 every label outside the margins counts fully.
-        per_image: whether q is a share of each image or of the batch (docs/official.md 2).
-        mirror: whether labels are of the softmax averaged over a crop and its mirror image.
+        tau: confidence threshold in [0, 1]; 0 gives every label outside the margins a weight of 1.
+        per_image: whether q is the share of each image instead of the batch (docs/official.md 2).
+        mirror: whether to average the softmax over a crop and its mirror image.
 
     User's document, p^T and q^T.
     """
@@ -34,7 +34,7 @@ class Labeller:
     def __call__(
         self, teacher: Segmentor, image: Float[Tensor, "B 3 H W"], valid: Float[Tensor, "B H W"]
     ) -> tuple[Labelled, Float[Tensor, ""]]:
-        """Return labelled crops, each pixel weighed by q or 0 outside `valid`, and the mean of q."""
+        """Return the labelled crops, weighted by q and 0 outside `valid`, and the mean of q."""
         if self._mode is None or self._mode.teacher is not teacher:
             self._mode = LabellingMode(teacher)
         self._mode.enter()
@@ -45,39 +45,39 @@ class Labeller:
 
 
 def twin(network: Segmentor) -> Segmentor:
-    """Copy a network but for its parameters, which both share: labelling leaves its buffers and mode as they are."""
+    """Copy a network that shares its parameters with the copy, but neither buffers nor mode."""
     return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
 
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
-    """Put a teacher into the mode it labels in, see `LabellingMode`; returns it."""
+    """Put a teacher into `LabellingMode` and return it."""
     LabellingMode(teacher).enter()
     return teacher
 
 
 class LabellingMode:
-    """The mode a teacher labels in: BatchNorm on batch statistics, everything else as in inference.
+    """Mode of a teacher that labels: BatchNorm uses batch statistics, everything else is in evaluation mode.
 
-    A frozen encoder stays as it is.
+    A frozen encoder keeps its mode.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
 
     Args:
-        teacher: looked through once, since a step has no time to.
+        teacher: network whose modules are listed once, because listing them every step costs host time.
     """
 
     def __init__(self, teacher: Segmentor) -> None:
         self.teacher = teacher
         self._modules = list(teacher.modules())
-        # By what it keeps, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
+        # By running_var, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
         encoders = [one for one in self._modules if isinstance(one, Backbone) and one.tune == "frozen"]
         frozen = {id(part) for one in encoders for part in one.modules()}
         self._modes = ["running_var" in module._buffers and id(module) not in frozen for module in self._modules]
-        # Some encoders keep what they derive from weights until they are put into training mode; and the weights move.
+        # Some encoders cache fused weights in evaluation mode; training mode drops them after each EMA update.
         self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
 
     def enter(self) -> None:
-        """Put every module into its mode."""
+        """Set the mode of every module."""
         for module in self._keeping:
             module.train().eval()
         for module, training in zip(self._modules, self._modes, strict=True):

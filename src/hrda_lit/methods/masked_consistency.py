@@ -19,14 +19,14 @@ from hrda_lit.ops.masking import block_mask, draw_blocks
 
 
 class MaskDraws(NamedTuple):
-    """One number per block, which decides whether it is hidden, and the augmentation of the masked images."""
+    """Random numbers of a mask: one per block, and the augmentation of the masked images."""
 
     blocks: Float[Tensor, "B 1 rows columns"]
     augmentation: Augmentation | None
 
 
 class MaskedPassDraws(NamedTuple):
-    """Everything random of a masked pass: what the student leaves to chance, and the masks."""
+    """Random numbers of a masked pass: those of the student, and of the masks."""
 
     student: Tensor
     masks: MaskDraws
@@ -35,7 +35,7 @@ class MaskedPassDraws(NamedTuple):
 @check_arguments
 @dataclass(frozen=True)
 class MaskedConsistency:
-    """Which images are masked, how, and with which labels.
+    """Choose which images are masked, how, and with which labels.
 
     official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass, because a
     method does not know of crops; at the default of 1 there is no difference.
@@ -43,14 +43,14 @@ class MaskedConsistency:
     Args:
         ratio: share of blocks hidden, in [0, 1].
         block: side of a block in high-resolution pixels, >= downscale.
-        weight: of the masked loss, >= 0.
+        weight: weight of the masked loss, >= 0.
         images: "target" (both target crops), "source", or "both" (first half source, second half target).
         augmentation: jitter and blur of masked images; None for none.
-        downscale: by how much the images were shrunk at loading; the block shrinks with them.
+        downscale: factor by which images are downscaled at loading, and blocks with them.
         hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden block by the
             mask token of the encoder. Blocks no larger than a patch hide each token independently.
         tau: confidence threshold of their pseudo-labels in [0, 1]; 0 weighs every label alike, None takes the method's.
-        teacher: whether the teacher labels target images, or the student itself, which is a momentum of 0.
+        teacher: whether the teacher labels target images; otherwise the student does, as with a momentum of 0.
 
     Raises:
         ValueError: if a value is out of range.
@@ -133,12 +133,12 @@ class MaskedPass:
     Args:
         options: which images are masked, how, and with which labels.
         classes: the classes of the labels.
-        tau: confidence threshold where the options leave it open.
+        tau: confidence threshold of the method, used where the options have none.
 
     Attributes:
         needs_target: whether it needs target images.
         needs_teacher: whether it needs a teacher.
-        shares_labels: whether its pseudo-labels are those that the method makes, if it makes any.
+        shares_labels: whether the pseudo-labels of the method, if it has any, serve here too.
 
     MIC section 3.2.
     """
@@ -169,7 +169,7 @@ class MaskedPass:
             batch: see `Method.passes`.
             networks: the student, and the teacher where it labels.
             drawn: of `draw`, on the device of the batch.
-            target: target crops that are labelled already; None labels them here.
+            target: target crops with the pseudo-labels of the method; None labels them here.
         """
         image, label = batch["source"]["image"], batch["source"]["label"]
         source = Labelled(image, label, torch.ones_like(label, dtype=image.dtype))
@@ -188,7 +188,7 @@ class MaskedPass:
         return self._labeller(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
 
     def _twin(self, student: Segmentor) -> Segmentor:
-        # Its own buffers and modes: the student stays in training, and its running statistics as they are.
+        # A copy has buffers and modes of its own: labelling changes neither those of the student.
         if self._student is None or self._student[0] is not student:
             self._student = student, twin(student)
         return self._student[1]

@@ -17,7 +17,7 @@ from hrda_lit.ops.resize import low_resolution_size, resize
 
 
 class TwoDraws(NamedTuple):
-    """What the student leaves to chance, on the source and on the target; and the masked pass, None without one."""
+    """Random numbers of the student on source and target, and of the masked pass; None without one."""
 
     source: Tensor
     target: Tensor
@@ -26,7 +26,7 @@ class TwoDraws(NamedTuple):
 
 @check_arguments
 class MinEnt(Method):
-    """Learn from source labels and make predictions on the target certain.
+    """Learn from source labels and minimise the entropy of predictions on the target.
 
     official: the entropy is that of the fused prediction at low resolution (docs/official.md 24); here: the same.
 
@@ -52,11 +52,11 @@ class MinEnt(Method):
         self.needs_teacher = self.masked is not None and self.masked.needs_teacher
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:
-        """Draw what the student leaves to chance, and how images are masked."""
+        """Draw the random numbers of the student and of the masks."""
         return draw_both(self.masked, student, shape, generator)
 
     def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
-        """Yield the source pass, that of the target's entropy, and perhaps the masked one."""
+        """Yield the source pass, the entropy pass and, if there is one, the masked pass."""
         yield source_pass(batch, networks.student, drawn.source, self.classes)
         yield self._entropy(batch["target"]["image"], networks.student, drawn.target)
         if self.masked is not None and drawn.masked is not None:
@@ -70,7 +70,7 @@ class MinEnt(Method):
 def draw_both(
     masked: MaskedPass | None, student: Segmentor, shape: Sequence[int], generator: torch.Generator
 ) -> TwoDraws:
-    """Draw what the student leaves to chance on both domains, and the masked pass; see `Method.draw`."""
+    """Draw the random numbers of the student on both domains and of the masked pass; see `Method.draw`."""
     size = (shape[-2], shape[-1])
     source, target = student.draw(size, generator), student.draw(size, generator)
     return TwoDraws(source, target, None if masked is None else masked.draw(student, shape, generator))

@@ -13,7 +13,7 @@ from hrda_lit.networks.segmentor import Segmentor
 
 
 class Draws(NamedTuple):
-    """Everything random of a step: what the student leaves to chance, and the masked pass; None without one."""
+    """Random numbers of the student and of the masked pass; None without one."""
 
     student: Tensor
     masked: MaskedPassDraws | None
@@ -37,12 +37,12 @@ class Supervised(Method):
         self.needs_teacher = self.masked is not None and self.masked.needs_teacher
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
-        """Draw what the student leaves to chance, and how images are masked."""
+        """Draw the random numbers of the student and of the masks."""
         seen = student.draw((shape[-2], shape[-1]), generator)
         return Draws(seen, None if self.masked is None else self.masked.draw(student, shape, generator))
 
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
-        """Yield the source pass, and perhaps the masked one."""
+        """Yield the source pass and, if there is one, the masked pass."""
         yield source_pass(batch, networks.student, drawn.student, self.classes)
         if self.masked is not None and drawn.masked is not None:
             yield self.masked(batch, networks, drawn.masked)
