@@ -34,7 +34,7 @@ from .compose import compose, smoke
         ("network.backbone.name=mit_b55", "timm knows no model named mit_b55"),
         (
             "network.backbone.name=mixer_b16_224 ~network.backbone.options",
-            "or a backbone whose strides double",
+            "an encoder whose strides double",
         ),
         ("+temperture=1", "unknown key temperture"),
         ("+method.taus=1", "unknown key method.taus; did you mean method.tau"),
@@ -55,7 +55,7 @@ from .compose import compose, smoke
             "Expected more than 1 value per channel.*raise .*loading.batch_size",
         ),
         ("method=mic method.masked.block=400", r"method.masked.block=400 is larger than a crop of \(128, 128\)"),
-        ("+network.backbone.options.depths=[1]", "network.backbone does not fit"),
+        ("+network.backbone.options.depths=[1]", "network.backbone.options=.* does not fit"),
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu: not allowed here"),
         ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_=nowhere.Logger: expected"),
         ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
