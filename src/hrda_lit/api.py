@@ -115,12 +115,12 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    from hrda_lit.config.arguments import CONFIG_DIR, readable
-    from hrda_lit.config.misspelt import explained, is_hydras
+    from hrda_lit.config.arguments import CONFIG_DIR, rewrite_arguments
+    from hrda_lit.config.explain import explain, is_from_hydra
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
-    arguments = readable(overrides, command)
+    arguments = rewrite_arguments(overrides, command)
     if (config_dir := config_dir or os.environ.get(CONFIG_DIR)) is not None:
         folder = Path(config_dir).expanduser().absolute()
         if not folder.is_dir():
@@ -140,9 +140,9 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto goes on") from None
     except Exception as error:
-        if not is_hydras(error):
+        if not is_from_hydra(error):
             raise
-        raise ValueError(explained(error, command, arguments)) from error
+        raise ValueError(explain(error, command, arguments)) from error
     return value
 
 

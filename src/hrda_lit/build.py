@@ -9,7 +9,7 @@ from hydra.utils import get_class
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.config.nodes import ConfigError, constructed, instantiated, made, plain
+from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, to_plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.distortion import Distortion
@@ -49,18 +49,18 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
     """
-    pipeline = dict(plain(config.data))
+    pipeline = dict(to_plain(config.data))
     pipeline.pop("skip_broken", None)  # of the check of the data
     for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
         if (keys := pipeline.get(key)) is not None:
-            pipeline[key] = constructed(make, f"data.{key}", keys)
+            pipeline[key] = construct(make, f"data.{key}", keys)
     return UDADataModule(
         build_dataset(config.source, "source"),
         _target(config) if needs_target else None,
         None if config.val is None else build_dataset(config.val, "val"),
-        constructed(Pipeline, "data", {**pipeline, "downscale": config.network.downscale}),
-        constructed(Loading, "loading", {**plain(config.get("loading", {})), **_loading_keys(config)}),
-        plain(config.splits),
+        construct(Pipeline, "data", {**pipeline, "downscale": config.network.downscale}),
+        construct(Loading, "loading", {**to_plain(config.get("loading", {})), **_loading_keys(config)}),
+        to_plain(config.splits),
         build_inference(config).scales,
     )
 
@@ -83,7 +83,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
-    dataset: Images = instantiated(config, role)
+    dataset: Images = build_part(config, role)
     return dataset
 
 
@@ -105,7 +105,7 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
             distance has no pretrained features to stay near, or no things to act on.
     """
-    method: Method = made(config.method, "method", {"classes": classes})
+    method: Method = build_with(config.method, "method", {"classes": classes})
     if config.validate == "teacher" and not method.needs_teacher:
         raise ConfigError("validate=teacher, but this method trains without a teacher; set validate=student.")
     if method.needs_imagenet and not classes.things:
@@ -155,17 +155,17 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     """
     keys = config.network
     check_backbone(keys.backbone.name, keys.backbone.weights, map(str, keys.backbone.get("options") or ()))
-    backbone = instantiated(keys.backbone, "network.backbone")
+    backbone = build_part(keys.backbone, "network.backbone")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
-    parts: dict[str, Any] = {"head": made(keys.head, "network.head", shapes)}
+    parts: dict[str, Any] = {"head": build_with(keys.head, "network.head", shapes)}
     if "attention" in keys:
         attention = keys.attention
         if isinstance(attention, DictConfig):
-            attention = made(attention, "network.attention", shapes)
+            attention = build_with(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
         parts["detail"] = tuple(keys.detail or low_resolution_size(training_crop(config), config.s_T))
     parts |= {"backbone": backbone, "num_classes": len(classes)}
-    segmentor: Segmentor = made(keys.segmentor, "network.segmentor", parts)
+    segmentor: Segmentor = build_with(keys.segmentor, "network.segmentor", parts)
     return segmentor
 
 
@@ -204,7 +204,7 @@ def around(
         student,
         method,
         classes,
-        instantiated(config.optim, "optim"),
+        build_part(config.optim, "optim"),
         build_inference(config),
         EMATeacher(config.alpha, config.validate),
         StepOptions(config.seed, config.loading.accumulate, config.get("speed", "auto"), memory or Memory()),
@@ -219,7 +219,7 @@ def stored_values(config: DictConfig, method: type[Method] | None = None) -> dic
         config: the composed tree.
         method: class of the method; None for the one that the config names.
     """
-    return {**plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
+    return {**to_plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
 
 
 def build_memory(config: DictConfig) -> Memory:
@@ -229,7 +229,7 @@ def build_memory(config: DictConfig) -> Memory:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
     """
-    memory: Memory = constructed(Memory, "memory", plain(config.memory))
+    memory: Memory = construct(Memory, "memory", to_plain(config.memory))
     return memory
 
 
@@ -242,11 +242,11 @@ def build_inference(config: DictConfig) -> Inference:
     keys = config.inference
     if "base" in keys and keys.base is None:
         keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.downscale > 1 else SLIDE})
-    inference = instantiated(keys, "inference")
+    inference = build_part(keys, "inference", partial=None)
     if isinstance(inference, Inference):
         return inference
     window = low_resolution_size(training_crop(config), config.network.downscale)
-    slide: Inference = constructed(partial(windowed, inference), "inference", {"window": window})
+    slide: Inference = construct(partial(windowed, inference), "inference", {"window": window})
     return slide
 
 
@@ -260,14 +260,14 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Without callbacks.progress there is no bar, where Lightning would bring its own.
     given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    trainer: L.Trainer = instantiated(config.trainer, "trainer", **given)
+    trainer: L.Trainer = build_part(config.trainer, "trainer", **given)
     # Its handlers stop and save amid a step; system/signals.py has taken the signals over.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
 def _parts(config: DictConfig, group: str) -> list[Any]:
-    return [instantiated(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
+    return [build_part(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
 
 
 def training_crop(config: DictConfig) -> tuple[int, int]:

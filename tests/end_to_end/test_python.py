@@ -98,7 +98,7 @@ def test_resuming_from_python(notebook: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("experiment=hrda_dem", "there is no hrda_dem in experiment; hrda_demo may be meant"),
+        ("experiment=hrda_dem", "experiment=hrda_dem: unknown choice; did you mean hrda_demo"),
         ("lambda_e=1", "unknown key lambda_e; did you mean lambda_d"),
         ("name=../x", "name is '../x', which leaves its folder"),
         ("tau=2", "tau=2: expected"),

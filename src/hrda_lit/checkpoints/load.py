@@ -16,7 +16,7 @@ from hrda_lit.build import around, build_dataset, build_inference, build_method,
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part, trusted_values
-from hrda_lit.config.nodes import plain
+from hrda_lit.config.nodes import to_plain
 from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes
@@ -68,7 +68,7 @@ class Trained(NamedTuple):
         """
         changed = self.config.copy()
         changed.inference = inference if "_target_" in inference else {**self.config.inference, **inference}
-        check(plain(changed.inference), Part, "inference")
+        check(to_plain(changed.inference), Part, "inference")
         if "base" in changed.inference and changed.inference.base is None:
             trained = self.config.inference
             changed.inference.base = trained.base if "base" in trained else trained

@@ -1,9 +1,9 @@
-"""The command line before Hydra reads it: nothing chosen from a group, any order, and values that need quotes."""
+"""The command line: rewritten for Hydra, and what Hydra refuses in one sentence."""
 
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from importlib.resources import files
 from pathlib import Path
@@ -12,37 +12,29 @@ from typing import NoReturn, ParamSpec, TypeVar
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from hrda_lit.config import messages
 from hrda_lit.config.encoder_options import drop_options
+from hrda_lit.config.explain import explain, is_from_hydra
 from hrda_lit.config.help import show
-from hrda_lit.config.misspelt import explained, is_hydras
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CONFIG_DIR = "HRDA_LIT_CONFIG_DIR"  # the folder of one's own YAML files, where --config-dir names none
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
-# Commands that predict as training did, unless told otherwise; a key alone changes that.
+_DICT = re.compile(r"(?P<key>\w+(\.\w+)*)=(?P<value>\{.*\})", re.DOTALL)
+# Commands that predict as training did, unless a key changes that.
 _AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
-_EMPTY = re.compile(r"(?P<key>\w+(\.\w+)+)=\{\}")
 _TAKES_A_VALUE = (
-    "-cd",
-    "--config-dir",
-    "-cp",
-    "--config-path",
-    "-cn",
-    "--config-name",
-    "-p",
-    "--package",
-    "--cfg",
-    "-c",
-)
+    "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-p", "--package", "--cfg", "-c",
+)  # fmt: skip
 
 
-def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a command of Hydra so that its command line is made readable, or refused in one sentence.
+def read_command_line(config_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a command of Hydra so that its command line is rewritten, or refused in one sentence.
 
     Args:
-        config_name: of the command, e.g. "train".
+        config_name: config of the command, e.g. "train".
     """
 
     def decorate(command: Callable[P, R]) -> Callable[P, R]:
@@ -52,7 +44,7 @@ def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[
                 show(config_name)
                 sys.exit()
             try:
-                sys.argv[1:] = readable([*sys.argv[1:], *_own_folder(sys.argv[1:])], config_name)
+                sys.argv[1:] = rewrite_arguments([*sys.argv[1:], *_own_folder(sys.argv[1:])], config_name)
             except ValueError as error:
                 _refuse(str(error))
             if "HYDRA_FULL_ERROR" in os.environ:
@@ -61,9 +53,9 @@ def readable_arguments(config_name: str) -> Callable[[Callable[P, R]], Callable[
             try:
                 return command(*args, **kwargs)
             except Exception as error:
-                if not is_hydras(error):
+                if not is_from_hydra(error):
                     raise
-                _refuse(explained(error, config_name, sys.argv[1:]))
+                _refuse(explain(error, config_name, sys.argv[1:]))
             finally:
                 os.environ.pop("HYDRA_FULL_ERROR", None)
 
@@ -84,16 +76,15 @@ def _refuse(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def readable(arguments: Sequence[str], config_name: str = "train") -> list[str]:
-    """Rewrite `group=null`, `key={}` and keys of an inference that is not chosen, and refuse what Hydra cannot read.
+def rewrite_arguments(arguments: Sequence[str], config_name: str = "train") -> list[str]:
+    """Rewrite what Hydra cannot do on a command line, and refuse what it cannot read.
 
-    Hydra knows the first in its files alone; the second it merges into what is there, which leaves all of it.
-
-    Options come first, since Hydra's parser takes none amid overrides.
+    Hydra knows `group=null` in files alone. It merges `key={}` into what stands there, which changes nothing, and
+    refuses `key={new: 1}`. Its parser takes no options amid overrides, so options come first.
 
     Args:
-        arguments: of the command line.
-        config_name: of the command, e.g. "train".
+        arguments: words of the command line.
+        config_name: config of the command, e.g. "train".
 
     Returns:
         What Hydra reads.
@@ -103,31 +94,35 @@ def readable(arguments: Sequence[str], config_name: str = "train") -> list[str]:
     """
     parser, options, overrides, before = OverridesParser.create(), list[str](), list[str](), ""
     for argument in arguments:
-        null = _NULL.fullmatch(argument)
-        if null and (_groups() / null["group"]).is_dir():
-            argument = f"{null['choice']}=[]"
-        if "=" in argument and not argument.startswith("-") and before not in _TAKES_A_VALUE:
-            _refuse_unreadable(parser, argument)
-        if config_name in _AS_TRAINED and _CHANGE.fullmatch(argument):
-            argument = f"++{argument}"
-        empty = _EMPTY.fullmatch(argument)
-        read = [f"~{empty['key']}", f"+{argument}"] if empty else [argument]
-        (options if argument.startswith("-") or before in _TAKES_A_VALUE else overrides).extend(read)
+        if argument.startswith("-") or before in _TAKES_A_VALUE:
+            options.append(argument)
+        else:
+            if "=" in argument:
+                _refuse_unreadable(parser, argument)
+            overrides.extend(_rewrite(argument, config_name))
         before = argument
     return options + overrides + drop_options(config_name, [*options, *overrides])
 
 
-def _groups() -> Path:
-    return Path(str(files("hrda_lit.conf")))
+def _rewrite(argument: str, config_name: str) -> Iterator[str]:
+    if (null := _NULL.fullmatch(argument)) and _is_group(null["group"]):
+        yield f"{null['choice']}=[]"
+    elif (group := _DICT.fullmatch(argument)) and not _is_group(group["key"]):
+        if not group["value"].strip("{} "):
+            yield f"~{group['key']}"
+        yield f"++{argument}"
+    elif config_name in _AS_TRAINED and _CHANGE.fullmatch(argument):
+        yield f"++{argument}"
+    else:
+        yield argument
+
+
+def _is_group(name: str) -> bool:
+    return Path(str(files("hrda_lit.conf")), name).is_dir()
 
 
 def _refuse_unreadable(parser: OverridesParser, argument: str) -> None:
     try:
         parser.parse_override(argument)
     except HydraException as error:
-        key, _, value = argument.partition("=")
-        quoted = value.strip("\"'").replace('"', r"\"")
-        raise ValueError(
-            f"{argument} cannot be read; put a value with brackets, accents, = or other signs into quotes within "
-            f"quotes: '{key}=\"{quoted}\"'."
-        ) from error
+        raise ValueError(messages.needs_quotes(argument)) from error

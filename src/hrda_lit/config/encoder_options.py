@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.config.misspelt import composed
+from hrda_lit.config.explain import compose_config
 
 _NAME = re.compile(r"network\.backbone\.name=([\w.]+)")
 _OPTIONS = "network.backbone.options"
@@ -41,8 +40,8 @@ def _compose(config_name: str, arguments: Sequence[str]) -> DictConfig:
     """Compose the encoder; an empty one where the arguments do not compose, which Hydra tells afterwards."""
     before = GlobalHydra.instance().hydra
     try:
-        backbone = OmegaConf.select(composed(config_name, arguments), "network.backbone")
-    except HydraException:
+        backbone = OmegaConf.select(compose_config(config_name, arguments), "network.backbone")
+    except Exception:  # Hydra says the same afterwards, and why
         backbone = None
     finally:
         GlobalHydra.instance().hydra = before

@@ -76,6 +76,22 @@ def broken_yaml(path: object, line: int, problem: str) -> str:
     return f"{path}, line {line}: {problem}; {remedy}."
 
 
+def broken_file(path: str, reason: str) -> str:
+    """Say that a YAML file cannot be read at all."""
+    reason = shorten(" ".join(reason.split()).rstrip("."), 150)
+    return f"{path or 'a YAML file'} cannot be read: {reason}; save it as YAML in UTF-8, with keys and values."
+
+
+def needs_quotes(argument: str) -> str:
+    """Say how to write a value that Hydra cannot read."""
+    key, _, value = argument.partition("=")
+    quoted = value.strip("\"'").replace('"', r"\"")
+    return (
+        f"{shorten(argument, LONGEST)} cannot be read; put a value with brackets, accents, = or other signs into "
+        f"quotes within quotes: '{key}=\"{shorten(quoted, LONGEST)}\"'."
+    )
+
+
 def nearest(key: str, names: Sequence[str]) -> str | None:
     """Return the dotted name that looks most like a key, as a whole or by its last part; None: none does."""
     group, _, last = key.rpartition(".")

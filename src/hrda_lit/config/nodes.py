@@ -1,5 +1,6 @@
 """From a node of a config to an object, with errors of one sentence that name the key."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -8,20 +9,21 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 
 class ConfigError(ValueError):
-    """Say in one sentence what is wrong with a config and what to do."""
+    """One sentence: what is wrong with a config and what to do."""
 
 
-def plain(node: DictConfig | ListConfig) -> Any:
+def to_plain(node: DictConfig | ListConfig) -> Any:
     """Return a node as plain containers, resolved."""
     return OmegaConf.to_container(node, resolve=True)
 
 
-def instantiated(node: DictConfig, where: str, **kwargs: Any) -> Any:
+def build_part(node: DictConfig, where: str, partial: bool | None = False, **kwargs: Any) -> Any:
     """Build what a node names.
 
     Args:
-        node: with a `_target_`.
+        node: group of keys with a `_target_`.
         where: its key, for errors.
+        partial: whether to return a constructor that takes further arguments; None: as the node says.
         kwargs: further arguments.
 
     Raises:
@@ -30,7 +32,7 @@ def instantiated(node: DictConfig, where: str, **kwargs: Any) -> Any:
         OSError: if a file is missing.
     """
     try:
-        return instantiate(node, _convert_="all", **kwargs)
+        return instantiate(node, _convert_="all", **({} if partial is None else {"_partial_": partial}), **kwargs)
     except InstantiationException as error:
         cause = error.__cause__
         # Our own constructors say which key it is; those of others know no keys.
@@ -41,13 +43,13 @@ def instantiated(node: DictConfig, where: str, **kwargs: Any) -> Any:
         raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error
 
 
-def made(node: DictConfig, where: str, keys: dict[str, Any]) -> Any:
-    """Build what a partial node names, with objects that no config can hold; for errors see `instantiated`."""
+def build_with(node: DictConfig, where: str, objects: Mapping[str, Any]) -> Any:
+    """Build what a node names with objects that no config can hold; for errors see `build_part`."""
     # Through a partial: arguments given to instantiate() itself would be turned into configs.
-    return constructed(instantiated(node, where), where, keys)
+    return construct(build_part(node, where, partial=True), where, objects)
 
 
-def constructed(make: Any, where: str, keys: dict[str, Any]) -> Any:
+def construct(make: Any, where: str, keys: Mapping[str, Any]) -> Any:
     """Call a constructor.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrda_lit.config.nodes import constructed, plain
+from hrda_lit.config.nodes import construct, to_plain
 from hrda_lit.config.ranges import Number, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.folder import DataSplit
@@ -62,7 +62,7 @@ class DataCheck:
             return None
         crop = (config.data.crop[0], config.data.crop[1]) if "crop" in config.data else None
         skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
-        check: DataCheck = constructed(cls, "data_check", {**plain(config.data_check), **skip})
+        check: DataCheck = construct(cls, "data_check", {**to_plain(config.data_check), **skip})
         return check
 
     @property

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from hrda_lit.config.misspelt import nearest
+from hrda_lit.config.messages import nearest
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.iou import logged_means
@@ -197,10 +197,10 @@ def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
             name = getattr(callback, key, None)
             if not isinstance(name, str) or name in known:
                 continue
-            same = [one for one in known if one.casefold() == name.casefold()]
-            if near := same or nearest(name, known):
+            same = (one for one in known if one.casefold() == name.casefold())
+            if near := next(same, nearest(name, known)):
                 raise ValueError(
-                    f"{key}={name} of {type(callback).__name__}: nothing logs this name; did you mean {near[0]}?"
+                    f"{key}={name} of {type(callback).__name__}: nothing logs this name; did you mean {near}?"
                 )
 
 

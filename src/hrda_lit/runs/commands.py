@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hrda_lit.config.arguments import readable_arguments
+from hrda_lit.config.arguments import read_command_line
 from hrda_lit.runs.claim import release_all
 from hrda_lit.system.errors import exit_on_errors
 
@@ -40,7 +40,7 @@ def command(
         @wraps(task)
         def main() -> None:
             with exit_on_errors(remedy), release_all():
-                readable_arguments(name)(composed)()
+                read_command_line(name)(composed)()
 
         return main
 

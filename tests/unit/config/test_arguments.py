@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from hrda_lit import api
-from hrda_lit.config.arguments import readable, readable_arguments
+from hrda_lit.config.arguments import read_command_line, rewrite_arguments
 
 
 @pytest.mark.parametrize(
@@ -23,16 +23,19 @@ from hrda_lit.config.arguments import readable, readable_arguments
     ],
 )
 def test_what_hydra_reads(given: str, read: str) -> None:
-    assert readable([given]) == [read]
-    assert readable(["--config-dir", "a=é["]) == ["--config-dir", "a=é["]
+    assert rewrite_arguments([given]) == [read]
+    assert rewrite_arguments(["--config-dir", "a=é["]) == ["--config-dir", "a=é["]
 
 
 def test_an_empty_dictionary_empties() -> None:
     def options(*arguments: str) -> dict[str, object]:
         with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-            return dict(compose("train", ["experiment=hrda_demo", *readable(arguments)]).network.backbone.options)
+            return dict(
+                compose("train", ["experiment=hrda_demo", *rewrite_arguments(arguments)]).network.backbone.options
+            )
 
     assert options("network.backbone.options={}") == {}
+    assert options("network.backbone.options={strict_img_size: false}")["strict_img_size"] is False, "a new key"
     assert options("network.backbone.options={}", "+network.backbone.options={depths: [1]}") == {"depths": [1]}
     assert "stem_width" in options("network.backbone.options={drop_path_rate: 0.2}"), "Hydra's own merging"
 
@@ -41,31 +44,31 @@ def test_an_empty_dictionary_empties() -> None:
 def test_a_key_of_inference_needs_no_choice_where_training_has_chosen(command: str) -> None:
     def inference(*arguments: str) -> Any:
         with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-            return compose(command, readable(arguments, command)).inference
+            return compose(command, rewrite_arguments(arguments, command)).inference
 
     assert inference("inference.bf16=true", "inference.window=[64,64]") == {"bf16": True, "window": [64, 64]}
     assert inference("inference=slide", "inference.bf16=true").bf16 is True
     assert inference("inference=null", "inference.bf16=true") == {"bf16": True}
-    assert readable(["inference.bf16=true"]) == ["inference.bf16=true"], "training has one to change"
+    assert rewrite_arguments(["inference.bf16=true"]) == ["inference.bf16=true"], "training has one to change"
 
 
 def test_options_may_stand_anywhere() -> None:
     given = ["seed=1", "--config-dir", "mine", "-m", "experiment=x", "--cfg", "job"]
-    assert readable(given) == ["--config-dir", "mine", "-m", "--cfg", "job", "seed=1", "experiment=x"]
+    assert rewrite_arguments(given) == ["--config-dir", "mine", "-m", "--cfg", "job", "seed=1", "experiment=x"]
 
 
 @pytest.mark.parametrize("value", ["é.png", "a [1].png", "step=1.ckpt", "a:b[.png"])
 def test_what_needs_quotes_is_said_and_then_works(value: str) -> None:
     with pytest.raises(ValueError, match="cannot be read; put a value") as caught:
-        readable([f"input={value}"])
+        rewrite_arguments([f"input={value}"])
     assert f"'input=\"{value}\"'" in str(caught.value)
-    assert readable([f'input="{value}"']) == [f'input="{value}"']
+    assert rewrite_arguments([f'input="{value}"']) == [f'input="{value}"']
 
 
 def test_a_command_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["command", "input=é"])
     with pytest.raises(SystemExit) as caught:
-        readable_arguments("train")(lambda: pytest.fail("ran"))()
+        read_command_line("train")(lambda: pytest.fail("ran"))()
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: input=é cannot be read")
 
@@ -78,7 +81,7 @@ def test_the_environment_names_the_folder_of_ones_own_files(tmp_path: Path, monk
     with pytest.raises(ValueError, match="tau=2"):
         api.train("experiment=own")
     found: list[list[str]] = []
-    command = readable_arguments("train")(lambda: found.append(sys.argv[1:]))
+    command = read_command_line("train")(lambda: found.append(sys.argv[1:]))
     for words in (["experiment=own"], ["experiment=own", "--config-dir", "other"]):
         monkeypatch.setattr(sys, "argv", ["hrda-train", *words])
         command()

@@ -7,7 +7,7 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from hrda_lit.config.nodes import plain
+from hrda_lit.config.nodes import to_plain
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.methods.base import Networks
 from hrda_lit.methods.supervised import Supervised
@@ -72,7 +72,7 @@ CHOICES = sorted(
 @pytest.mark.parametrize("choice", CHOICES)
 def test_encoders_that_the_configs_choose(choice: str) -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-        keys = plain(compose("train", [f"network/backbone={choice}"]).network.backbone)
+        keys = to_plain(compose("train", [f"network/backbone={choice}"]).network.backbone)
     with torch.device("meta"):
         backbone = Backbone(keys["name"], None, keys["levels"], keys["options"], keys["tune"])
     assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(MILLIONS[choice], abs=0.1)

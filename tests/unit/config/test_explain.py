@@ -1,0 +1,71 @@
+"""What Hydra refuses is one sentence with the nearest name, or with the file and its line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hrda_lit.api import train
+from hrda_lit.train import main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["lamda_d=0.2"], "unknown key lamda_d; did you mean lambda_d?"),
+        (["experiment=hrda_demo", "lr=0.1"], "unknown key lr; did you mean optim.lr?"),
+        (["trainer.max_step=3"], "unknown key trainer.max_step; did you mean trainer.max_steps?"),
+        (["optim.learning_rate=1"], "unknown key optim.learning_rate; did you mean optim.lr?"),
+        (["trainer.gradient_clip_val=1"], "unknown key trainer.gradient_clip_val; did you mean optim.clip?"),
+        (["netwrok.backbone.name=x"], "unknown key netwrok.backbone.name; did you mean network.backbone.name?"),
+        (["-m", "lambda_dd=0,1"], "unknown key lambda_dd; did you mean lambda_d?"),
+        (["~nothing"], "unknown key nothing; see --help for those there are."),
+        (["experiment=hrda_dmo"], "experiment=hrda_dmo: unknown choice; did you mean hrda_demo? experiment has "),
+        (["+seed=3"], "seed exists already; remove the +."),
+        (["seed=0,1"], "seed=0,1: several values; sweep over them with -m, or put a list into brackets."),
+        (["dataset@source=4"], "Config group override must be a string or a list."),
+        (["data={}"], "missing key data.skip_broken; set data.skip_broken=... ."),
+    ],
+)
+def test_sentences(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hrda_lit.train", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert said.startswith(f"error: {sentence}")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b'data_root: "C:\\data"\n', "line 2: found unknown escape character 'd'; put a path with backslashes into"),
+        (b"data:\n\tcrop: [64, 64]\n", "line 3: found character '\\t' that cannot start any token; indent with spaces"),
+        (b"data: {crop: [64, 64}\n", "line 2: expected ',' or ']', but got '}'; correct that line."),
+        (b"tau: 0.9\ntau: 0.8\n", "line 3: found duplicate key"),
+        (b"- tau\n", "Cannot merge DictConfig with ListConfig"),
+        (b"name: caf\xe9\n", "cannot be read: 'utf-8' codec"),
+        (b"\x00\x01\n", "cannot be read: unacceptable character"),
+    ],
+)
+def test_broken_files_are_named(
+    text: bytes, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_bytes(b"# @package _global_\n" + text)
+    monkeypatch.setattr(sys, "argv", ["hrda_lit.train", "--config-dir", str(tmp_path), "experiment=mine"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert said.startswith((f"error: {file}", "error: In 'experiment/mine'"))
+    assert sentence in said
+    assert said.count("\n") == 1
+    with pytest.raises(ValueError, match="mine"):
+        train("experiment=mine", config_dir=tmp_path)
