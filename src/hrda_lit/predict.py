@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_predict
+from hrda_lit.system.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +48,12 @@ def predict(config: DictConfig) -> "Tally":
     check_ids(ids)
     device = choose_device(config.device)
     checkpoint = _checkpoint(config)
-    kinds = [config.save] if isinstance(config.save, str) else config.save
-    folder = PredictionFolder(Path(config.output).expanduser(), ["label"] if rules else kinds, palette=rules is None)
-    inputs = _inputs(config, rules, folder)
+    root = Path(config.output).expanduser()
+    inputs = _inputs(config, rules, root)
+    folder = PredictionFolder(root, ["label"] if rules else _kinds(config, inputs), palette=rules is None)
     folder.require_video(inputs)
-    made_by = _made_by(config, checkpoint, ids, inputs)
-    folder.refuse_other(made_by)
+    settings = _settings(config, checkpoint, ids, inputs)
+    folder.refuse_other(settings)
     like = config.submission.dataset if rules else config.like
     predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
     if set(folder.kinds) & set(VIEWS):
@@ -60,15 +62,33 @@ def predict(config: DictConfig) -> "Tally":
         check_classes(predictor.classes, rules)
     predictor.table(ids)
     _ = predictor.box  # refused before the first picture, where it is not known
-    folder.sign(made_by)
-    begun = time.perf_counter()
+    folder.begin(settings)
+    if inputs.others:
+        print(_describe_skipped(inputs), file=sys.stderr)
+    start = time.perf_counter()
     with at_full_speed(device):
         tally = predict_all(predictor, inputs, folder, ids)
-    speed = f", {tally.done / (time.perf_counter() - begun):.3g} images/s" if tally.done else ""
-    print(f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed: {folder.root}{speed}")
+    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
+    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
+    print(f"{counts}: {printable(folder.root)}{speed}")
     if rules and not tally.failed:
         _pack(folder, inputs, rules)
     return tally
+
+
+def _kinds(config: DictConfig, inputs: "Inputs") -> list[str]:
+    from hrda_lit.predicting.output import USUAL, VIDEO
+
+    if config.save is None:
+        return [*USUAL] if inputs.video is None else [VIDEO]
+    return [config.save] if isinstance(config.save, str) else list(config.save)
+
+
+def _describe_skipped(inputs: "Inputs") -> str:
+    kinds = Counter(path.suffix.lower() or "no suffix" for path in inputs.others)
+    counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(5))
+    first = inputs.others[0].relative_to(inputs.base)
+    return printable(f"skipped {len(inputs.others)} files that are no images ({counts}), e.g. {first}")
 
 
 def _rules(config: DictConfig) -> "Rules | None":
@@ -97,10 +117,11 @@ def _checkpoint(config: DictConfig) -> "Path":
     return path
 
 
-def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder") -> "Inputs":
+def _inputs(config: DictConfig, rules: "Rules | None", root: "Path") -> "Inputs":
     from hrda_lit.build import build_dataset
     from hrda_lit.data.mixed import members
     from hrda_lit.predicting.inputs import find_inputs
+    from hrda_lit.predicting.output import output_paths
     from hrda_lit.predicting.submission import images_to_submit
 
     if (config.input is None) == (rules is None):
@@ -108,11 +129,11 @@ def _inputs(config: DictConfig, rules: "Rules | None", folder: "PredictionFolder
     if rules:
         [dataset] = members(build_dataset(config.submission.dataset, "submission.dataset"))
         return images_to_submit(dataset, rules)
-    return find_inputs(str(config.input), leave_out=folder.folders)
+    return find_inputs(str(config.input), leave_out=output_paths(root))
 
 
-def _made_by(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs") -> dict[str, Any]:
-    """Tell on what predictions depend, so that those of another run are not taken for complete ones of this."""
+def _settings(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs") -> dict[str, Any]:
+    """List what predictions depend on, so that those of another run are not taken for this one's."""
     from omegaconf import OmegaConf
 
     from hrda_lit.checkpoints.hub import CONFIG, checksum

@@ -1,4 +1,4 @@
-"""The folder predictions are written to: one file per picture and kind, none of them ever half written."""
+"""Write predictions to a folder, one file per picture and kind, each whole or absent."""
 
 import sys
 from collections.abc import Sequence
@@ -16,33 +16,41 @@ from torch import Tensor
 from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
-from hrda_lit.predicting.video import VideoWriter, frame_rate
+from hrda_lit.predicting.video import DamagedVideoError, VideoWriter, frame_rate
 from hrda_lit.system.errors import format_error
-from hrda_lit.system.files import read_record, write_atomically, write_json
+from hrda_lit.system.files import SCRATCH, read_record, remove_stale, write_atomically, write_json
 from hrda_lit.system.paths import below
 from hrda_lit.system.progress import counted
+from hrda_lit.system.text import printable
 
 VIDEO = "video"  # the kind that is one file for all frames
 RECORD = "predictions.json"
+USUAL = ("label", "colour", "overlay")  # kinds for pictures where none are chosen
 
 
 class Tally(NamedTuple):
-    """How many pictures were predicted, were complete already, and failed."""
+    """How many pictures were predicted, were complete already, and failed; and how many other files were skipped."""
 
     done: int
     complete: int
     failed: int
+    skipped: int = 0
+
+
+def output_paths(root: Path) -> list[Path]:
+    """Return all files and folders that predictions may lie in."""
+    return [root / name for name in (*KINDS, VIDEO, RECORD)]
 
 
 class PredictionFolder:
     """Write predictions to <root>/<kind>/<name>.png, and those of a video's frames to <root>/video/<name>.mp4.
 
-    A file that is there is complete, so a run that was stopped goes on where it was; a video is begun again.
+    Existing files are complete, so a stopped run resumes where it was; a video starts again.
 
     Args:
-        root: the folder.
-        kinds: of files, see `KINDS`; or "video".
-        palette: whether label files tell the colours of their ids; test servers want plain grey ones.
+        root: folder to write to.
+        kinds: kinds of files, see `KINDS`; or "video".
+        palette: whether label files hold the colours of their ids; test servers want plain grey ones.
 
     Raises:
         ValueError: if a kind is unknown or there is none.
@@ -51,19 +59,14 @@ class PredictionFolder:
     def __init__(self, root: Path, kinds: Sequence[str], palette: bool = True) -> None:
         known = [*KINDS, VIDEO]
         if not kinds or set(kinds) - set(known):
-            raise ValueError(f"save={list(kinds)}: need at least one of {known} and nothing else; correct save.")
+            raise ValueError(f"save={list(kinds)}: expected at least one of {known}; correct save.")
         self.root, self.kinds, self.palette = root, tuple(kinds), palette
 
-    @property
-    def folders(self) -> list[Path]:
-        """Return the folders of all kinds, wanted or not."""
-        return [self.root / kind for kind in (*KINDS, VIDEO)]
-
-    def refuse_other(self, made_by: dict[str, Any]) -> None:
-        """Refuse a folder of predictions that were made otherwise: they would pass for this run's.
+    def refuse_other(self, settings: dict[str, Any]) -> None:
+        """Refuse a folder with predictions of other settings, which would pass for this run's.
 
         Args:
-            made_by: what predictions depend on, as JSON knows it.
+            settings: everything that predictions depend on, as JSON stores it.
 
         Raises:
             ValueError: if the folder holds predictions of another checkpoint or of other settings.
@@ -71,92 +74,91 @@ class PredictionFolder:
         record = self.root / RECORD
         if record.is_file():
             found = read_record(record)
-            if other := sorted(key for key in made_by.keys() | found.keys() if made_by.get(key) != found.get(key)):
+            if other := sorted(key for key in settings.keys() | found.keys() if settings.get(key) != found.get(key)):
                 raise ValueError(f"{self.root} holds predictions of another {' and '.join(other)}; set another output.")
-        elif taken := [folder for folder in self.folders if folder.exists()]:
+        elif taken := [folder for folder in output_paths(self.root) if folder.exists()]:
             raise ValueError(f"{taken[0]} exists and no {RECORD} says what made it; set another output.")
 
-    def sign(self, made_by: dict[str, Any]) -> None:
-        """Note what the predictions of this folder depend on."""
-        write_json(self.root / RECORD, made_by)
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Record the settings, and remove what a killed process left unfinished."""
+        remove_stale(self.root.rglob(SCRATCH))
+        write_json(self.root / RECORD, settings)
 
     def missing(self, name: str) -> list[str]:
-        """Return the kinds that are still to be written for a picture."""
+        """Return the kinds of files that a picture lacks, without the video."""
         return [kind for kind in self.kinds if kind != VIDEO and not self.path(kind, name).is_file()]
 
     def require_video(self, inputs: Inputs) -> None:
-        """Raise a ValueError if a video is wanted of what is none."""
+        """Raise a ValueError if a video is to be written and the input is none."""
         if VIDEO in self.kinds and inputs.video is None:
             raise ValueError(
-                f"save={VIDEO} makes a video of a video, and {inputs.base} is none; give a video as input, or "
-                "save=overlay."
+                f"save={VIDEO} needs a video as input, and {inputs.base} is none; give a video, or save=overlay."
             )
 
     def video(self, inputs: Inputs) -> VideoWriter | None:
-        """Return what writes the video of a video; None where none is wanted, or it is complete."""
+        """Return a writer for the video; None if none is to be written, or it is complete."""
         if VIDEO not in self.kinds or inputs.video is None:
             return None
         path = below(self.root / VIDEO, f"{inputs.video.stem}.mp4", "the name of a prediction")
         return None if path.is_file() else VideoWriter(path, frame_rate(inputs.video))
 
     def path(self, kind: str, name: str) -> Path:
-        """Return where a kind of prediction of a picture lies."""
+        """Return the file of a kind of prediction of a picture."""
         return below(self.root / kind, f"{name}.png", "the name of a prediction")
 
     def write(self, name: str, kinds: Sequence[str], result: Result, table: UInt8[Tensor, "256"]) -> None:
-        """Write the files of one picture.
-
-        Args:
-            name: of the picture.
-            kinds: which files.
-            result: the prediction.
-            table: train id to the id in label files.
-        """
+        """Write the files of one picture; `table` turns train ids into those of label files."""
         for kind in kinds:
-            made = KINDS[kind](result, table)
+            image = KINDS[kind](result, table)
             if kind == "label" and not self.palette:
-                made = Image.fromarray(np.asarray(made))
-            write_atomically(self.path(kind, name), encoded(made))
+                image = Image.fromarray(np.asarray(image))
+            write_atomically(self.path(kind, name), encoded(image))
 
 
 def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str) -> Tally:
     """Predict what is not complete yet; a picture that fails is reported and does not stop the others.
 
     Args:
-        predictor: predicts.
-        inputs: the pictures.
-        folder: where to.
-        ids: in label files, see `Predictor.table`.
-
-    Returns:
-        What became of the pictures.
+        predictor: network and settings.
+        inputs: pictures.
+        folder: where to write.
+        ids: ids in label files, see `Predictor.table`.
 
     Raises:
         OSError: if a file cannot be written.
     """
-    table, done, complete, failed = predictor.table(ids), 0, 0, 0
+    table, done, complete, failed = predictor.table(ids), 0, 0, list(inputs.refused)
+    for sentence in failed:
+        _report(sentence)
     with folder.video(inputs) or nullcontext() as video:
-        for item in counted(inputs.items, "predicting", inputs.total):
-            kinds = folder.missing(item.name)
-            if not kinds and video is None:
-                complete += 1
-            elif isinstance(result := _predicted(predictor, item, kinds), Result):
+        try:
+            for item in counted(inputs.items, "predicting", inputs.total):
+                kinds = folder.missing(item.name)
+                if not kinds and video is None:
+                    complete += 1
+                    continue
+                result = _predict_item(predictor, item, kinds)
+                if isinstance(result, str):
+                    failed.append(_report(result))
+                    continue
                 folder.write(item.name, kinds, result, table)
                 if video is not None:
                     video.add(np.concatenate([result.image, np.asarray(result.overlay())], axis=1))
                 done += 1
-            else:
-                print(f"error: {result}", file=sys.stderr)
-                failed += 1
-    return Tally(done, complete, failed)
+        except DamagedVideoError as error:
+            failed.append(_report(str(error)))
+    return Tally(done, complete, len(failed), len(inputs.others))
 
 
-def _predicted(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result | str:
+def _report(sentence: str) -> str:
+    print(f"error: {printable(sentence)}", file=sys.stderr)
+    return sentence
+
+
+def _predict_item(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result | str:
     try:
-        result = predictor(
-            item.read(), views=bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
-        )
-        return replace(result, name=Path(item.source).name)
+        views = bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
+        return replace(predictor(item.read(), views=views), name=Path(item.source).name)
     except torch.OutOfMemoryError as error:
         return f"{item.source}: {format_error(error)}"
     except (ValueError, OSError, RuntimeError) as error:

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from hrda_lit.predicting.containers import find_damage
 from hrda_lit.system.files import replacing
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
 # The containers of these, so that a play list under such a name does not lead to other files.
 _OPTIONS = {"format_whitelist": "mov,avi,matroska,mpeg,mpegts,mpegvideo,gif", "protocol_whitelist": "file"}
-_CODECS = {"libx264": {"crf": "18", "preset": "fast"}, "mpeg4": {"qscale": "3"}}  # the first that is there
-ReadFrame = Callable[[], UInt8[np.ndarray, "H W 3"]]
+_CODECS = {"libx264": {"crf": "18", "preset": "fast"}, "mpeg4": {"qscale": "3"}}  # the first available one is used
+Frame = UInt8[np.ndarray, "H W 3"]
+ReadFrame = Callable[[], Frame]
+
+
+class DamagedVideoError(ValueError):
+    """A video has fewer frames than it should."""
 
 
 def count_frames(path: Path) -> int | None:
     """Return how many frames a video claims to have; None if it does not say.
-
-    Args:
-        path: of the video.
 
     Raises:
         ImportError: if PyAV is missing.
@@ -41,22 +44,128 @@ def count_frames(path: Path) -> int | None:
 
 
 def frame_rate(path: Path) -> Fraction:
-    """Return how many frames a second of a video has; 25 where it does not tell.
-
-    Args:
-        path: of a video that can be read.
-    """
+    """Return the frames per second of a readable video; 25 where it does not say."""
     av = _pyav(path)
     with av.open(str(path), options=_OPTIONS) as container:
         return Fraction(container.streams.video[0].average_rate or 25)
 
 
+def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:
+    """Decode a video, one frame in memory at a time, upright as its camera says.
+
+    Yields:
+        The number of a frame, from 0, and a function that returns its RGB values.
+
+    Raises:
+        DamagedVideoError: after the last frame, if the file is cut or damaged.
+    """
+    av = _pyav(path)
+    count = _Count()
+    try:
+        with av.open(str(path), options=_OPTIONS) as container:
+            stream = container.streams.video[0]
+            for packet in container.demux(*container.streams):
+                ours = packet.stream.index == stream.index
+                count.add_packet(packet, ours)
+                for frame in stream.decode(packet) if ours else ():
+                    yield count.frames, partial(_upright, frame)
+                    count.frames += 1
+                    count.corrupt += frame.is_corrupt
+            fault = count.fault(container, stream) or find_damage(path)
+            if fault is None and "mov" in container.format.name and count.frames < stream.frames:
+                fault = _find_missing_samples(path, count, stream.frames)
+    except av.FFmpegError as error:
+        fault = _reason(error)
+    if fault is not None:
+        raise DamagedVideoError(
+            f"{path} is damaged, {count.frames} frames could be read ({fault}); copy or convert it again, what was "
+            "predicted is kept."
+        )
+
+
+class _Count:
+    """What came out of a video, to be compared with what the file claims."""
+
+    def __init__(self) -> None:
+        self.frames = self.packets = self.corrupt = 0
+        self.start, self.shown = float("inf"), 0.0  # in seconds, of the video stream
+        self.end = {"video": 0.0, "any": 0.0}  # in seconds, of the video stream and of all streams
+
+    def add_packet(self, packet: Any, ours: bool) -> None:
+        """Count a packet of any stream."""
+        if not packet.size:  # a request to the decoder to return what it holds
+            return
+        self.packets += ours
+        self.corrupt += packet.is_corrupt
+        if packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            if ours:
+                self.start = min(self.start, float(packet.pts * packet.time_base))
+                self.shown += float((packet.duration or 0) * packet.time_base)
+                self.end["video"] = max(self.end["video"], end)
+            self.end["any"] = max(self.end["any"], end)
+
+    def fault(self, container: Any, stream: Any) -> str | None:
+        """Return how the file says that something is missing; None if nothing is."""
+        if self.corrupt:
+            return f"{self.corrupt} parts of it are marked as corrupt"
+        # AVI counts one empty frame more where frames are reordered.
+        if "avi" in container.format.name and self.frames < stream.frames - (not stream.codec.intra_only):
+            return f"of {stream.frames}"
+        frame = 1 / float(stream.average_rate or 25)
+        if "mpeg" in container.format.name:
+            gaps = self.end["video"] - self.start - self.shown
+            return f"{gaps:.2f} s are missing" if gaps > 1.5 * frame or self.frames < self.packets - 1 else None
+        if "matroska" not in container.format.name:
+            return None
+        claimed = _seconds(stream.metadata.get("DURATION", ""))
+        kind = "video" if claimed else "any"
+        claimed = claimed or (container.duration or 0) / 1e6
+        slack = 1.5 * frame if kind == "video" else max(0.1, 1.5 * frame)
+        if self.end[kind] < claimed - slack:
+            return f"they end after {self.end[kind]:.2f} of {claimed:.2f} s"
+        return None
+
+
+def _find_missing_samples(path: Path, count: _Count, claimed: int) -> str | None:
+    """Tell frames of an MP4 that are missing from those that its edit list hides."""
+    av = _pyav(path)
+    if count.frames < count.packets:
+        return f"of {claimed}"
+    with av.open(str(path), options=_OPTIONS, container_options={"ignore_editlist": "1"}) as container:
+        stored = sum(packet.size > 0 for packet in container.demux(video=0))
+    return f"of {claimed}" if stored < claimed else None
+
+
+def _seconds(text: str) -> float:
+    """Parse a tag like "00:00:03.000000000"; 0 for another text."""
+    try:
+        hours, minutes, seconds = map(float, text.split(":"))
+    except ValueError:
+        return 0.0
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _upright(frame: Any) -> Frame:
+    """Return the RGB values of a frame, turned and mirrored by its display matrix in quarters."""
+    pixels: Frame = frame.to_ndarray(format="rgb24")
+    data = next((bytes(one) for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
+    if data is None:
+        return pixels
+    a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
+    if abs(int(b)) + abs(int(c)) > abs(int(a)) + abs(int(d)):
+        pixels, across, down = pixels.transpose(1, 0, 2), c, b
+    else:
+        across, down = a, d
+    return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+
 class VideoWriter:
-    """Write frames to an .mp4 file without sound, which is there when it is whole and not before.
+    """Write frames to an .mp4 file without sound, which appears once it is complete.
 
     Args:
-        path: of the file; folders are made.
-        rate: frames a second.
+        path: file to write; folders are made.
+        rate: frames per second.
     """
 
     def __init__(self, path: Path, rate: Fraction) -> None:
@@ -68,7 +177,7 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def add(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
+    def add(self, frame: Frame) -> None:
         """Write a frame; all are of one size.
 
         Raises:
@@ -91,35 +200,6 @@ class VideoWriter:
         if self._stream is not None and kind is None:
             self._container.mux(self._stream.encode())
         self._open.__exit__(kind, error, trace)
-
-
-def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:
-    """Decode a video, one frame in memory at a time.
-
-    Args:
-        path: of the video.
-
-    Yields:
-        The number of a frame, from 0, and what returns its RGB values. Where the video breaks off or cannot be decoded
-        there is one last frame, whose reading raises a ValueError.
-    """
-    av = _pyav(path)
-    index = 0
-    try:
-        with av.open(str(path), options=_OPTIONS) as container:
-            claimed = container.streams.video[0].frames
-            for frame in container.decode(video=0):
-                yield index, partial(frame.to_ndarray, format="rgb24")
-                index += 1
-        fault = f"it claims {claimed} frames" if index < claimed else None
-    except av.FFmpegError as error:
-        fault = _reason(error)
-    if fault is not None:
-        yield index, partial(_refuse, f"{path} is broken from frame {index} on ({fault}); copy or convert it again.")
-
-
-def _refuse(sentence: str) -> Any:
-    raise ValueError(sentence)
 
 
 def _pyav(path: Path) -> ModuleType:

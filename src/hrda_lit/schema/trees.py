@@ -124,7 +124,7 @@ class PredictKeys(TypedDict):
     checkpoint: str | None
     input: str | None
     output: str
-    save: str | Sequence[str]
+    save: str | Sequence[str] | None
     ids: str
     model: Literal["student", "teacher"] | None
     weights: str | None

@@ -1,7 +1,8 @@
 """What is shown while something takes longer than a second: a bar with the time left, or the seconds gone.
 
-A terminal or a notebook has it on standard error, and it is removed at the end. Elsewhere one plain line says what
-takes long, once a second is over. Processes of a distributed run but the first show nothing.
+A terminal or a notebook has it on standard error, and it is removed at the end. Elsewhere a plain line says what
+takes long once a second is over, and how far it is every half a minute. Only the first process of a distributed run
+shows anything.
 """
 
 import logging
@@ -32,6 +33,7 @@ Item = TypeVar("Item")
 Tell = Callable[[str], None]
 
 PATIENCE = 1.0  # seconds after which the plain line is worth it
+INTERVAL = 30.0  # seconds from one plain line to the next
 _shown: list[Progress] = []  # at most one: what begins meanwhile is part of it
 _waited: list[Timer] = []  # likewise, where nothing is drawn
 
@@ -123,12 +125,12 @@ def logs_above() -> Iterator[None]:
 
 
 def _told(items: Iterable[Item], text: str, total: int | None) -> Iterator[Item]:
-    begun, said = time.monotonic(), False
+    begun, due = time.monotonic(), PATIENCE
     for done, item in enumerate(items):
-        if done and not said and (gone := time.monotonic() - begun) > PATIENCE:
+        if done and (gone := time.monotonic() - begun) > due:
             left = f"{done} of {total}, about {gone / done * (total - done):.0f} s left" if total else f"{done}"
             _say(f"{text} ... {left}")
-            said = True
+            due = gone + INTERVAL
         yield item
 
 

@@ -26,6 +26,10 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
+def link(path: Path, to: Path) -> None:
+    path.symlink_to(to, target_is_directory=to.is_dir())
+
+
 def names(spec: str, *leave_out: Path) -> list[str]:
     return [item.name for item in find_inputs(spec, leave_out).items]
 
@@ -117,3 +121,35 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was held upright: the file is to be shown turned by 90 degrees clockwise
     Image.fromarray(values).save(tmp_path / "x.png", exif=exif)
     assert np.array_equal(read_pixels(tmp_path / "x.png"), np.rot90(values, -1))
+
+
+def test_linked_folders_are_followed_once(tree: Path, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "x.png")
+    link(tree / "linked", tmp_path / "elsewhere")
+    link(tree / "again", tmp_path / "elsewhere")
+    link(tree / "sub" / "loop", tree)
+    link(tmp_path / "elsewhere" / "back", tree / "sub")
+    link(tree / "nowhere", tmp_path / "gone")
+    for spec in (tree, tree / "**" / "*"):
+        found = names(str(spec))
+        assert sum(name.endswith("/x") for name in found) == 1
+        assert [name for name in found if not name.endswith("/x")] == ["a", "b", "sub/d", "sub/deep/c"]
+
+
+def test_files_that_are_no_images_are_listed(tree: Path) -> None:
+    (tree / "sub" / "clip.mp4").write_bytes(b"")
+    assert [path.name for path in find_inputs(str(tree)).others] == ["notes.txt", "clip.mp4"]
+    assert find_inputs(str(tree), [tree / "notes.txt"]).others == (tree / "sub" / "clip.mp4",)
+    assert find_inputs(f"{tree}/*.png").others == ()
+
+
+@pytest.mark.parametrize("odd", ["two\nlines.png", "c:x.png", " .png", "\x1b[31mred.png"])
+def test_an_odd_name_refuses_one_image_and_not_the_folder(tree: Path, odd: str) -> None:
+    write(tree / odd)
+    inputs = find_inputs(str(tree))
+    assert [item.name for item in inputs.items] == ["a", "b", "sub/d", "sub/deep/c"]
+    assert inputs.total == 4
+    [sentence] = inputs.refused
+    assert repr(str(tree / odd)) in sentence
+    with pytest.raises(ValueError, match="the name of the outputs of"):
+        find_inputs(str(tree / odd))

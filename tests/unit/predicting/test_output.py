@@ -1,6 +1,7 @@
 """Files of predictions: what they hold, what is refused, what one broken picture does."""
 
 import io
+import platform
 from functools import partial
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_a_full_disk_stops_everything(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("kinds", [[], ["labels"], ["label", "Colour"]])
 def test_unknown_kinds_are_refused(tmp_path: Path, kinds: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"need at least one of \['label', 'colour'.*correct save"):
+    with pytest.raises(ValueError, match=r"expected at least one of \['label', 'colour'.*correct save"):
         PredictionFolder(tmp_path, kinds)
 
 
@@ -134,7 +135,7 @@ def test_predictions_of_another_run_are_not_taken_for_this_one(tmp_path: Path) -
     folder = PredictionFolder(tmp_path / "out", ["label"])
     folder.refuse_other(MADE_BY)
     assert not (tmp_path / "out").exists()
-    folder.sign(MADE_BY)
+    folder.begin(MADE_BY)
     folder.refuse_other(MADE_BY)
     with pytest.raises(ValueError, match="holds predictions of another checkpoint and ids; set another output"):
         folder.refuse_other(MADE_BY | {"checkpoint": "b", "ids": "raw"})
@@ -216,5 +217,40 @@ def test_a_video_that_was_stopped_is_not_there(tmp_path: Path) -> None:
 def test_a_video_of_pictures_is_refused(tmp_path: Path) -> None:
     folder = PredictionFolder(tmp_path, ["video"])
     folder.require_video(film(tmp_path))
-    with pytest.raises(ValueError, match="save=video makes a video of a video, and /in is none; give a video as input"):
+    with pytest.raises(ValueError, match="save=video needs a video as input, and /in is none"):
         folder.require_video(inputs(1))
+
+
+def test_a_damaged_video_keeps_what_was_predicted_and_fails_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path)
+    path = tmp_path / "drive.avi"
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"00dc", 0, content.index(b"idx1"))])  # without its last frame
+    for kinds in (["video"], ["label", "video"]):
+        folder = PredictionFolder(tmp_path / kinds[0], kinds)
+        first = predict_all(Painter(), find_inputs(str(path)), folder, "train")
+        assert (first.failed, 0 < first.done < 5) == (1, True)
+        assert (tmp_path / kinds[0] / "video" / "drive.mp4").is_file()
+        again = predict_all(Painter(), find_inputs(str(path)), folder, "train")
+        assert again == Tally(0, first.done, 1)
+    assert capsys.readouterr().err.count(f"error: {path} is damaged, {first.done} frames could be read") == 4
+
+
+def test_odd_names_fail_and_other_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "two\nlines.png"):
+        Image.fromarray(IMAGE).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    folder = PredictionFolder(tmp_path / "out", ["label"])
+    assert predict_all(Stand(), find_inputs(str(tmp_path)), folder, "train") == Tally(1, 0, 1, 1)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, dead_process: int) -> None:
+    folder = PredictionFolder(tmp_path, ["label"])
+    half = tmp_path / "label" / "sub" / f".{platform.node()}-{dead_process}-x.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    folder.begin(MADE_BY)
+    assert not half.exists()

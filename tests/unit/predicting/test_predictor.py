@@ -81,7 +81,7 @@ def test_a_picture_that_is_seen_much_larger_is_told_once_and_can_be_left_as_it_i
     predictor, image = Predictor(hrda, device="cpu"), picture(64, 100)
     enlarged, _ = predictor(image), predictor(image)
     told = [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")]
-    sentence = "a picture of 64 x 100 is seen 4 times as large, as one of cityscapes would be; size=[64,100] leaves it"
+    sentence = "a picture of 64 x 100 is seen 4 times as large, as one of demo_target would be; size=[64,100] leaves it"
     assert [text.startswith(sentence) for text in told] == [True]
     own = Predictor(hrda, device="cpu", size=[64, 100])(image)
     assert own.label.shape == (64, 100)

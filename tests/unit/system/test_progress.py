@@ -82,13 +82,15 @@ def test_what_goes_into_a_pipe_is_not_drawn(stand_in: Callable[[], Screen], monk
     assert "result" not in screen.getvalue()
 
 
-def test_elsewhere_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock: Iterator[float] = iter([0.0, 0.5, 1.5, 2.0])
+def test_elsewhere_a_plain_line_every_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock: Iterator[float] = iter([0.0, 0.5, 1.5, 20.0, 40.0, 50.0])
     monkeypatch.setattr(progress, "PATIENCE", 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    assert list(counted(iter(range(4)), "counting", 4)) == [0, 1, 2, 3]
+    assert list(counted(iter(range(6)), "counting", 6)) == [*range(6)]
     out, said = capsys.readouterr()
-    assert (out, said) == ("", "counting ... 2 of 4, about 2 s left\n")
+    assert (out, said) == ("", "counting ... 2 of 6, about 3 s left\ncounting ... 4 of 6, about 20 s left\n")
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
