@@ -110,7 +110,7 @@ class _Count:
         if self.corrupt:
             return f"{self.corrupt} parts of it are marked as corrupt"
         # AVI counts one empty frame more where frames are reordered.
-        if "avi" in container.format.name and self.frames < stream.frames - (not stream.codec.intra_only):
+        if "avi" in container.format.name and self.frames < stream.frames - bool(stream.codec.reorder):
             return f"of {stream.frames}"
         frame = 1 / float(stream.average_rate or 25)
         if "mpeg" in container.format.name:
