@@ -24,7 +24,7 @@ from hrda_lit.checkpoints.load import choose_device, fitting, load_trained, read
 from hrda_lit.data.draws import ready
 from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops import rng
 from hrda_lit.system.progress import counted, waiting
 
@@ -88,9 +88,9 @@ class _Training(nn.Module):
         super().__init__()
         self.network, self.generator = network, rng.generator("target_batchnorm")
 
-    def forward(self, image: Tensor) -> Supervised:
+    def forward(self, image: Tensor) -> TrainingOutput:
         drawn = self.network.draw((image.shape[-2], image.shape[-1]), self.generator)
-        supervised: Supervised = self.network(image, drawn.to(image.device))
+        supervised: TrainingOutput = self.network(image, drawn.to(image.device))
         return supervised
 
 

@@ -14,8 +14,7 @@ from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, compose_config, convert_mit
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
-from hrda_lit.networks.mit_keys import to_official as mit_to_official
-from hrda_lit.networks.official_keys import to_official
+from hrda_lit.networks.layouts import mit_to_official, to_official
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.train import train
 from tests.scripts import SCRIPTS, run_script

@@ -13,8 +13,8 @@ from torch import Tensor
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
+from hrda_lit.networks.layouts import from_official
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.networks.official_keys import from_official
 from hrda_lit.networks.weights import load_checked
 
 ROOT = Path(__file__).parent / "goldens"

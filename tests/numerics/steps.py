@@ -13,8 +13,8 @@ from hrda_lit.data.classes import classes_from
 from hrda_lit.methods.base import Labelled, Networks
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
+from hrda_lit.networks.layouts import from_official
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.networks.official_keys import from_official
 from hrda_lit.networks.weights import load_checked
 from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.ema import ema_update_

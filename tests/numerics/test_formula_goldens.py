@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.iou import class_iou, mean_iou
 from hrda_lit.methods.base import supervise
-from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, Supervised
+from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.classmix import batch_classes, class_mask, paste
 from hrda_lit.ops.colour import Jitter, gaussian_blur, jitter
@@ -54,7 +54,7 @@ def test_fused_and_detail_loss(losses: Golden, lambda_d: float, weighted: bool) 
     label, box = label_of(losses), Box(*losses["crop_box"].tolist())
     fused, detail = losses["fused"].requires_grad_(), losses["hr"].requires_grad_()
     outputs = [Output(fused, None, 1 - lambda_d), Output(detail, DeviceBox.of(box), lambda_d)]
-    loss = supervise(Supervised(outputs, fused), label, CLASSES, losses["weight"] if weighted else None)
+    loss = supervise(TrainingOutput(outputs, fused), label, CLASSES, losses["weight"] if weighted else None)
     loss.backward()
     key = f"hr{lambda_d}_lr0.0_{'w' if weighted else 'nw'}"
     assert loss.item() == pytest.approx(losses.json(key)["loss"], rel=1e-6)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.segformer import checkpoint_to_transformers, transformers_to_checkpoint
-from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import SegFormerHead
+from hrda_lit.networks.layouts import from_transformers, to_transformers
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.normalise import MEAN, STD
 from tests.scripts import run_script
@@ -50,7 +50,7 @@ def test_logits_are_those_of_transformers(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     backbone = Backbone("mit_b0", str(file), options={"embed_dims": DIMS, "depths": DEPTHS})
     head = SegFormerHead(backbone.channels, 5, WIDTH)
-    state = from_segformer(load_file(file))
+    state = from_transformers(load_file(file))
     head.load_state_dict({key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")})
     image = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_a_folder_of_transformers_becomes_ours_and_back(tmp_path: Path) -> None:
 def test_names_go_there_and_back(tmp_path: Path) -> None:
     backbone = Backbone("mit_b0", options={"embed_dims": DIMS, "depths": DEPTHS})
     state = SingleScaleSegmentor(backbone, SegFormerHead(backbone.channels, 5, WIDTH), 5).state_dict()
-    again = from_segformer(to_segformer(state))
+    again = from_transformers(to_transformers(state))
     assert again.keys() == state.keys()
     assert all(torch.equal(value, again[key]) for key, value in state.items())
 

@@ -14,7 +14,7 @@ import yaml
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.methods.base import supervise
 from hrda_lit.networks.fusion import MultiResFusion
-from hrda_lit.networks.segmentor import Output, Supervised
+from hrda_lit.networks.segmentor import Output, TrainingOutput
 from tests.documented import PAGES, ROOT
 
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
@@ -91,6 +91,6 @@ def test_the_loss_that_the_korean_page_writes_out_is_that_of_a_training() -> Non
         exec(compile(block, "losses_ko.md", "exec"), names)
     fused = MultiResFusion(0.5)(names["context"], names["attention"], names["detail"], names["spot"].divided(4), 2)
     outputs = [Output(fused, None, 0.9), Output(names["detail"], names["spot"], 0.1)]
-    expected = supervise(Supervised(outputs, fused), names["label"], CITYSCAPES)
+    expected = supervise(TrainingOutput(outputs, fused), names["label"], CITYSCAPES)
     assert names["loss"] == pytest.approx(float(expected))
     assert names["weight"].unique().tolist() == [0, float(names["made"].q)]

@@ -16,9 +16,8 @@ from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.config.nodes import ConfigError
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.networks import mit_keys
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.official_keys import from_official, to_official
+from hrda_lit.networks.layouts import from_official, mit_to_official, mit_to_timm, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
 from hrda_lit.schema.check import check_train
 from hrda_lit.system.files import write_atomically
@@ -130,10 +129,10 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r} is none of {list(LAYOUTS)}; choose one.")
     with fitting(source):
-        state = mit_keys.to_official(read_state_dict(source))
+        state = mit_to_official(read_state_dict(source))
         expected = _expected_mit(state, source)
     check_keys(expected, state, f"{source} is no MiT", ("head.weight", "head.bias"))
-    converted = state if layout == "official" else mit_keys.to_timm(state)
+    converted = state if layout == "official" else mit_to_timm(state)
     if Path(target).suffix == ".safetensors":
         write_atomically(Path(target), safetensors.torch.save(converted))
     else:
@@ -212,7 +211,7 @@ def _expected_mit(state: State, origin: str | Path) -> State:
         raise ValueError(f"{origin} is no MiT, it lacks some of the four stages; give its weights, whole.")
     options = {"embed_dims": [len(width) for width in widths if width is not None], "depths": depths}
     with torch.device("meta"):
-        return mit_keys.to_official(Backbone("mit_b0", options=options).model.state_dict())
+        return mit_to_official(Backbone("mit_b0", options=options).model.state_dict())
 
 
 def _meta(config: DictConfig) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
 from hrda_lit.exchange.convert import compose_config
-from hrda_lit.exchange.segformer_keys import from_segformer, to_segformer
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.heads import SegFormerHead
+from hrda_lit.networks.layouts import from_transformers, to_transformers
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import check_keys, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
@@ -55,7 +55,7 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
             "has a SingleScaleSegmentor with a SegFormerHead alone; train with network=daformer network/head=segformer."
         )
     with fitting(checkpoint):
-        state = to_segformer(network.state_dict())
+        state = to_transformers(network.state_dict())
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().contiguous() for key, value in state.items()}
     write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
@@ -91,7 +91,7 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides
         weights = next((folder / name for name in (WEIGHTS, "pytorch_model.bin") if (folder / name).is_file()), None)
         if weights is None:
             raise FileNotFoundError(f"{folder} has no {WEIGHTS}; give a folder that save_pretrained wrote.")
-        state = from_segformer(read_state_dict(weights))
+        state = from_transformers(read_state_dict(weights))
         with torch.device("meta"):
             expected = build_network(config, classes).state_dict()
         check_keys(expected, state, f"{weights} does not fit experiment {config.name} with {len(classes)} classes")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.optim import AdamPoly
@@ -154,7 +154,7 @@ def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:
 
 
 def supervise(
-    supervised: Supervised,
+    supervised: TrainingOutput,
     label: Int[Tensor, "B H W"],
     classes: Classes,
     weight: Float[Tensor, "B H W"] | None = None,
@@ -204,7 +204,7 @@ def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classe
 
 
 def on_source(
-    outputs: Supervised, image: Float[Tensor, "B 3 H W"], label: Int[Tensor, "B H W"], classes: Classes
+    outputs: TrainingOutput, image: Float[Tensor, "B 3 H W"], label: Int[Tensor, "B H W"], classes: Classes
 ) -> Pass:
     """Make the pass "source" of what the student made of labelled images; for arguments see `supervise`."""
     loss = supervise(outputs, label, classes)

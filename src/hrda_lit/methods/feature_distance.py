@@ -10,7 +10,7 @@ from hrda_lit.config.ranges import AboveShare
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Networks, Pass
-from hrda_lit.networks.segmentor import Supervised
+from hrda_lit.networks.segmentor import TrainingOutput
 from hrda_lit.ops.losses import downscale_label, feature_distance, thing_mask
 
 
@@ -35,7 +35,7 @@ class FeatureDistance:
     def __call__(
         self,
         networks: Networks,
-        supervised: Supervised,
+        supervised: TrainingOutput,
         image: Float[Tensor, "B 3 H W"],
         label: Int[Tensor, "B H W"],
     ) -> Float[Tensor, ""]:
@@ -54,7 +54,7 @@ class FeatureDistance:
             return distance
         return distance + self._between(networks, supervised.closer, image, label)
 
-    def added(self, done: Pass, weight: float, networks: Networks, supervised: Supervised) -> Pass:
+    def added(self, done: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
         """Add the distance to a pass on the source, in one backward for both.
 
         official: the release retains the graph for a second one (docs/official.md 13).

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
 from hrda_lit.networks.drop_path import DropPath
+from hrda_lit.networks.layouts import mit_to_timm
 from hrda_lit.networks.lora import add_low_rank_
 from hrda_lit.networks.mask_token import add_mask_token_
-from hrda_lit.networks.mit_keys import to_timm
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
 from hrda_lit.networks.timm_models import (
     IMAGENET,
@@ -205,7 +205,7 @@ class Backbone(nn.Module):
 
     def _load(self, path: str) -> Tensor | None:
         """Load the weights of a file; returns its mask token, if it has one."""
-        state = to_timm(read_state_dict(path))
+        state = mit_to_timm(read_state_dict(path))
         token = state.pop(MASK_TOKEN, None)
         with torch.device("meta"):
             full = timm.create_model(self.name, **self.options)

@@ -10,7 +10,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor, nn
 
-from hrda_lit.networks.mit_keys import to_timm
+from hrda_lit.networks.layouts import mit_to_timm
 
 # No url: the ImageNet weights have their owner's terms and come from a file of the user's.
 _ENTRY = {"input_size": (3, 512, 512), "num_classes": 1000, "first_conv": "patch_embed.proj", "classifier": "head"}
@@ -18,7 +18,7 @@ default_cfgs = generate_default_cfgs({f"mit_b{size}": _ENTRY for size in range(6
 
 
 def _filter(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    return to_timm(state)
+    return mit_to_timm(state)
 
 
 def _mit(name: str, pretrained: bool, numbers: dict[str, Any], options: dict[str, Any]) -> nn.Module:

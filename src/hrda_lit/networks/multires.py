@@ -14,7 +14,7 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import Head
-from hrda_lit.networks.segmentor import Output, Segmentor, Supervised
+from hrda_lit.networks.segmentor import Output, Segmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.device_box import DeviceBox, crop_at
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
@@ -82,7 +82,7 @@ class MultiResSegmentor(Segmentor):
         box = random_aligned_box(size, self.detail, step, generator, self.last_offset)
         return DeviceBox.of(box).offset
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> Supervised:
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> TrainingOutput:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d.
 
         official: where the detail crop is all of the crop, the fused output would leave the context without a loss
@@ -96,10 +96,10 @@ class MultiResSegmentor(Segmentor):
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
         if self.detail != (image.shape[-2], image.shape[-1]):
-            return Supervised(outputs, context.features)
+            return TrainingOutput(outputs, context.features)
         left = Output((1 - context.attention) * context.logits, None, self.lambda_d)
         outputs = [outputs[0]._replace(weight=1 - 2 * self.lambda_d), left, outputs[1]]
-        return Supervised(outputs, context.features, closer[-1])
+        return TrainingOutput(outputs, context.features, closer[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
         """Predict with detail windows over the whole image.

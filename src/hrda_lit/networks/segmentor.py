@@ -23,8 +23,8 @@ class Output(NamedTuple):
     weight: float
 
 
-class Supervised(NamedTuple):
-    """What a training forward returns.
+class TrainingOutput(NamedTuple):
+    """The result of a training forward.
 
     Attributes:
         outputs: to supervise.
@@ -71,7 +71,7 @@ class Segmentor(nn.Module, ABC):
         """
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " n"]) -> Supervised:
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " n"]) -> TrainingOutput:
         """Return what the losses supervise; `drawn` is of `draw`."""
 
     @abstractmethod
@@ -162,10 +162,10 @@ class SingleScaleSegmentor(Segmentor):
         """Draw nothing."""
         return torch.zeros(0, dtype=torch.long)
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 0"]) -> Supervised:
+    def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 0"]) -> TrainingOutput:
         """Return one output that covers the image."""
         features = self.backbone(image)
-        return Supervised([Output(self.head(features), None, 1.0)], features[-1])
+        return TrainingOutput([Output(self.head(features), None, 1.0)], features[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
         """Return the logits as "fused"; there are no details to smooth."""

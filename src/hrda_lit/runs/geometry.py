@@ -12,7 +12,7 @@ from hrda_lit.config.nodes import ConfigError
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.labelling import batch_statistics_mode
-from hrda_lit.networks.segmentor import Segmentor, Supervised
+from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone
 from hrda_lit.ops.tiles import tiles
@@ -65,7 +65,7 @@ def _check(config: DictConfig, method: Method, classes: Classes) -> None:
     inference.check(network)
     method.draw(network, (*shape, *size), torch.Generator())
     crops, drawn = torch.zeros(*shape, *size, device="meta"), network.draw(size, torch.Generator()).to("meta")
-    supervised: Supervised = _try("a training step", size, config, lambda: network.train()(crops, drawn))
+    supervised: TrainingOutput = _try("a training step", size, config, lambda: network.train()(crops, drawn))
     for output in supervised.outputs:
         height, width = size if output.spot is None else output.spot.size
         next(tiles(output.logits.shape[-2], (height, width), config.memory.rows))

@@ -14,7 +14,7 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.networks.segmentor import SingleScaleSegmentor, Supervised
+from hrda_lit.networks.segmentor import SingleScaleSegmentor, TrainingOutput
 from hrda_lit.networks.upsample_head import UpsampleHead
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
@@ -117,7 +117,7 @@ def test_feature_distance_acts_on_things_alone(classes: Classes, networks: Netwo
     label = torch.zeros(1, 128, 128, dtype=torch.long)
     label[:, :64, 64:] = 2  # one cell of the context's features shows a car
     features = networks.student.backbone(networks.student.context(image))[-1].detach().requires_grad_()
-    distance = FeatureDistance(classes)(networks, Supervised([], features), image, label)
+    distance = FeatureDistance(classes)(networks, TrainingOutput([], features), image, label)
     distance.backward()
     reference = networks.imagenet(networks.student.context(image))[-1]
     assert distance.item() == pytest.approx((features - reference)[0, :, 0, 1].norm().item(), rel=1e-5)
@@ -130,7 +130,7 @@ def test_feature_distance_of_a_crop_that_is_no_multiple_of_the_cell(classes: Cla
     # 160 / 2 / 32 = 2.5: the encoder has 3 cells, the label 2.
     image = torch.randn(1, 3, 160, 160, generator=generator("image"))
     features = networks.student.backbone(networks.student.context(image))[-1]
-    distance = FeatureDistance(classes)(networks, Supervised([], features), image, torch.full((1, 160, 160), 2))
+    distance = FeatureDistance(classes)(networks, TrainingOutput([], features), image, torch.full((1, 160, 160), 2))
     assert features.shape[-2:] == (3, 3)
     assert torch.isfinite(distance)
     assert distance > 0
@@ -139,7 +139,7 @@ def test_feature_distance_of_a_crop_that_is_no_multiple_of_the_cell(classes: Cla
 def test_feature_distance_without_things_is_zero(classes: Classes, networks: Networks) -> None:
     image, label = torch.randn(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.long)
     features = networks.student.backbone(networks.student.context(image))[-1]
-    distance = FeatureDistance(classes)(networks, Supervised([], features), image, label)
+    distance = FeatureDistance(classes)(networks, TrainingOutput([], features), image, label)
     distance.backward()
     assert distance.item() == 0
     assert not any(p.grad.any() for p in networks.student.backbone.parameters() if p.grad is not None)
@@ -153,10 +153,10 @@ def test_feature_distance_counts_both_scales_where_the_detail_crop_is_all_of_the
     label[:, :64, 64:] = 2
     student = networks.student
     context, closer = (student.backbone(seen)[-1] for seen in (student.context(image), image))
-    coarse = FeatureDistance(classes)(networks, Supervised([], context), image, label)
+    coarse = FeatureDistance(classes)(networks, TrainingOutput([], context), image, label)
     reference = networks.imagenet(image)[-1]
     cells = (closer - reference)[0, :, :2, 2:].norm(dim=0)
-    both = FeatureDistance(classes)(networks, Supervised([], context, closer), image, label)
+    both = FeatureDistance(classes)(networks, TrainingOutput([], context, closer), image, label)
     assert both.item() == pytest.approx(coarse.item() + cells.mean().item(), rel=1e-5)
 
 

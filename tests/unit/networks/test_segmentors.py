@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit.networks.multires import MultiResSegmentor, alignment
-from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor, Supervised
+from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.resize import downscale, resize
 from hrda_lit.ops.rng import generator
@@ -15,8 +15,8 @@ from hrda_lit.ops.rng import generator
 Builder = Callable[..., MultiResSegmentor]
 
 
-def forward(network: Segmentor, image: Tensor, seed: int) -> Supervised:
-    made: Supervised = network(image, network.draw((image.shape[-2], image.shape[-1]), generator(seed)))
+def forward(network: Segmentor, image: Tensor, seed: int) -> TrainingOutput:
+    made: TrainingOutput = network(image, network.draw((image.shape[-2], image.shape[-1]), generator(seed)))
     return made
 
 

@@ -5,7 +5,7 @@ import torch
 
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
-from hrda_lit.networks.official_keys import from_official, to_official
+from hrda_lit.networks.layouts import from_official, to_official
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import load_checked
 

@@ -1,0 +1,251 @@
+"""Names of parameters in timm, the official releases and `transformers`: one table for each, used in all directions."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hrda_lit.networks.weights import shortened
+
+State = dict[str, Tensor]
+Layout = Literal["ours", "official", "transformers"]  # timm's names are ours
+
+_ENCODER = "backbone.model."
+_HUB = "segformer.encoder."
+_FUSE, _HUB_FUSE = "head.fuse.0.weight", "decode_head.linear_fuse.weight"
+
+
+class Names:
+    """Beginnings of names in several layouts; the first row that fits counts.
+
+    Args:
+        layouts: names of the columns.
+        rows: beginnings, one for each layout; {n} stands for a number.
+    """
+
+    def __init__(self, layouts: Sequence[Layout], rows: Sequence[tuple[str, ...]]) -> None:
+        self._templates = {layout: [row[column] for row in rows] for column, layout in enumerate(layouts)}
+        self._patterns = {
+            layout: [re.compile(re.escape(one).replace(r"\{n\}", r"(\d+)")) for one in templates]
+            for layout, templates in self._templates.items()
+        }
+
+    def rename(self, name: str, source: Layout, target: Layout) -> str:
+        """Translate a name; one that fits no row stays as it is."""
+        for pattern, template in zip(self._patterns[source], self._templates[target], strict=True):
+            if found := pattern.match(name):
+                return template.replace("{n}", "".join(found.groups())) + name[found.end() :]
+        return name
+
+    def rename_all(self, state: Mapping[str, Tensor], source: Layout, target: Layout) -> State:
+        """Translate the names of a state dict."""
+        return {self.rename(name, source, target): value for name, value in state.items()}
+
+
+def _list_mit_names() -> list[tuple[str, str, str]]:
+    """List the rows of MiT, stage by stage; docs/official.md 20."""
+    parts = [
+        ("norm1.", "norm1.", "layer_norm_1."),
+        ("norm2.", "norm2.", "layer_norm_2."),
+        ("attn.q.", "attn.q.", "attention.self.query."),
+        ("attn.key.", "attn.key.", "attention.self.key."),  # joined to attn.kv elsewhere
+        ("attn.value.", "attn.value.", "attention.self.value."),
+        ("attn.sr.", "attn.sr.", "attention.self.sr."),
+        ("attn.norm.", "attn.norm.", "attention.self.layer_norm."),
+        ("attn.proj.", "attn.proj.", "attention.output.dense."),
+        ("mlp.fc1.", "mlp.fc1.", "mlp.dense1."),
+        ("mlp.fc2.", "mlp.fc2.", "mlp.dense2."),
+        ("mlp.dwconv.", "mlp.dwconv.dwconv.", "mlp.dwconv.dwconv."),
+        ("", "", ""),
+    ]
+    rows = [("head.", "head.", "classifier.")]
+    for stage in range(4):
+        embed = "patch_embed." if stage == 0 else f"stages.{stage}.downsample."
+        official, hub = f"patch_embed{stage + 1}.", f"encoder.patch_embeddings.{stage}."
+        rows += [(f"{embed}norm.", f"{official}norm.", f"{hub}layer_norm."), (embed, official, hub)]
+        rows += [(f"stages.{stage}.norm.", f"norm{stage + 1}.", f"encoder.layer_norm.{stage}.")]
+        block = (f"stages.{stage}.blocks.{{n}}.", f"block{stage + 1}.{{n}}.", f"encoder.block.{stage}.{{n}}.")
+        rows += [(block[0] + ours, block[1] + theirs, block[2] + hub) for ours, theirs, hub in parts]
+    return rows
+
+
+def _list_head_names() -> list[tuple[str, str]]:
+    """List the rows of DAFormer's head, which those of SegFormer and of the scale attention are parts of."""
+    rows = [("embed.{n}.", "embed_layers.{n}.proj."), ("classify.", "conv_seg.")]
+    for layer, name in (("0.", "conv."), ("1.", "bn.")):
+        rows += [
+            (f"fuse.branches.{{n}}.0.{layer}", f"fuse_layer.aspp_modules.{{n}}.depthwise_conv.{name}"),
+            (f"fuse.branches.{{n}}.1.{layer}", f"fuse_layer.aspp_modules.{{n}}.pointwise_conv.{name}"),
+        ]
+    for layer, name in (("0.", "conv."), ("1.", "bn.")):
+        rows += [
+            (f"fuse.branches.{{n}}.{layer}", f"fuse_layer.aspp_modules.{{n}}.{name}"),
+            (f"fuse.bottleneck.{layer}", f"fuse_layer.bottleneck.{name}"),
+            (f"fuse.{layer}", f"fuse_layer.{name}"),
+        ]
+    return rows
+
+
+MIT = Names(("ours", "official", "transformers"), _list_mit_names())
+HEAD = Names(("ours", "official"), _list_head_names())
+# HRDA wraps DAFormer's head.
+_WRAPPED = (("fusion.attention.", "decode_head.scale_attention."), ("head.", "decode_head.head."))
+_BARE = (("head.", "decode_head."),)
+_MLP_HEAD = Names(
+    ("ours", "transformers"),
+    [
+        ("head.embed.{n}.", "decode_head.linear_c.{n}.proj."),
+        ("head.fuse.1.", "decode_head.batch_norm."),
+        ("head.classify.", "decode_head.classifier."),
+    ],
+)
+_OFFICIAL = re.compile(r"(patch_embed|block|norm)[1-4]\.|head\.")
+
+
+def mit_to_timm(state: Mapping[str, Tensor]) -> State:
+    """Rename MiT weights from the official or the transformers layout to timm's; timm's stay as they are.
+
+    Args:
+        state: state dict of the encoder, in any of the three layouts.
+
+    Returns:
+        The same tensors under timm's names (keys and values of transformers joined to `kv`).
+    """
+    if any("encoder.patch_embeddings." in key for key in state):
+        bare = {key.removeprefix("segformer."): value for key, value in state.items()}
+        return _join_key_value(MIT.rename_all(bare, "transformers", "ours"))
+    if any(key.startswith("patch_embed1.") for key in state):
+        return MIT.rename_all(state, "official", "ours")
+    return dict(state)
+
+
+def mit_to_official(state: Mapping[str, Tensor]) -> State:
+    """Rename MiT weights from any of the three layouts to the official one; the inverse of `mit_to_timm`.
+
+    Args:
+        state: state dict of the encoder, with or without its ImageNet classifier.
+
+    Returns:
+        The same tensors under the official names, in the same order.
+
+    Raises:
+        ValueError: if a name is none of MiT's; all such names are listed.
+    """
+    # features_only flattens "stages.0." to "stages_0.".
+    whole = {re.sub(r"^stages_", "stages.", key): value for key, value in mit_to_timm(state).items()}
+    renamed = MIT.rename_all(whole, "ours", "official")
+    if strange := [key for key in renamed if not _OFFICIAL.match(key)]:
+        raise ValueError(
+            f"{len(strange)} of {len(renamed)} parameters are none of MiT's ({shortened(strange)}), and the official "
+            "layout has no name for others; give a MiT encoder."
+        )
+    return renamed
+
+
+def from_official(state: Mapping[str, Tensor]) -> State:
+    """Rename an official HRDA or DAFormer segmentor with a MiT encoder to the names used here.
+
+    Args:
+        state: one network of a released checkpoint, keys starting with "backbone." and "decode_head.".
+
+    Returns:
+        The same tensors under the names of `MultiResSegmentor` or `SingleScaleSegmentor`.
+    """
+    encoder = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+    return _flatten(mit_to_timm(encoder)) | {
+        _rename_head(key, (*_WRAPPED, *_BARE), "official"): value
+        for key, value in state.items()
+        if not key.startswith("backbone.")
+    }
+
+
+def to_official(state: Mapping[str, Tensor], multires: bool) -> State:
+    """Rename a segmentor with a MiT encoder to the official names; the inverse of `from_official`.
+
+    Args:
+        state: of a `MultiResSegmentor` or `SingleScaleSegmentor`.
+        multires: which of the two.
+
+    Returns:
+        The same tensors, keys starting with "backbone." and "decode_head.".
+
+    Raises:
+        ValueError: if the encoder is no MiT.
+    """
+    encoder, others = _split(state)
+    renamed = {"backbone." + key: value for key, value in mit_to_official(encoder).items()}
+    prefixes = _WRAPPED if multires else _BARE
+    return renamed | {_rename_head(key, prefixes, "ours"): value for key, value in others.items()}
+
+
+def from_transformers(state: Mapping[str, Tensor]) -> State:
+    """Rename a SegformerForSemanticSegmentation to the names used here.
+
+    Returns:
+        The same tensors under the names of a `SingleScaleSegmentor` with a MiT encoder and a `SegFormerHead`; unknown
+        names stay as they are.
+    """
+    encoder = {key: value for key, value in state.items() if key.startswith(_HUB)}
+    others = {key: value for key, value in state.items() if not key.startswith(_HUB)}
+    if _HUB_FUSE in others:
+        others[_FUSE] = _reverse_levels(others.pop(_HUB_FUSE))
+    return _flatten(mit_to_timm(encoder)) | _MLP_HEAD.rename_all(others, "transformers", "ours")
+
+
+def to_transformers(state: Mapping[str, Tensor]) -> State:
+    """Rename a segmentor to the names of `transformers`; the inverse of `from_transformers`.
+
+    Raises:
+        ValueError: if the encoder is no MiT.
+    """
+    encoder, others = _split(state)
+    renamed: State = {}
+    for key, value in mit_to_official(encoder).items():
+        if ".attn.kv." in key:
+            for part, half in zip((".attn.key.", ".attn.value."), value.chunk(2), strict=True):
+                renamed[key.replace(".attn.kv.", part)] = half.clone()
+        else:
+            renamed[key] = value
+    names = MIT.rename_all(renamed, "official", "transformers")
+    if _FUSE in others:
+        others[_HUB_FUSE] = _reverse_levels(others.pop(_FUSE))
+    return {f"segformer.{key}": value for key, value in names.items()} | _MLP_HEAD.rename_all(
+        others, "ours", "transformers"
+    )
+
+
+def _split(state: Mapping[str, Tensor]) -> tuple[State, State]:
+    encoder = {key.removeprefix(_ENCODER): value for key, value in state.items() if key.startswith(_ENCODER)}
+    return encoder, {key: value for key, value in state.items() if not key.startswith(_ENCODER)}
+
+
+def _flatten(encoder: Mapping[str, Tensor]) -> State:
+    return {_ENCODER + re.sub(r"^stages\.", "stages_", key): value for key, value in encoder.items()}
+
+
+def _rename_head(key: str, prefixes: Sequence[tuple[str, str]], source: Layout) -> str:
+    for ours, official in prefixes:
+        old, new = (ours, official) if source == "ours" else (official, ours)
+        if key.startswith(old):
+            target: Layout = "official" if source == "ours" else "ours"
+            return new + HEAD.rename(key.removeprefix(old), source, target)
+    return key
+
+
+def _reverse_levels(weight: Tensor) -> Tensor:
+    # transformers fuses the levels from coarse to fine.
+    return torch.cat(weight.chunk(4, dim=1)[::-1], dim=1)
+
+
+def _join_key_value(state: Mapping[str, Tensor]) -> State:
+    joined = {}
+    for key, tensor in state.items():
+        if ".attn.key." in key:
+            values = state.get(key.replace(".attn.key.", ".attn.value."))
+            # A missing half stays visible under its own name, for the check of missing keys to report.
+            joined[key.replace(".attn.key.", ".attn.kv.")] = tensor if values is None else torch.cat([tensor, values])
+        elif ".attn.value." not in key:
+            joined[key] = tensor
+    return joined
