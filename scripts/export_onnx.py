@@ -3,9 +3,11 @@
     python scripts/export_onnx.py last.ckpt hrda.onnx                          # images of the size of a training crop
     python scripts/export_onnx.py last.ckpt hrda.onnx --size 1024 2048         # of another size
     python scripts/export_onnx.py last.ckpt hrda.onnx --dynamic batch size     # of any size, any number at once
+    python scripts/export_onnx.py last.ckpt hrda.onnx --ids                    # class ids instead of logits
 
-The graph takes `image`, B x 3 x H x W, RGB in [0, 1], and gives `logits`, B x classes x H x W. Normalisation, windows
-and fusion are inside; names and colours of the classes are in the file's metadata.
+The graph takes `image`, B x 3 x H x W, RGB in [0, 1], and returns `logits`, B x classes x H x W, or with --ids `ids`,
+B x H x W, train ids as uint8. Normalisation, windows and fusion are inside; names and colours of the classes are in
+the file's metadata.
 """
 
 import argparse
@@ -20,7 +22,7 @@ def main() -> None:
 
     try:
         size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
-        done = export(arguments.checkpoint, arguments.output, arguments.model, size, arguments.dynamic, arguments.whole)
+        done = export(**{**vars(arguments), "size": size})
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="what may differ later: the number of images, their size, or both (default: neither)",
     )
+    parser.add_argument("--ids", action="store_true", help="return class ids (uint8) instead of logits")
     parser.add_argument("--whole", action="store_true", help="predict at once where the checkpoint slides a window")
     return parser
 

@@ -9,6 +9,7 @@ from hydra.utils import get_class
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
+from hrda_lit.config.choices import read_choice
 from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, to_plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
@@ -30,9 +31,6 @@ from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.options import Memory, StepOptions
 
 log = logging.getLogger(__name__)
-
-WHOLE = {"_target_": "hrda_lit.inference.windows.Whole"}
-SLIDE = {"_target_": "hrda_lit.inference.windows.Slide", "_partial_": True, "window": None}
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
@@ -241,7 +239,8 @@ def build_inference(config: DictConfig) -> Inference:
     """
     keys = config.inference
     if "base" in keys and keys.base is None:
-        keys = OmegaConf.merge(keys, {"base": WHOLE if config.network.downscale > 1 else SLIDE})
+        usual = "whole" if config.network.downscale > 1 else "slide"
+        keys = OmegaConf.merge(keys, {"base": read_choice("inference", usual)})
     inference = build_part(keys, "inference", partial=None)
     if isinstance(inference, Inference):
         return inference

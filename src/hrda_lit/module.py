@@ -21,7 +21,7 @@ from hrda_lit.inference.iou import class_iou, logged_means
 from hrda_lit.inference.validation import ValidationCounts
 from hrda_lit.methods.base import Batch, LoggedCrops, Method, Networks, Pass, cut_into_parts
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.pretrained_reference import fill_in_, leave_out_
+from hrda_lit.networks.pretrained_reference import remove_pretrained_, restore_pretrained_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.rng import fold, generator
@@ -222,13 +222,13 @@ class UDAModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config beside the weights, without the weights that training leaves as they are."""
         checkpoint[CONFIG_KEY] = self.config
-        leave_out_(checkpoint, self.student.backbone)
+        remove_pretrained_(checkpoint, self.student.backbone)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Reject the weights of another network in one sentence, before Lightning lists them in many."""
         for network in ("student",) if self.teacher is None else ("student", "teacher"):
             prefix = f"{network}.backbone."
-            fill_in_(checkpoint["state_dict"], checkpoint, self.student.backbone, prefix, "the checkpoint")
+            restore_pretrained_(checkpoint["state_dict"], checkpoint, self.student.backbone, prefix, "the checkpoint")
         check_keys(self.state_dict(), checkpoint["state_dict"], "the checkpoint does not fit this network")
 
     def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:

@@ -122,7 +122,7 @@ def test_a_file_without_a_student(official: dict[str, Tensor], tmp_path: Path) -
     [
         (["experiment=absent"], "Could not find 'experiment/absent' Available options"),
         (["lamda_d=1"], "Could not override 'lamda_d'"),
-        (["lambda_d=2"], "lambda_d must"),
+        (["lambda_d=2"], "lambda_d=2"),
     ],
 )
 def test_overrides_that_do_not_fit(overrides: list[str], sentence: str) -> None:

@@ -77,6 +77,30 @@ def test_torch_export_of_one_size(model: str, whole: bool, checkpoint: Path, tmp
     torch.testing.assert_close(logits, expected(trained, image), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
+def test_onnx_of_class_ids(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ids.onnx"
+    done = run_script("export_onnx", checkpoint, path, "--ids", "--whole", "--size", "128", "192")
+    assert done.returncode == 0, done.stderr
+    assert "% of the ids differ" in done.stdout
+    image = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+    logits = expected(load_trained(checkpoint)._replace(inference=Whole()), image)
+    [ids] = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
+        ["ids"], {"image": image.numpy()}
+    )
+    assert (ids.shape, ids.dtype) == ((1, 128, 192), "uint8")
+    assert (torch.from_numpy(ids) == logits.argmax(1)).float().mean() > 0.999
+
+
+def test_torch_export_of_class_ids(checkpoint: Path, tmp_path: Path) -> None:
+    exported = export(checkpoint, tmp_path / "ids.pt2", size=(128, 128), whole=True, ids=True)
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    found = torch.export.load(exported.path).module()(image)
+    logits = expected(load_trained(checkpoint)._replace(inference=Whole()), image)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found.long(), logits.argmax(1))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [

@@ -16,13 +16,14 @@ from hrda_lit.build import around, build_dataset, build_inference, build_method,
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part, trusted_values
+from hrda_lit.config.choices import read_choice
 from hrda_lit.config.nodes import to_plain
 from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
 from hrda_lit.module import CONFIG_KEY, UDAModule
-from hrda_lit.networks.pretrained_reference import fill_in_, named_weights, untouched
+from hrda_lit.networks.pretrained_reference import list_pretrained, read_reference, restore_pretrained_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 from hrda_lit.system.errors import USER_ERRORS, format_error
@@ -61,13 +62,20 @@ class Trained(NamedTuple):
     config: DictConfig
     model: str
 
-    def other_inference(self, inference: Mapping[str, Any]) -> Inference:
-        """Build another inference for this network, from a config as in conf/inference, or keys of the one it has.
+    def other_inference(self, inference: str | Mapping[str, Any]) -> Inference:
+        """Build another inference for this network.
 
-        What it leaves open about its base is as in training.
+        Args:
+            inference: name or config of a choice of conf/inference, or keys to change of the one it has; an open base
+                is as in training.
+
+        Raises:
+            ConfigError: if there is no such choice or key.
+            ValueError: if the network cannot be applied this way.
         """
         changed = self.config.copy()
-        changed.inference = inference if "_target_" in inference else {**self.config.inference, **inference}
+        keys = to_plain(read_choice("inference", inference)) if isinstance(inference, str) else inference
+        changed.inference = keys if "_target_" in keys else {**self.config.inference, **keys}
         check(to_plain(changed.inference), Part, "inference")
         if "base" in changed.inference and changed.inference.base is None:
             trained = self.config.inference
@@ -116,14 +124,14 @@ def load_trained(
         # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
         with torch.device("meta"):
             bare = build_network(config, classes)
-        elsewhere = named_weights(content, str(path))
-        left_out = set() if elsewhere is None else {f"backbone.{name}" for name in untouched(bare.backbone)}
+        elsewhere = read_reference(content, str(path))
+        left_out = set() if elsewhere is None else {f"backbone.{name}" for name in list_pretrained(bare.backbone)}
         own = {name: value for name, value in bare.state_dict().items() if name not in left_out}
         check_keys(own, state, f"{path} does not fit its own config")
         if elsewhere is not None:
             config.network.backbone.weights = _pretrained(weights, elsewhere, path)
         built = build_network(config, classes)
-        fill_in_(state, content, built.backbone, "backbone.", str(path))
+        restore_pretrained_(state, content, built.backbone, "backbone.", str(path))
         load_checked(built, state, str(path))
         inference = build_inference(config)
     return Trained(built.to(device).eval(), classes, inference, config, model)

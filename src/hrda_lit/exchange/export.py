@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrda_lit.build import training_crop
 from hrda_lit.checkpoints.load import Trained, load_trained
-from hrda_lit.inference.traceable import ImageToLogits
+from hrda_lit.inference.traceable import ImageToLogits, LogitsToIds
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.normalise import renormalise
@@ -33,14 +33,15 @@ Run = Callable[[Tensor], Tensor]
 
 
 class Exported(NamedTuple):
-    """What was written and how it was checked.
+    """A written file and how it was checked.
 
     Attributes:
-        path: of the file.
-        shapes: of the images that were compared.
-        difference: the largest between logits of the graph and of the network.
-        megabytes: of the file, 10^6 bytes each.
-        seconds: that tracing and translating took.
+        path: the file.
+        shapes: shapes of the images that were compared.
+        difference: largest difference of logits between graph and network; of ids, the share that differs.
+        megabytes: size of the file, 10^6 bytes each.
+        seconds: time for tracing and translating.
+        ids: whether the graph returns class ids.
     """
 
     path: Path
@@ -48,13 +49,16 @@ class Exported(NamedTuple):
     difference: float
     megabytes: float
     seconds: float
+    ids: bool = False
 
     def __str__(self) -> str:
         shapes = ", ".join(str(shape) for shape in self.shapes)
-        return (
-            f"{self.path}: image {shapes}: logits differ by at most {self.difference:.1e}; {self.megabytes:.1f} MB, "
-            f"made in {self.seconds:.0f} s"
+        compared = (
+            f"{100 * self.difference:.2g} % of the ids differ, between classes that are equal up to rounding"
+            if self.ids
+            else f"logits differ by at most {self.difference:.1e}"
         )
+        return f"{self.path}: image {shapes}: {compared}; {self.megabytes:.1f} MB, made in {self.seconds:.0f} s"
 
 
 def export(
@@ -64,22 +68,21 @@ def export(
     size: Size | None = None,
     dynamic: Sequence[str] = (),
     whole: bool = False,
+    ids: bool = False,
 ) -> Exported:
-    """Export a network with its windows, fusion and normalisation, and compare it with what it came from.
+    """Export a network with its windows, fusion and normalisation, and compare the graph with the network.
 
-    The graph takes "image", B x 3 x H x W, RGB in [0, 1], and gives "logits", B x C x H x W; images of a
-    low-resolution network must be shrunk by s_T before.
+    The graph takes "image", B x 3 x H x W, RGB in [0, 1], and returns "logits", B x C x H x W; images of a
+    low-resolution network must be downscaled by s_T before.
 
     Args:
-        checkpoint: of `hrda_lit.train`.
+        checkpoint: file of `hrda_lit.train`.
         output: `.onnx`, or `.pt2` for torch.export.
         model: "student" or "teacher"; None: the one that training validated.
         size: (height, width) in pixels of the image; None for that of a training crop.
         dynamic: what may differ from `size` later: "batch", "size", both or neither.
         whole: whether to predict the image at once, where the checkpoint would slide a window.
-
-    Returns:
-        What was written.
+        ids: whether the graph returns "ids" instead: train ids, B x H x W, uint8.
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
@@ -95,15 +98,17 @@ def export(
         size = size or _training_size(trained)
         tell("tracing the network and translating it")
         start = time.perf_counter()
-        graph = ImageToLogits(trained.network, trained.inference).eval()
+        logits = ImageToLogits(trained.network, trained.inference).eval()
+        graph = LogitsToIds(logits) if ids else logits
         make = _onnx if output.suffix == ".onnx" else _pt2
         content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
         seconds = time.perf_counter() - start
         tell("comparing the graph with the network")
         shapes = _shapes(size, dynamic)
-        difference = max(_difference(trained, run, torch.rand(shape)) for shape in shapes)
+        compare = _compare_ids if ids else _compare_logits
+        difference = max(compare(trained, run, torch.rand(shape)) for shape in shapes)
         write_atomically(output, content)
-    return Exported(output, shapes, difference, len(content) / 1e6, seconds)
+    return Exported(output, shapes, difference, len(content) / 1e6, seconds, ids)
 
 
 def _check_request(output: Path, dynamic: Sequence[str]) -> None:
@@ -152,15 +157,16 @@ def _shapes(size: Size, dynamic: Sequence[str]) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _onnx(graph: ImageToLogits, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notices concern its own passes
+    output = "ids" if isinstance(graph, LogitsToIds) else "logits"
     names = {axis: name for key in dynamic for axis, name in AXES[key].items()}
     with _refusal(dynamic):
         program: Any = torch.onnx.export(
             graph,
             (example,),
             input_names=["image"],
-            output_names=["logits"],
+            output_names=[output],
             dynamic_shapes=(names,) if names else None,
             dynamo=True,
             verbose=False,
@@ -170,10 +176,10 @@ def _onnx(graph: ImageToLogits, example: Tensor, dynamic: Sequence[str], trained
     program.model.metadata_props["image"] = "B x 3 x H x W, RGB in [0, 1]"
     content: bytes = program.model_proto.SerializeToString()
     session = import_module("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
-    return content, lambda image: torch.from_numpy(session.run(["logits"], {"image": image.numpy()})[0])
+    return content, lambda image: torch.from_numpy(session.run([output], {"image": image.numpy()})[0])
 
 
-def _pt2(graph: ImageToLogits, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+def _pt2(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
     axes = {axis: torch.export.Dim.DYNAMIC for key in dynamic for axis in AXES[key]}
     buffer = io.BytesIO()
     with _refusal(dynamic):
@@ -196,12 +202,24 @@ def _refusal(dynamic: Sequence[str]) -> Iterator[None]:
         ) from error
 
 
-def _difference(trained: Trained, run: Run, image: Tensor) -> float:
+def _compare_logits(trained: Trained, run: Run, image: Tensor) -> float:
     expected = trained.inference(trained.network, renormalise(image))
     difference = float((run(image) - expected).abs().max())
+    _require(difference, expected, image)
+    return difference
+
+
+def _compare_ids(trained: Trained, run: Run, image: Tensor) -> float:
+    """Compare class ids: only classes whose logits are equal up to rounding may change places."""
+    expected = trained.inference(trained.network, renormalise(image))
+    found = run(image).long()[:, None]
+    _require(float((expected.amax(dim=1, keepdim=True) - expected.gather(1, found)).max()), expected, image)
+    return float((found[:, 0] != expected.argmax(dim=1)).float().mean())
+
+
+def _require(difference: float, expected: Tensor, image: Tensor) -> None:
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ValueError(
             f"the graph's logits of an image {tuple(image.shape)} differ by {difference:.1e} from the network's, more "
             f"than {TOLERANCE:g}; nothing was written, try another version of torch or onnxruntime."
         )
-    return difference

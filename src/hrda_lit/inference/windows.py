@@ -24,7 +24,7 @@ from hrda_lit.inference.base import (
     sized,
 )
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.boxes import Box, bell, crop, sliding_boxes, stitch
+from hrda_lit.ops.boxes import Box, sliding_boxes, stitch
 
 # Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
 _BYTES_A_PIXEL = 1000
@@ -127,7 +127,9 @@ class Slide(Inference):
             live += islice(made, len(boxes) // len(tops))
             for name in live[0][1]:
                 if name == FUSED or (every and name != ATTENTION):
-                    rows = _averaged(live, name, Box(top, bottom, 0, padded.shape[-1]), self.smooth)
+                    pieces = (sized(views[name], box.size) for box, views in live)
+                    size = (bottom - top, padded.shape[-1])
+                    rows = stitch(pieces, [box for box, _ in live], size, self.smooth, top)
                     yield top, name, self._finished(name, rows[..., : height - top, :width])
 
     def views(
@@ -175,25 +177,6 @@ class Slide(Inference):
 def _probabilities(views: Views, size: tuple[int, int]) -> Views:
     pixels = {name: sized(view, size) for name, view in views.items()}
     return {name: view if name == ATTENTION else view.softmax(dim=1) for name, view in pixels.items()}
-
-
-def _averaged(windows: list[tuple[Box, Views]], name: str, rows: Box, smooth: bool) -> Tensor:
-    """Average some rows of a view over windows, see `stitch`."""
-    size = rows.size
-    first = windows[0][1][name]
-    total, counts = (
-        first.new_zeros(*first.shape[:2], *size, dtype=torch.float),
-        first.new_zeros(size, dtype=torch.float),
-    )
-    for box, views in windows:
-        top, bottom = max(box.top, rows.top), min(box.bottom, rows.bottom)
-        here = Box(top - rows.top, bottom - rows.top, box.left, box.right)
-        inside = slice(top - box.top, bottom - box.top)
-        piece = sized(views[name], box.size)[..., inside, :]
-        weight = bell(box, piece)[inside] if smooth else None
-        crop(total, here).add_(piece if weight is None else weight * piece)
-        crop(counts, here).add_(1 if weight is None else weight)
-    return total.div_(counts)
 
 
 def pixels_at_once(image: Float[Tensor, "B 3 H W"]) -> int:

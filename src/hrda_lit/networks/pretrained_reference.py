@@ -1,4 +1,4 @@
-"""Pretrained weights that training leaves as they are: a checkpoint names them and does not hold them."""
+"""Frozen pretrained weights, which a checkpoint references by name instead of storing them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ _FIELDS = ("name", "weights", "fingerprint")
 _fingerprints: WeakKeyDictionary[Backbone, tuple[list[tuple[str, int, int]], str]] = WeakKeyDictionary()
 
 
-def untouched(backbone: Backbone) -> list[str]:
-    """List what training leaves as it is, in the names of the encoder's state; nothing if all is learned."""
+def list_pretrained(backbone: Backbone) -> list[str]:
+    """List the names of frozen pretrained weights in the encoder's state; empty if all is trained."""
     if backbone.tune == "full":
         return []
     learned = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
@@ -24,11 +24,11 @@ def untouched(backbone: Backbone) -> list[str]:
     return [name for name in backbone.state_dict() if name not in learned]
 
 
-def fingerprint(backbone: Backbone) -> str:
-    """Return a checksum of what training leaves as it is; read again only where something wrote into it."""
+def compute_fingerprint(backbone: Backbone) -> str:
+    """Compute a checksum of the frozen weights; cached until something writes into them."""
     state = backbone.state_dict()
-    names = untouched(backbone)
-    counted = not any(state[name].is_inference() for name in names)  # of those, nobody counts what is written
+    names = list_pretrained(backbone)
+    counted = not any(state[name].is_inference() for name in names)  # inference tensors have no version counter
     versions = [(name, state[name].data_ptr(), state[name]._version) for name in names if counted]
     before, digest = _fingerprints.get(backbone, ([], ""))
     if versions != before or not versions:
@@ -41,54 +41,54 @@ def fingerprint(backbone: Backbone) -> str:
     return digest
 
 
-def leave_out_(
+def remove_pretrained_(
     checkpoint: dict[str, Any], backbone: Backbone, networks: Iterable[str] = ("student", "teacher")
 ) -> None:
-    """Take the pretrained weights out of a checkpoint and name them; without any, it stays as it is.
+    """Replace the pretrained weights in a checkpoint by a reference to them.
 
     Args:
-        checkpoint: with its `state_dict`, changed in place.
-        backbone: of the student.
-        networks: whose encoders have these weights.
+        checkpoint: checkpoint with its `state_dict`, changed in place.
+        backbone: encoder of the student.
+        networks: networks whose encoders have these weights.
     """
-    names = untouched(backbone) if backbone.pretrained else []
+    names = list_pretrained(backbone) if backbone.pretrained else []
     if names:
-        values = (backbone.name, str(backbone.weights), fingerprint(backbone))
+        values = (backbone.name, str(backbone.weights), compute_fingerprint(backbone))
         checkpoint[KEY] = dict(zip(_FIELDS, values, strict=True))
     for network in networks:
         for name in names:
             checkpoint["state_dict"].pop(f"{network}.backbone.{name}", None)
 
 
-def fill_in_(
+def restore_pretrained_(
     state: dict[str, Tensor], checkpoint: Mapping[str, Any], backbone: Backbone, prefix: str, what: str
 ) -> None:
-    """Put the pretrained weights back that a checkpoint names.
+    """Restore the pretrained weights that a checkpoint references.
 
     Args:
-        state: of a network, changed in place.
-        checkpoint: what else the file holds; without a name of weights, nothing is done.
-        backbone: with the weights loaded.
-        prefix: of the encoder's names in `state`.
-        what: what errors call the file.
+        state: state dict of a network, changed in place.
+        checkpoint: all entries of the file; without a reference, nothing is done.
+        backbone: encoder with the weights loaded.
+        prefix: prefix of the encoder's names in `state`.
+        what: name of the file in errors.
 
     Raises:
         ValueError: if these are other weights than the checkpoint was trained on.
     """
-    note = named_weights(checkpoint, what)
+    note = read_reference(checkpoint, what)
     if note is None:
         return
-    if not backbone.pretrained or fingerprint(backbone) != note["fingerprint"]:
+    if not backbone.pretrained or compute_fingerprint(backbone) != note["fingerprint"]:
         raise ValueError(
             f"{what} holds what was trained on top of {note['name']} with the weights {note['weights']}, and got "
             f"{backbone.weights if backbone.pretrained else 'none'}, which are others; give the same file as weights."
         )
     own = backbone.state_dict()
-    state.update({prefix + name: own[name] for name in untouched(backbone)})
+    state.update({prefix + name: own[name] for name in list_pretrained(backbone)})
 
 
-def named_weights(checkpoint: Mapping[str, Any], what: str) -> dict[str, str] | None:
-    """Return which pretrained weights a checkpoint names: `name`, `weights`, `fingerprint`; None if it needs none.
+def read_reference(checkpoint: Mapping[str, Any], what: str) -> dict[str, str] | None:
+    """Read the reference to pretrained weights: `name`, `weights`, `fingerprint`; None if the checkpoint has none.
 
     Raises:
         ValueError: if the entry is damaged.
@@ -97,7 +97,5 @@ def named_weights(checkpoint: Mapping[str, Any], what: str) -> dict[str, str] | 
     if note is None:
         return None
     if not isinstance(note, dict) or not all(isinstance(note.get(field), str) for field in _FIELDS):
-        raise ValueError(
-            f"{what} does not tell which pretrained weights it needs; give a checkpoint as it was written."
-        )
+        raise ValueError(f"{what} does not say which pretrained weights it needs; give a checkpoint as it was written.")
     return {field: note[field] for field in _FIELDS}

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.ops.backends import along_classes
+from hrda_lit.ops.losses import pixel_entropy
 
 
 def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
@@ -18,9 +18,7 @@ def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]
     Returns:
         The sum over classes of -p_c log p_c, divided by log C, in [0, 1]; 0 is sure, 1 knows nothing.
     """
-    scores, axis = along_classes(logits.float())
-    logs = scores.log_softmax(axis)
-    return -(logs.exp() * logs).sum(axis) / math.log(logits.shape[1])
+    return pixel_entropy(logits.float()) / math.log(logits.shape[1])
 
 
 def agreement(

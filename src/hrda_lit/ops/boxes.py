@@ -136,7 +136,11 @@ def bell(box: Box, like: Tensor) -> Float[Tensor, "h w"]:
 
 
 def stitch(
-    pieces: Iterable[Float[Tensor, "B C h w"]], boxes: list[Box], size: tuple[int, int], smooth: bool = False
+    pieces: Iterable[Float[Tensor, "B C h w"]],
+    boxes: Iterable[Box],
+    size: tuple[int, int],
+    smooth: bool = False,
+    start: int = 0,
 ) -> Float[Tensor, "B C H W"]:
     """Lay pieces on a canvas, averaging where they overlap.
 
@@ -146,6 +150,7 @@ def stitch(
         size: (height, width) of the canvas.
         smooth: whether pieces fade towards their borders, see `bell`, so that no seam is seen; else all pixels count
             alike.
+        start: first row of the canvas; pieces are cut to its rows.
 
     Returns:
         The canvas.
@@ -160,9 +165,13 @@ def stitch(
     for piece, box in zip(pieces, boxes, strict=True):
         if canvas is None or counts is None:
             canvas, counts = piece.new_zeros(*piece.shape[:2], *size), piece.new_zeros(size)
-        weight = bell(box, piece) if smooth else None
-        crop(canvas, box).add_(piece if weight is None else weight * piece)
-        crop(counts, box).add_(1 if weight is None else weight)
+        top, bottom = max(box.top, start), min(box.bottom, start + size[0])
+        inside = slice(top - box.top, bottom - box.top)
+        here = Box(top - start, bottom - start, box.left, box.right)
+        weight = bell(box, piece)[inside] if smooth else None
+        piece = piece[..., inside, :]
+        crop(canvas, here).add_(piece if weight is None else weight * piece)
+        crop(counts, here).add_(1 if weight is None else weight)
     if canvas is None or counts is None:
         raise ValueError("there is nothing to stitch; give at least one piece and its box.")
     return canvas.div_(counts)

@@ -103,9 +103,14 @@ def entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
 
     ADVENT equations 2 and 3.
     """
+    return pixel_entropy(logits).mean() / math.log(logits.shape[1])
+
+
+def pixel_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
+    """Compute the entropy of each pixel's prediction in nats, in [0, log C]."""
     scores, axis = along_classes(logits)
     logs = scores.log_softmax(axis)
-    return -(logs.exp() * logs).sum(axis).mean() / math.log(logits.shape[1])
+    return -(logs.exp() * logs).sum(axis)
 
 
 def downscale_label(

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from hrda_lit.checkpoints.load import choose_device, load_trained
+from hrda_lit.config.choices import read_choice
 from hrda_lit.data.classes import ID_MAPS, raw_table
 from hrda_lit.data.configs import each
 from hrda_lit.data.images import read_pixels
@@ -44,11 +45,13 @@ class Predictor:
         checkpoint: a file that `hrda_lit.train` wrote.
         model: "student" or "teacher"; None: the one that training validated.
         device: see `choose_device`.
-        inference: how a picture is predicted, or a config of it as in conf/inference; None: as in training.
-        weights: the pretrained weights of an encoder that was not learned whole; None: see `load_trained`.
-        like: config of the data set that pictures are of, whose box and raw ids are used; None: that of validation.
-        size: (height, width) of the box that pictures are fitted into, in place of that of `like`; a warning tells once
-            where pictures become more than twice as large or small.
+        inference: how a picture is predicted: "slide", "whole", "fast" or "tta", a config as in conf/inference, keys to
+            change like {"bf16": True}, or an object; None: as in training.
+        weights: pretrained weights of an encoder that was not trained whole; None: see `load_trained`.
+        like: dataset that pictures are taken for, whose box and raw ids are used: a name like "acdc", or a config;
+            None: that of validation.
+        size: (height, width) of the box that pictures are fitted into, or one number for both, instead of that of
+            `like`; a warning is logged once if pictures become more than twice as large or small.
 
     Attributes:
         classes: of the predictions.
@@ -65,12 +68,13 @@ class Predictor:
         checkpoint: str | Path,
         model: str | None = None,
         device: str = "auto",
-        inference: Inference | Mapping[str, Any] | None = None,
+        inference: Inference | str | Mapping[str, Any] | None = None,
         weights: str | None = None,
         like: Any = None,
-        size: Sequence[int] | None = None,
+        size: int | Sequence[int] | None = None,
     ) -> None:
-        self._given_like, self._size, self._warned = like, size, False
+        self._given_like = read_choice("dataset", like) if isinstance(like, str) else like
+        self._size, self._warned = _as_size(size), False
         self.device = choose_device(device)
         trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes, self.model = trained.network, trained.classes, trained.model
@@ -214,6 +218,13 @@ def check_ids(ids: str) -> None:
     """Raise a ValueError if `ids` is unknown."""
     if ids not in IDS:
         raise ValueError(f"ids={ids!r} is none of {list(IDS)}; choose one.")
+
+
+def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    sides = (size, size) if isinstance(size, int) else tuple(size or ())
+    if size is not None and (len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides)):
+        raise ValueError(f"size={size!r}: expected (height, width) in pixels, or one number for both, >= 1.")
+    return (sides[0], sides[1]) if sides else None
 
 
 def _as_pixels(picture: Picture) -> Pixels:

@@ -12,7 +12,13 @@ from torch.nn import functional as F
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
-from hrda_lit.networks.pretrained_reference import KEY, fill_in_, fingerprint, leave_out_, untouched
+from hrda_lit.networks.pretrained_reference import (
+    KEY,
+    compute_fingerprint,
+    list_pretrained,
+    remove_pretrained_,
+    restore_pretrained_,
+)
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.ema import ema_update_
 from hrda_lit.optim import AdamWPoly, parameter_groups
@@ -92,40 +98,40 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(tune: str, weigh
     train_a_step(student)
     whole = {f"student.{key}": value for key, value in student.state_dict().items()}
     checkpoint: dict[str, Any] = {"state_dict": dict(whole)}
-    leave_out_(checkpoint, student.backbone)
+    remove_pretrained_(checkpoint, student.backbone)
     kept = {key for key in checkpoint["state_dict"] if key.startswith("student.backbone.")}
     assert all(key.endswith((".down", ".up")) for key in kept)
     assert bool(kept) == (tune == "lora")
     assert checkpoint[KEY]["weights"] == weights
     again = network(weights=weights, tune=tune, lora_rank=2)
-    fill_in_(checkpoint["state_dict"], checkpoint, again.backbone, "student.backbone.", "x.ckpt")
+    restore_pretrained_(checkpoint["state_dict"], checkpoint, again.backbone, "student.backbone.", "x.ckpt")
     assert checkpoint["state_dict"].keys() == whole.keys()
     assert all(torch.equal(value, whole[key]) for key, value in checkpoint["state_dict"].items())
 
 
 def test_weights_are_read_again_where_something_wrote_into_them(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = network(weights=weights, tune="frozen").backbone
-    first = fingerprint(backbone)
+    first = compute_fingerprint(backbone)
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "numpy", lambda _: pytest.fail("was read again"))
-        assert fingerprint(backbone) == first
+        assert compute_fingerprint(backbone) == first
     with torch.no_grad():
         next(backbone.parameters()).add_(1)
-    second = fingerprint(backbone)
+    second = compute_fingerprint(backbone)
     assert second != first
-    assert fingerprint(network(weights=weights, tune="frozen").backbone) == first
+    assert compute_fingerprint(network(weights=weights, tune="frozen").backbone) == first
     backbone.half()
-    assert fingerprint(backbone) not in (first, second)
+    assert compute_fingerprint(backbone) not in (first, second)
     with torch.inference_mode():
         untracked = network(weights=weights, tune="frozen").backbone
-        assert fingerprint(untracked) == first
+        assert compute_fingerprint(untracked) == first
         next(untracked.parameters()).add_(1)
-        assert fingerprint(untracked) == second
+        assert compute_fingerprint(untracked) == second
 
 
 def test_other_weights_are_refused(weights: str, tmp_path: Path) -> None:
     checkpoint: dict[str, Any] = {"state_dict": {}}
-    leave_out_(checkpoint, network(weights=weights, tune="frozen").backbone)
+    remove_pretrained_(checkpoint, network(weights=weights, tune="frozen").backbone)
     state = {key: value + 1 for key, value in Backbone(**DINO).model.model.state_dict().items()}
     save_file(state, tmp_path / "other.safetensors")
     other = network(weights=str(tmp_path / "other.safetensors"), tune="frozen").backbone
@@ -133,9 +139,9 @@ def test_other_weights_are_refused(weights: str, tmp_path: Path) -> None:
         with pytest.raises(
             ValueError, match=rf"x.ckpt holds .*vit.safetensors, and got .*{got}, which are others; give"
         ):
-            fill_in_({}, checkpoint, backbone, "", "x.ckpt")
-    with pytest.raises(ValueError, match=r"x.ckpt does not tell which pretrained weights it needs"):
-        fill_in_({}, {KEY: {"name": 3}}, other, "", "x.ckpt")
+            restore_pretrained_({}, checkpoint, backbone, "", "x.ckpt")
+    with pytest.raises(ValueError, match=r"x.ckpt does not say which pretrained weights it needs"):
+        restore_pretrained_({}, {KEY: {"name": 3}}, other, "", "x.ckpt")
 
 
 @pytest.mark.parametrize("options", [{"tune": "full"}, {"tune": "frozen", "weights": None}])
@@ -143,9 +149,9 @@ def test_what_is_learned_whole_or_random_is_stored_whole(options: dict[str, Any]
     student = network(**{"weights": weights, **options})
     checkpoint: dict[str, Any] = {"state_dict": {f"student.{key}": 0 for key in student.state_dict()}}
     before = dict(checkpoint["state_dict"])
-    leave_out_(checkpoint, student.backbone)
+    remove_pretrained_(checkpoint, student.backbone)
     assert checkpoint == {"state_dict": before}
-    assert bool(untouched(student.backbone)) == (options["tune"] == "frozen")
+    assert bool(list_pretrained(student.backbone)) == (options["tune"] == "frozen")
 
 
 @pytest.mark.parametrize(("tune", "layer_decay"), [("full", 0.5), ("lora", 0.5)])

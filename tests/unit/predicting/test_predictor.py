@@ -229,3 +229,17 @@ def test_a_list_is_predicted_one_by_one_and_a_line_says_what_predicts(hrda: Path
     assert [one.label.shape for one in found] == [(40, 60), (40, 61)]
     assert all(np.array_equal(one.label, predictor(image).label) for one, image in zip(found, images, strict=True))
     assert repr(predictor) == "Predictor(hrda_demo, teacher, 19 classes, slide, cpu)"
+
+
+def test_the_names_of_the_command_work(hrda: Path) -> None:
+    assert isinstance(Predictor(hrda, device="cpu", inference="whole").inference, Whole)
+    assert Predictor(hrda, device="cpu", inference="tta").inference.flip
+    assert Predictor(hrda, device="cpu", size=256).box == (256, 256)
+    assert Predictor(hrda, device="cpu", like="acdc").box == (1080, 1920)
+    with pytest.raises(ValueError, match=r"inference=hole: expected one of \['fast', 'slide', 'tta', 'whole'\]"):
+        Predictor(hrda, device="cpu", inference="hole")
+    with pytest.raises(ValueError, match="dataset=marsh: expected one of"):
+        Predictor(hrda, device="cpu", like="marsh")
+    for size in (0, [256], [256, 0], "wide"):
+        with pytest.raises(ValueError, match="size="):
+            Predictor(hrda, device="cpu", size=size)
