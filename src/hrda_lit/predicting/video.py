@@ -35,7 +35,7 @@ def count_frames(path: Path) -> int | None:
     """
     av = _pyav(path)
     try:
-        with av.open(str(path), options=_OPTIONS) as container:
+        with _open(path) as container:
             stream = container.streams.video[0]
             next(container.decode(stream))
             return int(stream.frames) or None
@@ -45,8 +45,7 @@ def count_frames(path: Path) -> int | None:
 
 def frame_rate(path: Path) -> Fraction:
     """Return the frames per second of a readable video; 25 where it does not say."""
-    av = _pyav(path)
-    with av.open(str(path), options=_OPTIONS) as container:
+    with _open(path) as container:
         return Fraction(container.streams.video[0].average_rate or 25)
 
 
@@ -62,7 +61,7 @@ def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:
     av = _pyav(path)
     count = _Count()
     try:
-        with av.open(str(path), options=_OPTIONS) as container:
+        with _open(path) as container:
             stream = container.streams.video[0]
             for packet in container.demux(*container.streams):
                 ours = packet.stream.index == stream.index
@@ -129,10 +128,9 @@ class _Count:
 
 def _find_missing_samples(path: Path, count: _Count, claimed: int) -> str | None:
     """Tell frames of an MP4 that are missing from those that its edit list hides."""
-    av = _pyav(path)
     if count.frames < count.packets:
         return f"of {claimed}"
-    with av.open(str(path), options=_OPTIONS, container_options={"ignore_editlist": "1"}) as container:
+    with _open(path, container_options={"ignore_editlist": "1"}) as container:
         stored = sum(packet.size > 0 for packet in container.demux(video=0))
     return f"of {claimed}" if stored < claimed else None
 
@@ -208,6 +206,10 @@ def _pyav(path: Path) -> ModuleType:
     except ImportError as error:
         raise ModuleNotFoundError(f"reading the video {path} needs PyAV; install it: pip install av") from error
     return av
+
+
+def _open(path: Path, **options: Any) -> Any:
+    return _pyav(path).open(str(path), options=_OPTIONS, metadata_errors="replace", **options)
 
 
 def _reason(error: BaseException) -> str:
