@@ -172,10 +172,13 @@ def test_command_names_a_broken_image_in_one_sentence(trained: Path, tmp_path: P
 def test_results_are_written_before_they_are_printed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any, **__: Any) -> None:
-        raise BrokenPipeError
+    def break_terminal(*parts: Any, console: Any = None) -> None:
+        if console is None:
+            raise BrokenPipeError
+        show(*parts, console=console)
 
-    monkeypatch.setattr(table, "show", broken)
+    show = table.show
+    monkeypatch.setattr(table, "show", break_terminal)
     with pytest.raises(BrokenPipeError):
         run(tmp_path, trained, "inference=whole")
     assert {"metrics.json", "metrics.csv", "report.txt"} <= {path.name for path in tmp_path.iterdir()}

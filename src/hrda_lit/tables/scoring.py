@@ -15,9 +15,9 @@ from hrda_lit.inference.base import Inference, Original
 from hrda_lit.inference.iou import class_iou, mean_iou
 from hrda_lit.inference.labels import predict_labels
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.system import table
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import counted
-from hrda_lit.system.table import as_text, show
 from hrda_lit.tables import scores as tables
 from hrda_lit.tables.breakdown import Breakdown, find_structure
 
@@ -86,7 +86,7 @@ def write_report(
         means = {"mean": tables.mean_over(fused)}
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(tables.score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
-    write_atomically(folder / "report.txt", as_text(*pages).encode())
+    write_atomically(folder / "report.txt", table.as_text(*pages).encode())
     tables.write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
     first = class_iou(next(iter(counts.values()))["fused"].confusion)
     extra = {
@@ -102,7 +102,7 @@ def write_report(
         **means,
     }
     tables.write_metrics(folder / "metrics.json", first, classes, extra)
-    show(*pages)
+    table.show(*pages)
     log.info("report.txt, metrics.csv and metrics.json are in %s", folder)
     return mean_iou(first)
 
