@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
-from hrda_lit.pictures.figures import DPI, common_legend, encode, plain_text
+from hrda_lit.pictures.figures import DPI, common_legend, plain_text
 from hrda_lit.system.text import printable
 from hrda_lit.tables.groups import RunGroup, best, short
 from hrda_lit.tables.records import Results, read_curve
@@ -22,11 +22,6 @@ SPARSE = 0.5  # below this share of filled cells, e.g. for random search, a heat
 RATES = ("val/", "target/", "train/pseudo/")  # what is logged as a fraction
 NAMES = {"val/miou": "mIoU on the validation set", "train/pseudo/q": "q, the share of confident pixels"}
 Curve = dict[int, list[float]]  # the value of every run, by training step
-
-
-def draw(groups: Sequence[RunGroup]) -> bytes:
-    """Draw mean mIoU over the swept keys into a PNG file, see `draw_sweep`."""
-    return encode(draw_sweep(groups))
 
 
 @plain_text
@@ -44,13 +39,13 @@ def draw_sweep(groups: Sequence[RunGroup]) -> Figure:
     groups = [RunGroup(values, group.runs) for values, group in zip(texts, groups, strict=True)]
     keys = list(groups[0].values)
     cells = math.prod(len(_choices(groups, key)) for key in keys)
-    if len(keys) < 2:
+    if not keys:
         figure, [axes] = _panels(1)
-        _line(axes, groups, *keys)
-    elif len(groups) < SPARSE * cells:
+        _draw_seeds(axes, groups[0])
+    elif len(keys) == 1 or len(groups) < SPARSE * cells:
         figure, panels = _panels(len(keys))
         for axes, key in zip(panels, keys, strict=True):
-            _dots(axes, groups, key)
+            _draw_key(axes, groups, key, joined=len(keys) == 1)
     else:
         figure = _heat_maps(groups, keys)
     figure.suptitle(_title(groups, keys), wrap=True)
@@ -78,48 +73,29 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, grid[:count]
 
 
-def _line(axes: Axes, groups: Sequence[RunGroup], key: str = "") -> None:
-    if not key:
-        _seeds(axes, groups[0])
-        return
-    places = _places(groups, key)
-    done = sorted((group for group in groups if group.mious), key=lambda group: places[group.values[key]])
-    x = [places[group.values[key]] for group in done]
-    y = [100 * group.miou for group in done]
-    spread = [100 * group.spread for group in done]
-    axes.errorbar(x, y, spread, fmt="o-" if _numeric(places) else "o", capsize=4)
-    _mark_best(axes, groups, places, key)
-    _name(axes, places, key)
-
-
-def _seeds(axes: Axes, group: RunGroup) -> None:
-    x = [printable(job.overrides.get("seed", job.number)) for job in group.done]
+def _draw_seeds(axes: Axes, group: RunGroup) -> None:
+    x = [printable(run.overrides.get("seed", run.number)) for run in group.done]
     axes.plot(x, [100 * miou for miou in group.mious], "o")
     if group.mious:
         axes.axhline(100 * group.miou, linestyle="--", color="grey", label="mean")
     axes.set(xlabel="seed", ylabel="mIoU %")
 
 
-def _dots(axes: Axes, groups: Sequence[RunGroup], key: str) -> None:
+def _draw_key(axes: Axes, groups: Sequence[RunGroup], key: str, joined: bool) -> None:
+    """Draw mean and spread over one key; points are joined if its values are numbers."""
     places = _places(groups, key)
-    done = [group for group in groups if group.mious]
-    axes.plot([places[s.values[key]] for s in done], [100 * s.miou for s in done], "o", alpha=0.7)
-    _mark_best(axes, groups, places, key)
-    _name(axes, places, key)
-
-
-def _mark_best(axes: Axes, groups: Sequence[RunGroup], places: dict[str, float], key: str) -> None:
-    if best(groups):
-        axes.plot(
-            places[groups[0].values[key]], 100 * groups[0].miou, "*", markersize=16, color="tab:red", label="best"
-        )
-
-
-def _name(axes: Axes, places: dict[str, float], key: str) -> None:
+    numbers = all(isinstance(place, float) for place in places.values())
+    done = sorted((group for group in groups if group.mious), key=lambda group: places[group.values[key]])
+    x = [places[group.values[key]] for group in done]
+    spread = [100 * group.spread for group in done]
+    axes.errorbar(x, [100 * group.miou for group in done], spread, fmt="o-" if joined and numbers else "o", capsize=4)
+    if winner := best(groups):
+        place = places[winner.values[key]]
+        axes.plot(place, 100 * winner.miou, "*", markersize=16, color="tab:red", label="best")
     axes.set(xlabel=key, ylabel="mIoU %")
-    if not _numeric(places):
+    if not numbers:
         axes.margins(x=0.2)  # words at the ends are wider than numbers
-    if not _numeric(places) or len(places) <= 8:
+    if not numbers or len(places) <= 8:
         axes.set_xticks(list(places.values()), [short(choice) for choice in places])
 
 
@@ -130,10 +106,10 @@ def _heat_maps(groups: Sequence[RunGroup], keys: Sequence[str]) -> Figure:
     mious = [100 * group.miou for group in groups if group.mious] or [0.0]
     scale = Normalize(min(mious), max(mious))
     for axes, choice in zip(panels, choices, strict=True):
-        wanted = dict(zip(others, choice, strict=True))
-        chosen = [group for group in groups if wanted.items() <= group.values.items()]
+        fixed = dict(zip(others, choice, strict=True))
+        chosen = [group for group in groups if fixed.items() <= group.values.items()]
         image = _heat_map(axes, chosen, (_choices(groups, x), _choices(groups, y)), scale, best(groups))
-        axes.set(xlabel=x, ylabel=y, title=", ".join(f"{key}={value}" for key, value in wanted.items()))
+        axes.set(xlabel=x, ylabel=y, title=", ".join(f"{key}={value}" for key, value in fixed.items()))
     figure.colorbar(image, ax=panels, label="mIoU %, ★ best" if best(groups) else "mIoU %")
     return figure
 
@@ -171,10 +147,6 @@ def _places(groups: Sequence[RunGroup], key: str) -> dict[str, float]:
     if places and all(abs(place) < 1e30 for place in places.values()):  # what an axis can show
         return places
     return {choice: index for index, choice in enumerate(choices)}
-
-
-def _numeric(places: dict[str, float]) -> bool:
-    return all(isinstance(place, float) for place in places.values())
 
 
 def _choices(groups: Sequence[RunGroup], key: str) -> list[str]:

@@ -34,7 +34,7 @@ class RunRecord:
         reason: why it failed, or None.
         kind: one of `KINDS`; None if unknown or not finished.
         scored_on: dataset of the mIoU; None if unknown.
-        ended: who ended it early and when; None for a whole run.
+        ended: sentence about who ended it early; None for a whole run.
     """
 
     number: int
@@ -84,7 +84,7 @@ def add_result(run: RunRecord, metrics: Mapping[str, Any]) -> RunRecord:
         iou=iou,
         kind=kind if (kind := metrics.get("kind")) in KINDS else None,
         scored_on=val if isinstance(val := mapping_in(metrics, "data").get("val"), str) else None,
-        ended=_ending(metrics),
+        ended=ended if isinstance(ended := metrics.get("ended"), str) else None,
     )
 
 
@@ -184,10 +184,11 @@ class Results:
         notes = list(dict.fromkeys(f"passed over: {sentence}" for sentence in self.damaged))
         if notes:
             notes.append(f"{count(len(notes), 'damaged record')} passed over")
-        if self.unfinished:
-            verb = "has" if len(self.unfinished) == 1 else "have"
-            names = ", ".join(map(str, self.unfinished))
-            notes.append(f"{count(len(self.unfinished), 'run')} {verb} not finished: {names}")
+        unscored = [path.parent for path, found in self.metrics.items() if "step" in found and "val/miou" not in found]
+        for folders, state in ((self.unfinished, "not finished"), (unscored, "no validation set")):
+            if folders:
+                verb = "has" if len(folders) == 1 else "have"
+                notes.append(f"{count(len(folders), 'run')} {verb} {state}: {', '.join(map(str, folders))}")
         return notes
 
 
@@ -205,11 +206,6 @@ def use_record(path: Path, use: Callable[[dict[str, Any]], T], damaged: list[str
     except (ValueError, OSError) as error:
         damaged.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         return None
-
-
-def _ending(metrics: Mapping[str, Any]) -> str | None:
-    ended = metrics.get("ended")
-    return None if not ended else str(ended)
 
 
 def rate(value: Any, name: str) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hrda_lit.pictures.figures import encode
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.table import Table, as_csv, as_text
 from hrda_lit.tables.groups import (
@@ -20,7 +21,7 @@ from hrda_lit.tables.groups import (
     signed,
 )
 from hrda_lit.tables.jobs import read_all
-from hrda_lit.tables.plots import draw
+from hrda_lit.tables.plots import draw_sweep
 from hrda_lit.tables.records import RunRecord, swept_keys
 from hrda_lit.tables.trainings import class_table
 
@@ -44,7 +45,7 @@ def write(folder: Path) -> Sweep:
     if sweep.jobs:
         write_atomically(folder / "sweep.csv", _csv(sweep.jobs))
         write_atomically(folder / "sweep.txt", as_text(*report(sweep), width=160).encode())
-        write_atomically(folder / "sweep.png", draw(group_by_seed(sweep.jobs)))
+        write_atomically(folder / "sweep.png", encode(draw_sweep(group_by_seed(sweep.jobs))))
     return sweep
 
 

@@ -109,3 +109,25 @@ def test_evaluations_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert "25.0" in evaluations
     (tmp_path / "train" / "metrics.json").unlink()
     assert "acdc" in run_script("results_table", tmp_path).stdout
+
+
+def test_what_tables_leave_out_is_said(tmp_path: Path) -> None:
+    run(tmp_path / "done", 0.5, ended="trainer.max_time ended it after 3 of 9 steps")
+    for number in range(2):
+        (tmp_path / f"cut{number}" / ".hydra").mkdir(parents=True)
+        (tmp_path / f"cut{number}" / "config.yaml").write_text("name: hrda\n")
+    (tmp_path / "blind").mkdir()
+    (tmp_path / "blind" / "metrics.json").write_text(json.dumps({"name": "hrda", "step": 9}))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "metrics.json").write_text(json.dumps({"name": "hrda", "val/miou": "x", "val/iou": {}}))
+    done = run_script("results_table", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "50.0*" in done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("trainer.max_time ended it after 3 of 9 steps")
+    assert str(tmp_path / "bad" / "metrics.json") in lines[1]
+    assert lines[2:] == [
+        "1 damaged record passed over",
+        f"2 runs have not finished: {tmp_path / 'cut0'}, {tmp_path / 'cut1'}",
+        f"1 run has no validation set: {tmp_path / 'blind'}",
+    ]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hrda_lit.pictures.figures import encode
 from hrda_lit.tables.groups import group_by_seed
-from hrda_lit.tables.plots import draw, draw_curves, gather_curves
+from hrda_lit.tables.plots import draw_curves, draw_sweep, gather_curves
 from hrda_lit.tables.records import Results, RunRecord
 from hrda_lit.tables.trainings import collect
 from tests.plots import share_of
@@ -62,8 +62,8 @@ def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
 def test_formulas_and_huge_numbers_in_names_are_drawn_as_text() -> None:
     for values in (["$\\x$", "b"], ["1e400", "2"], ["9" * 50, "1"], ["nan", "1"], ["\ud800", "\x1b[2J"]):
         runs = [RunRecord(n, {"$tau$": value, "seed": "0"}, 0.5) for n, value in enumerate(values)]
-        draw(group_by_seed(runs))
-        draw(group_by_seed([RunRecord(0, {"a": v, "b": w}, 0.5) for v in values for w in "12"]))
+        encode(draw_sweep(group_by_seed(runs)))
+        encode(draw_sweep(group_by_seed([RunRecord(0, {"a": v, "b": w}, 0.5) for v in values for w in "12"])))
     encode(draw_curves({"val/miou": {"$\\x$": {1: [0.1]}}}))
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hrda_lit.pictures.figures import encode
 from hrda_lit.tables.groups import best, gain, group_by_seed, several_kinds
 from hrda_lit.tables.jobs import begin, count_jobs, fail, read_all
-from hrda_lit.tables.plots import draw
+from hrda_lit.tables.plots import draw_sweep
 from hrda_lit.tables.records import RunRecord
 from hrda_lit.tables.sweeps import report, write
 from tests.plots import VIRIDIS_TOP, share_of, width
@@ -71,7 +72,7 @@ def jobs_of(**keys: list[str]) -> list[RunRecord]:
 
 
 def plot(jobs: list[RunRecord]) -> bytes:
-    return draw(group_by_seed(jobs))
+    return encode(draw_sweep(group_by_seed(jobs)))
 
 
 @pytest.mark.parametrize(
