@@ -180,7 +180,7 @@ def facts(config: DictConfig) -> Row:
     assert isinstance(inference, Slide) or "Whole" in config.inference._target_
     method = build.build_method(config, build.build_dataset(config.source, "source").classes)
     return {
-        "source": images(config, "source"), "target": images(config, "target"),
+        "source": images(config, "source"), "target": images(config, "target"), "val": images(config, "val"),
         "crop": pixels(data.crop), "sync": data.sync_crop and pixels(data.sync_crop),
         "cat_max_ratio": (data.cat_max_ratio, data.crop_tries),
         "distortion": data.distortion and data.distortion.probability,
@@ -288,7 +288,8 @@ def composed() -> Iterator[Callable[[str], DictConfig]]:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_an_experiment_is_the_row_it_names(name: str, composed: Callable[[str], DictConfig]) -> None:
-    assert facts(composed(name)) == {**COMMON, **ROWS[name]}
+    row = {**COMMON, **ROWS[name]}
+    assert facts(composed(name)) == {**row, "val": row["target"]}  # the target's validation split is scored
 
 
 def test_every_experiment_is_a_row_or_says_what_it_is() -> None:
