@@ -36,13 +36,13 @@ docs: .venv/documenting ## the pages of docs/ as a site in build/site; a broken 
 
 setup: .venv/installed
 
-# The library alone, about half a minute to minutes of downloads; what is downloaded is shown with its size.
+# The library alone; pip shows what is downloaded with its size.
 .venv/library: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed; try make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing hrda_lit and what it needs into .venv; the largest part is torch, see README.md for its CPU build"
-	$(BIN)/python -m pip install --editable . | grep -E --line-buffered '^ *(Downloading|Installing|Successfully)'
+	$(BIN)/python -m pip install --editable .
 	touch $@
 
 .venv/documenting: .venv/installed
