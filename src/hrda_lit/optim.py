@@ -15,6 +15,8 @@ from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 
+Betas = Annotated[Sequence[Momentum], Length(2)]
+
 
 def parameter_groups(
     student: Segmentor,
@@ -101,47 +103,46 @@ def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
     return max(0.0, (total - step) / max(total - warmup, 1))
 
 
+@dataclass(frozen=True)
 class StudentOptim(ABC):
     """What optimisers of a student have in common: groups and schedule.
 
     Attributes:
         lr: learning rate of the encoder, > 0.
         head_factor: learning rate of the heads / of the encoder.
-        weight_decay: of all weights but the encoder's norms, >= 0.
+        weight_decay: weight decay of everything but the encoder's norms, >= 0.
         warmup: steps of the warm-up, >= 0.
-        power: of the decay.
-        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1]; 1 in the papers,
-            less for large pretrained transformers.
+        layer_decay: factor from the learning rate of a layer of the encoder to that of the layer before it, in (0, 1];
+            1 in the papers, less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
-        max_skipped: steps in a row that may be skipped because loss or gradient are no numbers, >= 1.
+        max_skipped: steps in a row that may be skipped because loss or gradient is not finite, >= 1.
         decay_norms: whether the encoder's norms have weight decay too.
     """
 
     decay_norms: ClassVar[bool] = False
-    lr: float
-    head_factor: float
-    weight_decay: float
-    warmup: int
-    power: float
-    layer_decay: float
-    clip: float | None
-    max_skipped: int
+    lr: Positive = 6e-5
+    head_factor: Positive = 10.0
+    weight_decay: NotNegative = 0.01
+    warmup: Number = 1500
+    layer_decay: AboveShare = 1.0
+    clip: Positive | None = None
+    max_skipped: Count = 20
 
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
         rates = (self.lr, self.head_factor, self.weight_decay, self.layer_decay)
         groups = parameter_groups(student, *rates, self.decay_norms)
-        # The fused kernel can skip a step that turned out bad without asking the host.
-        optimizer = self._over(groups, _on_gpu(student))
-        return scheduled(optimizer, lambda step: self.share(step, total))
-
-    def share(self, step: int, total: int) -> float:
-        """Return the learning rate of a step as a share of the base rate, see `schedule`."""
-        return schedule(step, total, self.warmup, self.power)
+        # The fused kernel can skip a bad step without a host sync.
+        optimizer = self._optimizer(groups, _on_gpu(student))
+        return add_schedule(optimizer, lambda step: self.share(step, total))
 
     @abstractmethod
-    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+    def share(self, step: int, total: int) -> float:
+        """Return the learning rate of a step as a share of the base rate."""
+
+    @abstractmethod
+    def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         """Return the optimiser of some groups."""
 
 
@@ -151,7 +152,8 @@ class AdamWPoly(StudentOptim):
     """AdamW with warm-up and polynomial decay, the optimiser of DAFormer, HRDA and MIC.
 
     Args:
-        betas: momenta of Adam; for the others see `StudentOptim`.
+        betas: momenta of Adam.
+        power: power of the decay; for the others see `StudentOptim`.
 
     Raises:
         ValueError: if a value is out of range.
@@ -159,17 +161,14 @@ class AdamWPoly(StudentOptim):
     DAFormer section 4.1.
     """
 
-    lr: Positive = 6e-5
-    head_factor: Positive = 10.0
-    weight_decay: NotNegative = 0.01
-    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
-    warmup: Number = 1500
+    betas: Betas = (0.9, 0.999)
     power: NotNegative = 1.0
-    layer_decay: AboveShare = 1.0
-    clip: Positive | None = None
-    max_skipped: Count = 20
 
-    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+    def share(self, step: int, total: int) -> float:
+        """See `schedule`."""
+        return schedule(step, total, self.warmup, self.power)
+
+    def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
 
 
@@ -190,20 +189,14 @@ class AdamWLinear(StudentOptim):
 
     decay_norms: ClassVar[bool] = True
     lr: Positive = 1.41e-5
-    head_factor: Positive = 10.0
-    weight_decay: NotNegative = 0.01
-    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.999)
-    warmup: Number = 1500
+    betas: Betas = (0.9, 0.999)
     warmup_from: Share = 1e-3
-    layer_decay: AboveShare = 1.0
-    clip: Positive | None = None
-    max_skipped: Count = 20
 
     def share(self, step: int, total: int) -> float:
-        """Return the learning rate of a step as a share of the base rate, see `linear_schedule`."""
+        """See `linear_schedule`."""
         return linear_schedule(step, total, self.warmup, self.warmup_from)
 
-    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+    def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
 
 
@@ -213,7 +206,8 @@ class SGDPoly(StudentOptim):
     """SGD with momentum, warm-up and polynomial decay, the optimiser of entropy minimisation and adversarial training.
 
     Args:
-        momentum: share of the last direction that is kept; for the others see `StudentOptim`.
+        momentum: share of the last direction that is kept.
+        power: power of the decay; for the others see `StudentOptim`.
 
     Raises:
         ValueError: if a value is out of range.
@@ -225,13 +219,13 @@ class SGDPoly(StudentOptim):
     head_factor: Positive = 1.0
     weight_decay: NotNegative = 5e-4
     momentum: Momentum = 0.9
-    warmup: Number = 1500
     power: NotNegative = 1.0
-    layer_decay: AboveShare = 1.0
-    clip: Positive | None = None
-    max_skipped: Count = 20
 
-    def _over(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+    def share(self, step: int, total: int) -> float:
+        """See `schedule`."""
+        return schedule(step, total, self.warmup, self.power)
+
+    def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         optimizer = SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
         if fused:
             _start_momentum(optimizer)
@@ -247,23 +241,23 @@ class AdamPoly:
     Args:
         lr: learning rate, > 0.
         betas: momenta.
-        power: of the decay.
+        power: power of the decay.
 
     AdaptSegNet section 5.
     """
 
     lr: Positive = 1e-4
-    betas: Annotated[Sequence[Momentum], Length(2)] = (0.9, 0.99)
+    betas: Betas = (0.9, 0.99)
     power: NotNegative = 0.9
 
     def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         group = {"name": "discriminator", "params": list(network.parameters()), "lr": self.lr}
         optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
-        return scheduled(optimizer, lambda step: schedule(step, total, 0, self.power))
+        return add_schedule(optimizer, lambda step: schedule(step, total, 0, self.power))
 
 
-def scheduled(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
+def add_schedule(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
     """Return an optimiser, which leaves the scaling of gradients to others, with its schedule."""
     optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
     # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
