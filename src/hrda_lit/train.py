@@ -111,12 +111,13 @@ def _write_config(config: DictConfig) -> None:
 
 def _quieten() -> None:
     # Hydra's root logger would print each of Lightning's notices a second time.
-    for name in ("lightning.pytorch", "lightning.fabric", "huggingface_hub"):
+    for name in ("lightning.pytorch", "lightning.fabric", "huggingface_hub", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*LeafSpec.*",  # Lightning's own
         ".*across ranks is zero.*",  # no validation set, which was asked for
+        ".*smaller than the logging interval.*",  # a short trial of a long run's config
         ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged
     ):
         warnings.filterwarnings("ignore", message)

@@ -85,12 +85,12 @@ def mlflow_logger(
         ValueError: if MLflow is not installed, or has nothing there.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports what it is used for
-    for logger in ("mlflow", "alembic"):  # they report how a new file is filled with tables
-        logging.getLogger(logger).setLevel(logging.WARNING)
     run = name_run(name, save_dir, overrides, sweep_dir)
     try:
         import mlflow.exceptions
 
+        for logger in ("mlflow", "alembic"):  # they report how a new file is filled with tables
+            logging.getLogger(logger).setLevel(logging.WARNING)
         try:
             made = MlflowRun(project, run.name, tracking_uri, {} if run.group is None else {"sweep": run.group})
             _require_project(made, project)

@@ -89,7 +89,9 @@ def wandb_logger(
     run = name_run(name, save_dir, overrides, sweep_dir)
     if run.group is not None:
         options = {"group": run.group, **options}
-    return WandbRun(run.name, save_dir, mode=mode, **options)
+    logger = WandbRun(run.name, save_dir, mode=mode, **options)
+    logger._wandb_init.pop("anonymous", None)  # Lightning's default, of which W&B warns
+    return logger
 
 
 def _require_login(mode: str) -> None:
