@@ -10,20 +10,16 @@ Every key is accounted for, or the command fails and lists what is left. Files a
 """
 
 import argparse
-import sys
 
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import waiting
 
 
 def main() -> None:
     """Read the command line, convert, and say what was done."""
     arguments = _parser().parse_args()
-    try:
-        with waiting(f"converting {arguments.source}"):
-            done = _convert(arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    with exit_on_errors(), waiting(f"converting {arguments.source}"):
+        done = _convert(arguments)
     print(done)
 
 

@@ -11,7 +11,8 @@ the file's metadata.
 """
 
 import argparse
-import sys
+
+from hrda_lit.system.errors import exit_on_errors
 
 
 def main() -> None:
@@ -20,12 +21,9 @@ def main() -> None:
     # Imported here, so that --help need not wait for torch.
     from hrda_lit.exchange.export import export
 
-    try:
+    with exit_on_errors():
         size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
         done = export(**{**vars(arguments), "size": size})
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     print(done)
 
 

@@ -8,8 +8,8 @@ The card shows the scores of the run if they are those of this very network, or 
 """
 
 import argparse
-import sys
 
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import waiting
 
 
@@ -23,15 +23,11 @@ def main() -> None:
     parser.add_argument("--licence", default="other", help="of the weights, in the hub's spelling")
     parser.add_argument("--weights", help="pretrained ones of an encoder that was frozen or adapted by LoRA")
     arguments = parser.parse_args()
-    try:
-        with waiting(f"saving {arguments.checkpoint}"):
-            # Imported here, so that --help need not wait for torch.
-            from hrda_lit.exchange.publish import save_for_hub
+    with exit_on_errors(), waiting(f"saving {arguments.checkpoint}"):
+        # Imported here, so that --help need not wait for torch.
+        from hrda_lit.exchange.publish import save_for_hub
 
-            done = save_for_hub(**vars(arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        done = save_for_hub(**vars(arguments))
     print(done)
 
 

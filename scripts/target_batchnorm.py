@@ -9,7 +9,6 @@ Adaptation, 2016.
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,28 +25,26 @@ from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops import rng
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import counted, waiting
 
 
 def main() -> None:
     """Read the command line, adapt, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="of hrda_lit.train")
+    parser.add_argument("checkpoint", help="of hrda_lit.train")
     parser.add_argument("output", type=Path, help="the checkpoint to write; it holds the adapted network alone")
     parser.add_argument("--model", choices=("student", "teacher"), help="(default: the one that training validated)")
     parser.add_argument("--batches", type=int, default=100, help="of the run's batch size (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.batches < 1:
         parser.error(f"got {arguments.batches} batches, need at least 1")
-    try:
+    with exit_on_errors():
         layers = adapt(arguments.checkpoint, arguments.output, arguments.model, arguments.batches)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     print(f"{arguments.output} has the statistics of {arguments.batches} target batches in {layers} BatchNorm layers")
 
 
-def adapt(checkpoint: Path, output: Path, model: str | None, batches: int) -> int:
+def adapt(checkpoint: str | Path, output: Path, model: str | None, batches: int) -> int:
     """Write a checkpoint whose BatchNorm statistics are those of target crops.
 
     Args:
