@@ -10,9 +10,14 @@ Every key is accounted for, or the command fails and lists what is left. Files a
 """
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import waiting
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def main() -> None:
@@ -26,17 +31,27 @@ def main() -> None:
 def _convert(arguments: argparse.Namespace) -> str:
     # Imported here, so that --help need not wait for torch.
     from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
-    from hrda_lit.exchange.segformer import checkpoint_to_transformers, transformers_to_checkpoint
+    from hrda_lit.exchange.segformer import checkpoint_to_transformers, read_shape, transformers_to_checkpoint
 
     if arguments.command == "to-ours":
-        return checkpoint_to_ours(arguments.source, arguments.target, arguments.overrides)
+        config = _compose("hrda_gta", arguments.overrides)
+        return checkpoint_to_ours(arguments.source, arguments.target, config)
     if arguments.command == "to-official":
         return checkpoint_to_official(arguments.source, arguments.target)
     if arguments.command == "to-transformers":
         return checkpoint_to_transformers(arguments.source, arguments.target, arguments.model)
     if arguments.command == "from-transformers":
-        return transformers_to_checkpoint(arguments.source, arguments.target, arguments.overrides)
+        config = _compose("source_only_gta", [*read_shape(arguments.source), *arguments.overrides])
+        return transformers_to_checkpoint(arguments.source, arguments.target, config)
     return convert_mit(arguments.source, arguments.target, arguments.layout)
+
+
+def _compose(experiment: str, overrides: Sequence[str]) -> "DictConfig":
+    """Compose what `hrda_lit.train` would train, an experiment by default."""
+    from hrda_lit.api import compose
+
+    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
+    return compose(*([] if named else [f"experiment={experiment}"]), *overrides)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -110,6 +110,24 @@ def init(*overrides: str) -> Path:
     return _run("init", overrides, None, command)
 
 
+def compose(*overrides: str) -> "DictConfig":
+    """Compose and check the config that `train` would train with, e.g. for a checkpoint from elsewhere; see `train`."""
+    from hrda_lit.config.arguments import rewrite_arguments
+    from hrda_lit.config.explain import compose_config, explain, is_from_hydra
+    from hrda_lit.schema.check import check_train
+
+    arguments = ["run_dir=.", *rewrite_arguments(overrides, "train")]
+    try:
+        with _left_as_it_was():
+            config = compose_config("train", arguments)
+    except Exception as error:
+        if not is_from_hydra(error):
+            raise
+        raise ValueError(explain(error, "train", arguments)) from error
+    check_train(config)
+    return config
+
+
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
     from hydra import initialize_config_module

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hrda_lit.api import compose
 from hrda_lit.checkpoints.load import load_trained
-from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, compose_config, convert_mit
+from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.layouts import mit_to_official, to_official
@@ -78,7 +79,7 @@ def test_a_trained_checkpoint_goes_there_and_back(tmp_path: Path, demo_root: Pat
     assert content["meta"]["CLASSES"][:2] == ["road", "sidewalk"]
     assert {key.split(".")[0] for key in content["state_dict"]} == {"model", "ema_model"}
     settings = ("experiment=hrda_demo", "debug=smoke", *encoder)
-    checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", settings)
+    checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*settings))
     for name in ("student", "teacher"):
         before, after = (load_trained(path, name).network.state_dict() for path in (trained, tmp_path / "ours.ckpt"))
         assert before.keys() == after.keys()
@@ -88,7 +89,7 @@ def test_a_trained_checkpoint_goes_there_and_back(tmp_path: Path, demo_root: Pat
 def test_what_no_prediction_reads_is_kept_for_the_way_back(official: dict[str, Tensor], tmp_path: Path) -> None:
     state = official | {"auxiliary_head.conv_seg.weight": torch.ones(2)}
     torch.save(state, tmp_path / "official.pth")
-    assert ", 1 other " in checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", TINY)
+    assert ", 1 other " in checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*TINY))
     content = torch.load(tmp_path / "ours.ckpt", weights_only=True)
     assert len(content["state_dict"]) == len(official)
     checkpoint_to_official(tmp_path / "ours.ckpt", tmp_path / "back.pth")
@@ -107,27 +108,27 @@ def test_keys_that_are_left(official: dict[str, Tensor], tmp_path: Path, key: st
     state = {"model." + name: value for name, value in official.items()} | {key: torch.zeros(19)}
     torch.save({"state_dict": state}, tmp_path / "official.pth")
     with pytest.raises(ValueError, match=sentence):
-        checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", TINY)
+        checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*TINY))
     assert not (tmp_path / "ours.ckpt").exists()
 
 
 def test_a_file_without_a_student(official: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save({"imnet_model." + key: value for key, value in official.items()}, tmp_path / "official.pth")
     with pytest.raises(ValueError, match=r"the student of .* keys missing"):
-        checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", TINY)
+        checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*TINY))
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["experiment=absent"], "Could not find 'experiment/absent' Available options"),
-        (["lamda_d=1"], "Could not override 'lamda_d'"),
-        (["lambda_d=2"], "lambda_d=2"),
+        (["experiment=absent"], "experiment=absent"),
+        (["experiment=hrda_gta", "lamda_d=1"], "lamda_d"),
+        (["experiment=hrda_gta", "lambda_d=2"], "lambda_d=2"),
     ],
 )
 def test_overrides_that_do_not_fit(overrides: list[str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as caught:
-        compose_config(overrides)
+        compose(*overrides)
     assert "\n" not in str(caught.value)
 
 

@@ -8,6 +8,7 @@ import torch
 from goldens import Golden
 from torch import Tensor
 
+from hrda_lit.api import compose
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours
 
@@ -50,7 +51,7 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
     golden = Golden(name)
     content = released(golden)
     torch.save(content, tmp_path / "released.pth")
-    checkpoint_to_ours(tmp_path / "released.pth", tmp_path / "ours.ckpt", overrides(golden))
+    checkpoint_to_ours(tmp_path / "released.pth", tmp_path / "ours.ckpt", compose(*overrides(golden)))
     model = load_trained(tmp_path / "ours.ckpt")
     teacher = load_trained(tmp_path / "ours.ckpt", "teacher")
     with torch.no_grad():
@@ -68,7 +69,7 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
 def test_a_bare_segmentor_there_and_back(tmp_path: Path) -> None:
     golden = Golden("d1_net19")
     torch.save(golden.state("sd/"), tmp_path / "released.pth")
-    checkpoint_to_ours(tmp_path / "released.pth", tmp_path / "ours.ckpt", overrides(golden))
+    checkpoint_to_ours(tmp_path / "released.pth", tmp_path / "ours.ckpt", compose(*overrides(golden)))
     checkpoint_to_official(tmp_path / "ours.ckpt", tmp_path / "back.pth")
     assert same(torch.load(tmp_path / "back.pth", weights_only=True), golden.state("sd/"))
     with pytest.raises(ValueError, match="holds no teacher"):

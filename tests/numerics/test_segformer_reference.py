@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hrda_lit.api import compose
 from hrda_lit.checkpoints.load import load_trained
-from hrda_lit.exchange.segformer import checkpoint_to_transformers, transformers_to_checkpoint
+from hrda_lit.exchange.segformer import checkpoint_to_transformers, read_shape, transformers_to_checkpoint
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import SegFormerHead
 from hrda_lit.networks.layouts import from_transformers, to_transformers
@@ -100,6 +101,10 @@ def test_names_go_there_and_back(tmp_path: Path) -> None:
     assert all(torch.equal(value, again[key]) for key, value in state.items())
 
 
+def convert(folder: Path, target: Path) -> None:
+    transformers_to_checkpoint(folder, target, compose("experiment=source_only_gta", *read_shape(folder)))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -119,7 +124,7 @@ def test_a_folder_of_another_network_is_refused(change: dict[str, Any], sentence
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(ValueError, match=sentence):
-        transformers_to_checkpoint(tmp_path, tmp_path / "ours.ckpt")
+        convert(tmp_path, tmp_path / "ours.ckpt")
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "init", "api")
 NARROW = {"demo": {"demo", "data/classes", "config/ranges", "ops/rng", "system/files", "system/progress"}}
 PLACES = {
     "lightning": {"data/datamodule", "training", "runs", "dashboards", "module", "build", *COMMANDS},
-    "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/jobs",
-              "exchange/convert", *COMMANDS},
+    "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/jobs", *COMMANDS},
     "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/hydra_callbacks",
                   "exchange", *COMMANDS},
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit", "networks/upsample_head"},
@@ -72,8 +71,7 @@ def may_import(room: str, other: str) -> bool:
     if room == other or room in COMMANDS:
         return room != "schema" or other not in COMMANDS or other == "schema"
     if room in TOOLS:
-        # What is converted is checked against the config of a training.
-        return other in CORE or other == "pictures" or (room, other) == ("exchange", "schema")
+        return other in CORE or other == "pictures"
     return other in CORE[: CORE.index(room)]
 
 

@@ -1,25 +1,21 @@
 """Released checkpoints of HRDA, DAFormer and MIC become ours and back; MiT's weights change their layout."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
-from hrda_lit.config.nodes import ConfigError
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.layouts import from_official, mit_to_official, mit_to_timm, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
-from hrda_lit.schema.check import check_train
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.torch_files import require_tensors
 
@@ -33,22 +29,21 @@ _UNREAD = re.compile(r"imnet_model\.|((ema_)?model\.)?auxiliary_head\.")
 _INHERITED = re.compile(r"((ema_)?model\.)?decode_head\.conv_seg\.")
 
 
-def checkpoint_to_ours(source: str | Path, target: str | Path, overrides: Sequence[str] = ()) -> str:
+def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfig) -> str:
     """Convert a released checkpoint to one that evaluates, predicts and exports here.
 
     Args:
-        source: the released file: a state dict, or one under `state_dict`.
-        target: where to write.
-        overrides: by what it was trained, as on the command line of `hrda_lit.train`; see `compose_config`.
+        source: released file: a state dict, or one under `state_dict`.
+        target: file to write.
+        config: config that it was trained with, from `hrda_lit.api.compose`.
 
     Returns:
-        What was done, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no source.
         ValueError: if it cannot be read, a key is left over or missing, or the config does not fit.
     """
-    config = compose_config(overrides)
     entries = read_plain(source)
     wrapped = isinstance(entries.get("state_dict"), Mapping)
     networks, kept = sort_official(entries["state_dict"] if wrapped else entries, str(source))
@@ -70,11 +65,11 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
     """Convert a checkpoint of ours to the official layout, undoing `checkpoint_to_ours` where it came from there.
 
     Args:
-        source: trained or converted here, with a MiT encoder.
-        target: where to write.
+        source: checkpoint that was trained or converted here, with a MiT encoder.
+        target: file to write.
 
     Returns:
-        What was done, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -100,7 +95,7 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
 
 
 def _kept(content: Mapping[str, Any], config: DictConfig, source: str | Path) -> dict[str, Any]:
-    """Return what the way here left for the way back, after a look at its types."""
+    """Return what `checkpoint_to_ours` kept for the way back, after a check of its types."""
     kept = content.get(OFFICIAL_KEY)
     if not kept:
         return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": _meta(config)}}
@@ -115,12 +110,12 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     """Change the layout of MiT's weights.
 
     Args:
-        source: in the official, the Hugging Face or timm's layout, `.safetensors` or a torch file.
-        target: where to write: `.safetensors`, or else a torch file.
+        source: weights in the official, the Hugging Face or timm's layout, `.safetensors` or a torch file.
+        target: `.safetensors` or torch file to write.
         layout: "official" or "timm".
 
     Returns:
-        What was done, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -138,24 +133,6 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     else:
         write_checkpoint(Path(target), converted)
     return f"{target}: {len(converted)} tensors in the {layout} layout"
-
-
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """Compose what `hrda_lit.train` would train; hrda_gta where the overrides name no experiment.
-
-    Raises:
-        ValueError: if an override does not fit.
-    """
-    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
-    usual = ["run_dir=.", *([] if named else ["experiment=hrda_gta"])]
-    try:
-        with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-            config = compose("train", [*usual, *overrides])
-    except HydraException as error:
-        sentence = str(error).split("\nConfig search path")[0]
-        raise ConfigError(" ".join(sentence.split())) from error
-    check_train(config)
-    return config
 
 
 def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str, State], dict[str, Any]]:

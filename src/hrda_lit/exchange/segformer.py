@@ -1,17 +1,17 @@
 """MiT with the MLP head becomes a model folder of `transformers`, and such a folder a checkpoint of ours."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
-from hrda_lit.exchange.convert import compose_config
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.heads import SegFormerHead
 from hrda_lit.networks.layouts import from_transformers, to_transformers
@@ -36,12 +36,12 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     """Write a folder that SegformerForSemanticSegmentation.from_pretrained loads.
 
     Args:
-        checkpoint: of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of SegFormer.
-        folder: where to; made if it is not there.
+        checkpoint: file of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of SegFormer.
+        folder: folder to write; made if it does not exist.
         model: "student" or "teacher"; None: the one that training validated.
 
     Returns:
-        What was written, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
@@ -65,28 +65,23 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     return f"{folder} holds the {trained.model} of {checkpoint} as SegformerForSemanticSegmentation{downscale}"
 
 
-def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides: Sequence[str] = ()) -> str:
+def transformers_to_checkpoint(source: str | Path, target: str | Path, config: DictConfig) -> str:
     """Convert a SegformerForSemanticSegmentation to a checkpoint that evaluates, predicts and exports here.
 
     Args:
-        source: its folder, with config.json and model.safetensors or pytorch_model.bin.
-        target: where to write.
-        overrides: what it was trained on, as on the command line of `hrda_lit.train`; source_only_gta where they name
-            no experiment. Encoder, head and resolution are those of the folder.
+        source: its folder, with model.safetensors or pytorch_model.bin.
+        target: file to write.
+        config: config that it was trained with, from `hrda_lit.api.compose` and the overrides of `read_shape`.
 
     Returns:
-        What was done, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the folder holds another network, a key is left over or missing, or the classes are others.
     """
     folder = Path(source).expanduser()
-    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
     with fitting(folder):
-        shape = _shape(folder)
-        usual = [] if named else ["experiment=source_only_gta"]
-        config = compose_config([*usual, *shape, *overrides])
         classes = build_dataset(config.source, "source").classes
         weights = next((folder / name for name in (WEIGHTS, "pytorch_model.bin") if (folder / name).is_file()), None)
         if weights is None:
@@ -101,8 +96,13 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, overrides
     return f"{target}: student of {len(state)} tensors, MiT with SegFormer's head"
 
 
-def _shape(folder: Path) -> list[str]:
-    """Return the overrides that build the network of a config.json."""
+def read_shape(source: str | Path) -> list[str]:
+    """Read the overrides that build the network of a folder of transformers from its config.json.
+
+    Raises:
+        ValueError: if it is another network.
+    """
+    folder = Path(source).expanduser()
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict) or config.get("model_type") != "segformer":
         raise ValueError(f"{folder} has no {CONFIG} of a segformer; give a folder that save_pretrained wrote.")
