@@ -86,9 +86,9 @@ def _kinds(config: DictConfig, inputs: "Inputs") -> list[str]:
 
 def _describe_skipped(inputs: "Inputs") -> str:
     kinds = Counter(path.suffix.lower() or "no suffix" for path in inputs.others)
-    counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(5))
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
     first = inputs.others[0].relative_to(inputs.base)
-    return printable(f"skipped {len(inputs.others)} files that are no images ({counts}), e.g. {first}")
+    return printable(f"skipped files that are no images: {counts}, e.g. {first}")
 
 
 def _rules(config: DictConfig) -> "Rules | None":

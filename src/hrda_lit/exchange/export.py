@@ -98,8 +98,8 @@ def export(
         size = size or _training_size(trained)
         tell("tracing the network and translating it")
         start = time.perf_counter()
-        logits = ImageToLogits(trained.network, trained.inference).eval()
-        graph = LogitsToIds(logits) if ids else logits
+        logits = ImageToLogits(trained.network, trained.inference)
+        graph = (LogitsToIds(logits) if ids else logits).eval()
         make = _onnx if output.suffix == ".onnx" else _pt2
         content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
         seconds = time.perf_counter() - start

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from hrda_lit.system.files import SCRATCH, remove_stale
+
 NEVER, AUTO = "never", "auto"
 _LOCK = ".lock"
 _RESULTS = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
@@ -82,6 +84,7 @@ def claim(folder: Path) -> bool:
         os.close(file)
         return False
     _claims[place] = _Claim(file, made)
+    remove_stale(place.rglob(SCRATCH))
     return True
 
 

@@ -1,5 +1,6 @@
 """A folder belongs to one process, and to one run."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,12 @@ def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_named_by_the_time() -> None:
     assert is_timed("outputs/${name}/${now:%Y}")
     assert not is_timed("outputs/mine")
+
+
+def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path, dead_process: int) -> None:
+    half = tmp_path / "checkpoints" / f".{platform.node()}-{dead_process}-x.part"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    assert claim(tmp_path)
+    release(tmp_path)
+    assert not half.exists()
