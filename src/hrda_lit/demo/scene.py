@@ -30,7 +30,7 @@ def rare_things(seed: int, split: str, index: int) -> frozenset[str]:
     """Choose the rare things of a scene, spread evenly by Weyl sequences, so that 40 scenes have some of each.
 
     Args:
-        seed: of the domains.
+        seed: seed of the domains.
         split: source, second_source, train or val.
         index: number of the scene, from 0.
 
@@ -114,7 +114,7 @@ class _Scene:
                     yield z, partial(sidewalk.draw_light, painter, (x, z), side)
 
     def traffic(self) -> list[Thing]:
-        """Place cars, and a truck or a bus where there is room made for it."""
+        """Place cars, and make room for a truck or a bus."""
         things: list[Thing] = [
             (z, partial(traffic.draw_car, self.painter, (x, z), oncoming)) for x, oncoming, z in self._car_places()
         ]

@@ -14,7 +14,7 @@ class Style:
 
     Args:
         focal: focal length over image width.
-        height: of the camera in metres.
+        height: height of the camera in metres.
         horizon: row of the horizon over image height.
         bonnet: whether the camera's own car is seen at the bottom.
         facades: colours of buildings and walls.

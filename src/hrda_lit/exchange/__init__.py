@@ -1,1 +1,1 @@
-"""Networks from and to elsewhere: released checkpoints, other names of weights, graphs."""
+"""Exchange networks with others: released checkpoints, transformers, graphs, hubs."""

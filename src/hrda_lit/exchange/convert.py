@@ -1,4 +1,4 @@
-"""Released checkpoints of HRDA, DAFormer and MIC become ours and back; MiT's weights change their layout."""
+"""Convert released checkpoints of HRDA, DAFormer and MIC to ours and back, and MiT weights between layouts."""
 
 import re
 from collections.abc import Mapping
@@ -140,7 +140,7 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
 
     Args:
         official: keys begin with "model.", "ema_model." and "imnet_model.", or are those of one segmentor.
-        origin: what errors call it.
+        origin: name of the state in errors.
 
     Returns:
         Segmentors as "student" and, where there is one, "teacher"; and how to undo it: the "prefixes" of these and

@@ -1,4 +1,4 @@
-"""A trained network as a graph that runs without this library: ONNX or torch.export."""
+"""Export a trained network as a graph that runs without this library: ONNX or torch.export."""
 
 import contextlib
 import io

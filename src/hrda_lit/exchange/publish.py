@@ -1,4 +1,4 @@
-"""A network made ready for a hub: its weights alone, its config without paths of this machine, and a model card."""
+"""Prepare a network for a hub: its weights, its config without paths of this machine, and a model card."""
 
 import math
 from collections.abc import Mapping
@@ -31,16 +31,16 @@ def save_for_hub(
     """Write a network as safetensors, config and model card; `checkpoint=<folder>` then evaluates and predicts with it.
 
     Args:
-        checkpoint: of `hrda_lit.train`.
-        folder: where to; made if it is not there.
+        checkpoint: file of `hrda_lit.train`.
+        folder: folder to write; made if it does not exist.
         model: "student" or "teacher"; None: the one that training validated.
         metrics: metrics.json of `hrda_lit.evaluate`, or of the training; None: that of the run in which the checkpoint
             lies, if it scored this very network.
-        licence: under which the weights are given, in the hub's spelling, e.g. "cc-by-nc-4.0".
+        licence: licence of the weights in the hub's spelling, e.g. "cc-by-nc-4.0".
         weights: see `load_trained`.
 
     Returns:
-        What was written, in one sentence.
+        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no checkpoint or no metrics.
@@ -59,8 +59,8 @@ def save_for_hub(
         entries[ENCODER_KEY] = content[ENCODER_KEY]
     write_atomically(folder / CONFIG, yaml.safe_dump(entries, sort_keys=False).encode())
     write_atomically(folder / CARD, card(trained, scores, licence).encode())
-    told = "with" if scores else "without"
-    return f"{folder} holds the {trained.model} of {checkpoint} {told} scores: {WEIGHTS}, {CONFIG} and {CARD}"
+    shown = "with" if scores else "without"
+    return f"{folder} holds the {trained.model} of {checkpoint} {shown} scores: {WEIGHTS}, {CONFIG} and {CARD}"
 
 
 def _config(trained: Trained) -> dict[str, Any]:
@@ -68,16 +68,16 @@ def _config(trained: Trained) -> dict[str, Any]:
     plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
     plain["network"]["backbone"]["weights"] = None
     plain["validate"] = trained.model  # the only one that is there
-    moved: dict[str, Any] = _moved(plain, str(plain["data_root"]))
+    moved: dict[str, Any] = _relocate(plain, str(plain["data_root"]))
     return moved
 
 
-def _moved(node: Any, root: str) -> Any:
-    """Replace the folder of all data in paths, and tell of paths elsewhere no more than their end."""
+def _relocate(node: Any, root: str) -> Any:
+    """Replace the folder of all data in paths; of other absolute paths only the last part is kept."""
     if isinstance(node, dict):
-        return {key: _moved(value, root) for key, value in node.items()}
+        return {key: _relocate(value, root) for key, value in node.items()}
     if isinstance(node, list):
-        return [_moved(value, root) for value in node]
+        return [_relocate(value, root) for value in node]
     if isinstance(node, str) and (node + "/").startswith(root + "/"):
         return "data" + node[len(root) :]
     return f"data/{Path(node).name}" if isinstance(node, str) and Path(node).is_absolute() else node
@@ -106,8 +106,8 @@ def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> st
 
     Args:
         trained: the network.
-        scores: from metrics.json; None for none.
-        licence: in the hub's spelling.
+        scores: content of metrics.json; None for none.
+        licence: licence in the hub's spelling.
 
     Returns:
         Markdown.
@@ -147,7 +147,7 @@ Semantic segmentation, learned from labelled images of {called(config.source)}{a
 {_classes(trained)}
 ## Use
 
-With the Python package `hrda_lit`; `hf://user/name`, the name of this repository, does in place of a folder:
+With the Python package `hrda_lit`; `hf://user/name`, the name of this repository, works instead of a folder:
 
 ```bash
 python -m hrda_lit.predict checkpoint=this_folder input=street.png

@@ -1,4 +1,4 @@
-"""MiT with the MLP head becomes a model folder of `transformers`, and such a folder a checkpoint of ours."""
+"""Convert MiT with the MLP head to a model folder of `transformers`, and such a folder to a checkpoint of ours."""
 
 import json
 from collections.abc import Mapping

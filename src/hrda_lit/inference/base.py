@@ -1,4 +1,4 @@
-"""What every way to predict a whole image can do."""
+"""The interface of all inferences: predict a whole image of any size."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Predict = Callable[[Views, tuple[int, int]], Tensor]
 
 
 class Original(NamedTuple):
-    """What an image was before it was fitted: itself at each of `Inference.scales`, and the size of its label."""
+    """An image before it was fitted: resized to each of `Inference.scales`, and the size of its label."""
 
     scaled: Sequence[Float[Tensor, "B 3 h w"]]
     size: tuple[int, int]
@@ -56,7 +56,7 @@ class Inference(ABC):
     def views(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
     ) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Return what the prediction was made of, at the size of the prediction, see `Segmentor.views`."""
+        """Return the parts of the prediction at its size, see `Segmentor.views`."""
         stack = Stack()
         return stack.split(self._apply(network, stack, image))
 

@@ -34,8 +34,8 @@ def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float
     """Average over all classes and, for those of Cityscapes, over the 16 and 13 that work on SYNTHIA reports.
 
     Args:
-        iou: fractions; NaN for classes that do not occur, which the means leave out.
-        names: of the classes.
+        iou: fractions; NaN for classes that do not occur, which the means skip.
+        names: names of the classes.
 
     Returns:
         Fractions by "mIoU", "mIoU 16" and "mIoU 13"; "mIoU" alone for other classes.
@@ -53,7 +53,7 @@ def logged_means(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, fl
     """Name the means of `mean_ious` as logs and metrics.json do: "val/miou", "val/miou_16" and "val/miou_13".
 
     Args:
-        iou: fractions; NaN for classes that do not occur, which the means leave out.
-        names: of the classes.
+        iou: fractions; NaN for classes that do not occur, which the means skip.
+        names: names of the classes.
     """
     return {f"val/{title.lower().replace(' ', '_')}": mean for title, mean in mean_ious(iou, names).items()}

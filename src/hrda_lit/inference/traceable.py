@@ -18,7 +18,7 @@ class ImageToLogits(nn.Module):
     """Normalise an image, predict it, and return the logits at its own size.
 
     Args:
-        network: what predicts.
+        network: network to export.
         inference: how; its windows become tensors.
 
     Raises:

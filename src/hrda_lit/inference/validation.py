@@ -1,4 +1,4 @@
-"""What is counted of a validation, over all devices."""
+"""Count the pixels of a validation, over all devices."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ class ValidationCounts(nn.Module):
     A module, so that it goes where the networks go; nothing of it is stored.
 
     Args:
-        classes: of the labels.
+        classes: classes of the labels.
     """
 
     def __init__(self, classes: Classes) -> None:
@@ -31,10 +31,10 @@ class ValidationCounts(nn.Module):
         self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)
 
     def finish(self) -> Int[Tensor, "C C"]:
-        """Return the pixels by label (rows) and prediction (columns), and begin anew.
+        """Return the pixels by label (rows) and prediction (columns), and reset.
 
         Raises:
-            FloatingPointError: if a prediction was no number, whose largest would be class 0.
+            FloatingPointError: if a prediction was NaN or infinite.
         """
         unscorable, counts = int(self.unscorable.compute()), self.confusion.compute()
         self.unscorable.reset()
@@ -42,6 +42,6 @@ class ValidationCounts(nn.Module):
         if unscorable:
             raise FloatingPointError(
                 f"the network predicts NaN or infinity for {unscorable} validation images, its training diverged; "
-                "lower optim.lr, set optim.clip, or go on from an earlier checkpoint."
+                "lower optim.lr, set optim.clip, or resume from an earlier checkpoint."
             )
         return counts

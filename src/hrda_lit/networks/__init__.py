@@ -1,1 +1,1 @@
-"""What is supervised: backbones, heads and segmentors."""
+"""Networks: backbones, heads and segmentors."""

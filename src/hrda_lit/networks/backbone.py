@@ -40,7 +40,7 @@ class Backbone(nn.Module):
     """A timm model that returns some of its feature maps, finest first.
 
     Images come normalised as the papers' encoders want them; one that was pretrained with other statistics, which its
-    `pretrained_cfg` tells, gets them as it knows them, wherever it is used.
+    `pretrained_cfg` names, gets them with those, wherever it is used.
 
     Args:
         name: a timm model name, e.g. "mit_b5", "resnet50" or "vit_large_patch14_dinov2".
@@ -48,9 +48,9 @@ class Backbone(nn.Module):
         levels: which of the model's feature maps, finest first; the last four mostly have strides 4 to 32. A plain
             transformer is taken for four stages of as many blocks each, see `PlainPyramid`.
         options: further arguments of the timm model, e.g. drop_path_rate.
-        tune: what is learned: "full", all of it; "frozen", nothing, and it stays in evaluation mode; "lora", a
+        tune: trained part: "full", all of it; "frozen", nothing, and it stays in evaluation mode; "lora", a
             difference of low rank for each linear layer.
-        lora_rank: of these differences.
+        lora_rank: rank of these differences.
         lora_alpha: they count lora_alpha / lora_rank.
         input_scale: factor by which a plain transformer's images are resized to whole patches, see `PlainPyramid`;
             None fills them up instead.
@@ -126,7 +126,7 @@ class Backbone(nn.Module):
         return super().train(mode and self.tune != "frozen")
 
     def together(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
-        """Encode several batches, in one call where that changes nothing: of one size, by an encoder without BatchNorm.
+        """Encode several batches, in one call if that changes nothing: of one size, by an encoder without BatchNorm.
 
         Returns:
             The feature maps of each batch.

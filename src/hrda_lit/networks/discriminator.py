@@ -1,4 +1,4 @@
-"""The network of adversarial training that tells predictions of one domain from those of the other."""
+"""The discriminator of adversarial training, between predictions of both domains."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ class Discriminator(nn.Sequential):
 
     Args:
         num_classes: C.
-        channels: of the first one, doubled by each of the next three.
+        channels: width of the first convolution, doubled by each of the next three.
 
     AdaptSegNet section 4.3.
     """
@@ -26,7 +26,7 @@ class Discriminator(nn.Sequential):
         super().__init__(*layers[:-1])
 
     def forward(self, probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 h w"]:
-        """Score where predictions come from, with one number per 32 x 32 pixels."""
+        """Score the domain of predictions, with one number per 32 x 32 pixels."""
         scores: Tensor = probabilities
         for layer in self:
             scores = layer(scores)

@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Leave a residual branch out for some samples of a batch, and scale the others up.
+    """Drop a residual branch for some samples of a batch, and scale the others up.
 
-    timm's holds its probability as a number, another one in each block, for which a compiler makes another version of
-    the block each time; here it is a buffer, which no checkpoint stores.
+    timm's stores its probability as a number, another one in each block, for which a compiler compiles each block anew;
+    here it is a buffer, which no checkpoint stores.
 
     Args:
-        drop_prob: share of the samples whose branch is left out, in [0, 1).
+        drop_prob: share of the samples whose branch is dropped, in [0, 1).
 
     Huang et al., Deep Networks with Stochastic Depth, ECCV 2016.
     """

@@ -84,7 +84,7 @@ class _PyramidHead(Head):
     """Embed every level, bring all to the finest one, fuse, classify.
 
     Attributes:
-        norm_depth: how many layers of BatchNorm lie one behind another.
+        norm_depth: number of BatchNorm layers one behind another.
     """
 
     norm_depth: int
@@ -125,7 +125,7 @@ class DAFormerHead(_PyramidHead):
         in_channels: channels of the backbone's levels, finest first.
         num_classes: C, >= 2.
         channels: width of the head; 256 in the paper.
-        dilations: of the ASPP branches; 1 means a plain 1 x 1 convolution.
+        dilations: dilation of each ASPP branch; 1 means a plain 1 x 1 convolution.
         dropout: probability to drop a channel before classification.
 
     DAFormer section 3.1; user's document, f^S.
@@ -175,7 +175,7 @@ class DeepLabV2Head(Head):
         in_channels: channels of the backbone's levels, finest first.
         num_classes: C, >= 2.
         dilations: one classifier each.
-        level: of the backbone; the coarsest by default.
+        level: level of the backbone; the coarsest by default.
         class_wise: False: a single map, for a scale attention that all classes share.
 
     DeepLab section 3.2; AdaptSegNet section 5.
@@ -211,7 +211,7 @@ class LinearHead(Head):
     Args:
         in_channels: channels of the backbone's levels, finest first.
         num_classes: C, >= 2.
-        level: of the backbone; the coarsest by default.
+        level: level of the backbone; the coarsest by default.
 
     DINOv2 section 7.4.
     """

@@ -12,8 +12,8 @@ class LowRank(nn.Module):
     """Add a matrix of low rank, at first zero, to a weight.
 
     Args:
-        weight: of a linear layer.
-        rank: of the difference, >= 1.
+        weight: weight of a linear layer.
+        rank: rank of the difference, >= 1.
         alpha: the difference counts alpha / rank.
 
     LoRA (Hu et al., ICLR 2022) section 4.1.

@@ -23,7 +23,7 @@ RELEASED_STEP = 8  # pixels on whose multiples the released code lets detail cro
 
 
 class Context(NamedTuple):
-    """What the low-resolution context crop gives: logits y_c, attention a_c and bottleneck features."""
+    """Output of the low-resolution context crop: logits y_c, attention a_c and bottleneck features."""
 
     logits: Float[Tensor, "B C h w"]
     attention: Float[Tensor, "B K h w"]
@@ -43,8 +43,7 @@ class MultiResSegmentor(Segmentor):
         lambda_d: weight of the detail loss in [0, 1]; the fused one weighs 1 - lambda_d.
         s_T: high resolution / low resolution, >= 1.
         overlap: whether detail windows overlap by half at inference.
-        blur_detail: whether the detail crop shows no more than the context: shrunk by s_T and enlarged again, which
-            tells what the second look is worth without its resolution.
+        blur_detail: whether the detail crop is downscaled by s_T and upscaled again: an ablation of its resolution.
         last_offset: whether the detail crop may also end where the crop ends (docs/official.md 7).
 
     Raises:
@@ -124,7 +123,7 @@ class MultiResSegmentor(Segmentor):
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
     ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
-        """Yield the views of windows, where a detail that several of them share is looked at once."""
+        """Yield the views of windows; a detail that several windows share is predicted once."""
         if self.training:
             # BatchNorm takes its statistics from all details of a window.
             yield from super().window_views(image, boxes, pixels, overlap, smooth)

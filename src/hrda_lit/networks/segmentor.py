@@ -1,4 +1,4 @@
-"""What is supervised: the interface of all networks, and the single-scale one."""
+"""The interface of all networks, and the single-scale one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class TrainingOutput(NamedTuple):
     """The result of a training forward.
 
     Attributes:
-        outputs: to supervise.
+        outputs: outputs to supervise.
         features: bottleneck features F_theta of the image as `Segmentor.context` gives it.
         closer: those of the image itself, where the detail crop covers all of it; else None.
     """
@@ -43,7 +43,7 @@ class Segmentor(nn.Module, ABC):
     Attributes:
         backbone: the encoder f^E.
         num_classes: C.
-        downscale: by how much images are shrunk before they come here: s_T for a low-resolution network, else 1.
+        downscale: factor by which images are downscaled before: s_T for a low-resolution network, else 1.
         s_T: by how much the network itself shrinks them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
         at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
@@ -76,7 +76,7 @@ class Segmentor(nn.Module, ABC):
 
     @abstractmethod
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Predict a whole image: "fused" logits at output stride, and what they were made of.
+        """Predict a whole image: "fused" logits at output stride, and their parts.
 
         Args:
             image: normalised.
@@ -168,7 +168,7 @@ class SingleScaleSegmentor(Segmentor):
         return TrainingOutput([Output(self.head(features), None, 1.0)], features[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Return the logits as "fused"; there are no details to smooth."""
+        """Return the logits as "fused"."""
         return {"fused": self.head(self.backbone(image))}
 
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:

@@ -1,4 +1,4 @@
-"""What timm's models are called, take and hold."""
+"""Names, arguments and parameters of timm's models."""
 
 import difflib
 import re
@@ -161,11 +161,11 @@ def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
-    """Return where the names of a whole model are in the encoder made of it; a classifier's are nowhere.
+    """Map the parameter names of a whole model to those of the encoder made of it; a classifier's are in neither.
 
     Args:
-        names: of the whole model.
-        own: of the encoder.
+        names: names of the whole model.
+        own: names of the encoder.
     """
 
     def place(name: str) -> str:

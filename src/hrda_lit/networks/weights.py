@@ -62,9 +62,9 @@ def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, un
     """Load `state` into `module`, refusing every key that is missing, unexpected, of another shape or type.
 
     Args:
-        module: where to load.
+        module: module to load into.
         state: name to tensor.
-        origin: what the error calls the state, e.g. its path.
+        origin: name of the state in errors, e.g. its path.
         unused: names that may be there without being loaded, e.g. a classifier's.
 
     Raises:
@@ -81,9 +81,9 @@ def check_keys(
     """Refuse a state whose keys, shapes or types are not those of `own`.
 
     Args:
-        own: what is needed; shapes count and whether values are whole, values do not.
-        state: what came.
-        complaint: how the error begins, e.g. "x.pth does not fit Backbone".
+        own: expected state; shapes count and whether values are integers, values do not.
+        state: given state.
+        complaint: beginning of the error, e.g. "x.pth does not fit Backbone".
         unused: names that may come without being needed.
 
     Raises:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.predicting.result import KINDS, VIEWS, Result, encoded
+from hrda_lit.predicting.result import KINDS, VIEWS, Result, encode_kind
 from hrda_lit.predicting.video import DamagedVideoError, VideoWriter, frame_rate
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import SCRATCH, read_record, remove_stale, write_atomically, write_json
@@ -112,7 +112,7 @@ class PredictionFolder:
             image = KINDS[kind](result, table)
             if kind == "label" and not self.palette:
                 image = Image.fromarray(np.asarray(image))
-            write_atomically(self.path(kind, name), encoded(image))
+            write_atomically(self.path(kind, name), encode_kind(image))
 
 
 def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str) -> Tally:

@@ -31,7 +31,7 @@ from hrda_lit.system.progress import counted
 
 log = logging.getLogger(__name__)
 
-SCALE = 2  # how much larger or smaller than its file a picture may be seen without a word
+SCALE = 2  # factor between file and network above which a warning is logged
 IDS = ("train", "raw", *ID_MAPS)
 Picture = str | Path | Image.Image | Pixels
 
@@ -54,7 +54,7 @@ class Predictor:
             `like`; a warning is logged once if pictures become more than twice as large or small.
 
     Attributes:
-        classes: of the predictions.
+        classes: classes of the predictions.
         model: which of the two networks it is, "student" or "teacher".
         has_views: whether the network has a context, a detail and an attention to show.
 
@@ -94,7 +94,7 @@ class Predictor:
 
         Args:
             picture: a path, a Pillow image, or RGB values as an array of uint8; or a list of such.
-            views: whether the result tells what it was fused from.
+            views: whether the result holds context, detail and attention.
 
         Returns:
             The prediction; a list of predictions for a list of pictures.
@@ -106,14 +106,14 @@ class Predictor:
         if views:
             self.require_views()
         if isinstance(picture, list):
-            return [self._predicted(one, views) for one in counted(picture, "predicting")]
-        return self._predicted(picture, views)
+            return [self._predict(one, views) for one in counted(picture, "predicting")]
+        return self._predict(picture, views)
 
     def __repr__(self) -> str:
         how = type(self.inference).__name__.lower()
         return f"Predictor({self.config.name}, {self.model}, {len(self.classes)} classes, {how}, {self.device})"
 
-    def _predicted(self, picture: Any, views: bool) -> Result:
+    def _predict(self, picture: Any, views: bool) -> Result:
         image = _as_pixels(picture)
         with torch.inference_mode():
             size = (image.shape[0], image.shape[1])
@@ -122,7 +122,7 @@ class Predictor:
                 parts = self._parts(prepared, original, views)
                 label, confidence = decide(parts.pop("fused"), size)
             else:
-                parts, (label, confidence) = {}, self._decided_by_rows(prepared)
+                parts, (label, confidence) = {}, self._decide_by_rows(prepared)
             shown = {
                 name: deciding(view, label) if name == "attention" else decide(view, size)[0]
                 for name, view in parts.items()
@@ -176,7 +176,7 @@ class Predictor:
         [value, *others] = [like.get(key)] if like.get(key) is not None else [one.get(key) for one in each(like)]
         if any(other != value for other in others):
             raise ValueError(
-                f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; tell which "
+                f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; say which "
                 f"they are like, e.g. dataset@like=cityscapes, or give {else_give}."
             )
         return value
@@ -201,7 +201,7 @@ class Predictor:
             *(*size, factor, self._like.get("name"), *size),
         )
 
-    def _decided_by_rows(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _decide_by_rows(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Decide rows as they are finished: all logits of 12 megapixels would need 1 GB."""
         rows = self.inference.strips(self.network, image, every=False)
         decided = [decide(logits, (logits.shape[-2], logits.shape[-1])) for _, _, logits in rows]

@@ -1,4 +1,4 @@
-"""A prediction, and the pictures that it can be looked at as."""
+"""A prediction, and the pictures of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _SCREEN = 640  # pixels: wider pictures are shown smaller in a notebook
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a network sees in a picture; everything has the picture's own size.
+    """The prediction of a picture; everything has the picture's own size.
 
     A notebook shows it as the picture beside its overlay, with a legend.
 
@@ -34,10 +34,10 @@ class Result:
         image: RGB in [0, 255].
         label: train ids, indices into `classes.names`.
         confidence: probability of the predicted class, in [0, 1].
-        classes: what the train ids mean.
-        views: on request, what a multi-resolution prediction was fused from: "context" and "detail" (train ids) and
+        classes: classes of the train ids.
+        views: on request, parts of a multi-resolution prediction: "context" and "detail" (train ids) and
             "attention" (the weight of the detail in [0, 1], for the predicted class).
-        name: of the picture's file; empty for what was no file.
+        name: name of the picture's file; empty without a file.
     """
 
     image: Pixels
@@ -64,7 +64,7 @@ class Result:
         """Lay the coloured label over the picture.
 
         Args:
-            opacity: of the label, in [0, 1].
+            opacity: opacity of the label, in [0, 1].
             outlines: whether white lines divide the classes.
         """
         blended = np.array(Image.blend(Image.fromarray(self.image), self.colour(), opacity))
@@ -89,7 +89,7 @@ class Result:
         """Write a picture.
 
         Args:
-            path: where; folders are made. A figure is of vectors where this ends in .pdf or .svg.
+            path: file to write; folders are made. A figure is of vectors in .pdf or .svg.
             kind: "figure", or another of what `hrda_lit.predict` writes: "label" (train ids), "colour", "overlay",
                 "confidence", "attention", "context", "detail".
 
@@ -105,10 +105,10 @@ class Result:
             raise ValueError(f"this result has no {kind}; ask for it by views=True.")
         if kind != "figure" and suffix != ".png":
             raise ValueError(f"{target}: {kind} is made of pixels; choose .png, or the kind 'figure'.")
-        write_atomically(target, encoded(KINDS[kind](self, torch.arange(256, dtype=torch.uint8)), suffix))
+        write_atomically(target, encode_kind(KINDS[kind](self, torch.arange(256, dtype=torch.uint8)), suffix))
 
     def _repr_png_(self) -> bytes:
-        """Draw what a notebook shows."""
+        """Draw the picture beside its overlay, for a notebook."""
         step = max(1, round(max(self.image.shape) / _SCREEN))
         shown = {self.name or "image": self._pixels(), "prediction": picture(self.overlay())}
         small = {name: one[:, ::step, ::step] for name, one in shown.items()}
@@ -134,9 +134,9 @@ def borders(label: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     return wide[0].bool().numpy()
 
 
-def encoded(made: Image.Image | Figure, suffix: str = ".png") -> bytes:
-    """Encode what `KINDS` make."""
-    return encode(made, suffix) if isinstance(made, Figure) else png(made)
+def encode_kind(drawn: Image.Image | Figure, suffix: str = ".png") -> bytes:
+    """Encode a picture that `KINDS` drew."""
+    return encode(drawn, suffix) if isinstance(drawn, Figure) else png(drawn)
 
 
 def _label(result: Result, table: UInt8[Tensor, "256"]) -> Image.Image:
@@ -159,7 +159,7 @@ def _grey(values: np.ndarray) -> Image.Image:
     return Image.fromarray(grey(torch.from_numpy(values))[0].numpy())
 
 
-# What a picture can be written as; the table turns train ids into those of label files.
+# Kinds of files; the table turns train ids into those of label files.
 KINDS: dict[str, Callable[[Result, Tensor], Image.Image | Figure]] = {
     "label": _label,
     "colour": lambda result, _: result.colour(),

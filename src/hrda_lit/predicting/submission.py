@@ -23,14 +23,14 @@ from hrda_lit.system.progress import counted
 @check_arguments
 @dataclass(frozen=True)
 class Rules:
-    """What a server wants; all three score the 19 classes of Cityscapes.
+    """Rules of a server; all three score the 19 classes of Cityscapes.
 
     Args:
-        name: of the archive.
-        split: of the data set.
-        count: how many test images there are.
+        name: name of the archive.
+        split: split of the dataset.
+        count: number of test images.
         size: (height, width) of every label in pixels.
-        ids: in the labels: "train", or a name of `classes.ID_MAPS`.
+        ids: ids in the labels: "train", or a name of `classes.ID_MAPS`.
         file: name of a label, where `{stem}` is that of its image, e.g. "{stem}.png".
 
     Raises:
@@ -62,8 +62,8 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
     """List the test images under the names of their labels, and refuse an incomplete set before hours of work.
 
     Args:
-        dataset: with the test split.
-        rules: of the server.
+        dataset: dataset with the test split.
+        rules: rules of the server.
 
     Returns:
         The images.
@@ -78,7 +78,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             f"{dataset.root} has {len(paths)} test images, the server of {rules.name} wants {rules.count}; "
             "complete the data, or set submission.count for a trial."
         )
-    for path in counted(paths, "looking at the sizes of test images"):
+    for path in counted(paths, "reading the sizes of test images"):
         if (size := dataset.read_size(path)) != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
     names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
@@ -104,7 +104,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
     Args:
         labels: name in the archive to file.
         target: the zip file.
-        rules: of the server.
+        rules: rules of the server.
 
     Raises:
         ValueError: if something in it is not as the server wants it; then nothing is written.
@@ -123,7 +123,7 @@ def check_archive(archive: Path | BinaryIO, rules: Rules, names: Collection[str]
     Args:
         archive: a zip file.
         rules: number, size and ids of the labels.
-        names: of the labels.
+        names: names of the labels.
 
     Raises:
         ValueError: if it is no zip file; a label is missing, unknown, twice there, or broken; or its size, ids, or

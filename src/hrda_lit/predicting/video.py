@@ -83,7 +83,7 @@ def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:
 
 
 class _Count:
-    """What came out of a video, to be compared with what the file claims."""
+    """Counts of a decoded video, compared with what the file claims."""
 
     def __init__(self) -> None:
         self.frames = self.packets = self.corrupt = 0
