@@ -112,14 +112,17 @@ def init(*overrides: str) -> Path:
 
 def compose(*overrides: str) -> "DictConfig":
     """Compose and check the config that `train` would train with, e.g. for a checkpoint from elsewhere; see `train`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+
     from hrda_lit.config.arguments import rewrite_arguments
-    from hrda_lit.config.explain import compose_config, explain, is_from_hydra
+    from hrda_lit.config.explain import explain, is_from_hydra
     from hrda_lit.schema.check import check_train
 
     arguments = ["run_dir=.", *rewrite_arguments(overrides, "train")]
     try:
-        with _left_as_it_was():
-            config = compose_config("train", arguments)
+        with _left_as_it_was(), initialize_config_module("hrda_lit.conf", version_base="1.3"):
+            config = hydra_compose("train", arguments)
     except Exception as error:
         if not is_from_hydra(error):
             raise

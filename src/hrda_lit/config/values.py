@@ -207,9 +207,11 @@ def _check_part(value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> Non
     for name in RESERVED.keys() & value.keys():
         check(value[name], RESERVED[name], _join(key, name))
     keys = keys_of(_resolve(value["_target_"], _join(key, "_target_")))
+    # A partial may leave open what its constructor requires.
+    left_open = {name for name in keys.required if value.get("_partial_") and value.get(name, 0) is None}
     if value.get("_partial_") or value.get("_args_"):
         keys = keys._replace(required=frozenset())
-    _check_keys({name: value[name] for name in value if name not in RESERVED}, keys, key, notes)
+    _check_keys({name: value[name] for name in value if name not in {*RESERVED, *left_open}}, keys, key, notes)
 
 
 def _resolve(target: str, key: str) -> Any:

@@ -34,8 +34,7 @@ class Augmented(Inference):
 
     Args:
         window: (height, width) in pixels of the windows of `base`, where it does not bring its own.
-        base: predicts each variant, an inference or what makes one from a window; in a config, None is as the network
-            is validated.
+        base: inference of each variant, or a function of a window that returns one; a config may leave it open.
         scales: factors of the image's sides, > 0.
         flip: whether each scale is also predicted mirrored.
         average: "probabilities", as the official test-time augmentation, or "logits".
@@ -47,12 +46,11 @@ class Augmented(Inference):
     def __init__(
         self,
         window: Sequence[int],
-        base: Inference | Callable[..., Inference] | None,
+        base: Inference | Callable[..., Inference],
         scales: Annotated[Sequence[Scale], Length(least=1)] = (1.0,),
         flip: bool = True,
         average: Average = "probabilities",
     ) -> None:
-        assert base is not None, "a base left open is filled in by `build_inference`"
         self.base = base if isinstance(base, Inference) else windowed(base, window)
         self.scales, self.flip, self.average = tuple(scales), flip, average
 

@@ -64,7 +64,7 @@ class Slide(Inference):
     An image smaller than a window is padded with the mean colour (docs/official.md 23).
 
     Args:
-        window: (height, width) in pixels.
+        window: (height, width) in pixels; a config may leave it open, see `windowed`.
         stride: (vertical, horizontal) step in pixels; None for half a window, or a whole one without overlap.
         batch: as many pixels as this many windows have go through the network at once, >= 1; None for what free memory
             allows on a GPU, and a modest number on a CPU. It changes results by rounding alone.
@@ -82,7 +82,7 @@ class Slide(Inference):
 
     def __init__(
         self,
-        window: Sides | None,
+        window: Sides,
         stride: Sides | None = None,
         batch: Count | None = None,
         overlap: bool = True,
@@ -90,7 +90,6 @@ class Slide(Inference):
         blend: Blend = "average",
         average: Average = "logits",
     ) -> None:
-        assert window is not None, "a window left open is filled in by `windowed`"
         self.window = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
