@@ -95,7 +95,7 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r"(source|target)\.weights\.\w+", {"2.5", "huge"}, "a number without an upper bound"),
     (r".*\.layout\.exclude", {"[]"}, "none"),
     (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
-    (r"save", {"maybe", "null"}, "null: by the input; a word: a kind that does not exist is refused before anything is predicted"),
+    (r"save", {"maybe", "null"}, "by the input; a kind that does not exist is refused before anything is predicted"),
     (r"save|logger\.\w+\.overrides", {"[]"}, "a list; refused where one is needed"),
 ]  # fmt: skip
 
