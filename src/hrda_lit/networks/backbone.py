@@ -152,7 +152,8 @@ class Backbone(nn.Module):
         if self.input_scale is not None:
             raise ValueError(
                 f"network.backbone.input_scale={self.input_scale:g}: expected null, since {self.name} is not a plain "
-                "transformer; remove it, or choose one, e.g. network/backbone=dinov2_large."
+                "transformer; set it to null, or choose one, e.g. network/backbone=dinov2_large (debug=smoke_vit where "
+                "debug=smoke chose the encoder)."
             )
         keys = {"features_only": True, "out_indices": levels, **self.options}
         model: Any = created(self.name, self.weights, {"strict_img_size": False}, **keys)

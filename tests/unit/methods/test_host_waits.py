@@ -30,8 +30,10 @@ from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import Segmentor, SingleScaleSegmentor
+from hrda_lit.networks.upsample_head import UpsampleHead
 from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
+from hrda_lit.ops.weak_jitter import WeakJitter
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +49,7 @@ def methods() -> dict[str, Method]:
         "adversarial": Adversarial(CITYSCAPES, channels=4),
         "generalise": Generalise(CITYSCAPES, augmentation=strong),
         "mic": SelfTraining(CITYSCAPES, augmentation=strong, masked=MaskedConsistency(block=16)),
+        "mirrored": SelfTraining(CITYSCAPES, augmentation=strong, mirror=True, weak_jitter=WeakJitter()),
     }
 
 
@@ -108,8 +111,19 @@ def on_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
     return network
 
 
-def fakes(multires: bool, mode: FakeTensorMode) -> Networks:
-    made = student(multires)
+def plain(multires: bool) -> Segmentor:
+    """Return a network whose patches can be hidden behind a mask token."""
+    options = {"depth": 4, "embed_dim": 16, "num_heads": 2, "img_size": 56}
+    backbone = Backbone("vit_small_patch14_dinov2", levels=[-1], options=options, input_scale=1.1, mask_token=True)
+    head = UpsampleHead(backbone.channels, 19)
+    if not multires:
+        return SingleScaleSegmentor(backbone, head, 19)
+    fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 19, 8))
+    return MultiResSegmentor(backbone, head, fusion, 19, (SIDE // 2, SIDE // 2))
+
+
+def fakes(multires: bool, mode: FakeTensorMode, make: Callable[[bool], Segmentor] = student) -> Networks:
+    made = make(multires)
     teacher, imagenet = copy.deepcopy(made).requires_grad_(False), copy.deepcopy(made.backbone).requires_grad_(False)
     discriminator = Discriminator(19, 4)
     return Networks(*(on_gpu(network, mode) for network in (made, teacher, imagenet.eval(), discriminator)))
@@ -122,6 +136,15 @@ def test_a_step_waits_for_nothing(name: str, multires: bool) -> None:
     networks = fakes(multires, mode)
     with mode:
         assert tuple(step(method, networks)) == method.names
+
+
+@pytest.mark.parametrize("multires", [True, False])
+def test_a_masked_pass_over_tokens_waits_for_nothing(multires: bool) -> None:
+    masked, mode = MaskedConsistency(block=8, hide="tokens"), FakeTensorMode(allow_non_fake_inputs=True)
+    method = SelfTraining(CITYSCAPES, lambda_fd=0, masked=masked, mirror=True, weak_jitter=WeakJitter())
+    networks = fakes(multires, mode, plain)
+    with mode:
+        assert tuple(step(method, networks)) == ("source", "mixed", "masked")
 
 
 @pytest.mark.parametrize("wait", [lambda x: x.item(), torch.unique, torch.nonzero, lambda x: x[x > 0], bool])
