@@ -150,7 +150,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     try:
         with (
             release_all(),
-            _left_as_it_was(),
+            _restore_state(),
             initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"),
         ):
             hydra = GlobalHydra.instance().hydra
@@ -168,7 +168,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
 
 
 @contextmanager
-def _left_as_it_was() -> Iterator[None]:
+def _restore_state() -> Iterator[None]:
     """Put logging and Hydra back into the state in which a notebook or another program had them."""
     import logging
 

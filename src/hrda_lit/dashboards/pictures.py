@@ -19,8 +19,7 @@ from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
-from hrda_lit.system.best_effort import BestEffort
-from hrda_lit.system.files import write_atomically
+from hrda_lit.system.files import BestEffort, write_atomically
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

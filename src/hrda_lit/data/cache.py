@@ -17,8 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hrda_lit.data.file_tree import FileTree
-from hrda_lit.system.best_effort import BestEffort
-from hrda_lit.system.files import replacing, write_atomically
+from hrda_lit.system.files import BestEffort, replacing, write_atomically
 from hrda_lit.system.progress import counted
 
 log = logging.getLogger(__name__)

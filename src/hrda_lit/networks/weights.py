@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hrda_lit.system.torch_files import blamed, read_torch_file, require_finite_weights, require_tensors
+from hrda_lit.system.torch_files import name_file_in_errors, read_torch_file, require_finite_weights, require_tensors
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def read_plain(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no weights at {path}; give an existing file, or null to start from random weights.")
     if path.suffix != ".safetensors":
         return read_torch_file(path)
-    with blamed(path):
+    with name_file_in_errors(path):
         content: dict[str, Any] = load_file(path)
     return content
 

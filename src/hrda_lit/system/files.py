@@ -165,6 +165,27 @@ def read_json(path: Path) -> Any:
         return None
 
 
+class BestEffort:
+    """Warn once where files that a run can do without cannot be written, and continue.
+
+    Args:
+        what: name of the files, e.g. "pictures".
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what, self._warned = what, False
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Skip what cannot be written inside; every other error is raised."""
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                log.warning("%s cannot be written, the run goes on without: %s", self.what, error)
+            self._warned = True
+
+
 def _sync(folder: Path) -> None:
     # The rename itself is only on disk once the folder is; not every system can sync a folder.
     try:

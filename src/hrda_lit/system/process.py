@@ -23,12 +23,12 @@ def at_full_speed(device: torch.device) -> Iterator[None]:
         device: that computes.
     """
     torch.set_float32_matmul_precision("high")
-    with kept_heap() if device.type == "cpu" else nullcontext():
+    with keep_heap() if device.type == "cpu" else nullcontext():
         yield
 
 
 @contextmanager
-def kept_heap() -> Iterator[None]:
+def keep_heap() -> Iterator[None]:
     """Keep what is freed, for the next tensor of that size; give it back to the system at the end.
 
     glibc gives large blocks back at once, and the system clears their pages anew for the next tensor: for MiT-B0 with
@@ -39,11 +39,11 @@ def kept_heap() -> Iterator[None]:
     if libc is None:
         yield
         return
-    _tell(libc, KEPT)
+    _set_options(libc, KEPT)
     try:
         yield
     finally:
-        _tell(libc, USUAL)
+        _set_options(libc, USUAL)
         libc.malloc_trim(0)
 
 
@@ -54,6 +54,6 @@ def _glibc() -> Any:
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
-def _tell(libc: Any, options: dict[int, int]) -> None:
+def _set_options(libc: Any, options: dict[int, int]) -> None:
     for option, value in options.items():
         libc.mallopt(option, value)

@@ -21,7 +21,7 @@ _ZIP = b"PK\x03\x04"
 
 
 @contextlib.contextmanager
-def blamed(path: str | Path) -> Iterator[None]:
+def name_file_in_errors(path: str | Path) -> Iterator[None]:
     """Turn whatever the bytes of a file lead to into one sentence that names the file.
 
     Args:
@@ -52,7 +52,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: if the file is empty, cut, damaged (the record is named), needs code to load, or is no dictionary.
     """
-    with blamed(path):
+    with name_file_in_errors(path):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_check_records(path))
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
             raise TypeError(f"it holds a {type(content).__name__}, not a state dict or another mapping of names")

@@ -152,7 +152,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # Each experiment, and each inference with many of them: the two are stored apart from one another.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("experiment", "inference"), zip(EXPERIMENTS, cycle(["slide", "whole", "tta", "fast"]), strict=False)
+    ("experiment", "inference"), [*zip(EXPERIMENTS, cycle(["slide", "whole", "tta", "fast"]), strict=False)]
 )
 def test_what_training_stores_is_allowed(experiment: str, inference: str) -> None:
     fixed = ["run_dir=.", "cache_dir=.", "data_root=."]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrda_lit.system.best_effort import BestEffort
 from hrda_lit.system.files import (
     SCRATCH,
+    BestEffort,
     link_atomically,
     read_json,
     read_record,

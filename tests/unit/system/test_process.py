@@ -52,7 +52,7 @@ def test_an_error_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
             told.append({})
 
     monkeypatch.setattr(process, "_glibc", Libc)
-    monkeypatch.setattr(process, "_tell", lambda libc, options: told.append(options))
+    monkeypatch.setattr(process, "_set_options", lambda libc, options: told.append(options))
     with pytest.raises(ValueError, match="amid"), at_full_speed(torch.device("cpu")):
         raise ValueError("amid")
     assert told == [process.KEPT, process.USUAL, {}]
