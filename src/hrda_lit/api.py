@@ -121,7 +121,7 @@ def compose(*overrides: str) -> "DictConfig":
 
     arguments = ["run_dir=.", *rewrite_arguments(overrides, "train")]
     try:
-        with _left_as_it_was(), initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        with _restore_state(), initialize_config_module("hrda_lit.conf", version_base="1.3"):
             config = hydra_compose("train", arguments)
     except Exception as error:
         if not is_from_hydra(error):
