@@ -17,8 +17,7 @@ from torch.utils import _pytree as pytree
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference, Original
-from hrda_lit.inference.iou import class_iou, logged_means
-from hrda_lit.inference.validation import ValidationCounts
+from hrda_lit.inference.iou import ValidationCounts, class_iou, logged_means
 from hrda_lit.methods.base import Batch, LoggedCrops, Method, Networks, Pass, cut_into_parts
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.pretrained_reference import remove_pretrained_, restore_pretrained_

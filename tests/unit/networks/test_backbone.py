@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.drop_path import DropPath
+from hrda_lit.networks.encoder_layers import DropPath
 
 SWIN = {"embed_dim": 16, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "window_size": 2}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.drop_path import DropPath
+from hrda_lit.networks.encoder_layers import DropPath
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.recompute import Recomputed, blocks, recompute

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hrda_lit.networks.lora import add_low_rank_
+from hrda_lit.networks.encoder_layers import add_low_rank_
 from hrda_lit.ops.rng import generator
 from hrda_lit.training.casts import cast_once, cast_together, places
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.drop_path import DropPath
+from hrda_lit.networks.encoder_layers import DropPath
 
 SMALL = {"embed_dims": (8, 16, 20, 32), "depths": (2, 2, 2, 2)}
 
