@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 Tell = Callable[[str], None]
@@ -204,12 +205,9 @@ def matrix_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> flo
         dtype: of the matrices.
     """
     side = 8192 if device.type == "cuda" else 768
-    one = torch.rand(side, side, device=device).to(dtype)
-    seconds: list[float] = []
-    for _ in range(6):
-        with timed(seconds, device):
-            one @ one
-    return 2 * side**3 / min(seconds[1:])
+    matrix = torch.rand(side, side, device=device).to(dtype)
+    timer = Timer("matrix @ matrix", globals={"matrix": matrix}, num_threads=torch.get_num_threads())
+    return 2 * side**3 / min(timer.timeit(1).median for _ in range(3))
 
 
 def spread(seconds: Sequence[float]) -> tuple[float, float, float]:

@@ -61,7 +61,7 @@ def _title(groups: Sequence[RunGroup], keys: Sequence[str]) -> str:
         return f"mIoU{over}, one run each"
     spread = " and standard deviation" if len(keys) < 2 else ""
     runs = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else max(counts)
-    return f"mIoU{over}, mean{spread} of {runs} runs each"
+    return f"mIoU{over}, mean{spread} of {runs} runs"
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
