@@ -34,6 +34,7 @@ def inspect(config: DictConfig) -> bool:
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.pictures.figures import suffix_of
+    from hrda_lit.runs.geometry import check_geometry
 
     suffix_of(_sheet(config))
     source = build.build_dataset(config.source, "source")
@@ -45,6 +46,10 @@ def inspect(config: DictConfig) -> bool:
     if config.prepare_data:
         instantiate(config.prepare_data)
     seen = check_data(datamodule.data_splits(), check)
+    try:
+        check_geometry(config, method, source.classes)
+    except ValueError as error:
+        seen.refusals.append(str(error))
     return _show(seen, config)
 
 

@@ -58,6 +58,15 @@ def test_training_and_inspection_refuse_the_same(
         train(config)
 
 
+def test_inspect_refuses_a_crop_as_training_does(
+    tmp_path: Path, demo_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not inspect(smoke(tmp_path, demo_root, "hrda_demo", "data.crop=[130,128]"))
+    said = capsys.readouterr().out
+    assert "nearest crop that fits is data.crop=[128,128]" in said.replace("\n", "")
+    assert said.endswith("training cannot start\n")
+
+
 def test_broken_images_are_left_out_of_training(tmp_path: Path, data: Path) -> None:
     for path in (data / "gta/images/00001.png", data / "gta/labels/00002.png"):
         path.write_bytes(path.read_bytes()[:1000])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hrda_lit.data import archives
 from hrda_lit.data.archives import list_members, read_member
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels
@@ -121,6 +122,7 @@ def attempt(run: Callable[[], Any], name: str) -> Any:
 
 def check(path: Path, names: set[str]) -> bool:
     """Return whether an archive is refused; fail where it is neither refused nor whole."""
+    archives._list.cache_clear()  # the clock of the file system is slower than this
     members = attempt(lambda: list_members(path), str(path))
     if members is None:
         return True
@@ -166,5 +168,6 @@ def test_each_flipped_bit_of_a_header_is_refused(name: str, tmp_path: Path) -> N
     for start in starts:
         for at in (0, 3, 100, 124, 130, 150, 156, 257, 300):
             path.write_bytes(content[: start + at] + bytes([content[start + at] ^ 1]) + content[start + at + 1 :])
+            archives._list.cache_clear()
             with pytest.raises(ValueError, match=rf"{name} cannot be read \("):
                 list_members(path)

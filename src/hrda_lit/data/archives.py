@@ -4,6 +4,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -42,12 +43,18 @@ def list_members(archive: Path) -> dict[str, Member]:
         ValueError: if the archive is damaged, or holds what is neither a file, a folder nor a link to one.
     """
     try:
-        files, links = _list_zip(archive) if archive.suffix.lower() == ".zip" else _list_tar(archive)
-        for name in links:
-            files |= _follow(name, files, links)
+        status = archive.stat()
+        return dict(_list(archive, (status.st_size, status.st_mtime_ns)))
     # zipfile and tarfile raise whatever damage leads them to: struct.error, NotImplementedError, OverflowError, ...
     except Exception as error:
         raise _damaged(archive, error) from error
+
+
+@lru_cache(maxsize=64)
+def _list(archive: Path, state: tuple[int, int]) -> dict[str, Member]:
+    files, links = _list_zip(archive) if archive.suffix.lower() == ".zip" else _list_tar(archive)
+    for name in links:
+        files |= _follow(name, files, links)
     return {name: member for name, member in files.items() if _is_below(name)}
 
 
@@ -101,7 +108,7 @@ def _check_end_of_tar(archive: Path, end: int) -> None:
         pieces = iter(lambda: file.read(1 << 20), b"")
         zeros = sum(len(piece) if not any(piece) else -(1 << 62) for piece in pieces)
     if zeros < _BLOCK:
-        raise ValueError("its listing stops before its end")
+        raise ValueError("its listing stops before its end" if zeros else "its end is missing")
 
 
 def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:

@@ -37,14 +37,14 @@ class Records:
 
     Args:
         folder: folder of the cache.
-        tree: where the files lie.
+        tree: tree of the files.
         what: name of the function and its settings.
     """
 
     def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
         self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
         self.tree = tree
-        self._entries = self._load()
+        self._entries, self._damaged = self._load(), 0
 
     def __call__(
         self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
@@ -62,8 +62,9 @@ class Records:
         """
         states = {path: [*self.tree.state(path)] for path in dict.fromkeys(files)}
         known = {path: self._known(path, state, parse) for path, state in states.items()}
-        if damaged := [path for path, result in known.items() if result is None and self._is_current(path, states)]:
-            log.warning("%d entries of %s are damaged and are computed again", len(damaged), self.path)
+        if self._damaged:
+            log.warning("%d entries of %s are damaged and are computed again", self._damaged, self.path)
+            self._damaged = 0
         if fresh := [path for path, result in known.items() if result is None]:
             # Threads suffice: reading and decoding release the interpreter's lock.
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -76,15 +77,13 @@ class Records:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.tree.root).as_posix()
 
-    def _is_current(self, path: Path, states: dict[Path, list[int]]) -> bool:
-        entry = self._entries.get(self._name(path))
-        return entry is not None and not (isinstance(entry, list) and len(entry) == 2 and entry[0] != states[path])
-
     def _known(self, path: Path, state: list[int], parse: Callable[[Any], Result]) -> Result | None:
+        entry: Any = self._entries.get(self._name(path))
         try:
-            before, raw = self._entries[self._name(path)]
+            before, raw = entry
             return parse(raw) if before == state else None
-        except (KeyError, TypeError, ValueError):
+        except (TypeError, ValueError):
+            self._damaged += entry is not None
             return None
 
     def _load(self) -> dict[str, Any]:
@@ -121,7 +120,7 @@ class Arrays:
 
     Args:
         folder: folder of the cache.
-        tree: where the files lie that the arrays are computed of.
+        tree: tree of the files that the arrays are computed of.
     """
 
     def __init__(self, folder: Path, tree: FileTree) -> None:

@@ -30,7 +30,7 @@ UNCOUNTED = -1  # a validation image that a process without any gets
 FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
-class Draws(Dataset[dict[str, Tensor]]):
+class DomainDraws(Dataset[dict[str, Tensor]]):
     """Draw crops.
 
     Args:
@@ -63,8 +63,8 @@ class Draws(Dataset[dict[str, Tensor]]):
         return random_crop(pipeline.crop_size, pipeline.train_size, rng.generator(self.seed, "sync_crop", draw))
 
 
-class SourceDraws(Draws):
-    """Draw labelled crops of the source, see `Draws`.
+class SourceDraws(DomainDraws):
+    """Draw labelled crops of the source, see `DomainDraws`.
 
     Args:
         rare: rare class sampling; None draws files uniformly.
@@ -150,8 +150,8 @@ class SourceDraws(Draws):
         return retry(lambda: retry(drawn, varied, pipeline.crop_tries), served, options.max_tries)
 
 
-class TargetDraws(Draws):
-    """Draw crops of the target, files uniformly with replacement, see `Draws`; no label is needed.
+class TargetDraws(DomainDraws):
+    """Draw crops of the target, files uniformly with replacement, see `DomainDraws`; no label is needed.
 
     HRDA section 4.1.
     """

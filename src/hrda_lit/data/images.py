@@ -120,12 +120,7 @@ def read_label(path: Path, channel: Channel = "index", content: bytes | None = N
 
 
 def read_label_colours(path: Path, content: bytes | None = None) -> Pixels:
-    """Read a label whose colours stand for its classes.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or lossy.
-    """
+    """Read a label whose colours stand for its classes; lossy formats are refused as by `read_label`."""
     whole = _content(path, content)
 
     def colours(file: ImageFile.ImageFile) -> Pixels:
@@ -136,12 +131,7 @@ def read_label_colours(path: Path, content: bytes | None = None) -> Pixels:
 
 
 def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
-    """Read (height, width) of an upright image from its header.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or no image.
-    """
+    """Read (height, width) of an upright image from its header, see `open_picture`."""
     return open_picture(path, upright_size, content)
 
 
