@@ -35,7 +35,7 @@ def parameter_groups(
         student: the network.
         lr: learning rate of the encoder.
         head_factor: heads / encoder.
-        weight_decay: of all groups but the norms.
+        weight_decay: weight decay of all groups but the norms.
         layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
         decay_norms: whether the encoder's norms have weight decay as everything else.
 
@@ -70,7 +70,7 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
         step: t >= 0.
         total: steps of the whole run.
         warmup: steps of the warm-up; 0 for none.
-        power: of the decay.
+        power: power of the decay.
         warmup_ratio: share at t = 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A head applied to some of its inputs at a time, with BatchNorm's statistics of all of them."""
+"""Apply a head to some of its inputs at a time, with BatchNorm's statistics of all of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,19 +14,16 @@ Levels = list[Tensor]
 
 @torch.no_grad()
 def in_chunks(head: nn.Module, features: Sequence[Float[Tensor, "B C h w"]], count: int) -> Float[Tensor, "B K H W"]:
-    """Apply a head as to the whole batch, up to rounding, holding the activations of some inputs alone.
+    """Apply a head as to the whole batch, up to rounding, holding the activations of some inputs only.
 
-    Where BatchNorm normalises by statistics of the batch, they are found first: of the layers that lie behind `n`
-    others once those have theirs, in pass `n`. So the head runs `head.norm_depth` + 1 times, or once for each layer and
-    once more where it does not tell.
+    Where BatchNorm normalises by statistics of the batch, they are found first: pass `n` finds those of the layers that
+    lie behind `n` others. So the head runs `head.norm_depth` + 1 times, or without that attribute once for each layer
+    and once more.
 
     Args:
-        head: without gradients; running statistics move as they would.
-        features: the levels of a pyramid, finest first.
-        count: inputs at a time, >= 1.
-
-    Returns:
-        What `head(features)` is.
+        head: head without gradients; running statistics move as they would.
+        features: levels of a pyramid, finest first.
+        count: number of inputs at a time, >= 1.
     """
     parts = [list(part) for part in zip(*(torch.split(level, count) for level in features), strict=True)]
     norms = [one for one in head.modules() if isinstance(one, _BatchNorm) and one.training]
@@ -58,7 +55,7 @@ def _settled(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> I
 
 
 class Moments:
-    """Mean and variance per channel of what a layer gets, part by part."""
+    """Mean and variance per channel of the inputs of a layer, part by part."""
 
     def __init__(self) -> None:
         self.means: list[Tensor] = []

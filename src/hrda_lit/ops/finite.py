@@ -15,8 +15,9 @@ def all_finite(*tensors: Float[Tensor, "*shape"]) -> Bool[Tensor, ""]:
         tensors: floating, of any shapes and on one device; true for none at all.
     """
     # Not isfinite() of each, which needs a quarter of their memory again.
-    extremes = [extreme for tensor in tensors if tensor.numel() for extreme in tensor.aminmax()]
-    return torch.stack([extreme.isfinite() for extreme in extremes]).all() if extremes else torch.tensor(True)
+    extremes = [extreme.isfinite() for tensor in tensors if tensor.numel() for extreme in tensor.aminmax()]
+    device = tensors[0].device if tensors else None
+    return torch.stack(extremes).all() if extremes else torch.ones((), dtype=torch.bool, device=device)
 
 
 def squares_finite(*tensors: Tensor) -> Bool[Tensor, ""]:

@@ -18,7 +18,7 @@ def rows_at_once(rows: int | None) -> Iterator[None]:
     """Let losses and pseudo-labels hold so many rows of pixels at full size at a time, as autocast sets a type.
 
     Args:
-        rows: of pixels, >= 1; None for all.
+        rows: number of rows of pixels, >= 1; None for all.
     """
     before = _rows.get()
     _rows.set(rows)
@@ -37,9 +37,9 @@ class Tile(NamedTuple):
     """Some rows of a picture, and the rows of smaller logits that they are made of.
 
     Attributes:
-        rows: of the picture.
+        rows: rows of the picture.
         cells: rows of the logits, with a neighbour above and below where there is one.
-        inside: where `rows` lie in what `cells` become.
+        inside: place of `rows` in what `cells` become.
         grown: (height, width) that `cells` become.
     """
 
@@ -59,7 +59,7 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
     Args:
         cells: rows of the logits.
         size: (height, width) of the picture; the height is a multiple of `cells`.
-        rows: of the picture in a tile, at most, but no less than one cell; None for one tile of everything.
+        rows: maximum of rows of the picture in a tile, but no less than one cell; None for one tile of everything.
 
     Returns:
         The tiles from top to bottom.

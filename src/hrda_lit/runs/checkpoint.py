@@ -15,6 +15,7 @@ from hrda_lit.config.messages import nearest
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.iou import logged_means
+from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.restore import SCORES, adapt, scores_of
 from hrda_lit.system.files import link_atomically
@@ -230,7 +231,7 @@ def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None
         FloatingPointError: if any is not finite.
     """
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
-    finite = torch.stack([value.isfinite().all() for value in floats.values()]).tolist()
+    finite = torch.stack([all_finite(value) for value in floats.values()]).tolist()
     if broken := [name for name, good in zip(floats, finite, strict=True) if not good]:
         raise FloatingPointError(
             f"{len(broken)} weights are not finite after step {step}, such as {broken[0]}; they are not saved and the "

@@ -15,6 +15,7 @@ from torch import Tensor
 from hrda_lit.checkpoints.load import fitting, read_checkpoint
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.module import CONFIG_KEY
+from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.claim import AUTO, NEVER, resume_mode
 from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 from hrda_lit.runs.loggers import STATES
@@ -133,7 +134,7 @@ def read(path: Path) -> Start:
         raise _unfit(path, f"{STATES} is no mapping of mappings")
     require_finite_weights(content["state_dict"], path)
     for name, value in _tensors(content["optimizer_states"], "optimizer_states"):
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+        if value.is_floating_point() and not all_finite(value):
             raise _unfit(path, f"{name} has NaN or infinity")
     return Start(path, step, content[CONFIG_KEY], loggers)
 

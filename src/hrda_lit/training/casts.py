@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from hrda_lit.networks.heads import DepthwiseConv
 
-# What reads the weights of a layer and does nothing but a product with them, which autocast would cast them for.
+# Forwards that use a layer's weights for nothing but a product, for which autocast casts them.
 PRODUCTS = {nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward, DepthwiseConv.forward}
 
 
@@ -40,14 +40,7 @@ class Place(NamedTuple):
 
 
 def places(region: nn.Module) -> list[Place]:
-    """List what autocast casts of the weights that learn.
-
-    Args:
-        region: compiled as one.
-
-    Returns:
-        Weights and biases of the layers that are products with them.
-    """
+    """List the weights and biases of a region that learn and that autocast casts: those of products."""
     return [
         Place(layer, name, weight)
         for layer in region.modules()
@@ -61,11 +54,11 @@ def places(region: nn.Module) -> list[Place]:
 def cast_together(regions: Sequence[Sequence[Place]]) -> Iterator[None]:
     """Under autocast, let layers use copies of their weights that are made here, in one call for each region.
 
-    A compiled region casts its weights itself, in every pass, one by one, and so does its way back with their
-    gradients: thousands of small kernels for an encoder of 52 blocks. Weights must not change inside.
+    A compiled region casts its weights itself, in every pass, one by one, and its backward pass casts their gradients:
+    thousands of small kernels for an encoder of 52 blocks. Weights must not change inside.
 
     Args:
-        regions: the weights of each, see `places`.
+        regions: weights of each region, see `places`.
     """
     try:
         for some in regions:

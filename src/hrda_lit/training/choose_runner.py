@@ -24,7 +24,7 @@ def choose_runner(
         options: its `speed` decides; "auto" is "eager", until a table measured on a GPU stands in docs/speed.md.
         networks: everything that passes go through.
         names: names of the passes.
-        trainer: of the run.
+        trainer: trainer of the run.
     """
     speed, rows = options.speed, options.memory.rows
     if speed in ("auto", "eager"):

@@ -1,27 +1,23 @@
 """The mean teacher: a moving average of the student."""
 
-from typing import Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import lightning as L
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrda_lit.config.ranges import Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.ema import detached, ema_move_
 
-
-class MeanTeacher(Protocol):
-    """What the callback needs of a LightningModule: a student and its moving average."""
-
-    student: nn.Module
-    teacher: nn.Module | None
+if TYPE_CHECKING:
+    from hrda_lit.module import UDAModule
 
 
 @check_arguments
 class EMATeacher(L.Callback):
     """Move the teacher towards the student at the start of every step.
 
-    The teacher lives in the LightningModule, any `MeanTeacher`, so it is saved and resumed with everything else.
+    The teacher lives in the LightningModule, so it is saved and resumed with everything else.
 
     Args:
         alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
@@ -38,8 +34,8 @@ class EMATeacher(L.Callback):
         self._weights: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """List the weights of both, which a step has no time to."""
-        module = cast("MeanTeacher", pl_module)
+        """Cache both parameter lists; listing them in every step costs host time."""
+        module = cast("UDAModule", pl_module)
         assert module.teacher is not None
         self._weights = detached(module.teacher), detached(module.student)
 

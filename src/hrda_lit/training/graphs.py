@@ -42,7 +42,7 @@ class Graph:
 
     Args:
         pool: memory that graphs share.
-        stream: where they are captured.
+        stream: stream on which they are captured.
     """
 
     def __init__(self, pool: Any, stream: torch.cuda.Stream) -> None:

@@ -101,7 +101,7 @@ class BadSteps(L.Callback):
             pl_module.log("train/skipped", float(self.skipped))
 
     def state_dict(self) -> dict[str, Any]:
-        """Read the open verdicts and return the counts, with which a resumed run goes on."""
+        """Read the open verdicts and return the counts, which a resumed run continues."""
         self._read()
         return {"skipped": self.skipped, "in_a_row": self.in_a_row, "seen": self.seen}
 
