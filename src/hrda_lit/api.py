@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """What a training or an evaluation came to.
+    """The result of a training or an evaluation.
 
     Attributes:
-        folder: where its files lie.
-        checkpoint: of the network: the last one of a training, or the one that was scored.
+        folder: folder of its files.
+        checkpoint: path of the network: the last one of a training, or the one that was scored.
         miou: on the validation set, a fraction; NaN without one.
         iou: by class, fractions; NaN for classes that do not occur.
         metrics: all of metrics.json.
@@ -159,7 +159,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     except SystemExit as refused:  # by one of the library's callbacks, which can end a command in no other way
         raise ValueError(str(refused.code).removeprefix("error: ")) from None
     except signals.Stopped as stopped:
-        raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto goes on") from None
+        raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None
     except Exception as error:
         if not is_from_hydra(error):
             raise

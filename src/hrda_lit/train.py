@@ -213,7 +213,7 @@ def _job(config: DictConfig) -> float | None:
         if (job := jobs.read(folder)) is not None and job.state == "done":
             log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
             return job.miou
-        log.info("job %d goes on", number)
+        log.info("job %d is resumed", number)
         config.resume = "auto"
     try:
         return train(config)
@@ -226,7 +226,7 @@ def _job(config: DictConfig) -> float | None:
 
 
 def _finish_wandb() -> None:
-    # Without it, the next job of a sweep would go on in this job's run.
+    # Without it, the next job of a sweep would log into this job's run.
     if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
         wandb.finish()
 

@@ -97,7 +97,7 @@ def load_trained(
     Args:
         path: a checkpoint of `hrda_lit.train`, or anything else that `locate` takes, e.g. `latest`.
         model: "student" or "teacher"; None: the one that training validated.
-        device: where to.
+        device: device of the network.
         weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
             HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
 
@@ -106,7 +106,7 @@ def load_trained(
 
     Raises:
         FileNotFoundError: if there is no file.
-        ValueError: if it is no checkpoint of this library, is broken, or holds no such network.
+        ValueError: if it is not a checkpoint of this library, is broken, or lacks the network.
     """
     if model not in (None, *MODELS):
         raise ValueError(f"model={model!r} is none of {list(MODELS)}; choose one.")
@@ -142,11 +142,11 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
 
     It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds: its method has
-    lambda_fd=0. To go on with a training, use `resume=` of `hrda_lit.train`.
+    lambda_fd=0. To resume a training, use `resume=` of `hrda_lit.train`.
 
     Args:
         path: a checkpoint of `hrda_lit.train`.
-        device: where to.
+        device: device of the module.
         weights: see `load_trained`.
 
     Returns:
@@ -154,7 +154,7 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
 
     Raises:
         FileNotFoundError: if there is no file.
-        ValueError: if it is no checkpoint of this library, is broken, or lacks one of its networks.
+        ValueError: if it is not a checkpoint of this library, is broken, or lacks one of its networks.
     """
     student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
     content = read_checkpoint(path)
@@ -182,8 +182,8 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
     """Return the part of a checkpoint's config that a foreign file may decide, see `trusted_part`.
 
     Args:
-        content: from `read_checkpoint`.
-        path: what errors call it.
+        content: content from `read_checkpoint`.
+        path: path of the file, for errors.
 
     Returns:
         The keys of `trusted.DECIDES`; no path to weights, which come from the checkpoint.

@@ -1,4 +1,4 @@
-"""Configs that come from a file name nothing but the library's own parts, each in its place."""
+"""Check configs from files: they name only the library's own parts, each in its place, and decide a list of keys."""
 
 import copy
 import os
@@ -65,8 +65,8 @@ def trusted_values(config: object, origin: str) -> dict[str, Any]:
     """Copy a config that a file brought; see `plain_tree` and `require_buildable`.
 
     Args:
-        config: what came.
-        origin: what errors call the file.
+        config: config from a file.
+        origin: name of the file in errors.
 
     Returns:
         Plain values; nothing may be built from them yet.
@@ -97,8 +97,8 @@ def require_buildable(tree: dict[str, Any], origin: str) -> None:
     """Refuse a config from a file that names anything but the library's own parts, each in its place.
 
     Args:
-        tree: from `trusted_values`.
-        origin: what errors call the file.
+        tree: config from `trusted_values`.
+        origin: name of the file in errors.
 
     Raises:
         ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or control
@@ -137,18 +137,18 @@ def _trusted() -> set[str]:
     return {name.strip() for name in os.environ.get(TRUST, "").split(",")} - {""}
 
 
-def require_keys(tree: dict[str, Any], wanted: Mapping[str, tuple[type, ...]], origin: str) -> None:
+def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], origin: str) -> None:
     """Refuse a config from a file that lacks a key, or has another kind of value there.
 
     Args:
-        tree: from `trusted_values`.
-        wanted: the types that may stand at each key, dots between levels.
-        origin: what errors call the file.
+        tree: config from `trusted_values`.
+        needed: types that each key may have, dots between levels.
+        origin: name of the file in errors.
 
     Raises:
         ValueError: if a key is missing or of another type.
     """
-    for key, types in wanted.items():
+    for key, types in needed.items():
         node: Any = tree
         for part in key.split("."):
             node = node.get(part) if isinstance(node, dict) else None

@@ -1,4 +1,4 @@
-"""What a run can be continued from: last.ckpt and best.ckpt, each whole at every moment."""
+"""Save a run: last.ckpt and best.ckpt, each whole at every moment."""
 
 import math
 import signal
@@ -34,14 +34,14 @@ class Checkpoint(L.Callback):
     It goes before the EMA teacher, which moves at the start of a step.
 
     Args:
-        folder: where; files are <folder>/last.ckpt and <folder>/best.ckpt.
+        folder: folder of <folder>/last.ckpt and <folder>/best.ckpt.
         every: steps from one checkpoint to the next, >= 1.
         best: the logged number that chooses best.ckpt, e.g. "val/miou"; None for no best.ckpt.
         mode: whether the "max" or the "min" of it is best.
         every_minutes: also save when so many minutes have passed since the last one; None for steps alone.
 
     Attributes:
-        best_value: of the number, so far, or None.
+        best_value: best value of that number so far, or None.
 
     Raises:
         ValueError: if a value is out of range.
@@ -104,14 +104,14 @@ class Checkpoint(L.Callback):
         """Save the last step."""
         self._save(trainer)
         watch.can_wait, watch.reached = False, f"after its last step, saved in {self.folder / 'last.ckpt'}"
-        wanted = self.best is not None and (not self.best.startswith("val/") or bool(trainer.val_dataloaders))
-        if wanted and self.best_value is None and trainer.is_global_zero:
+        logs = self.best is not None and (not self.best.startswith("val/") or bool(trainer.val_dataloaders))
+        if logs and self.best_value is None and trainer.is_global_zero:
             L.pytorch.utilities.rank_zero_warn(
                 f"no best.ckpt: {self.best} was not logged, choose one of {sorted(trainer.callback_metrics)} as best."
             )
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Let a signal end the run at once again."""
+        """Let a signal end the run at once."""
         watch.can_wait = False
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ class Checkpoint(L.Callback):
         checkpoint[STATES] = resume_states(trainer.loggers)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on between two steps, with the optimiser's numbers of today's config."""
+        """Resume between two steps, with the optimiser settings of today's config."""
         adapt(checkpoint, trainer, cast("UDAModule", pl_module))
 
     def state_dict(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Checkpoint(L.Callback):
         """Restore how good the best was.
 
         Raises:
-            ValueError: if that is no number.
+            ValueError: if that is not a number.
         """
         best = state_dict["best"]
         if not isinstance(best, float | None):
@@ -220,12 +220,12 @@ def _reached(trainer: L.Trainer) -> tuple[int, int | None]:
 
 
 def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None:
-    """Refuse to save what holds a NaN or an infinity; one wait for the device.
+    """Refuse to save NaN or infinity; one wait for the device.
 
     Args:
         state: weights and buffers by name.
-        step: after which they are to be saved.
-        folder: whose checkpoints are kept.
+        step: number of steps done.
+        folder: folder of the checkpoints that are kept.
 
     Raises:
         FloatingPointError: if any is not finite.

@@ -116,9 +116,9 @@ def same_runs(parent: Path, config: DictConfig) -> Iterator[Path]:
     Yields:
         Folders.
     """
-    wanted = _comparable(config)
+    asked = _comparable(config)
     found = sorted(parent.glob(f"*/{RECORDS}/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    runs = [path.parent.parent for path in found if _read(path) == wanted]
+    runs = [path.parent.parent for path in found if _read(path) == asked]
     yield from sorted(runs, key=lambda run: (run / "metrics.json").is_file())
 
 

@@ -27,8 +27,8 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
 
     Args:
         config: the composed tree.
-        method: from `build_method`.
-        classes: of the labels.
+        method: method from `build_method`.
+        classes: classes of the labels.
 
     Raises:
         ConfigError: if a key does not fit.

@@ -43,7 +43,7 @@ class Start(NamedTuple):
         path: path of the file.
         step: number of steps done.
         config: config that the run had.
-        loggers: what its loggers need to be resumed.
+        loggers: states of its loggers.
     """
 
     path: Path
@@ -131,7 +131,7 @@ def read(path: Path) -> Start:
     if step < 0:
         raise _unfit(path, f"global_step is {step}")
     if not isinstance(loggers, dict) or not all(isinstance(state, dict) for state in loggers.values()):
-        raise _unfit(path, f"{STATES} is no mapping of mappings")
+        raise _unfit(path, f"{STATES} is not a mapping of mappings")
     require_finite_weights(content["state_dict"], path)
     for name, value in _tensors(content["optimizer_states"], "optimizer_states"):
         if value.is_floating_point() and not all_finite(value):

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, and reading what may have been damaged since."""
+"""Write files so that nobody ever sees half of one, and read what may have been damaged since."""
 
 import json
 import logging
@@ -136,7 +136,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a record that `write_json` wrote.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Returns:
         Its entries.
@@ -182,7 +182,7 @@ class BestEffort:
             yield
         except OSError as error:
             if not self._warned:
-                log.warning("%s cannot be written, the run goes on without: %s", self.what, error)
+                log.warning("%s cannot be written, the run continues without: %s", self.what, error)
             self._warned = True
 
 

@@ -1,4 +1,4 @@
-"""Names that become part of a path stay below the folder they are given for."""
+"""Keep names that become part of a path below their folder."""
 
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,13 +12,13 @@ def below(root: Path, name: str, what: str) -> Path:
     Args:
         root: the folder.
         name: a relative path, `/` between folders.
-        what: what the error calls the name.
+        what: name of it in the error.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: if the name is no path below a folder, see `require_below`.
+        ValueError: if the name is not a path below a folder, see `require_below`.
     """
     require_below(name, what)
     return root / name
@@ -29,10 +29,10 @@ def require_below(name: object, what: str) -> None:
 
     Args:
         name: a relative path, `/` between folders; may hold wildcards.
-        what: what the error calls it.
+        what: name of it in the error.
 
     Raises:
-        ValueError: if it is empty, absolute, has `..`, a drive or control characters, or is no text.
+        ValueError: if it is empty, absolute, has `..`, a drive or control characters, or is not text.
     """
     fault = _fault(name)
     if fault:
@@ -40,11 +40,11 @@ def require_below(name: object, what: str) -> None:
 
 
 def require_plain(name: object, what: str) -> None:
-    """Refuse a name that is no single part of a path.
+    """Refuse a name with more than one part of a path.
 
     Args:
-        name: of a file or folder.
-        what: what the error calls it.
+        name: name of a file or folder.
+        what: name of it in the error.
 
     Raises:
         ValueError: if it has a `/` or backslash, or `require_below` refuses it.

@@ -1,4 +1,4 @@
-"""What a process is told before it computes for long: quick float32 products, and a heap that keeps its pages."""
+"""Settings of a process that computes for long: TF32, and a malloc that keeps its pages."""
 
 import ctypes
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-# What glibc's malloc may be told (malloc.h) for a heap that keeps its pages, and how it is told to go on as usual.
+# Options of glibc's malloc (malloc.h) for a heap that keeps its pages, and the usual ones.
 # Blocks beyond the threshold are still given back at once: what a heap loses to gaps grows with its largest blocks.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 KEPT = {MMAP_THRESHOLD: 256 * 2**20, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * 2**20}
@@ -20,7 +20,7 @@ def at_full_speed(device: torch.device) -> Iterator[None]:
     """Compute with TF32 on GPUs that have it and, on a CPU, in memory that is kept from step to step.
 
     Args:
-        device: that computes.
+        device: device that computes.
     """
     torch.set_float32_matmul_precision("high")
     with keep_heap() if device.type == "cpu" else nullcontext():
@@ -33,7 +33,7 @@ def keep_heap() -> Iterator[None]:
 
     glibc gives large blocks back at once, and the system clears their pages anew for the next tensor: for MiT-B0 with
     heads of 256 channels and crops of 256 pixels 350,000 pages a step, a tenth of its time. Other C libraries, and
-    allocators that are loaded in place of glibc's, go on as they are.
+    allocators loaded instead of glibc's, are left alone.
     """
     libc = _glibc()
     if libc is None:

@@ -1,7 +1,7 @@
-"""What is shown while something takes longer than a second: a bar with the time left, or the seconds gone.
+"""Progress of what takes longer than a second: a bar with the time left, or the seconds gone.
 
-A terminal or a notebook has it on standard error, and it is removed at the end. Elsewhere a plain line says what
-takes long once a second is over, and how far it is every half a minute. Only the first process of a distributed run
+A terminal or a notebook shows it on standard error, and it is removed at the end. Elsewhere a plain line names the
+work once a second is over, and how far it is every half a minute. Only the first process of a distributed run
 shows anything.
 """
 
@@ -43,8 +43,8 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
 
     Args:
         items: each is done when the next one is asked for.
-        text: what is done with them, e.g. "predicting".
-        total: how many; None: as many as they say themselves, if they do.
+        text: name of the work, e.g. "predicting".
+        total: number of items; None: what they say themselves, if they do.
 
     Yields:
         The items.
@@ -55,7 +55,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
         if bars is not None:
             yield from bars.track(items, total, description=text)
         else:
-            yield from _told(items, text, total)
+            yield from _count_plainly(items, text, total)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def waiting(text: str) -> Iterator[Tell]:
     """Show what is done and for how many seconds, where nothing can be counted; a function may be decorated with it.
 
     Args:
-        text: what is done, e.g. "loading last.ckpt".
+        text: name of the work, e.g. "loading last.ckpt".
 
     Yields:
         A function that replaces the text.
@@ -124,7 +124,7 @@ def logs_above() -> Iterator[None]:
             handler.setStream(stream)
 
 
-def _told(items: Iterable[Item], text: str, total: int | None) -> Iterator[Item]:
+def _count_plainly(items: Iterable[Item], text: str, total: int | None) -> Iterator[Item]:
     begun, due = time.monotonic(), PATIENCE
     for done, item in enumerate(items):
         if done and (gone := time.monotonic() - begun) > due:

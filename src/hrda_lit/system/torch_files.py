@@ -25,7 +25,7 @@ def name_file_in_errors(path: str | Path) -> Iterator[None]:
     """Turn whatever the bytes of a file lead to into one sentence that names the file.
 
     Args:
-        path: of the file that is read inside.
+        path: path of the file that is read inside.
 
     Raises:
         ValueError: if anything is raised inside.
@@ -44,13 +44,13 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     """Read the entries of a file that torch.save wrote; tensors stay on disk until they are used.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Returns:
         Its entries: tensors, text, numbers and containers of these.
 
     Raises:
-        ValueError: if the file is empty, cut, damaged (the record is named), needs code to load, or is no dictionary.
+        ValueError: if the file is empty, cut, damaged (the record is named), needs code to load, or has no names.
     """
     with name_file_in_errors(path):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_check_records(path))
@@ -63,8 +63,8 @@ def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
     """Return a state dict, after a look at its types.
 
     Args:
-        content: what came.
-        origin: what errors call it.
+        content: content of a file.
+        origin: name of the file in errors.
 
     Raises:
         ValueError: if it is not a mapping of names to dense tensors.
@@ -89,7 +89,7 @@ def require_finite_weights(
 
     Args:
         state: name to tensor.
-        origin: what the error calls it.
+        origin: name of the file in the error.
         remedy: part of the sentence that says what to do.
 
     Raises:

@@ -112,7 +112,7 @@ def test_what_a_run_can_do_without_is_warned_of_once(caplog: pytest.LogCaptureFi
         with pictures.writing():
             raise OSError(28, "No space left on device", "a.png")
     assert [record.message for record in caplog.records] == [
-        "pictures cannot be written, the run goes on without: [Errno 28] No space left on device: 'a.png'"
+        "pictures cannot be written, the run continues without: [Errno 28] No space left on device: 'a.png'"
     ]
     with pytest.raises(ZeroDivisionError), pictures.writing():
         _ = 1 / 0
