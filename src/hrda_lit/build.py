@@ -81,7 +81,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
-    dataset: Images = build_part(config, role)
+    dataset: Images = build_part(config, role, "classes", "files")
     return dataset
 
 
@@ -103,7 +103,7 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
             distance has no pretrained features to stay near, or no things to act on.
     """
-    method: Method = build_with(config.method, "method", {"classes": classes})
+    method: Method = build_with(config.method, "method", {"classes": classes}, "passes")
     if config.validate == "teacher" and not method.needs_teacher:
         raise ConfigError("validate=teacher, but this method trains without a teacher; set validate=student.")
     if method.needs_imagenet and not classes.things:
@@ -153,7 +153,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     """
     keys = config.network
     check_backbone(keys.backbone.name, keys.backbone.weights, map(str, keys.backbone.get("options") or ()))
-    backbone = build_part(keys.backbone, "network.backbone")
+    backbone = build_part(keys.backbone, "network.backbone", "channels", "strides")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
     parts: dict[str, Any] = {"head": build_with(keys.head, "network.head", shapes)}
     if "attention" in keys:
@@ -202,7 +202,7 @@ def around(
         student,
         method,
         classes,
-        build_part(config.optim, "optim"),
+        build_part(config.optim, "optim", "build"),
         build_inference(config),
         EMATeacher(config.alpha, config.validate),
         StepOptions(config.seed, config.loading.accumulate, config.get("speed", "auto"), memory or Memory()),
@@ -246,6 +246,7 @@ def build_inference(config: DictConfig) -> Inference:
         return inference
     window = low_resolution_size(training_crop(config), config.network.downscale)
     slide: Inference = construct(partial(windowed, inference), "inference", {"window": window})
+    require_attributes(slide, keys, "inference", ["scales"])
     return slide
 
 
@@ -259,7 +260,7 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Without callbacks.progress there is no bar, where Lightning would bring its own.
     given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
-    trainer: L.Trainer = build_part(config.trainer, "trainer", **given)
+    trainer: L.Trainer = build_part(config.trainer, "trainer", "fit", given=given)
     # Its handlers stop and save amid a step; system/signals.py has taken the signals over.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer

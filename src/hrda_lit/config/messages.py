@@ -52,9 +52,19 @@ def missing_key(key: str) -> str:
     return f"missing key {key}; set {key}=... ."
 
 
+def unresolved(key: str, reason: str) -> str:
+    """Say that the value of a key refers to what is not there."""
+    return f"{key} cannot be resolved: {shorten(reason, 150)}; correct {key}."
+
+
 def not_allowed(key: str, value: object, instead: str) -> str:
     """Say that a value is never allowed here, and what to set instead."""
     return f"{key}={show(value)}: not allowed here; {instead}."
+
+
+def does_not_fit(key: str, reason: str) -> str:
+    """Say why what a key names cannot be built."""
+    return f"{key} does not fit: {shorten(' '.join(reason.split()).rstrip('.'), 200)}; correct {key}."
 
 
 def unknown_choice(group: str, choice: str, choices: Sequence[str]) -> str:

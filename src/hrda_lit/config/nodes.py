@@ -1,11 +1,13 @@
 """From a node of a config to an object, with errors of one sentence that name the key."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from hrda_lit.config import messages
 
 
 class ConfigError(ValueError):
@@ -17,36 +19,53 @@ def to_plain(node: DictConfig | ListConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
-def build_part(node: DictConfig, where: str, partial: bool | None = False, **kwargs: Any) -> Any:
+def build_part(
+    node: DictConfig, where: str, *needs: str, partial: bool | None = False, given: Mapping[str, Any] | None = None
+) -> Any:
     """Build what a node names.
 
     Args:
         node: group of keys with a `_target_`.
         where: its key, for errors.
+        needs: attributes that what is built must have.
         partial: whether to return a constructor that takes further arguments; None: as the node says.
-        kwargs: further arguments.
+        given: further arguments.
 
     Raises:
-        ConfigError: if the node does not fit.
+        ConfigError: if the node does not fit, or what it names lacks one of `needs`.
         ValueError: what a constructor of this library says.
         OSError: if a file is missing.
     """
     try:
-        return instantiate(node, _convert_="all", **({} if partial is None else {"_partial_": partial}), **kwargs)
+        options = {} if partial is None else {"_partial_": partial}
+        built = instantiate(node, _convert_="all", **options, **(given or {}))
     except InstantiationException as error:
         cause = error.__cause__
         # Our own constructors say which key it is; those of others know no keys.
-        ours = str(node.get("_target_")).startswith("hrda_lit.")
+        ours = isinstance(node, DictConfig) and str(node.get("_target_")).startswith("hrda_lit.")
         if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
             raise cause from None
         reason = " ".join(str(cause or error).split()).rstrip(".")
-        raise ConfigError(f"{where} does not fit: {reason}; correct {where}.") from error
+        raise ConfigError(messages.does_not_fit(where, reason)) from error
+    return require_attributes(built, node, where, needs)
 
 
-def build_with(node: DictConfig, where: str, objects: Mapping[str, Any]) -> Any:
+def build_with(node: DictConfig, where: str, objects: Mapping[str, Any], *needs: str) -> Any:
     """Build what a node names with objects that no config can hold; for errors see `build_part`."""
     # Through a partial: arguments given to instantiate() itself would be turned into configs.
-    return construct(build_part(node, where, partial=True), where, objects)
+    built = construct(build_part(node, where, partial=True), where, objects)
+    return require_attributes(built, node, where, needs)
+
+
+def require_attributes(built: Any, node: DictConfig, where: str, needs: Sequence[str]) -> Any:
+    """Return what was built.
+
+    Raises:
+        ConfigError: if it lacks one of `needs`.
+    """
+    if lacking := [name for name in needs if not hasattr(built, name)]:
+        raise ConfigError(messages.wrong_value(f"{where}._target_", node._target_, f"a class that has {lacking[0]}"))
+    return built
 
 
 def construct(make: Any, where: str, keys: Mapping[str, Any]) -> Any:
@@ -58,4 +77,4 @@ def construct(make: Any, where: str, keys: Mapping[str, Any]) -> Any:
     try:
         return make(**keys)
     except TypeError as error:
-        raise ConfigError(f"{where} does not fit: {error}; correct {where}.") from error
+        raise ConfigError(messages.does_not_fit(where, str(error))) from error

@@ -191,12 +191,14 @@ def _check_union(value: Any, union: Any, key: str) -> None:
 def _check_keys(value: Mapping[Any, Any], keys: Keys, key: str, notes: Sequence[Any] = ()) -> None:
     ours = frozenset[str]().union(*(note.names for note in notes if isinstance(note, Without)))
     names = None if keys.names is None else keys.names - ours
+    _refuse_reserved(value, key)
     check_names(map(str, value), names, keys.required - ours, key)
     for name, item in value.items():
         check(item, keys.hints.get(str(name), Any), _join(key, name))
 
 
 def _check_items(value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> None:
+    _refuse_reserved(value, key)
     for name, item in value.items():
         if not _fits(name, *_split(hints[0])):
             raise WrongValueError(_join(key, name), messages.wrong_name(key, name, describe(hints[0])))
@@ -204,6 +206,9 @@ def _check_items(value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> No
 
 
 def _check_part(value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> None:
+    # Parts of this library are built in one way alone.
+    allowed = RESERVED if not str(value["_target_"]).startswith("hrda_lit.") else ("_target_", "_partial_")
+    _refuse_reserved({name: None for name in value if name not in allowed}, key)
     for name in RESERVED.keys() & value.keys():
         check(value[name], RESERVED[name], _join(key, name))
     keys = keys_of(_resolve(value["_target_"], _join(key, "_target_")))
@@ -212,6 +217,11 @@ def _check_part(value: Mapping[Any, Any], key: str, notes: Sequence[Any]) -> Non
     if value.get("_partial_") or value.get("_args_"):
         keys = keys._replace(required=frozenset())
     _check_keys({name: value[name] for name in value if name not in {*RESERVED, *left_open}}, keys, key, notes)
+
+
+def _refuse_reserved(value: Mapping[Any, Any], key: str) -> None:
+    if names := [name for name in value if name in RESERVED]:
+        raise WrongValueError(_join(key, names[0]), messages.unknown_key(_join(key, names[0]), ()))
 
 
 def _resolve(target: str, key: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hrda_lit.config import messages
 from hrda_lit.config.values import check, check_names
 from hrda_lit.schema.trainer import check_trainer
 from hrda_lit.schema.trees import EvaluateKeys, InitKeys, PredictKeys, TrainKeys
@@ -13,6 +14,7 @@ from hrda_lit.system.paths import require_below
 
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
+DATASETS = {"source", "target", "val", "dataset", "like"}  # their keys are asked for when they are read
 CHOSEN = {"_target_", "root", "images", "sets"}
 
 
@@ -72,6 +74,9 @@ def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
     for name in names:
         plain[name] = _plain(config, name)
         check(plain[name], hints[name], name)
+    for key in OmegaConf.missing_keys(config):
+        if not DATASETS & set(key.split(".")[:-1]):
+            raise ValueError(messages.missing_key(key))
     return plain
 
 
@@ -83,4 +88,4 @@ def _plain(config: DictConfig, name: str) -> Any:
         whole = isinstance(value, DictConfig | ListConfig)
         return OmegaConf.to_container(value, resolve=True) if whole else value
     except OmegaConfBaseException as error:
-        raise ValueError(f"{name} cannot be resolved: {str(error).splitlines()[0]}; correct {name}.") from error
+        raise ValueError(messages.unresolved(name, str(error).splitlines()[0])) from error
