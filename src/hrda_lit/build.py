@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.choices import read_choice
-from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, to_plain
+from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, require_attributes, to_plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.distortion import Distortion
