@@ -1,1 +1,1 @@
-"""Reading a config: values, overrides, help, misspelt keys, objects from nodes."""
+"""Reading a config: ranges, checked values, overrides, help, sentences, objects from nodes."""

@@ -1,4 +1,4 @@
-"""What `--help` prints: a command's choices and keys, with their defaults and what the YAML files say of them."""
+"""Print `--help`: the choices and keys of a command, with their defaults and the comments of the YAML files."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,8 +35,8 @@ def show(config_name: str, console: Console | None = None) -> None:
     """Print the help of a command.
 
     Args:
-        config_name: of the command, e.g. "train".
-        console: where to; None: the screen.
+        config_name: config of the command, e.g. "train".
+        console: console to print to; None: the screen.
     """
     console = console or Console(highlight=False)
     tree, place = f"{config_name}.yaml", _conf()
@@ -90,8 +90,8 @@ def groups_of(tree: str, above: str = "") -> Iterator[Group]:
     """Yield the groups of a YAML file's defaults list, as far as they have choices, and those of what it chooses.
 
     Args:
-        tree: relative to conf/.
-        above: the group that the file is a choice of.
+        tree: path of the file, relative to conf/.
+        above: group that the file is a choice of.
     """
     for entry in _loaded(tree).get("defaults", ()):
         for key, default in entry.items() if isinstance(entry, Mapping) else ():
@@ -109,8 +109,8 @@ def keys_of(tree: str, above: str = "") -> Iterator[Key]:
     """Yield the keys of a YAML file that hold values.
 
     Args:
-        tree: relative to conf/.
-        above: what comes before their names.
+        tree: path of the file, relative to conf/.
+        above: prefix of their names.
     """
     text = (_conf() / tree).read_text()
     lines = text.splitlines()
@@ -139,7 +139,7 @@ def _written(value: Any, text: str) -> str:
 
 
 def _print(console: Console, first: str, last: str, rows: list[Any]) -> None:
-    table = Table(Column(first, overflow="fold"), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(Column(first, no_wrap=True), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(escape(text) for text in row))
     console.print(table)

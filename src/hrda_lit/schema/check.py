@@ -59,10 +59,8 @@ def _is_chosen(config: DictConfig, name: str) -> bool:
     node = _plain(config, name) if name in config else None
     if not isinstance(node, Mapping):
         return node is not None
-    segmentor = node.get("segmentor")
-    return bool(CHOSEN & node.keys()) or (
-        name == "network" and isinstance(segmentor, Mapping) and "_target_" in segmentor
-    )
+    segmentor = node.get("segmentor", {})
+    return bool(CHOSEN & node.keys()) or not isinstance(segmentor, Mapping) or "_target_" in segmentor
 
 
 def _check(config: DictConfig, tree: Any) -> dict[str, Any]:

@@ -59,3 +59,13 @@ def test_every_key_has_a_meaning(command: str) -> None:
     keys = page.keys_shown([tree], list(page.groups_of(tree)))
     assert len(keys) > 8
     assert [key.name for key in keys if not key.meaning] == []
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_no_key_is_broken_at_80_columns(command: str) -> None:
+    page.show(command, Console(file=(out := io.StringIO()), width=80))
+    tree = f"{command}.yaml"
+    groups = list(page.groups_of(tree))
+    words = set(out.getvalue().split())
+    assert [name for name in (key.name for key in page.keys_shown([tree], groups)) if name not in words] == []
+    assert [group.name for group in groups if group.name not in words] == []
