@@ -28,6 +28,7 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "SECURIT
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s:#]+)(?P<anchor>#[^()\s]*)?\)")
 KINDS = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+TEXT = {*KINDS, ".md", ".txt", ".json"}  # the files of a folder that a page shows
 UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 
 
@@ -93,8 +94,8 @@ def shown_at(path: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """Write the page that shows a file, or all files below a folder."""
-    inside = sorted(file for file in path.rglob("*.*") if "__" not in file.name) if path.is_dir() else [path]
+    """Write the page that shows a file, or all text files below a folder."""
+    inside = sorted(file for file in path.rglob("*.*") if file.suffix in TEXT and "__" not in file.name) if path.is_dir() else [path]
     name = path.relative_to(ROOT).as_posix()
     blocks = [
         f"## {file.relative_to(ROOT).as_posix()}\n\n```{KINDS.get(file.suffix, 'text')}\n{file.read_text()}```\n"
