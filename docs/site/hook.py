@@ -95,7 +95,8 @@ def shown_at(path: str) -> str:
 
 def shown(path: Path) -> str:
     """Write the page that shows a file, or all text files below a folder."""
-    inside = sorted(file for file in path.rglob("*.*") if file.suffix in TEXT and "__" not in file.name) if path.is_dir() else [path]
+    below = sorted(path.rglob("*.*")) if path.is_dir() else [path]
+    inside = [file for file in below if file.suffix in TEXT and "__" not in file.name]
     name = path.relative_to(ROOT).as_posix()
     blocks = [
         f"## {file.relative_to(ROOT).as_posix()}\n\n```{KINDS.get(file.suffix, 'text')}\n{file.read_text()}```\n"
