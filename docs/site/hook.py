@@ -1,4 +1,4 @@
-"""What makes the pages under docs/ a site whose links also work where the repository is shown as it is.
+"""Make a site of the pages under docs/, whose links also work in the repository.
 
 Pages are written for the repository: they link to any file of it by its relative path, and formulas are what stands in
 a fence `math` or between $` and `$. Here
@@ -7,7 +7,7 @@ a fence `math` or between $` and `$. Here
 - each room of the library gets a page of reference, made from its docstrings;
 - a link to a source file becomes one to the reference, of the very function if the link's text is its name;
 - a link to any other file leads to a page that shows it;
-- formulas become MathML, which browsers draw by themselves.
+- formulas become MathML, which browsers render, in the font STIX Two Math (SIL Open Font License), copied from ziamath.
 """
 
 import posixpath
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ziamath
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -29,6 +30,7 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s:#]+)(?P<anchor>#[^()\s]*)?\)")
 KINDS = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 TEXT = {*KINDS, ".md", ".txt", ".json"}  # the files of a folder that a page shows
+FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 
 
@@ -46,6 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
         pages |= {shown_at(path): shown(ROOT / path) for path in linked(page) if kind(path) == "shown"}
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
+    files.append(File.generated(config, f"site/{FONT.name}", abs_src_path=str(FONT)))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
