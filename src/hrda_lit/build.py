@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.choices import read_choice
+from hrda_lit.config.messages import missing_key
 from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, require_attributes, to_plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
@@ -80,7 +81,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
         raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigError(f"{role} lacks {missing}; set them, e.g. {missing[0]}=... .")
+        raise ConfigError(missing_key(f"{role}.{missing[0].removeprefix(f'{role}.')}"))
     dataset: Images = build_part(config, role, "classes", "files")
     return dataset
 

@@ -42,7 +42,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "check_val_every_n_epoch": ((None,), "draws with replacement have no epochs; set trainer.val_check_interval"),
     "limit_train_batches": ((None, 1.0), "draws with replacement have no end; set trainer.max_steps"),
     "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a data set of few files"),
-    "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; leave it out"),
+    "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; remove it"),
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
     "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
     # Others pickle the run, fork it away from its records, or shard weights that the teacher reads whole.
