@@ -8,10 +8,11 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypeVar, Union
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, Union
 
 from hrda_lit.config import messages
 from hrda_lit.config.ranges import KeysOf, Length, Range, Without
+from hrda_lit.config.signatures import Keys, hints_of, keys_of, keys_of_group
 
 C = TypeVar("C")
 MISSING = "???"  # OmegaConf's mark of a key that the user must set
@@ -42,20 +43,6 @@ class WrongValueError(ValueError):
         self.depth = key.count(".") + key.count("[")
 
 
-class Keys(NamedTuple):
-    """The keys that a constructor, a dataclass or a TypedDict takes.
-
-    Attributes:
-        hints: annotation of each, as far as known.
-        names: all there are; None: any.
-        required: those without a default.
-    """
-
-    hints: Mapping[str, Any]
-    names: frozenset[str] | None
-    required: frozenset[str]
-
-
 def check_arguments(cls: C) -> C:
     """Decorate a class so that its constructor refuses plain values that do not fit their annotations.
 
@@ -67,7 +54,7 @@ def check_arguments(cls: C) -> C:
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        hints = _hints_of(made)
+        hints = hints_of(made)
         for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
             if name in hints and _is_plain(value):
                 check(value, hints[name], name)
@@ -96,7 +83,7 @@ def check(value: Any, hint: Any, key: str) -> None:
     elif origin in (Union, types.UnionType):
         _check_union(value, base, key)
     elif isinstance(value, Mapping) and keys is not None and (_is_a(origin, Mapping) or "_target_" not in value):
-        _check_keys(value, _joined(keys), key, notes)
+        _check_keys(value, keys_of_group(keys), key, notes)
     elif base in WORDS or origin is Literal:
         if not _fits(value, base, notes):
             raise _refusal(value, hint, key)
@@ -149,31 +136,6 @@ def describe(hint: Any) -> str:
     else:
         words = WORDS.get(base, "a group of keys with a _target_")
     return " ".join([words, *(str(note) for note in notes if isinstance(note, Range))])
-
-
-@functools.cache
-def _hints_of(made: Any) -> Mapping[str, Any]:
-    constructor = inspect.isclass(made) and not typing.is_typeddict(made)
-    try:
-        return typing.get_type_hints(made.__init__ if constructor else made, include_extras=True)
-    except (NameError, TypeError):  # annotations of others that name what is imported for type checkers alone
-        return {}
-
-
-@functools.cache
-def keys_of(made: Any) -> Keys:
-    """Look up the keys of a constructor, a dataclass or a TypedDict; any key where it does not say."""
-    hints = _hints_of(made)
-    if typing.is_typeddict(made):
-        return Keys(hints, frozenset(hints), made.__required_keys__)
-    try:
-        parameters = inspect.signature(made).parameters.values()
-    except (TypeError, ValueError):
-        return Keys(hints, None, frozenset())
-    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    any_key = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    names = None if any_key else frozenset(one.name for one in named)
-    return Keys(hints, names, frozenset(one.name for one in named if one.default is one.empty))
 
 
 def _check_union(value: Any, union: Any, key: str) -> None:
@@ -263,15 +225,6 @@ def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         hint, *more = typing.get_args(hint)
         notes += tuple(more)
     return (type(None) if hint is None else hint), notes
-
-
-def _joined(keys: KeysOf) -> Keys:
-    """Join the keys of all classes of a group."""
-    several = [keys_of(pkgutil.resolve_name(one) if isinstance(one, str) else one) for one in keys.classes]
-    hints = {name: hint for one in several for name, hint in one.hints.items()}
-    names = frozenset[str]().union(*(one.names or () for one in several))
-    required = frozenset[str]().union(*(one.required for one in several))
-    return Keys(hints, None if keys.others else names, required)
 
 
 def _fits(value: Any, base: Any, notes: Sequence[Any]) -> bool:
