@@ -33,12 +33,11 @@ FOLDERS = {
 }
 INTRO = """# Experiments by name
 
-Each is a file of a few lines in [conf/experiment](../conf/experiment), run as
-`python -m hrda_lit.train experiment=mic_acdc data_root=/path`. Published numbers are mIoU in percent of the papers,
-means of three seeds; those of the demo are in [measured_demo.md](measured_demo.md), others are not measured here.
-Where no number stands, none is claimed: see the paper. Experiments of one number are
-sweeps as well: `lambda_d=0,0.1,0.2`. What "equals the released row" means, and how it is checked:
-[equal.md](equal.md). This page is written by `python scripts/experiments_table.py`.
+An experiment is a file of a few lines in [conf/experiment](../conf/experiment). Run one with
+`python -m hrda_lit.train experiment=mic_acdc data_root=/path`. Published numbers are mIoU in percent from the papers,
+means of three seeds. This library has been measured on [the demo](measured_demo.md) only. Experiments that differ in
+one number can also be run as a [sweep](sweeps.md): `lambda_d=0,0.1,0.2`. See [equal.md](equal.md) for the meaning of
+"equals the released row", and how it is tested.
 """
 TABLE = [
     "| experiment | what it is | paper, table, row | against the release | published | hardware |",

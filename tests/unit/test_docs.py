@@ -89,8 +89,9 @@ def test_the_loss_that_the_korean_page_writes_out_is_that_of_a_training() -> Non
     torch.manual_seed(0)
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "losses_ko.md", "exec"), names)
-    fused = MultiResFusion(0.5)(names["context"], names["attention"], names["detail"], names["detail_box"].divided(4), 2)
-    outputs = [Output(fused, None, 0.9), Output(names["detail"], names["detail_box"], 0.1)]
+    detail, box = names["detail"], names["detail_box"]
+    fused = MultiResFusion(0.5)(names["context"], names["attention"], detail, box.divided(4), 2)
+    outputs = [Output(fused, None, 0.9), Output(detail, box, 0.1)]
     expected = supervise(TrainingOutput(outputs, fused), names["label"], CITYSCAPES)
     assert names["loss"] == pytest.approx(float(expected))
     assert names["weight"].unique().tolist() == [0, float(names["pseudo"].q)]
