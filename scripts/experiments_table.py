@@ -35,7 +35,7 @@ INTRO = """# Experiments by name
 
 An experiment is a file of a few lines in [conf/experiment](../conf/experiment). Run one with
 `python -m hrda_lit.train experiment=mic_acdc data_root=/path`. Published numbers are mIoU in percent from the papers,
-means of three seeds. This library has been measured on [the demo](measured_demo.md) only. Experiments that differ in
+means of three seeds. With this library, only those of [the demo](measured_demo.md) have been measured. Experiments of
 one number can also be run as a [sweep](sweeps.md): `lambda_d=0,0.1,0.2`. See [equal.md](equal.md) for the meaning of
 "equals the released row", and how it is tested.
 """
