@@ -3,20 +3,22 @@
 import logging
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
+from hrda_lit.runs.claim import claim_run, resume_mode
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
-from hrda_lit.system.errors import can_be_mended, format_error
+from hrda_lit.system.errors import can_be_mended, explain_lost_process, format_error
+from hrda_lit.system.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hrda_lit.module import UDAModule
 
 log = logging.getLogger(__name__)
@@ -24,9 +26,6 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """Run one experiment: check, read, build, fit, report.
-
-    Args:
-        config: the composed tree.
 
     Returns:
         The final mIoU on the validation set, a fraction; NaN without one.
@@ -36,11 +35,6 @@ def train(config: DictConfig) -> float:
         FileNotFoundError: if data, weights or the checkpoint are missing.
     """
     check_train(config)
-    # Imported here, so that --help, shell completion and what is refused above need not wait for torch.
-    from pathlib import Path
-
-    from hrda_lit.runs.claim import claim_run, resume_mode
-
     with signals.watch.handle_signals(), claim_run(Path(config.run_dir), resume_mode(config.resume)):
         try:
             return _train(config)
@@ -52,10 +46,7 @@ def train(config: DictConfig) -> float:
 
 
 def _train(config: DictConfig) -> float:
-    from pathlib import Path
-
-    from hydra.utils import instantiate
-
+    # Imported here, so that --help, shell completion and refused configs need not wait for torch.
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
     from hrda_lit.runs.checkpoint import check_names
@@ -63,7 +54,6 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
     from hrda_lit.runs.resume import explain_restore, find_start, finished, take_over
-    from hrda_lit.system.errors import explain_lost_process
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
@@ -87,7 +77,7 @@ def _train(config: DictConfig) -> float:
     module = build.build_module(config, method, source.classes)
     check_names(trainer, module)
     open_run(config)  # from here on, files are written
-    _write_config(config)
+    write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     take_over(start, Path(config.run_dir))
     if start is not None:
         resume_loggers(trainer.loggers, start.step, start.loggers)
@@ -97,16 +87,6 @@ def _train(config: DictConfig) -> float:
         if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
             trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
-
-
-def _write_config(config: DictConfig) -> None:
-    from pathlib import Path
-
-    from omegaconf import OmegaConf
-
-    from hrda_lit.system.files import write_atomically
-
-    write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
 
 
 def _quieten() -> None:
@@ -124,11 +104,8 @@ def _quieten() -> None:
 
 
 def _report(module: "UDAModule", config: DictConfig) -> float:
-    from pathlib import Path
-
     from hrda_lit.inference.iou import mean_iou
     from hrda_lit.runs.ending import early_end, show_ending
-    from hrda_lit.system.files import write_json
     from hrda_lit.system.table import show
     from hrda_lit.tables.records import facts_of
     from hrda_lit.tables.scores import iou_table, write_metrics
@@ -139,12 +116,12 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     ended = early_end(module.trainer)
     if ended is not None:
         log.warning("%s; resume=auto continues it, unless the same ends it again", ended)
+    folder = Path(config.run_dir)
     if config.val is None:
-        write_json(Path(config.run_dir) / "metrics.json", {"name": config.name, "step": steps, "ended": ended})
+        write_json(folder / "metrics.json", {"name": config.name, "step": steps, "ended": ended})
         log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
     if module.iou is None:
         return float("nan")
-    folder = Path(config.run_dir)
     facts = {"name": config.name, "step": steps, "ended": ended, **facts_of(module.config)}
     write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
     of = "" if ended is None else f" of {config.trainer.max_steps}"
@@ -156,10 +133,8 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     return mean_iou(module.iou)
 
 
-def _first_image(module: "UDAModule") -> "Path | None":
+def _first_image(module: "UDAModule") -> Path | None:
     """Return the first image of the validation set, where it is a file of its own."""
-    from typing import Any, cast
-
     # Not the trainer's own loader, which is none where all was scored before a run was resumed.
     image: Path = cast(Any, module.trainer).datamodule.val_dataloader().dataset.samples[0].image
     return image if image.is_file() else None
@@ -177,15 +152,12 @@ def main(config: DictConfig) -> float | None:
 
 
 def _stop(stopped: signals.Stopped) -> int:
-    from pathlib import Path
-
     from hrda_lit.runs import ending
 
     this = HydraConfig.get()
     sweep = this.mode == RunMode.MULTIRUN
     folder = Path(this.sweep.dir if sweep else this.runtime.output_dir)
     if sweep:
-        from hrda_lit.system.files import read_json
         from hrda_lit.system.table import show
         from hrda_lit.tables import jobs, sweeps
 
@@ -197,14 +169,9 @@ def _stop(stopped: signals.Stopped) -> int:
 def _job(config: DictConfig) -> float | None:
     """Run one job of a sweep, unless an earlier start of it finished the job.
 
-    Args:
-        config: the composed tree.
-
     Returns:
-        The final mIoU; None for a failed job, which every sweeper takes for one without ending the sweep.
+        The final mIoU; None for a failed job, which does not end the sweep.
     """
-    from pathlib import Path
-
     from hrda_lit.tables import jobs
 
     this = HydraConfig.get()

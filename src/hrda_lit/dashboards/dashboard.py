@@ -1,4 +1,4 @@
-"""The interface of all dashboards: numbers as any logger of Lightning, pictures, tables, and a run that is resumed."""
+"""The interface of all dashboards: loggers of Lightning that take pictures and tables too."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,16 +71,13 @@ class RunName(NamedTuple):
 
 
 def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> RunName:
-    """Name a run where runs are compared: a sweep is a group, each of its jobs named by what was swept.
+    """Name a run by its experiment, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
 
     Args:
         name: name of the experiment.
         save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
         overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
         sweep_dir: folder in which Hydra keeps a sweep.
-
-    Returns:
-        `name` itself, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
     """
     sweep = Path(sweep_dir).resolve()
     if sweep not in Path(save_dir).resolve().parents:

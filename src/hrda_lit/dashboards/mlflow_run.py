@@ -16,9 +16,6 @@ from hrda_lit.runs.differences import flatten
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.table import as_csv
 
-LONGEST = 500  # characters of a parameter, which all stores take
-MOST = 100  # parameters that a call takes
-
 
 class MlflowRun(Dashboard, MLFlowLogger):
     """MLflow's logger; a resumed run keeps its id."""
@@ -46,13 +43,9 @@ class MlflowRun(Dashboard, MLFlowLogger):
 
         A parameter of MLflow is set once: what a resumed run changes stands in its config.yaml.
         """
-        from mlflow.entities import Param
-
         known = self.experiment.get_run(self.run_id).data.params
-        named = {re.sub(r"[^\w. -]", "_", key): str(value)[:LONGEST] for key, value in flatten(params).items()}
-        new = [Param(key, value) for key, value in named.items() if key not in known]
-        for first in range(0, len(new), MOST):
-            self.experiment.log_batch(self.run_id, params=new[first : first + MOST])
+        named = {re.sub(r"[^\w. -]", "_", key): str(value) for key, value in flatten(params).items()}
+        super().log_hyperparams({key: value for key, value in named.items() if key not in known})
         self.experiment.log_text(self.run_id, yaml.safe_dump(dict(params), sort_keys=False), "config.yaml")
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
@@ -68,32 +61,23 @@ class MlflowRun(Dashboard, MLFlowLogger):
 def mlflow_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, tracking_uri: str
 ) -> MlflowRun:
-    """Build MLflow's logger; for the first four arguments see `wandb_logger`.
+    """Build MLflow's logger of a run named by `name_run` from the first four arguments, its group as the tag `sweep`.
 
-    Args:
-        name: name of the experiment.
-        save_dir: folder of the run.
-        overrides: overrides of this job.
-        sweep_dir: folder in which Hydra keeps a sweep.
-        project: name of what MLflow calls an experiment.
-        tracking_uri: address of a server, or a file like sqlite:///mlflow.db.
-
-    Returns:
-        The logger of a run that is named as `name_run` says, with its group as the tag `sweep`.
+    `project` is what MLflow calls an experiment; `tracking_uri` is a server, or a file like sqlite:///mlflow.db.
 
     Raises:
-        ValueError: if MLflow is not installed, or has nothing there.
+        ValueError: if MLflow is not installed, or there is nothing at the `tracking_uri`.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports what it is used for
     run = name_run(name, save_dir, overrides, sweep_dir)
     try:
         import mlflow.exceptions
 
-        for logger in ("mlflow", "alembic"):  # they report how a new file is filled with tables
-            logging.getLogger(logger).setLevel(logging.WARNING)
+        for package in ("mlflow", "alembic"):  # they report how a new file is filled with tables
+            logging.getLogger(package).setLevel(logging.WARNING)
         try:
-            made = MlflowRun(project, run.name, tracking_uri, {} if run.group is None else {"sweep": run.group})
-            _require_project(made, project)
+            logger = MlflowRun(project, run.name, tracking_uri, {} if run.group is None else {"sweep": run.group})
+            _require_project(logger._mlflow_client, project)
         except mlflow.exceptions.MlflowException as error:
             raise ValueError(
                 f"logger.mlflow.tracking_uri={tracking_uri} cannot be used ({format_error(error)[:300].rstrip('.')}); "
@@ -101,11 +85,10 @@ def mlflow_logger(
             ) from error
     except ImportError as error:  # of MLflow, or of what a file needs and a server does not
         raise ValueError(f"logger=mlflow needs {error.name or error}; run: pip install mlflow.") from error
-    return made
+    return logger
 
 
 @rank_zero_only
-def _require_project(run: MlflowRun, project: str) -> None:
-    client = run._mlflow_client
+def _require_project(client: Any, project: str) -> None:
     if client.get_experiment_by_name(project) is None:
         client.create_experiment(project)

@@ -100,15 +100,7 @@ class Pictures(L.Callback):
         self._examples = []
 
     def draw(self, step: int, name: str, scenes: Mapping[str, Scene], classes: Classes, title: str = "") -> Example:
-        """Draw a sheet and write it, if it can be written: a row per scene, or several rows of a scene alone.
-
-        Args:
-            step: number of steps done.
-            name: name of the file, without suffix.
-            scenes: scenes by name.
-            classes: classes of their masks; those that occur are explained.
-            title: title of the sheet.
-        """
+        """Draw a sheet, a row per scene or several rows of a single one, and write it as step_<step>/<name>.png."""
         rows = paint(scenes, classes)
         masks = [mask for scene in scenes.values() for mask in scene.masks.values()]
         png = encode(sheet(in_rows(rows[0]) if len(rows) == 1 else rows, title, legend(masks, classes)))
@@ -122,23 +114,19 @@ def _name(module: "UDAModule") -> str:
 
 
 def _file_names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
-    """Return the names of the files that an example of a batch was cut from, by domain."""
     file_name = cast(Any, trainer).datamodule.file_name
     return {domain: Path(file_name(domain, int(part["file"][index]))).name for domain, part in batch.items()}
 
 
 @torch.no_grad()
 def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: str = "") -> Scene:
-    """Predict a labelled image and collect its label, predictions, attention and error.
+    """Predict an image and collect its label, predictions, attention and error, all of the label's size.
 
     Args:
         module: module that predicts.
         image: 1 x 3 x h x w, normalised.
         label: 1 x H x W.
         name: name of the image's file.
-
-    Returns:
-        The image and its layers, all of the label's size.
     """
     size = (label.shape[-2], label.shape[-1])
     views = module.inference.views(module.evaluated, image)
@@ -157,16 +145,7 @@ def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: st
 
 
 def train_scenes(crops: Mapping[str, LoggedCrops], index: int, files: Mapping[str, str]) -> dict[str, Scene]:
-    """Collect the crops that a training step learned from, for one example of the batch.
-
-    Args:
-        crops: crops by the name that their pass gave them.
-        index: number of the example.
-        files: names of image files, by domain.
-
-    Returns:
-        Scenes by the names of `crops`; a detail box is shown where the student looked at a part.
-    """
+    """Collect the crops of every pass for one example of the batch; `files` are names of image files by domain."""
     return {name: _crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
 
 

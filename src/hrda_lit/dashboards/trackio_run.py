@@ -17,11 +17,7 @@ from hrda_lit.runs.differences import flatten
 class TrackioRun(Dashboard, Logger):
     """Trackio's logger; a resumed run keeps its name, by which Trackio finds it.
 
-    Args:
-        project: name of the project in which runs are shown side by side.
-        name: name of the run, which no other should have.
-        group: name of the run's group; None for none.
-        **options: options of trackio.init.
+    Runs of a project are shown side by side; no two should have the same name. `options` are those of trackio.init.
     """
 
     def __init__(self, project: str, name: str, group: str | None = None, **options: Any) -> None:
@@ -100,19 +96,9 @@ class TrackioRun(Dashboard, Logger):
 def trackio_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, **options: Any
 ) -> TrackioRun:
-    """Build Trackio's logger; for the first four arguments see `wandb_logger`.
+    """Build Trackio's logger of a run named by `name_run` from the first four arguments, with its folder or sweep.
 
-    Args:
-        name: name of the experiment.
-        save_dir: folder of the run.
-        overrides: overrides of this job.
-        sweep_dir: folder in which Hydra keeps a sweep.
-        project: name of the project in which runs are shown side by side.
-        **options: options of trackio.init, e.g. space_id.
-
-    Returns:
-        The logger of a run named as `name_run` says and by its folder, e.g. "hrda_demo 2026-11-24_12-00-00", or by
-        the folder of its sweep, which is its group.
+    An example is "hrda_demo 2026-11-24_12-00-00"; `options` are those of trackio.init, e.g. space_id.
 
     Raises:
         ValueError: if Trackio is not installed.

@@ -1,6 +1,7 @@
 """W&B: masks and boxes that can be switched, the confusion matrix as a chart, mIoU first in the summary."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -59,27 +60,17 @@ class WandbRun(Dashboard, WandbLogger):
 
     def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
         """Show the picture and a chart of the counts."""
-        chart = _confusion_chart(counts, classes)
-        picture = _image(decode(png))
-        logged = {"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture}
-        self.experiment.log({**logged, _STEP: step})
+        chart, picture = _confusion_chart(counts, classes), _image(decode(png))
+        self.experiment.log({"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture, _STEP: step})
 
 
 def wandb_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, mode: Mode = "online", **options: Any
 ) -> WandbRun:
-    """Build W&B's logger.
+    """Build W&B's logger of a run named by `name_run` from the first four arguments.
 
-    Args:
-        name: name of the experiment.
-        save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
-        overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
-        sweep_dir: folder in which Hydra keeps a sweep.
-        mode: "online" needs a login; "offline" keeps the run for `wandb sync`; "disabled" logs nothing.
-        **options: options of Lightning's WandbLogger and of wandb.init; a `group` given here goes first.
-
-    Returns:
-        The logger of a run that is named as `name_run` says.
+    Mode "online" needs a login, "offline" keeps the run for `wandb sync`, "disabled" logs nothing; `options` are those
+    of Lightning's WandbLogger and of wandb.init, and a `group` among them goes first.
 
     Raises:
         ValueError: if it should go online and nobody is logged in.
@@ -133,10 +124,9 @@ def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
     import wandb
 
     # wandb.plot.confusion_matrix needs one entry per pixel; its chart takes counts as well.
-    columns: list[str | int] = ["Actual", "Predicted", "nPredictions"]
-    rows = []
-    for label, row in zip(classes.names, counts.tolist(), strict=True):
-        rows += [[label, prediction, count] for prediction, count in zip(classes.names, row, strict=True)]
-    fields = {str(name): str(name) for name in columns}
+    columns = ["Actual", "Predicted", "nPredictions"]
+    pairs = product(classes.names, classes.names)
+    rows = [[*pair, count] for pair, count in zip(pairs, counts.flatten().tolist(), strict=True)]
+    table = wandb.Table(columns=[*columns], data=rows)
     title = {"title": "pixels by label and prediction"}
-    return wandb.plot_table("wandb/confusion_matrix/v1", wandb.Table(columns=columns, data=rows), fields, title)
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, dict(zip(columns, columns, strict=True)), title)

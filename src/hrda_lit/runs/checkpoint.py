@@ -17,7 +17,7 @@ from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.iou import logged_means
 from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.loggers import STATES, resume_states
-from hrda_lit.runs.restore import SCORES, adapt, scores_of
+from hrda_lit.runs.restore import SCORES, adapt
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.training.skipped_steps import in_doubt
@@ -121,7 +121,8 @@ class Checkpoint(L.Callback):
             FloatingPointError: if a weight is NaN or infinite.
         """
         refuse_non_finite(checkpoint["state_dict"], trainer.global_step, self.folder)
-        checkpoint[SCORES] = scores_of(cast("UDAModule", pl_module))
+        module = cast("UDAModule", pl_module)
+        checkpoint[SCORES] = {"scored": module.scored, "counts": module.counts}
         checkpoint[STATES] = resume_states(trainer.loggers)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -133,11 +134,7 @@ class Checkpoint(L.Callback):
         return {"best": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore how good the best was.
-
-        Raises:
-            ValueError: if that is not a number.
-        """
+        """Restore how good the best was; ValueError if that is not a number."""
         best = state_dict["best"]
         if not isinstance(best, float | None):
             raise ValueError(f"its best value is {best!r}, need a number; give another checkpoint.")  # noqa: TRY004
@@ -183,11 +180,7 @@ class Checkpoint(L.Callback):
 
 
 def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
-    """Reject a misspelt number that a callback watches, before the run begins.
-
-    Args:
-        trainer: trainer with the callbacks; `best` and `monitor` of each are names of logged numbers.
-        module: module that logs.
+    """Reject a misspelt number that a callback watches by its `best` or `monitor`, before the run begins.
 
     Raises:
         ValueError: if a name is not logged and one like it is.
@@ -220,16 +213,7 @@ def _reached(trainer: L.Trainer) -> tuple[int, int | None]:
 
 
 def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None:
-    """Refuse to save NaN or infinity; one wait for the device.
-
-    Args:
-        state: weights and buffers by name.
-        step: number of steps done.
-        folder: folder of the checkpoints that are kept.
-
-    Raises:
-        FloatingPointError: if any is not finite.
-    """
+    """Raise FloatingPointError if weights or buffers are NaN or infinite, with a single wait for the device."""
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
     finite = torch.stack([all_finite(value) for value in floats.values()]).tolist()
     if broken := [name for name, good in zip(floats, finite, strict=True) if not good]:

@@ -110,10 +110,7 @@ def holds_claim(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Let others claim a folder, and remove it if the claim made it and nothing was written into it.
-
-    Does nothing for a folder that is not claimed.
-    """
+    """Release a claim, if there is one, and remove the folder if the claim made it and nothing was written into it."""
     if (held := _claims.pop(folder.resolve(), None)) is None:
         return
     if held.made and held.made[0].is_dir() and [path.name for path in held.made[0].iterdir()] == [_LOCK]:

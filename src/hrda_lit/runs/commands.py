@@ -22,9 +22,6 @@ def command(
     Args:
         name: config of the command in conf/, e.g. "predict".
         remedy: how to go on after a signal, as a part of a sentence.
-
-    Returns:
-        A decorator; what it returns reads the command line.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:

@@ -12,30 +12,15 @@ _ABSENT = "(none)"
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Compare two configs.
-
-    Args:
-        before: plain containers, as stored in a checkpoint.
-        now: config of the resumed run.
-
-    Returns:
-        By dotted key, the value before and now; without what only follows from where things lie.
-    """
+    """Compare two configs, apart from places: by dotted key, the value before and now."""
     old, new = flatten(_without_places(before)), flatten(_without_places(now))
     keys = [key for key in {**new, **old} if key not in PLACES and not key.startswith("prepare_data.")]
-    return {
-        key: (old.get(key, _ABSENT), new.get(key, _ABSENT))
-        for key in keys
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
-    }
+    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def refuse_fixed(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
-    """Refuse changes that the state of a run does not allow.
-
-    Args:
-        changed: changes from `differences`.
-        path: path of the checkpoint.
+    """Refuse changes, as `differences` finds them, that the state of a run does not allow.
 
     Raises:
         ValueError: if the network, the method, the classes or s_T differ.

@@ -46,24 +46,14 @@ def early_end(trainer: "L.Trainer") -> str | None:
 
 
 def show_ending(config: DictConfig, image: Path | None) -> None:
-    """Print what a run left where, and commands that work as they stand.
-
-    Args:
-        config: config of the run.
-        image: image of the validation set; None where none is a file of its own.
-    """
+    """Print what a run left where, and commands that work as they stand; `image` is one to predict, if there is any."""
     folder = nearest(Path(config.run_dir))
     left = [f"  {name:<24} {what}" for name, what in _LEFT.items() if (Path(config.run_dir) / name).exists()]
     show(f"in {folder}", *left, "next", *(f"  {command}" for command in next_commands(folder, image)))
 
 
 def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
-    """Yield commands to try with a trained network.
-
-    Args:
-        folder: folder of the run.
-        image: image to predict; None for one that the user fills in.
-    """
+    """Yield commands to try with a trained network; without an image to predict, the user fills in a folder."""
     checkpoint = folder / "checkpoints" / "last.ckpt"
     given = f"checkpoint={quote(str(checkpoint))}"
     yield shlex.join(["python", "-m", "hrda_lit.evaluate", given])
@@ -84,16 +74,13 @@ def nearest(path: Path) -> Path:
 
 
 def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
-    """Write the command that resumes a run or a sweep.
+    """Write the shell command that resumes a run or a sweep from its folder and the arguments of this one.
 
     Args:
         module: module of the command, e.g. "hrda_lit.train".
         arguments: arguments of this command.
         folder: folder of the run or the sweep.
-        sweep: which of the two it is.
-
-    Returns:
-        A line for a shell.
+        sweep: whether it is a sweep.
     """
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     kept = [argument for argument in arguments if argument.split("=")[0] not in (key, "resume")]
@@ -108,11 +95,7 @@ def quote(text: str) -> str:
 
 
 def end_stopped(stopped: Stopped, command: str) -> int:
-    """Print what happened and how to resume; put a job into Slurm's queue again where Slurm asked for it.
-
-    Args:
-        stopped: signal that ended the run.
-        command: command that resumes it.
+    """Print what happened and the command that resumes the run; requeue a job where Slurm asked for it.
 
     Returns:
         The exit code: 0 for a job that is in the queue again, else 128 + the number of the signal.

@@ -56,9 +56,6 @@ def open_run(config: DictConfig) -> None:
     """Write Hydra's records and what was logged so far into the folder of a single run, and log into it from now on.
 
     Does nothing in a job of a sweep, where Hydra has done so, and in processes but the first.
-
-    Args:
-        config: composed tree of the command.
     """
     if not HydraConfig.initialized() or not claim.is_first_process():
         return
@@ -80,13 +77,7 @@ def open_run(config: DictConfig) -> None:
 
 
 def choose(config: DictConfig) -> Path:
-    """Claim a folder for a run.
-
-    Args:
-        config: composed tree, with Hydra's part.
-
-    Returns:
-        The folder.
+    """Choose and claim a folder for a run from its config with Hydra's part.
 
     Raises:
         ValueError: if a folder that was asked for is another run's.
@@ -107,14 +98,9 @@ def choose(config: DictConfig) -> Path:
 
 
 def same_runs(parent: Path, config: DictConfig) -> Iterator[Path]:
-    """Find the runs of the same config, those without a result first, the newest first.
+    """Yield the folders of runs of the same config, those without a result first, the newest first.
 
-    Args:
-        parent: folder of the runs.
-        config: composed tree; where the run lies, what it resumes and who loads its images may differ.
-
-    Yields:
-        Folders.
+    Where the run lies, what it resumes and who loads its images may differ.
     """
     asked = _comparable(config)
     found = sorted(parent.glob(f"*/{RECORDS}/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)

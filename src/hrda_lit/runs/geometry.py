@@ -25,11 +25,6 @@ MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place
 def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
     """Refuse sizes that the first step or the first validation would stumble over.
 
-    Args:
-        config: the composed tree.
-        method: method from `build_method`.
-        classes: classes of the labels.
-
     Raises:
         ConfigError: if a key does not fit.
         ValueError: if crop, detail, blocks, windows or batch do not fit network and method.

@@ -14,18 +14,8 @@ if TYPE_CHECKING:
 SCORES = "hrda_lit_scores"  # of the last whole validation: after which step it was, and its confusion matrix
 
 
-def scores_of(module: "UDAModule") -> dict[str, Any]:
-    """Return what a checkpoint holds of the last validation."""
-    return {"scored": module.scored, "counts": module.counts}
-
-
 def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
-    """Change what Lightning is about to restore.
-
-    Args:
-        checkpoint: content of the file; changed.
-        trainer: trainer of the resumed run.
-        module: module of the resumed run; gets the scores of the last validation.
+    """Change the content of a checkpoint before Lightning restores it, and give the module its last scores.
 
     Raises:
         ValueError: if a callback or the optimiser has another kind of state.
@@ -35,7 +25,7 @@ def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -
     due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
     between_steps(checkpoint["loops"]["fit_loop"], step, due, due and scores.get("scored") != step)
     optimizer, scheduler = module.build_optimizer(trainer.max_steps)
-    check_moments(checkpoint["optimizer_states"][0]["state"], optimizer, module)
+    _check_moments(checkpoint["optimizer_states"][0]["state"], optimizer, module)
     renew_rates(checkpoint, optimizer, scheduler, step)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if (saved := checkpoint["callbacks"].get(callback.state_key)) is not None:
@@ -69,44 +59,30 @@ def between_steps(loop: dict[str, Any], step: int, due: bool, pending: bool) -> 
     _count(loop["epoch_loop.val_loop.batch_progress"], ready=begun, started=begun, processed=0, completed=0)
 
 
-def check_moments(state: dict[int, dict[str, Any]], optimizer: Optimizer, module: L.LightningModule) -> None:
-    """Reject moments that are not those of the optimiser's parameters, which torch would take and fail with later.
-
-    Args:
-        state: moments by the number of their parameter.
-        optimizer: new, of today's config.
-        module: module of the parameters, for their names.
-
-    Raises:
-        ValueError: if a moment is missing or of another shape.
-    """
+def _check_moments(state: dict[int, dict[str, Any]], optimizer: Optimizer, module: L.LightningModule) -> None:
+    # Torch would take moments of other parameters and fail with them later.
     names = {id(weight): name for name, weight in module.named_parameters()}
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    keys = max((set(moments) for moments in state.values()), key=len, default=set())
-    if state and "betas" in optimizer.param_groups[0]:
+    keys = {key for moments in state.values() for key in moments}
+    if "betas" in optimizer.param_groups[0]:
         keys |= {"step", "exp_avg", "exp_avg_sq"}
     for number, moments in state.items():
-        weight = weights[number]
         for key in keys:
-            value = moments[key]
-            if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
-                raise ValueError(
-                    f"its optimiser has {key} of shape {tuple(value.shape)} for {names.get(id(weight))} of shape "
-                    f"{tuple(weight.shape)}; give another checkpoint."
-                )
-            if not isinstance(value, Tensor | int | float | None):
-                raise TypeError(f"its optimiser has a {type(value).__name__} as {key}")
+            _check_moment(key, moments[key], weights[number], names.get(id(weights[number])))
+
+
+def _check_moment(key: str, value: Any, weight: Tensor, name: str | None) -> None:
+    if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
+        raise ValueError(
+            f"its optimiser has {key} of shape {tuple(value.shape)} for {name} of shape {tuple(weight.shape)}; "
+            "give another checkpoint."
+        )
+    if not isinstance(value, Tensor | int | float | None):
+        raise TypeError(f"its optimiser has a {type(value).__name__} as {key}")
 
 
 def renew_rates(checkpoint: dict[str, Any], optimizer: Any, scheduler: Any, step: int) -> None:
-    """Put today's learning rates, momenta and decay over the saved ones, whose moments stay.
-
-    Args:
-        checkpoint: content of the file; changed.
-        optimizer: new, of today's config.
-        scheduler: new, of today's config.
-        step: number of steps done.
-    """
+    """Replace the saved learning rates, momenta and decay by those of a new optimiser and schedule; moments stay."""
     factors = [factor(step) for factor in scheduler.lr_lambdas]
     rates = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
     saved = checkpoint["optimizer_states"][0]["param_groups"]

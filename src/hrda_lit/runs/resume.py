@@ -37,35 +37,27 @@ STATE: dict[str, type] = {
 
 
 class Start(NamedTuple):
-    """A whole checkpoint of a training run.
-
-    Attributes:
-        path: path of the file.
-        step: number of steps done.
-        config: config that the run had.
-        loggers: states of its loggers.
-    """
+    """A whole checkpoint of a training run."""
 
     path: Path
-    step: int
+    step: int  # number of steps done
     config: dict[str, Any]
-    loggers: dict[str, dict[str, Any]]
+    loggers: dict[str, dict[str, Any]]  # their states
 
 
 def find_start(config: DictConfig) -> Start | None:
-    """Find the checkpoint to resume from, and log what the config changes.
+    """Find the checkpoint to resume from, None for a run from the beginning, and log what the config changes.
 
-    Args:
-        config: composed tree.
-
-    Returns:
-        The checkpoint; None: from the beginning.
+    `resume` is "never", "auto" (the newest whole checkpoint of the folder), or a checkpoint as `locate` takes it.
 
     Raises:
         FileNotFoundError: if there is no checkpoint where one was given.
         ValueError: if it is damaged, holds no training, or does not go together with the config.
     """
-    start = find(resume_mode(config.resume), Path(config.run_dir))
+    resume = resume_mode(config.resume)
+    if resume == NEVER:
+        return None
+    start = _newest(Path(config.run_dir) / "checkpoints") if resume == AUTO else read(locate(resume))
     if start is not None:
         now: Any = OmegaConf.to_container(config, resolve=True)
         changed = differences(start.config, now)
@@ -75,29 +67,8 @@ def find_start(config: DictConfig) -> Start | None:
     return start
 
 
-def find(resume: str, run_dir: Path) -> Start | None:
-    """Find the checkpoint to resume from.
-
-    Args:
-        resume: "never", "auto" (the newest whole checkpoint of the folder), or a checkpoint as `locate` takes it.
-        run_dir: folder of the run.
-
-    Returns:
-        The checkpoint; None: from the beginning.
-
-    Raises:
-        FileNotFoundError: if there is no such checkpoint.
-        ValueError: if the checkpoint is damaged, or does not hold the state of a training.
-    """
-    if resume == NEVER:
-        return None
-    if resume == AUTO:
-        return _newest(run_dir / "checkpoints")
-    return read(locate(resume))
-
-
 def _newest(folder: Path) -> Start | None:
-    """Return the newest whole checkpoint of a folder; damaged ones are named in the log and passed over."""
+    """Return the newest whole checkpoint of a folder; skip damaged ones, with a warning."""
     found = [path for path in folder.glob("*.ckpt") if path.is_file()]
     # last.ckpt first: best.ckpt may be the same file under another name.
     for path in sorted(found, key=lambda path: (path.name == "last.ckpt", path.stat().st_mtime), reverse=True):
@@ -195,11 +166,7 @@ def take_over(start: Start | None, run_dir: Path) -> None:
 
 
 def finished(start: Start | None, config: DictConfig) -> float | None:
-    """Return the mIoU of a run that has done all its steps and been scored, NaN if there is nothing to score.
-
-    Returns:
-        A fraction; None for a run that has still something to do.
-    """
+    """Return the mIoU (a fraction, NaN without a validation set) of a complete run; None if it has more to do."""
     if start is None or start.step < config.trainer.max_steps:
         return None
     if config.get("val") is None:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,16 +22,10 @@ _DAY = 86400.0  # seconds
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside the target that takes its place, synced, once all is written, and vanishes on any error.
-
-    Args:
-        path: where; folders are made.
-
-    Yields:
-        A file to write to.
+    """Open a file beside the target that replaces it, synced, once all is written; on any error the old file is kept.
 
     Raises:
-        OSError: if it cannot be written, in one sentence with the path; the file that was there is kept.
+        OSError: if it cannot be written, in one sentence with the path.
     """
     part = None
     try:
@@ -57,12 +51,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a reader sees the old file or the new one.
-
-    Args:
-        path: where; folders are made.
-        content: what.
-    """
+    """Write a file, and its folders, so that a reader sees the old content or the new one."""
     with replacing(path) as file:
         file.write(content)
 
@@ -83,17 +72,12 @@ def link_atomically(source: Path, path: Path) -> None:
 
 
 def scratch_prefix() -> str:
-    """Return the beginning of the name of a file or folder that is not finished: the host and the process writing it.
-
-    The name ends in ".part", see `remove_stale`.
-    """
+    """Return how the name of an unfinished file or folder begins: host and process; it has to end in ".part"."""
     return f".{_host()}-{os.getpid()}-"
 
 
 def remove_stale(found: Iterable[Path]) -> None:
-    """Remove unfinished files and folders of processes that were killed.
-
-    What a process of another machine began is removed once nothing was written to it for a day.
+    """Remove what killed processes left unfinished, of another machine once it is a day old.
 
     Args:
         found: files and folders, e.g. `folder.rglob(SCRATCH)`; others than `scratch_prefix` names are kept.
@@ -119,7 +103,7 @@ def _is_stale(path: Path, host: str, process: int) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        return False
+        pass
     return False
 
 
@@ -128,18 +112,12 @@ def _host() -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; see `write_atomically`."""
+    """Write JSON as `write_atomically` does."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record that `write_json` wrote.
-
-    Args:
-        path: path of the file.
-
-    Returns:
-        Its entries.
+    """Read the entries of a record that `write_json` wrote.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -166,11 +144,7 @@ def read_json(path: Path) -> Any:
 
 
 class BestEffort:
-    """Warn once where files that a run can do without cannot be written, and continue.
-
-    Args:
-        what: name of the files, e.g. "pictures".
-    """
+    """Warn once where files that a run can do without, e.g. "pictures", cannot be written, and continue."""
 
     def __init__(self, what: str) -> None:
         self.what, self._warned = what, False
@@ -188,13 +162,9 @@ class BestEffort:
 
 def _sync(folder: Path) -> None:
     # The rename itself is only on disk once the folder is; not every system can sync a folder.
-    try:
+    with suppress(OSError):
         file = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(file)
-    except OSError:
-        pass
-    finally:
-        os.close(file)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

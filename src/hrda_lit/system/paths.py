@@ -7,19 +7,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def below(root: Path, name: str, what: str) -> Path:
-    """Join a name to a folder that it must not leave.
-
-    Args:
-        root: the folder.
-        name: a relative path, `/` between folders.
-        what: name of it in the error.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: if the name is not a path below a folder, see `require_below`.
-    """
+    """Join a name to a folder that it must not leave; for arguments and errors see `require_below`."""
     require_below(name, what)
     return root / name
 
@@ -40,15 +28,7 @@ def require_below(name: object, what: str) -> None:
 
 
 def require_plain(name: object, what: str) -> None:
-    """Refuse a name with more than one part of a path.
-
-    Args:
-        name: name of a file or folder.
-        what: name of it in the error.
-
-    Raises:
-        ValueError: if it has a `/` or backslash, or `require_below` refuses it.
-    """
+    """Refuse the name of a file or folder that has a `/` or backslash, or that `require_below` refuses."""
     fault = _fault(name) or ("has a separator of folders" if re.search(r"[/\\]", str(name)) else "")
     if fault:
         raise ValueError(f"{what} is {name!r}, which {fault}; need a name without '/'.")

@@ -17,11 +17,7 @@ USUAL = {MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20, TOP_PAD: 128 * 
 
 @contextmanager
 def at_full_speed(device: torch.device) -> Iterator[None]:
-    """Compute with TF32 on GPUs that have it and, on a CPU, in memory that is kept from step to step.
-
-    Args:
-        device: device that computes.
-    """
+    """Compute with TF32 on GPUs that have it and, on a CPU, in memory that is kept from step to step."""
     torch.set_float32_matmul_precision("high")
     with keep_heap() if device.type == "cpu" else nullcontext():
         yield

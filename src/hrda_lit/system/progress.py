@@ -44,10 +44,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
     Args:
         items: each is done when the next one is asked for.
         text: name of the work, e.g. "predicting".
-        total: number of items; None: what they say themselves, if they do.
-
-    Yields:
-        The items.
+        total: number of items; None: their own length, if they have one.
     """
     text, total = printable(text), total or length_hint(items) or None
     columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
@@ -60,13 +57,9 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
 
 @contextmanager
 def waiting(text: str) -> Iterator[Tell]:
-    """Show what is done and for how many seconds, where nothing can be counted; a function may be decorated with it.
+    """Show uncountable work, e.g. "loading last.ckpt", and its seconds; yield a function that replaces the text.
 
-    Args:
-        text: name of the work, e.g. "loading last.ckpt".
-
-    Yields:
-        A function that replaces the text.
+    A function may be decorated with it.
     """
     text = printable(text)
     with _drawn((TimeElapsedColumn(),), SpinnerColumn()) as bars:

@@ -22,14 +22,7 @@ _ZIP = b"PK\x03\x04"
 
 @contextlib.contextmanager
 def name_file_in_errors(path: str | Path) -> Iterator[None]:
-    """Turn whatever the bytes of a file lead to into one sentence that names the file.
-
-    Args:
-        path: path of the file that is read inside.
-
-    Raises:
-        ValueError: if anything is raised inside.
-    """
+    """Turn any error of reading a file into a ValueError, one sentence that names the file."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickles that are none, and that torch guesses about
             yield
@@ -43,12 +36,6 @@ def name_file_in_errors(path: str | Path) -> Iterator[None]:
 def read_torch_file(path: Path) -> dict[str, Any]:
     """Read the entries of a file that torch.save wrote; tensors stay on disk until they are used.
 
-    Args:
-        path: path of the file.
-
-    Returns:
-        Its entries: tensors, text, numbers and containers of these.
-
     Raises:
         ValueError: if the file is empty, cut, damaged (the record is named), needs code to load, or has no names.
     """
@@ -60,15 +47,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
-    """Return a state dict, after a look at its types.
-
-    Args:
-        content: content of a file.
-        origin: name of the file in errors.
-
-    Raises:
-        ValueError: if it is not a mapping of names to dense tensors.
-    """
+    """Return the content of a file as a state dict; ValueError if it does not map names to dense tensors."""
     if not isinstance(content, Mapping):
         raise ValueError(f"{origin} has a {type(content).__name__} for weights, need names and tensors; give another.")  # noqa: TRY004
     for key, value in content.items():
@@ -85,16 +64,7 @@ def require_finite_weights(
     origin: str | Path,
     remedy: str = "its training diverged, use an earlier checkpoint",
 ) -> None:
-    """Reject weights that are NaN or infinite.
-
-    Args:
-        state: name to tensor.
-        origin: name of the file in the error.
-        remedy: part of the sentence that says what to do.
-
-    Raises:
-        ValueError: if one is NaN or infinite; its name is given.
-    """
+    """Reject weights that are NaN or infinite with a ValueError that names one of them and ends with `remedy`."""
     for key, value in state.items():
         if not bool(value.isfinite().all()):
             raise ValueError(f"{origin} holds NaN or infinity in {key}; {remedy}.")
