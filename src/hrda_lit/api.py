@@ -49,14 +49,10 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> Run:
         ValueError: if a key or value does not fit, or a file is broken.
         FileNotFoundError: if data, weights or the checkpoint are missing.
     """
-    from hrda_lit.train import _finish_wandb
     from hrda_lit.train import train as command
 
     def task(config: "DictConfig") -> Run:
-        try:
-            miou = command(config)
-        finally:
-            _finish_wandb()
+        miou = command(config)
         return _read(Path(config.run_dir), str(Path(config.run_dir) / "checkpoints" / "last.ckpt"), miou)
 
     return _run("train", overrides, config_dir, task)
@@ -78,10 +74,9 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
 
 
 def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
-    """Predict files into files as `python -m hrda_lit.predict` does; see `train`, and `Predictor` for single pictures.
+    """Predict files into files as `python -m hrda_lit.predict` does, and count them; for arguments see `train`.
 
-    Returns:
-        What became of the pictures.
+    For single pictures see `Predictor`.
     """
     from hrda_lit.predict import predict as command
 
@@ -89,21 +84,17 @@ def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
 
 
 def inspect(*overrides: str, config_dir: str | Path | None = None) -> bool:
-    """Look over the data of an experiment as `python -m hrda_lit.inspect` does; see `train`.
-
-    Returns:
-        Whether training can start.
-    """
+    """Check the data of an experiment as `python -m hrda_lit.inspect` does; return whether training can start."""
     from hrda_lit.inspect import inspect as command
 
     return _run("inspect", overrides, config_dir, command)
 
 
 def init(*overrides: str) -> Path:
-    """Propose an experiment for two folders of images as `python -m hrda_lit.init` does; see `train`.
+    """Propose an experiment for two folders of images as `python -m hrda_lit.init` does.
 
     Returns:
-        The folder that was made; `config_dir` of `train` and `inspect`.
+        The new folder, for `config_dir` of `train` and `inspect`.
     """
     from hrda_lit.init import init as command
 
@@ -113,31 +104,22 @@ def init(*overrides: str) -> Path:
 def compose(*overrides: str) -> "DictConfig":
     """Compose and check the config that `train` would train with, e.g. for a checkpoint from elsewhere; see `train`."""
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
 
     from hrda_lit.config.arguments import rewrite_arguments
-    from hrda_lit.config.explain import explain, is_from_hydra
     from hrda_lit.schema.check import check_train
 
     arguments = ["run_dir=.", *rewrite_arguments(overrides, "train")]
-    try:
-        with _restore_state(), initialize_config_module("hrda_lit.conf", version_base="1.3"):
-            config = hydra_compose("train", arguments)
-    except Exception as error:
-        if not is_from_hydra(error):
-            raise
-        raise ValueError(explain(error, "train", arguments)) from error
+    with _start_hydra("train", arguments):
+        config = hydra_compose("train", arguments)
     check_train(config)
     return config
 
 
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
-    from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     from hrda_lit.config.arguments import CONFIG_DIR, rewrite_arguments
-    from hrda_lit.config.explain import explain, is_from_hydra
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
@@ -148,11 +130,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
             raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")
         arguments.append(f'hydra.searchpath=["file://{folder}"]')
     try:
-        with (
-            release_all(),
-            _restore_state(),
-            initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"),
-        ):
+        with _start_hydra(command, arguments), release_all():
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             value: T = hydra.run(command, task, arguments).return_value
@@ -160,11 +138,23 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
         raise ValueError(str(refused.code).removeprefix("error: ")) from None
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None
+    return value
+
+
+@contextmanager
+def _start_hydra(command: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Let Hydra find the library's configs, and write its errors as those of a command line."""
+    from hydra import initialize_config_module
+
+    from hrda_lit.config.explain import explain, is_from_hydra
+
+    try:
+        with _restore_state(), initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
+            yield
     except Exception as error:
         if not is_from_hydra(error):
             raise
         raise ValueError(explain(error, command, arguments)) from error
-    return value
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,7 +37,7 @@ def train(config: DictConfig) -> float:
         FileNotFoundError: if data, weights or the checkpoint are missing.
     """
     check_train(config)
-    with signals.watch.handle_signals(), claim_run(Path(config.run_dir), resume_mode(config.resume)):
+    with _finish_wandb(), signals.watch.handle_signals(), claim_run(Path(config.run_dir), resume_mode(config.resume)):
         try:
             return _train(config)
         except Exception as error:
@@ -53,7 +55,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.folder import open_run
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.runs.loggers import resume_loggers
-    from hrda_lit.runs.resume import explain_restore, find_start, finished, take_over
+    from hrda_lit.runs.resume import explain_restore, find_final_score, find_start, take_over
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
@@ -65,7 +67,7 @@ def _train(config: DictConfig) -> float:
             split.dataset.require_root()  # at once, where the geometry of a large network takes seconds
     check_geometry(config, method, source.classes)
     start = find_start(config)
-    if (score := finished(start, config)) is not None:
+    if (score := find_final_score(start, config)) is not None:
         log.info("the run in %s is complete, nothing is changed", config.run_dir)
         return score
     trainer = build.build_trainer(config)
@@ -147,8 +149,6 @@ def main(config: DictConfig) -> float | None:
         return _job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else train(config)
     except signals.Stopped as stopped:
         sys.exit(_stop(stopped))
-    finally:
-        _finish_wandb()
 
 
 def _stop(stopped: signals.Stopped) -> int:
@@ -192,10 +192,14 @@ def _job(config: DictConfig) -> float | None:
         return None
 
 
-def _finish_wandb() -> None:
+@contextmanager
+def _finish_wandb() -> Iterator[None]:
     # Without it, the next job of a sweep would log into this job's run.
-    if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
-        wandb.finish()
+    try:
+        yield
+    finally:
+        if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
+            wandb.finish()
 
 
 if __name__ == "__main__":

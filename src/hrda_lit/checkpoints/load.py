@@ -15,9 +15,10 @@ from torch import Tensor
 from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
-from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part, trusted_values
+from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part
 from hrda_lit.config.choices import read_choice
 from hrda_lit.config.nodes import to_plain
+from hrda_lit.config.plain import plain_tree
 from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes
@@ -63,11 +64,9 @@ class Trained(NamedTuple):
     model: str
 
     def other_inference(self, inference: str | Mapping[str, Any]) -> Inference:
-        """Build another inference for this network.
+        """Build another inference for this network: by name, by config, or by the keys that change.
 
-        Args:
-            inference: name or config of a choice of conf/inference, or keys to change of the one it has; an open base
-                is as in training.
+        A base that is left open is as in training.
 
         Raises:
             ConfigError: if there is no such choice or key.
@@ -80,9 +79,9 @@ class Trained(NamedTuple):
         if "base" in changed.inference and changed.inference.base is None:
             trained = self.config.inference
             changed.inference.base = trained.base if "base" in trained else trained
-        made = build_inference(changed)
-        made.check(self.network)
-        return made
+        other = build_inference(changed)
+        other.check(self.network)
+        return other
 
 
 @waiting("loading the network")
@@ -100,9 +99,6 @@ def load_trained(
         device: device of the network.
         weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
             HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
-
-    Returns:
-        The network and what belongs to it.
 
     Raises:
         FileNotFoundError: if there is no file.
@@ -144,17 +140,8 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds: its method has
     lambda_fd=0. To resume a training, use `resume=` of `hrda_lit.train`.
 
-    Args:
-        path: a checkpoint of `hrda_lit.train`.
-        device: device of the module.
-        weights: see `load_trained`.
-
-    Returns:
-        The module, in training mode; `module.evaluated` is the network that training validated.
-
-    Raises:
-        FileNotFoundError: if there is no file.
-        ValueError: if it is not a checkpoint of this library, is broken, or lacks one of its networks.
+    It is in training mode; `module.evaluated` is the network that training validated. For arguments and errors see
+    `load_trained`.
     """
     student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
     content = read_checkpoint(path)
@@ -179,14 +166,9 @@ def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) 
 
 
 def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
-    """Return the part of a checkpoint's config that a foreign file may decide, see `trusted_part`.
+    """Return the part of a checkpoint's config that a foreign file may decide, the keys of `trusted.DECIDES`.
 
-    Args:
-        content: content from `read_checkpoint`.
-        path: path of the file, for errors.
-
-    Returns:
-        The keys of `trusted.DECIDES`; no path to weights, which come from the checkpoint.
+    It names no file of weights, which come from the checkpoint.
 
     Raises:
         ValueError: if it would build anything else, or lacks what commands read.
@@ -237,7 +219,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "wrote, or convert a released one with scripts/convert_checkpoint.py."
         )
     state = require_tensors(content["state_dict"], path)
-    return {**content, "state_dict": state, CONFIG_KEY: trusted_values(content[CONFIG_KEY], str(path))}
+    return {**content, "state_dict": state, CONFIG_KEY: plain_tree(content[CONFIG_KEY], str(path))}
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -260,9 +242,7 @@ def choose_device(name: str) -> torch.device:
         ValueError: if there is no such device.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = {"auto": "cuda" if count else "cpu", "cpu": "cpu"}
-    there |= {"cuda": "cuda"} if count else {}
-    there |= {f"cuda:{index}": f"cuda:{index}" for index in range(count)}
-    if name not in there:
-        raise ValueError(f"device={name} is not there, this machine has {list(there)}; choose one.")
-    return torch.device(there[name])
+    names = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
+    if name not in names:
+        raise ValueError(f"device={name} is not there, this machine has {names}; choose one.")
+    return torch.device(("cuda" if count else "cpu") if name == "auto" else name)

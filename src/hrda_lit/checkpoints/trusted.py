@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hrda_lit.config.plain import REMEDY, Place, fault_at, plain_tree, shortened
+from hrda_lit.config.plain import REMEDY, Place, fault_at, shortened
 
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
 
@@ -61,28 +61,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _DIRECTIVE = re.compile(r"_\w*_")  # what Hydra takes for an order rather than an argument
 
 
-def trusted_values(config: object, origin: str) -> dict[str, Any]:
-    """Copy a config that a file brought; see `plain_tree` and `require_buildable`.
-
-    Args:
-        config: config from a file.
-        origin: name of the file in errors.
-
-    Returns:
-        Plain values; nothing may be built from them yet.
-
-    Raises:
-        ValueError: if there is anything else inside than plain values.
-    """
-    return plain_tree(config, origin)
-
-
 def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the keys of `DECIDES`, the only ones that a foreign config may decide.
-
-    Args:
-        tree: config from `trusted_values`.
-    """
+    """Return a copy of the keys of `DECIDES`, the only ones that a foreign config may decide."""
     part: dict[str, Any] = {}
     for key in DECIDES:
         group, _, name = key.partition(".")
@@ -94,11 +74,7 @@ def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_buildable(tree: dict[str, Any], origin: str) -> None:
-    """Refuse a config from a file that names anything but the library's own parts, each in its place.
-
-    Args:
-        tree: config from `trusted_values`.
-        origin: name of the file in errors.
+    """Refuse a config from the file `origin` that names anything but the library's own parts, each in its place.
 
     Raises:
         ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or control
@@ -141,7 +117,7 @@ def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], o
     """Refuse a config from a file that lacks a key, or has another kind of value there.
 
     Args:
-        tree: config from `trusted_values`.
+        tree: config from `plain_tree`.
         needed: types that each key may have, dots between levels.
         origin: name of the file in errors.
 
@@ -166,7 +142,6 @@ def _belongs(name: str, place: Place) -> bool:
 
 
 def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    """List every value of a tree with its place."""
     yield place, node
     inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in inside:

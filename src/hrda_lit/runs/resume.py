@@ -165,7 +165,7 @@ def take_over(start: Start | None, run_dir: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def finished(start: Start | None, config: DictConfig) -> float | None:
+def find_final_score(start: Start | None, config: DictConfig) -> float | None:
     """Return the mIoU (a fraction, NaN without a validation set) of a complete run; None if it has more to do."""
     if start is None or start.step < config.trainer.max_steps:
         return None

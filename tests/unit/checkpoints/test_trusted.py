@@ -12,7 +12,8 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hrda_lit.checkpoints.trusted import BUILDABLE, DECIDES, TRAINING, require_buildable, trusted_part, trusted_values
+from hrda_lit.checkpoints.trusted import BUILDABLE, DECIDES, TRAINING, require_buildable, trusted_part
+from hrda_lit.config.plain import plain_tree
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -64,19 +65,19 @@ class Dressed(dict):  # type: ignore[type-arg]
 )
 def test_only_plain_values(node: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=rf"^the config in x\.ckpt .*{sentence}") as caught:
-        require_buildable(trusted_values(node, "x.ckpt"), "x.ckpt")
+        require_buildable(plain_tree(node, "x.ckpt"), "x.ckpt")
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_built_from_the_command_line_alone_may_say_more() -> None:
     """A run goes on from its own checkpoint, whatever its user's own YAML files say."""
     tree = {"callbacks": {"mine": {"_target_": "mine.Callback", "_args_": [1], "_convert_": "all"}}, "x": "${y}"}
-    assert trusted_values(tree, "x") == tree
+    assert plain_tree(tree, "x") == tree
 
 
 def test_plain_values_are_copied() -> None:
     tree = {"a": [1, 2.5, None, True, {"b": "c\nd"}], 7: {}, "_x": "$", "x_": "{}"}
-    copy = trusted_values(tree, "x")
+    copy = plain_tree(tree, "x")
     assert copy == tree
     assert copy["a"] is not tree["a"]
 
@@ -105,7 +106,7 @@ def planted(place: str, node: object) -> dict[str, Any]:
 def test_foreign_names_are_refused_everywhere(place: str, name: str, partial: bool) -> None:
     tree = planted(place, {"_target_": name, "path": "x"} | ({"_partial_": True} if partial else {}))
     with pytest.raises(ValueError, match=rf"would build '{re.escape(name)}' as .*HRDA_LIT_TRUST"):
-        require_buildable(trusted_values(tree, "x.ckpt"), "x.ckpt")
+        require_buildable(plain_tree(tree, "x.ckpt"), "x.ckpt")
 
 
 @pytest.mark.parametrize("place", [*TRAINING, "callbacks.mine", "logger.mine"])
@@ -159,7 +160,7 @@ def test_what_training_stores_is_allowed(experiment: str, inference: str) -> Non
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         config = compose("train", [f"experiment={experiment}", f"inference={inference}", *fixed])
     stored = OmegaConf.to_container(config, resolve=True)
-    read = trusted_values(stored, "x")
+    read = plain_tree(stored, "x")
     assert read == stored
     require_buildable(read, "x")
 

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_dataset
-from hrda_lit.checkpoints.trusted import require_buildable, trusted_values
+from hrda_lit.checkpoints.trusted import require_buildable
+from hrda_lit.config.plain import plain_tree
 from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.mixed import MixedDatasets
@@ -124,7 +125,7 @@ def test_a_config_names_sets_and_weights_and_a_checkpoint_may_too() -> None:
     assert [member.size for member in source.members] == [(256, 512)] * 2
     assert [member.size for member in target.members] == [(1024, 2048)] * 2
     plain = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("source", "target")}
-    require_buildable(trusted_values(plain, "last.ckpt"), "last.ckpt")
+    require_buildable(plain_tree(plain, "last.ckpt"), "last.ckpt")
     plain["source"]["sets"]["gta"]["_target_"] = "os.system"
     with pytest.raises(ValueError, match=r"would build 'os\.system' as source\.sets\.gta"):
         require_buildable(plain, "last.ckpt")
