@@ -19,8 +19,8 @@ from torch.utils import _pytree as pytree
 from hrda_lit.build import build_dataset, build_method
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.networks.segmentor import Segmentor
+from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.ops.rng import generator
-from hrda_lit.ops.tiles import rows_at_once
 from hrda_lit.runs.geometry import crop_size, without_memory
 from hrda_lit.training.options import Memory
 

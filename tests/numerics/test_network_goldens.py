@@ -10,8 +10,7 @@ from torch import Tensor
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.multires import Context, MultiResSegmentor
-from hrda_lit.ops.boxes import Box, crop, sliding_boxes
-from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
+from hrda_lit.ops.boxes import Box, DeviceBox, crop, mask_outside, paste, sliding_boxes
 from hrda_lit.ops.resize import resize
 
 

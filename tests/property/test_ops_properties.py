@@ -7,11 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch, whole
-from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste
 from hrda_lit.ops.colour import Jitter, StrongAugmentation, augment, gaussian_blur, jitter
 from hrda_lit.ops.ema import ema_momentum
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy
-from hrda_lit.ops.masking import block_mask, draw_blocks
+from hrda_lit.ops.masks import (
+    batch_classes,
+    block_mask,
+    choose_classes,
+    class_mask,
+    draw_blocks,
+    draw_priorities,
+    paste,
+)
 from hrda_lit.ops.pseudo_labels import pseudo_labels
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator

@@ -13,8 +13,8 @@ from hrda_lit.config.values import check_arguments
 from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import LoggedCrops
-from hrda_lit.ops.decide import deciding
 from hrda_lit.ops.finite import require_finite
+from hrda_lit.ops.logits import deciding
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph

@@ -8,8 +8,8 @@ from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
-from hrda_lit.ops.decide import best
 from hrda_lit.ops.finite import all_finite
+from hrda_lit.ops.logits import best
 
 _NOT_IN_SYNTHIA = ("terrain", "truck", "train")
 # What work on SYNTHIA -> Cityscapes leaves out of the mean: the classes it lacks, and for 13 also its unreliable ones.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
-from hrda_lit.ops.device_box import DeviceBox, crop_at
+from hrda_lit.ops.boxes import DeviceBox, crop_at
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.optim import AdamPoly
 

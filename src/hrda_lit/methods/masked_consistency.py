@@ -15,7 +15,7 @@ from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Networks, Pass, 
 from hrda_lit.methods.labelling import Labeller, twin
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
-from hrda_lit.ops.masking import block_mask, draw_blocks
+from hrda_lit.ops.masks import block_mask, draw_blocks
 
 
 class MaskDraws(NamedTuple):

@@ -15,8 +15,8 @@ from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency, MaskedPass, MaskedPassDraws
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
+from hrda_lit.ops.masks import batch_classes, choose_classes, class_mask, draw_priorities, paste, sample_classes
 from hrda_lit.ops.weak_jitter import WeakDraws, WeakJitter, weaken
 
 

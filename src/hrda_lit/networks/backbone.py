@@ -13,9 +13,8 @@ from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
-from hrda_lit.networks.encoder_layers import DropPath, add_low_rank_
+from hrda_lit.networks.encoder_layers import DropPath, add_low_rank_, add_mask_token_
 from hrda_lit.networks.layouts import mit_to_timm
-from hrda_lit.networks.mask_token import add_mask_token_
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
 from hrda_lit.networks.timm_models import (
     IMAGENET,

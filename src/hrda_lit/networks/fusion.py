@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
+from hrda_lit.ops.boxes import DeviceBox, mask_outside, paste
 from hrda_lit.ops.resize import resize
 
 

@@ -15,8 +15,7 @@ from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import Head
 from hrda_lit.networks.segmentor import Output, Segmentor, TrainingOutput
-from hrda_lit.ops.boxes import Box, chunks, crop, random_aligned_box, sliding_boxes, stitch
-from hrda_lit.ops.device_box import DeviceBox, crop_at
+from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop, crop_at, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
 RELEASED_STEP = 8  # pixels on whose multiples the released code lets detail crops begin

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Ratio
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.ops.boxes import Box, chunks, crop
-from hrda_lit.ops.device_box import DeviceBox
+from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop
 from hrda_lit.ops.resize import resize
 
 

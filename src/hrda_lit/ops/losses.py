@@ -10,8 +10,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hrda_lit.ops.backends import along_classes
+from hrda_lit.ops.logits import current_rows, tiles
 from hrda_lit.ops.resize import resize
-from hrda_lit.ops.tiles import current_rows, tiles
 
 
 def pixel_weighted_cross_entropy(

@@ -1,5 +1,6 @@
-"""Pseudo-labels of the teacher and how much they are trusted."""
+"""Pseudo-labels of the teacher, how much they are trusted, and where two networks agree."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hrda_lit.ops.backends import along_classes
-from hrda_lit.ops.tiles import current_rows, tiles
+from hrda_lit.ops.logits import current_rows, tiles
+from hrda_lit.ops.losses import pixel_entropy
 
 
 class PseudoLabels(NamedTuple):
@@ -72,3 +74,35 @@ def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[T
     DAFormer section 3.2; user's document, L^T_HRDA.
     """
     return q.view(-1, 1, 1) * valid
+
+
+def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
+    """Return the entropy of each pixel's prediction, as a share of the largest that C classes can have.
+
+    Args:
+        logits: class scores, C >= 2.
+
+    Returns:
+        The sum over classes of -p_c log p_c, divided by log C, in [0, 1]; 0 is sure, 1 knows nothing.
+    """
+    return pixel_entropy(logits.float()) / math.log(logits.shape[1])
+
+
+def agreement(
+    one: Float[Tensor, "B C H W"], other: Float[Tensor, "B C H W"], valid: Float[Tensor, "B H W"]
+) -> Float[Tensor, "3"]:
+    """Sum up over trusted pixels how sure `one` is and where `other` takes the same class.
+
+    Args:
+        one: class scores of the network that is judged.
+        other: of the one it is compared with.
+        valid: weight of each pixel, e.g. 0 in the margins and in padding.
+
+    Returns:
+        Sums of relative entropy, of equal classes, and of weights, to be added up over images and devices; NaN where
+        a logit is NaN or infinite.
+    """
+    same = (one.argmax(dim=1) == other.argmax(dim=1)).float()
+    # A comparison makes a number of NaN.
+    same = same + 0 * (one.float().sum(dim=1) + other.float().sum(dim=1))
+    return torch.stack([(relative_entropy(one) * valid).sum(), (same * valid).sum(), valid.sum()])

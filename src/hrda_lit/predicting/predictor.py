@@ -24,7 +24,7 @@ from hrda_lit.data.images import read_pixels
 from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
-from hrda_lit.ops.decide import decide, deciding
+from hrda_lit.ops.logits import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
 from hrda_lit.system.progress import counted

@@ -13,9 +13,9 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
+from hrda_lit.ops.logits import tiles
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone
-from hrda_lit.ops.tiles import tiles
 from hrda_lit.system.progress import waiting
 
 Size = tuple[int, int]

@@ -11,9 +11,8 @@ from torch.utils.data import DataLoader
 from hrda_lit.checkpoints.load import Trained
 from hrda_lit.data.draws import ValImages, ready
 from hrda_lit.data.loaders import worker_options
-from hrda_lit.inference.base import Inference, Original
+from hrda_lit.inference.base import Inference, Original, predict_labels
 from hrda_lit.inference.iou import class_iou, mean_iou
-from hrda_lit.inference.labels import predict_labels
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.system import table
 from hrda_lit.system.files import write_atomically

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from hrda_lit.methods.base import Batch, Pass
 from hrda_lit.ops.finite import all_finite, statistics
-from hrda_lit.ops.tiles import rows_at_once
+from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.training.casts import cast_once
 from hrda_lit.training.graphs import CudaGraphs, Graph
 from hrda_lit.training.regions import Regions, first_line

@@ -6,7 +6,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.methods.self_training import SelfTraining
-from hrda_lit.ops.classmix import choose_classes, draw_priorities, sample_classes
+from hrda_lit.ops.masks import choose_classes, draw_priorities, sample_classes
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.ops.rng import generator
 from tests.passes import steps

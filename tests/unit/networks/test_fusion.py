@@ -6,8 +6,7 @@ from torch import Tensor
 
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
-from hrda_lit.ops.boxes import Box, crop
-from hrda_lit.ops.device_box import DeviceBox, mask_outside, paste
+from hrda_lit.ops.boxes import Box, DeviceBox, crop, mask_outside, paste
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hrda_lit.ops.agreement import agreement, relative_entropy
+from hrda_lit.ops.pseudo_labels import agreement, relative_entropy
 from hrda_lit.ops.rng import generator
 
 

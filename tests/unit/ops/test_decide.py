@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from hrda_lit.ops.decide import best, decide, deciding
+from hrda_lit.ops.logits import best, decide, deciding
 
 
 @pytest.mark.parametrize("size", [(7, 9), (20, 31), (3, 2), (1, 1)])

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from hrda_lit.ops.backends import choose
-from hrda_lit.ops.boxes import Box, crop
-from hrda_lit.ops.device_box import DeviceBox, crop_at, mask_outside, paste
+from hrda_lit.ops.boxes import Box, DeviceBox, crop, crop_at, mask_outside, paste
 from hrda_lit.ops.rng import generator
 
 BOXES = [Box(0, 4, 0, 6), Box(2, 5, 3, 4), Box(7, 8, 0, 12), Box(0, 8, 0, 12)]

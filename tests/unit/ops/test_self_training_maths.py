@@ -7,9 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from hrda_lit.ops.classmix import batch_classes, choose_classes, class_mask, draw_priorities, paste
 from hrda_lit.ops.ema import ema_momentum, ema_update_, parameter_distance
-from hrda_lit.ops.masking import block_mask, draw_blocks
+from hrda_lit.ops.masks import (
+    batch_classes,
+    block_mask,
+    choose_classes,
+    class_mask,
+    draw_blocks,
+    draw_priorities,
+    paste,
+)
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.ops.rng import generator
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from hrda_lit.ops.logits import current_rows, rows_at_once, tiles
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
 from hrda_lit.ops.pseudo_labels import pseudo_labels
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator
-from hrda_lit.ops.tiles import current_rows, rows_at_once, tiles
 
 ROWS = [1, 4, 12, 20, 1000]
 

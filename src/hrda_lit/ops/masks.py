@@ -1,8 +1,9 @@
-"""ClassMix: paste half of the source's classes into a target image."""
+"""Masks of mixed images: the classes that ClassMix pastes, and the blocks that MIC hides."""
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 IDS = 256  # labels are uint8
 
@@ -79,3 +80,41 @@ def paste(
 ) -> Shaped[Tensor, "B *C H W"]:
     """Take `source` where the mask is set and `target` elsewhere; images, labels and weights alike."""
     return torch.where(mask if source.dim() == mask.dim() else mask.unsqueeze(1), source, target)
+
+
+def block_mask(
+    draws: Float[Tensor, "B 1 rows columns"], ratio: float, size: tuple[int, int]
+) -> Bool[Tensor, "B 1 H W"]:
+    """Keep the blocks whose draw exceeds the ratio.
+
+    Args:
+        draws: one uniform number in [0, 1) per block.
+        ratio: share of blocks to hide, in [0, 1]; 0.7 in MIC.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        True where the image is kept.
+
+    MIC section 3.2, equation 5.
+    """
+    return F.interpolate((draws > ratio).float(), size=size, mode="nearest").bool()
+
+
+def draw_blocks(
+    batch: int, size: tuple[int, int], block: int, generator: torch.Generator
+) -> Float[Tensor, "B 1 rows columns"]:
+    """Draw one uniform number per block of about `block` x `block` pixels.
+
+    Args:
+        batch: number of images.
+        size: (height, width) in pixels.
+        block: side of a block in pixels; 64 at high resolution in MIC.
+        generator: source of randomness (CPU).
+
+    Returns:
+        The draws; the grid has round(H / block) x round(W / block) cells, at least one.
+
+    MIC section 3.2.
+    """
+    rows, columns = (max(1, round(extent / block)) for extent in size)
+    return torch.rand(batch, 1, rows, columns, generator=generator)

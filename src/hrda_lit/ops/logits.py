@@ -1,13 +1,15 @@
-"""Logits brought to the size of the image some rows at a time, so that all classes of all pixels are never held."""
+"""Logits at the size of the image, some rows or one class at a time, so that not all of them are held."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from hrda_lit.ops.finite import require_finite
 from hrda_lit.ops.resize import resize
 
 _rows: ContextVar[int | None] = ContextVar("rows", default=None)
@@ -83,3 +85,74 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
         first, last = max(0, top - 1), min(cells, bottom + 1)
         inside = slice((top - first) * factor, (bottom - first) * factor)
         yield Tile(slice(top * factor, bottom * factor), slice(first, last), inside, ((last - first) * factor, width))
+
+
+def decide(
+    logits: Float[Tensor, "1 C h w"], size: tuple[int, int]
+) -> tuple[UInt8[Tensor, "H W"], Float[Tensor, "H W"]]:
+    """Resample logits to `size` and return the best class and its softmax probability.
+
+    Args:
+        logits: of one image and at most 255 classes.
+        size: (height, width) in pixels.
+
+    Returns:
+        Class ids, and probabilities in [0, 1].
+
+    Raises:
+        ValueError: if the logits are no numbers.
+    """
+    require_finite(logits)
+    best = torch.full(size, -torch.inf, device=logits.device)
+    total, label = torch.zeros_like(best), torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    # Class by class: all logits of a photograph of 50 megapixels would need 4 GB.
+    for index, plane in enumerate(_planes(logits, size)):
+        label[plane > best] = index
+        higher = torch.maximum(best, plane)
+        total = total * (best - higher).exp() + (plane - higher).exp()
+        best = higher
+    return label, 1 / total
+
+
+def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
+    """Resample logits to `size` and return the best class, as `argmax` does, in memory for few classes at a time.
+
+    Args:
+        logits: of at most 255 classes.
+        size: (height, width) in pixels.
+
+    Returns:
+        Class ids.
+    """
+    if logits.shape[-2:] == size:
+        return logits.argmax(dim=1)
+    highest = torch.full((logits.shape[0], *size), -torch.inf, device=logits.device)
+    label = torch.zeros(highest.shape, dtype=torch.long, device=logits.device)
+    for index in range(logits.shape[1]):
+        plane = resize(logits[:, index : index + 1].float(), size)[:, 0]
+        label.masked_fill_(plane > highest, index)
+        torch.maximum(highest, plane, out=highest)
+    return label
+
+
+def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
+    """Take the attention of the class that won each pixel, which decided it.
+
+    Args:
+        attention: one map per class, or one for all.
+        label: the class of each pixel.
+
+    Returns:
+        The attention at the size of the label.
+    """
+    planes = _planes(attention, (label.shape[0], label.shape[1]))
+    if attention.shape[1] == 1:
+        return next(planes)
+    chosen = torch.zeros(label.shape, device=attention.device)
+    for index, plane in enumerate(planes):
+        chosen = torch.where(label == index, plane, chosen)
+    return chosen
+
+
+def _planes(view: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
+    return (resize(view[:, index : index + 1].float(), size)[0, 0] for index in range(view.shape[1]))
