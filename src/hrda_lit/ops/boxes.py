@@ -26,13 +26,7 @@ class Box(NamedTuple):
         return Box(self.top + into.top, self.bottom + into.top, self.left + into.left, self.right + into.left)
 
     def divided(self, factor: float) -> "Box":
-        """Return the same rectangle on a grid that is `factor` times coarser.
-
-        Args:
-            factor: > 0, e.g. s * o for the logits of the context crop.
-
-        Returns:
-            The box in cells.
+        """Return the same rectangle in cells of `factor` > 0 pixels, e.g. s * o for the context's logits.
 
         Raises:
             ValueError: if an edge does not fall on a cell edge.
@@ -69,9 +63,6 @@ def random_aligned_box(
         generator: source of randomness.
         last: whether the last offset, at which the box ends where the image does, is drawn like the others.
 
-    Returns:
-        The box.
-
     Raises:
         ValueError: if the box does not fit.
 
@@ -101,9 +92,6 @@ def sliding_boxes(size: tuple[int, int], window: tuple[int, int], stride: tuple[
         window: (height, width) of a window; cut to the image where larger.
         stride: (vertical, horizontal) step in pixels, >= 1.
 
-    Returns:
-        The boxes, all of one size.
-
     HRDA section 3.4, "overlapping slide inference".
     """
     tops, lefts = (_offsets(*axis) for axis in zip(size, window, stride, strict=True))
@@ -117,13 +105,9 @@ def _offsets(extent: int, window: int, stride: int) -> list[int]:
 
 
 def hann(count: int, like: Tensor) -> Float[Tensor, " count"]:
-    """Return a bell: Hann's window at the centres of `count` pixels, in which the first and the last count least.
+    """Return Hann's window at the centres of `count` pixels, with the type and device of `like`.
 
-    Bells that lie half their length apart add up to 1.
-
-    Args:
-        count: pixels, >= 1.
-        like: gives type and device.
+    Windows that lie half their length apart add up to 1.
     """
     centres = (torch.arange(count, device=like.device, dtype=torch.float) + 0.5) / count
     return torch.sin(torch.pi * centres).square().to(like.dtype)
@@ -146,14 +130,10 @@ def stitch(
 
     Args:
         pieces: one tensor per box, of the box's size; consumed one by one.
-        boxes: where each piece lies; together they cover the canvas.
+        boxes: place of each piece; together they cover the canvas.
         size: (height, width) of the canvas.
-        smooth: whether pieces fade towards their borders, see `bell`, so that no seam is seen; else all pixels count
-            alike.
+        smooth: whether pieces fade towards their borders, see `bell`, which hides seams.
         start: first row of the canvas; pieces are cut to its rows.
-
-    Returns:
-        The canvas.
 
     Raises:
         ValueError: if there is no piece.
@@ -184,12 +164,10 @@ def chunks(boxes: list[Box], count: int) -> Iterator[list[Box]]:
 
 
 class DeviceBox(NamedTuple):
-    """A rectangle of fixed size at a place that a tensor holds: b_d of the paper.
-
-    Nothing here asks the device where the rectangle lies, so the host need not wait for it.
+    """A rectangle of fixed size at a place that a tensor holds, without a host sync: b_d of the paper.
 
     Attributes:
-        offset: (top, left) in pixels, on the device of what is cut.
+        offset: (top, left) in pixels, on the device of what is cropped.
         size: (height, width) in pixels.
     """
 
@@ -198,22 +176,16 @@ class DeviceBox(NamedTuple):
 
     @classmethod
     def of(cls, box: Box) -> "DeviceBox":
-        """Return the spot of a box, on the CPU."""
+        """Return the same box with its offset as a tensor on the CPU."""
         return cls(torch.tensor([box.top, box.left]), box.size)
 
     def box(self) -> Box:
-        """Return where it lies in numbers; waits for the device."""
+        """Return the same box in numbers; waits for the device."""
         top, left = self.offset.tolist()
         return Box(top, top + self.size[0], left, left + self.size[1])
 
     def divided(self, factor: float) -> "DeviceBox":
-        """Return the same rectangle on a grid that is `factor` times coarser.
-
-        Args:
-            factor: > 0, e.g. s * o for the logits of the context crop; the offset is a multiple of it.
-
-        Returns:
-            The spot in cells.
+        """Return the same rectangle in cells of `factor` pixels, of which the offset is a multiple.
 
         Raises:
             ValueError: if the sides are no multiples of it.
@@ -222,11 +194,11 @@ class DeviceBox(NamedTuple):
         return DeviceBox((self.offset / factor).round().long(), (height, width))
 
     def rows(self) -> Int[Tensor, " height"]:
-        """Return the numbers of its rows."""
+        """Return the indices of its rows."""
         return self._line(0)
 
     def columns(self) -> Int[Tensor, " width"]:
-        """Return the numbers of its columns."""
+        """Return the indices of its columns."""
         return self._line(1)
 
     def _line(self, axis: int) -> Tensor:
@@ -234,29 +206,18 @@ class DeviceBox(NamedTuple):
 
 
 def crop_at(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B h w"]:
-    """Copy a spot out of the last two dimensions."""
+    """Copy a box out of the last two dimensions."""
     return x.index_select(-2, spot.rows()).index_select(-1, spot.columns())
 
 
 def mask_outside(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B H W"]:
-    """Set everything outside a spot to zero."""
-    inside = [torch.zeros(n, dtype=torch.bool, device=x.device) for n in x.shape[-2:]]
-    rows, columns = (
-        line.index_fill(0, place, True) for line, place in zip(inside, (spot.rows(), spot.columns()), strict=True)
-    )
+    """Set everything outside a box to zero."""
+    rows, columns = (torch.zeros(extent, dtype=torch.bool, device=x.device) for extent in x.shape[-2:])
+    rows, columns = rows.index_fill(0, spot.rows(), True), columns.index_fill(0, spot.columns(), True)
     return torch.where(rows[:, None] & columns, x, 0)
 
 
 def paste(x: Shaped[Tensor, "*B h w"], spot: DeviceBox, size: tuple[int, int]) -> Shaped[Tensor, "*B H W"]:
-    """Lay `x` at a spot of a canvas of zeros.
-
-    Args:
-        x: of the spot's size.
-        spot: where.
-        size: (height, width) of the canvas.
-
-    Returns:
-        The canvas.
-    """
+    """Lay `x`, of the box's size, on a canvas of zeros of `size` (height, width)."""
     stripe = x.new_zeros(*x.shape[:-1], size[1]).index_copy(-1, spot.columns(), x)
     return x.new_zeros(*x.shape[:-2], *size).index_copy(-2, spot.rows(), stripe)

@@ -31,6 +31,13 @@ class Jitter(NamedTuple):
     order: Int[Tensor, "*B n"]
 
 
+def draw_jitter(largest: float | Tensor, count: int, generator: torch.Generator) -> Jitter:
+    """Draw changes of `count` images, uniform up to the largest change of each of `KINDS`."""
+    changes = largest * (2 * torch.rand(count, len(KINDS), generator=generator) - 1)
+    orders = torch.stack([torch.randperm(len(KINDS), generator=generator) for _ in range(count)])
+    return Jitter(changes + torch.tensor([1.0, 1, 1, 0]), orders)
+
+
 def jitter(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W"]:
     """Change the colours of one image.
 
@@ -38,11 +45,8 @@ def jitter(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W
     and torchvision differ (docs/official.md 5); here: the official definitions.
 
     Args:
-        image: RGB on 0..1.
-        drawn: what to change and in which order.
-
-    Returns:
-        RGB on 0..1.
+        image: RGB in [0, 1], as the result is.
+        drawn: factors and order of the changes.
 
     DACS section 3; DAFormer section 4.1.
     """
@@ -98,12 +102,9 @@ def gaussian_blur(
     weight at the largest sigma, 1.15 (docs/official.md 6).
 
     Args:
-        image: any range.
+        image: RGB of any range.
         sigma: standard deviation in pixels, > 0.
         taps: odd (vertical, horizontal) kernel size.
-
-    Returns:
-        The blurred image.
 
     DACS section 3.
     """
@@ -120,7 +121,7 @@ def _gaussian(sigma: Tensor, taps: int, like: Tensor) -> Tensor:
 
 
 class Augmentation(NamedTuple):
-    """What was drawn for a batch.
+    """Random choices for a batch.
 
     Attributes:
         decisions: whether to jitter and whether to blur, for all images alike.
@@ -161,30 +162,16 @@ class StrongAugmentation:
             raise ValueError(f"sigma={list(self.sigma)}: expected [smallest, largest]; exchange them.")
 
     def draw(self, count: int, generator: torch.Generator) -> Augmentation:
-        """Draw how to augment a batch.
-
-        Args:
-            count: number of images.
-            generator: source of randomness (CPU).
-        """
+        """Draw how to augment a batch of `count` images, by a generator on the CPU."""
         decisions = torch.rand(2, generator=generator) < torch.tensor([self.jitter_probability, self.blur_probability])
-        changes = self.strength * (2 * torch.rand(count, len(KINDS), generator=generator) - 1)
-        orders = torch.stack([torch.randperm(len(KINDS), generator=generator) for _ in range(count)])
+        changes = draw_jitter(self.strength, count, generator)
         low, high = self.sigma
         sigmas = low + (high - low) * torch.rand(count, generator=generator)
-        return Augmentation(decisions, Jitter(changes + torch.tensor([1.0, 1, 1, 0]), orders), sigmas)
+        return Augmentation(decisions, changes, sigmas)
 
 
 def augment(images: Float[Tensor, "B 3 H W"], drawn: Augmentation) -> Float[Tensor, "B 3 H W"]:
-    """Augment normalised images.
-
-    Args:
-        images: network inputs.
-        drawn: how, on the device of the images.
-
-    Returns:
-        Network inputs.
-    """
+    """Augment normalised images as drawn; both lie on one device."""
     parts = zip(images, *drawn.jitter, drawn.sigma, strict=True)
     return torch.stack([_augment(image, drawn.decisions, Jitter(*changes), sigma) for image, *changes, sigma in parts])
 

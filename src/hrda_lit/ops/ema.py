@@ -6,14 +6,11 @@ from torch.nn.utils import get_total_norm
 
 
 def ema_momentum(step: int, alpha: float) -> float:
-    """Return alpha_t = min(1 - 1 / (t + 1), alpha).
+    """Return alpha_t = min(1 - 1 / (t + 1), alpha), the weight of the teacher's old parameters.
 
     Args:
         step: t >= 0, counted before the student's step; t = 0 copies the student.
         alpha: momentum reached after the warm-up, in [0, 1].
-
-    Returns:
-        The weight that the teacher's old parameters keep.
 
     DAFormer section 3.2; user's document, g_phi.
     """
@@ -26,28 +23,13 @@ def ema_update_(teacher: nn.Module, student: nn.Module, step: int, alpha: float)
 
     Parameters only: the teacher keeps BatchNorm buffers of its own (docs/official.md 12).
 
-    Args:
-        teacher: changed in place.
-        student: same architecture.
-        step: t, see `ema_momentum`.
-        alpha: see `ema_momentum`.
-
     DAFormer section 3.2.
     """
     ema_move_(detached(teacher), detached(student), step, alpha)
 
 
 def ema_move_(teacher: list[Tensor], student: list[Tensor], step: int, alpha: float) -> None:
-    """Move tensors as `ema_update_` does, all in few launches; for whoever has listed them.
-
-    Args:
-        teacher: changed in place.
-        student: as many, of the same shapes.
-        step: t, see `ema_momentum`.
-        alpha: see `ema_momentum`.
-
-    DAFormer section 3.2.
-    """
+    """Move listed parameters as `ema_update_` does, all in few launches."""
     torch._foreach_lerp_(teacher, student, 1 - ema_momentum(step, alpha))
 
 

@@ -9,11 +9,7 @@ from torch.nn.utils import get_total_norm
 
 
 def all_finite(*tensors: Float[Tensor, "*shape"]) -> Bool[Tensor, ""]:
-    """Return whether no number is NaN or infinite.
-
-    Args:
-        tensors: floating, of any shapes and on one device; true for none at all.
-    """
+    """Return whether no number is NaN or infinite; tensors of any shapes lie on one device."""
     # Not isfinite() of each, which needs a quarter of their memory again.
     extremes = [extreme.isfinite() for tensor in tensors if tensor.numel() for extreme in tensor.aminmax()]
     device = tensors[0].device if tensors else None
@@ -26,11 +22,7 @@ def squares_finite(*tensors: Tensor) -> Bool[Tensor, ""]:
 
 
 def nan_factor(*tensors: Tensor) -> Float[Tensor, ""]:
-    """Return 1, or NaN where `squares_finite` is false; what is multiplied by it has NaN gradients then.
-
-    Args:
-        tensors: floating, of any shapes; 1 for none at all.
-    """
+    """Return 1, or NaN where `squares_finite` is false; a loss multiplied by it has NaN gradients then."""
     return 1 + 0 * get_total_norm(tensors).square()
 
 
@@ -45,5 +37,5 @@ def require_finite(logits: Float[Tensor, "*shape"]) -> None:
 
 
 def statistics(networks: Iterable[nn.Module | None]) -> list[Tensor]:
-    """List what networks change in forward passes, which is their buffers, e.g. the means of BatchNorm."""
+    """List the buffers of networks, which forward passes change, e.g. the means of BatchNorm."""
     return [buffer for network in networks if network is not None for buffer in network.buffers()]

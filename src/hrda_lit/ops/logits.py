@@ -17,11 +17,7 @@ _rows: ContextVar[int | None] = ContextVar("rows", default=None)
 
 @contextmanager
 def rows_at_once(rows: int | None) -> Iterator[None]:
-    """Let losses and pseudo-labels hold so many rows of pixels at full size at a time, as autocast sets a type.
-
-    Args:
-        rows: number of rows of pixels, >= 1; None for all.
-    """
+    """Let losses and pseudo-labels hold at most `rows` >= 1 rows of pixels at a time; None for all."""
     before = _rows.get()
     _rows.set(rows)
     try:
@@ -31,7 +27,7 @@ def rows_at_once(rows: int | None) -> Iterator[None]:
 
 
 def current_rows() -> int | None:
-    """Return what `rows_at_once` has set; None for all rows."""
+    """Return the number that `rows_at_once` has set; None for all rows."""
     return _rows.get()
 
 
@@ -51,23 +47,20 @@ class Tile(NamedTuple):
     grown: tuple[int, int]
 
     def upsample(self, cells: Float[Tensor, "B C k w"]) -> Float[Tensor, "B C r W"]:
-        """Resample the logits' `cells` to the picture's `rows`, as zeta resamples them among all others."""
+        """Resample the logits' `cells` to the picture's `rows`, exactly as zeta does for the whole picture."""
         return resize(cells, self.grown)[..., self.inside, :]
 
 
 def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]:
-    """Divide a picture into tiles of whole rows.
+    """Divide a picture into tiles of whole rows, from top to bottom.
 
     Args:
         cells: rows of the logits.
-        size: (height, width) of the picture; the height is a multiple of `cells`.
+        size: (height, width) of the picture.
         rows: maximum of rows of the picture in a tile, but no less than one cell; None for one tile of everything.
 
-    Returns:
-        The tiles from top to bottom.
-
     Raises:
-        ValueError: if the picture's height is no multiple of `cells`.
+        ValueError: if the height is not a multiple of `cells`.
     """
     height, width = size
     if rows is None:
@@ -90,17 +83,10 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
 def decide(
     logits: Float[Tensor, "1 C h w"], size: tuple[int, int]
 ) -> tuple[UInt8[Tensor, "H W"], Float[Tensor, "H W"]]:
-    """Resample logits to `size` and return the best class and its softmax probability.
-
-    Args:
-        logits: of one image and at most 255 classes.
-        size: (height, width) in pixels.
-
-    Returns:
-        Class ids, and probabilities in [0, 1].
+    """Resample logits of at most 255 classes to `size` (height, width); return the best class and its probability.
 
     Raises:
-        ValueError: if the logits are no numbers.
+        ValueError: if a logit is NaN or infinite.
     """
     require_finite(logits)
     best = torch.full(size, -torch.inf, device=logits.device)
@@ -115,15 +101,7 @@ def decide(
 
 
 def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
-    """Resample logits to `size` and return the best class, as `argmax` does, in memory for few classes at a time.
-
-    Args:
-        logits: of at most 255 classes.
-        size: (height, width) in pixels.
-
-    Returns:
-        Class ids.
-    """
+    """Resample logits to `size` (height, width) and return the best class, one class in memory at a time."""
     if logits.shape[-2:] == size:
         return logits.argmax(dim=1)
     highest = torch.full((logits.shape[0], *size), -torch.inf, device=logits.device)
@@ -136,15 +114,7 @@ def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor,
 
 
 def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
-    """Take the attention of the class that won each pixel, which decided it.
-
-    Args:
-        attention: one map per class, or one for all.
-        label: the class of each pixel.
-
-    Returns:
-        The attention at the size of the label.
-    """
+    """Return the attention of each pixel's class, at the size of the label; one map per class, or one for all."""
     planes = _planes(attention, (label.shape[0], label.shape[1]))
     if attention.shape[1] == 1:
         return next(planes)

@@ -20,19 +20,16 @@ def pixel_weighted_cross_entropy(
     weight: Float[Tensor, "B H W"] | None = None,
     ignore: int = 255,
 ) -> Float[Tensor, ""]:
-    """Compute L_ce(y_hat, y, q): logits are upsampled to the label, each pixel counts q.
+    """Compute L_ce(y_hat, y, q) in nats: logits are upsampled to the label, each pixel counts q.
 
     The mean runs over all pixels, ignored and zero-weight ones included (docs/official.md 1), so that an image
     with few known pixels moves the student little.
 
     Args:
         logits: unnormalised class scores at the network's output stride.
-        label: class ids; `ignore` where unknown.
+        label: class ids; `ignore` where unknown, which adds nothing.
         weight: q, >= 0; None means 1 everywhere.
-        ignore: the id that adds nothing.
-
-    Returns:
-        The loss in nats.
+        ignore: id of unknown pixels.
 
     Raises:
         ValueError: if `rows_at_once` is set and the label's height is no multiple of the logits'.
@@ -50,11 +47,8 @@ def pixel_weighted_cross_entropy(
 def _of_each_pixel(
     logits: Float[Tensor, "B C H W"], label: Int[Tensor, "B H W"], ignore: int
 ) -> Float[Tensor, "B H W"]:
-    """Compute the cross entropy of each pixel, in the memory layout of the logits.
-
-    Given channels-last logits as images, `F.cross_entropy` copies them into the other layout and so does the way back:
-    on a CPU half of its time. As a list of pixels they are what they were.
-    """
+    # `F.cross_entropy` copies channels-last images, forward and backward, half of its time on a CPU; a list of pixels
+    # it takes as it is.
     scores, axis = along_classes(logits)
     if axis == 1:
         return F.cross_entropy(scores, label, ignore_index=ignore, reduction="none")
@@ -93,13 +87,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
 
 
 def entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
-    """Compute how uncertain predictions are: their mean entropy as a share of the largest, log C.
-
-    Args:
-        logits: unnormalised class scores.
-
-    Returns:
-        A number in [0, 1].
+    """Compute the mean entropy of predictions as a share of the largest, log C: in [0, 1].
 
     ADVENT equations 2 and 3.
     """
@@ -124,12 +112,9 @@ def downscale_label(
     Args:
         label: class ids in [0, num_classes) or `ignore`.
         factor: side of a cell in pixels.
-        min_ratio: in (0, 1]; 0.75 in DAFormer.
+        min_ratio: share in (0, 1]; 0.75 in DAFormer.
         num_classes: number of classes.
-        ignore: the id of unknown pixels.
-
-    Returns:
-        The label on the grid of cells.
+        ignore: id of unknown pixels.
 
     DAFormer section 3.3; user's document, "M_things".
     """
@@ -144,15 +129,7 @@ def downscale_label(
 
 
 def thing_mask(small_label: Int[Tensor, "B h w"], things: frozenset[int]) -> Bool[Tensor, "B h w"]:
-    """Mark the cells of thing classes: M_things (equation 10 in the user's document).
-
-    Args:
-        small_label: class ids per cell.
-        things: ids of classes with a well-defined shape.
-
-    Returns:
-        True where the cell shows a thing.
-    """
+    """Mark the cells of classes with a well-defined shape: M_things (equation 10 in the user's document)."""
     # Not isin(): its second argument would be copied to the device in every step.
     none = torch.zeros_like(small_label, dtype=torch.bool)
     return torch.stack([none, *(small_label == thing for thing in sorted(things))]).any(0)
@@ -163,15 +140,9 @@ def feature_distance(
     imagenet_features: Float[Tensor, "B C h w"],
     mask: Bool[Tensor, "B h w"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Compute L_FD: the mean Euclidean distance to the ImageNet features over the thing mask.
+    """Compute L_FD: the mean Euclidean distance to the ImageNet features over M_things; None means everywhere.
 
-    Args:
-        features: bottleneck features F_theta of the student.
-        imagenet_features: F_ImageNet of the frozen network on the same image.
-        mask: M_things; None means everywhere.
-
-    Returns:
-        The distance, >= 0; exactly 0 on an empty mask (official: NaN with zero gradient).
+    Exactly 0 on an empty mask (official: NaN with zero gradient).
 
     DAFormer section 3.3; user's document, "L_FD".
     """

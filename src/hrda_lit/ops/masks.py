@@ -11,21 +11,14 @@ IDS = 256  # labels are uint8
 def draw_priorities(batch: int, generator: torch.Generator) -> Int[Tensor, "B 256"]:
     """Draw, for each sample, which classes go before which.
 
-    Ranking the classes that occur by such priorities, and taking the first half, draws half of them without
-    replacement; which ones occur need not be known yet.
-
-    Args:
-        batch: number of samples.
-        generator: source of randomness (CPU).
-
-    Returns:
-        A permutation of all ids for each sample.
+    The first half of the classes that occur, ranked by such a permutation of all ids, is a draw without replacement;
+    which ones occur need not be known yet.
     """
     return torch.stack([torch.randperm(IDS, generator=generator) for _ in range(batch)])
 
 
 def batch_classes(label: Int[Tensor, "B H W"]) -> Bool[Tensor, " 256"]:
-    """Tell which ids occur in the whole batch, the ignored one included.
+    """Mark the ids that occur in the whole batch, the ignored one included.
 
     official: classes are those of the batch, not of the sample, and 255 is one of them (docs/official.md 3,
     the authors call it unintended); here: the same, so a sample may get fewer than half of its own classes.
@@ -35,25 +28,13 @@ def batch_classes(label: Int[Tensor, "B H W"]) -> Bool[Tensor, " 256"]:
 
 
 def sample_classes(label: Int[Tensor, "B H W"], ignore: int) -> Bool[Tensor, "B 256"]:
-    """Tell which classes occur in each sample, as the papers have it; unknown pixels are of none.
-
-    Args:
-        label: class ids.
-        ignore: the id of unknown pixels.
-    """
+    """Mark the classes that occur in each sample, as in the papers, without the id `ignore` of unknown pixels."""
     present = torch.zeros(label.shape[0], IDS, dtype=torch.bool, device=label.device)
     return present.scatter(1, label.flatten(1).long(), True).index_fill(1, label.new_full((1,), ignore).long(), False)
 
 
 def choose_classes(present: Bool[Tensor, "*B 256"], priorities: Int[Tensor, "B 256"]) -> Bool[Tensor, "B 256"]:
-    """Choose ceil(n / 2) of the n classes that occur: those of the highest priority.
-
-    Args:
-        present: candidates, for all samples or for each.
-        priorities: see `draw_priorities`.
-
-    Returns:
-        True for the chosen ids of each sample.
+    """Choose ceil(n / 2) of the n classes that occur in each sample: those of the highest priority.
 
     DACS section 3; DAFormer section 3.2.
     """
@@ -63,15 +44,7 @@ def choose_classes(present: Bool[Tensor, "*B 256"], priorities: Int[Tensor, "B 2
 
 
 def class_mask(label: Int[Tensor, "B H W"], chosen: Bool[Tensor, "B 256"]) -> Bool[Tensor, "B H W"]:
-    """Mark the pixels of each sample that show one of its chosen classes.
-
-    Args:
-        label: source labels.
-        chosen: for each sample.
-
-    Returns:
-        True where the source is pasted.
-    """
+    """Mark the pixels of each sample that show one of its chosen classes, where the source is pasted."""
     return chosen.gather(1, label.flatten(1).long()).view_as(label)
 
 
@@ -85,15 +58,12 @@ def paste(
 def block_mask(
     draws: Float[Tensor, "B 1 rows columns"], ratio: float, size: tuple[int, int]
 ) -> Bool[Tensor, "B 1 H W"]:
-    """Keep the blocks whose draw exceeds the ratio.
+    """Keep the blocks whose uniform draw exceeds the ratio; True where the image is kept.
 
     Args:
-        draws: one uniform number in [0, 1) per block.
+        draws: result of `draw_blocks`.
         ratio: share of blocks to hide, in [0, 1]; 0.7 in MIC.
         size: (height, width) of the image in pixels.
-
-    Returns:
-        True where the image is kept.
 
     MIC section 3.2, equation 5.
     """
@@ -103,16 +73,13 @@ def block_mask(
 def draw_blocks(
     batch: int, size: tuple[int, int], block: int, generator: torch.Generator
 ) -> Float[Tensor, "B 1 rows columns"]:
-    """Draw one uniform number per block of about `block` x `block` pixels.
+    """Draw one uniform number in [0, 1) per block: round(H / block) x round(W / block), at least one.
 
     Args:
         batch: number of images.
         size: (height, width) in pixels.
         block: side of a block in pixels; 64 at high resolution in MIC.
         generator: source of randomness (CPU).
-
-    Returns:
-        The draws; the grid has round(H / block) x round(W / block) cells, at least one.
 
     MIC section 3.2.
     """

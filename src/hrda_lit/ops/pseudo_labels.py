@@ -32,10 +32,10 @@ def pseudo_labels(
     image, and `>`; here: the official rule by default, because published numbers were made with it.
 
     Args:
-        logits: the teacher's class scores.
+        logits: class scores of the teacher.
         tau: confidence threshold.
-        size: full resolution (height, width), to which logits are upsampled; None where they are there already.
-        per_image: whether q is a number for each image, as in the paper.
+        size: (height, width) in pixels to which logits are upsampled; None for their own.
+        per_image: whether q is one share per image, as in the paper.
 
     Returns:
         p^T, the confidence in [0, 1], and q^T in [0, 1]; NaN where a logit is NaN or infinite.
@@ -48,7 +48,7 @@ def pseudo_labels(
         for tile in tiles(logits.shape[-2], whole, current_rows())
     ]
     confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
-    # A comparison makes a number of NaN; q must tell that the teacher predicts none, so that the step is refused.
+    # A comparison turns NaN into a number; q must be NaN, so that the step is skipped.
     confident = (confidence >= tau).float() + 0 * confidence
     return PseudoLabels(label, confidence, confident.mean((1, 2)) if per_image else confident.mean())
 
@@ -60,16 +60,9 @@ def _most_probable(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
 
 
 def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Spread q over the pixels whose pseudo-labels may be trusted at all.
+    """Return the pixel weight q^T: q where `valid` is 1, 0 in the margins (ego car, rectified border) and in padding.
 
     q itself was counted with the margins included (docs/official.md 2).
-
-    Args:
-        q: share of confident pixels in [0, 1], of all images or of each.
-        valid: 1 where trusted, 0 in the margins (ego car, rectification border) and in padding.
-
-    Returns:
-        The pixel weight q^T.
 
     DAFormer section 3.2; user's document, L^T_HRDA.
     """
@@ -77,32 +70,20 @@ def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[T
 
 
 def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """Return the entropy of each pixel's prediction, as a share of the largest that C classes can have.
-
-    Args:
-        logits: class scores, C >= 2.
-
-    Returns:
-        The sum over classes of -p_c log p_c, divided by log C, in [0, 1]; 0 is sure, 1 knows nothing.
-    """
+    """Return the entropy of each pixel's prediction divided by log C, in [0, 1]; 0 is sure, 1 knows nothing."""
     return pixel_entropy(logits.float()) / math.log(logits.shape[1])
 
 
 def agreement(
     one: Float[Tensor, "B C H W"], other: Float[Tensor, "B C H W"], valid: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "3"]:
-    """Sum up over trusted pixels how sure `one` is and where `other` takes the same class.
-
-    Args:
-        one: class scores of the network that is judged.
-        other: of the one it is compared with.
-        valid: weight of each pixel, e.g. 0 in the margins and in padding.
+    """Sum up how sure `one` is and where `other` takes the same class, each pixel weighted by `valid`.
 
     Returns:
         Sums of relative entropy, of equal classes, and of weights, to be added up over images and devices; NaN where
         a logit is NaN or infinite.
     """
     same = (one.argmax(dim=1) == other.argmax(dim=1)).float()
-    # A comparison makes a number of NaN.
+    # A comparison turns NaN into a number.
     same = same + 0 * (one.float().sum(dim=1) + other.float().sum(dim=1))
     return torch.stack([(relative_entropy(one) * valid).sum(), (same * valid).sum(), valid.sum()])

@@ -46,17 +46,7 @@ def _shares(inside: int, outside: int, like: Tensor) -> Float[Tensor, "outside i
 
 
 def downscale(x_hr: Float[Tensor, "B C H W"], s_T: float) -> Float[Tensor, "B C h w"]:
-    """Shrink a high-resolution image: x_LR = zeta(x_HR, 1 / s_T).
-
-    Args:
-        x_hr: image of H x W pixels.
-        s_T: high resolution / low resolution, >= 1.
-
-    Returns:
-        The image of H / s_T x W / s_T pixels.
-
-    Raises:
-        ValueError: if s_T < 1 or a size does not come out whole.
+    """Shrink a high-resolution image: x_LR = zeta(x_HR, 1 / s_T), see `low_resolution_size`.
 
     User's document, "High Resolution vs. Low Resolution".
     """
@@ -65,14 +55,7 @@ def downscale(x_hr: Float[Tensor, "B C H W"], s_T: float) -> Float[Tensor, "B C 
 
 
 def low_resolution_size(size: tuple[int, int], s_T: float) -> tuple[int, int]:
-    """Divide `size` (height, width) by s_T.
-
-    Args:
-        size: pixels at high resolution.
-        s_T: >= 1.
-
-    Returns:
-        (height, width) at low resolution.
+    """Divide `size` (height, width) in pixels by s_T, high resolution / low resolution.
 
     Raises:
         ValueError: if s_T < 1 or a size does not come out whole.

@@ -11,7 +11,7 @@ from torch import Tensor
 from hrda_lit.config.ranges import Range, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.backends import choose
-from hrda_lit.ops.colour import KINDS, Jitter, hsv_to_rgb, rgb_to_hsv
+from hrda_lit.ops.colour import KINDS, Jitter, draw_jitter, hsv_to_rgb, rgb_to_hsv
 from hrda_lit.ops.normalise import denormalise, renormalise
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2
@@ -49,29 +49,14 @@ class WeakJitter:
     hue: Annotated[float, Range(0, 0.5)] = 18 / 360
 
     def draw(self, count: int, generator: torch.Generator) -> WeakDraws:
-        """Draw how to change a batch.
-
-        Args:
-            count: number of images.
-            generator: source of randomness (CPU).
-        """
+        """Draw how to change a batch of `count` images, by a generator on the CPU."""
         decisions = torch.rand(count, generator=generator) < self.probability
         largest = torch.tensor([self.brightness, self.contrast, self.saturation, self.hue])
-        changes = largest * (2 * torch.rand(count, len(KINDS), generator=generator) - 1)
-        orders = torch.stack([torch.randperm(len(KINDS), generator=generator) for _ in range(count)])
-        return WeakDraws(decisions, Jitter(changes + torch.tensor([1.0, 1, 1, 0]), orders))
+        return WeakDraws(decisions, draw_jitter(largest, count, generator))
 
 
 def weaken(images: Float[Tensor, "B 3 H W"], drawn: WeakDraws | None) -> Float[Tensor, "B 3 H W"]:
-    """Jitter normalised images; None leaves them.
-
-    Args:
-        images: network inputs.
-        drawn: how to change each, on the device of the images.
-
-    Returns:
-        Network inputs.
-    """
+    """Jitter normalised images as drawn, on their device; None leaves them unchanged."""
     if drawn is None:
         return images
     parts = zip(images, drawn.decisions, *drawn.jitter, strict=True)
@@ -83,15 +68,7 @@ def _jittered_if(decision: Tensor, image: Tensor, drawn: Jitter) -> Tensor:
 
 
 def jitter_weakly(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W"]:
-    """Change the colours of one image as torchvision does.
-
-    Args:
-        image: RGB on 0..1.
-        drawn: factors and order of the changes, see `Jitter`.
-
-    Returns:
-        RGB on 0..1.
-    """
+    """Change the colours of one RGB image in [0, 1] as torchvision does."""
     kinds = torch.arange(len(KINDS), device=image.device)
     for kind in drawn.order.unbind():
         factors = torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
