@@ -38,7 +38,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
         config: config that it was trained with, from `hrda_lit.api.compose`.
 
     Returns:
-        A sentence about the result.
+        A sentence for the user.
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -139,26 +139,26 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
     """Split an official state dict into the networks that predict and all else.
 
     Args:
-        official: keys begin with "model.", "ema_model." and "imnet_model.", or are those of one segmentor.
+        official: tensors under "model.", "ema_model." and "imnet_model.", or those of one segmentor.
         origin: name of the state in errors.
 
     Returns:
-        Segmentors as "student" and, where there is one, "teacher"; and how to undo it: the "prefixes" of these and
-        the "unread" rest under its full names.
+        Segmentors as "student" and perhaps "teacher"; and how to undo it: the "prefixes" of these and the "unread" rest
+        under its full names.
 
     Raises:
         ValueError: if a key has no known role; all such keys are listed.
     """
-    segmentor = not any(key.startswith("model.") for key in official)
-    prefixes = {"student": ""} if segmentor else _PREFIXES
-    wraps = any("decode_head.head." in key for key in official)
+    several = any(key.startswith("model.") for key in official)
+    prefixes = _PREFIXES if several else {"student": ""}
+    unread = _find_unread(official)
     networks: dict[str, State] = {name: {} for name in prefixes}
-    unread, left = {}, []
+    left = []
     for key, value in official.items():
+        if key in unread:
+            continue
         name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
-        if _UNREAD.match(key) or (wraps and _INHERITED.match(key)):
-            unread[key] = value
-        elif name is None or not isinstance(value, Tensor):
+        if name is None or not isinstance(value, Tensor):
             left.append(key)
         else:
             networks[name][key.removeprefix(prefixes[name])] = value
@@ -169,6 +169,12 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
         )
     networks = {name: state for name, state in networks.items() if state or name == "student"}
     return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
+
+
+def _find_unread(official: Mapping[str, Tensor]) -> State:
+    wraps = any("decode_head.head." in key for key in official)
+    patterns = [_UNREAD, _INHERITED] if wraps else [_UNREAD]
+    return {key: value for key, value in official.items() if any(one.match(key) for one in patterns)}
 
 
 def _expected(config: DictConfig) -> State:

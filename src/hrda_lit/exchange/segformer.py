@@ -21,7 +21,7 @@ from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.system.files import read_json, write_atomically
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
-# What MiT is in any size; a folder with other numbers is another network.
+# Numbers of MiT in any size; a folder with others is another network.
 FIXED = {
     "num_attention_heads": [1, 2, 5, 8],
     "sr_ratios": [8, 4, 2, 1],
@@ -110,7 +110,7 @@ def read_shape(source: str | Path) -> list[str]:
         raise ValueError(f"{folder / CONFIG} has {other}, which no MiT has; give a MiT-B0 to B5.")
     sizes = {"embed_dims": config.get("hidden_sizes"), "depths": config.get("depths")}
     for key, value in sizes.items():
-        if not (isinstance(value, list) and len(value) == 4 and all(type(one) is int and one > 0 for one in value)):
+        if not _is_size_of_stages(value):
             raise ValueError(f"{folder / CONFIG} has {value} for {key}, need four whole numbers; download it again.")
     if type(width := config.get("decoder_hidden_size")) is not int:
         raise ValueError(f"{folder / CONFIG} has {width} for decoder_hidden_size, need a number; download it again.")
@@ -125,6 +125,10 @@ def read_shape(source: str | Path) -> list[str]:
         "lambda_fd=0",
         *(f"++network.backbone.options.{key}={value}" for key, value in sizes.items()),
     ]
+
+
+def _is_size_of_stages(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(type(one) is int and one > 0 for one in value)
 
 
 def _config(trained: Trained, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+COLOURS = 3  # channels of an image without its mask
+
 
 class DropPath(nn.Module):
     """Drop a residual branch for some samples of a batch, and scale the others up.
@@ -83,9 +85,6 @@ def add_low_rank_(model: nn.Module, rank: int, alpha: float) -> int:
     for layer in layers:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, alpha))
     return len(layers)
-
-
-COLOURS = 3
 
 
 class MaskingConv(nn.Conv2d):

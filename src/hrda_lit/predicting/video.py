@@ -108,15 +108,17 @@ class _Count:
         """Return how the file says that something is missing; None if nothing is."""
         if self.corrupt:
             return f"{self.corrupt} parts of it are marked as corrupt"
-        # AVI counts one empty frame more where frames are reordered.
-        if "avi" in container.format.name and self.frames < stream.frames - bool(stream.codec.reorder):
-            return f"of {stream.frames}"
-        frame = 1 / float(stream.average_rate or 25)
-        if "mpeg" in container.format.name:
+        kind, frame = container.format.name, 1 / float(stream.average_rate or 25)
+        if "avi" in kind:
+            # AVI counts one empty frame more where frames are reordered.
+            missing = self.frames < stream.frames - bool(stream.codec.reorder)
+            return f"of {stream.frames}" if missing else None
+        if "mpeg" in kind:
             gaps = self.end["video"] - self.start - self.shown
             return f"{gaps:.2f} s are missing" if gaps > 1.5 * frame or self.frames < self.packets - 1 else None
-        if "matroska" not in container.format.name:
-            return None
+        return self._find_early_end(container, stream, frame) if "matroska" in kind else None
+
+    def _find_early_end(self, container: Any, stream: Any, frame: float) -> str | None:
         claimed = _seconds(stream.metadata.get("DURATION", ""))
         kind = "video" if claimed else "any"
         claimed = claimed or (container.duration or 0) / 1e6
