@@ -16,9 +16,8 @@ Levels = list[Tensor]
 def in_chunks(head: nn.Module, features: Sequence[Float[Tensor, "B C h w"]], count: int) -> Float[Tensor, "B K H W"]:
     """Apply a head as to the whole batch, up to rounding, holding the activations of some inputs only.
 
-    Where BatchNorm normalises by statistics of the batch, they are found first: pass `n` finds those of the layers that
-    lie behind `n` others. So the head runs `head.norm_depth` + 1 times, or without that attribute once for each layer
-    and once more.
+    Statistics of BatchNorm over the batch are found first: pass `n` finds those of layers behind `n` others.
+    So the head runs `head.norm_depth` + 1 times, or without that attribute once per layer and once more.
 
     Args:
         head: head without gradients; running statistics move as they would.

@@ -44,12 +44,7 @@ class DropPath(nn.Module):
 
 
 class LowRank(nn.Module):
-    """Add a matrix of low rank, at first zero, to a weight.
-
-    Args:
-        weight: weight of a linear layer.
-        rank: rank of the difference, >= 1.
-        alpha: the difference counts alpha / rank.
+    """Add alpha / rank times a matrix of this rank (>= 1), at first zero, to the weight of a linear layer.
 
     LoRA (Hu et al., ICLR 2022) section 4.1.
     """
@@ -72,13 +67,8 @@ def add_low_rank_(model: nn.Module, rank: int, alpha: float) -> int:
 
     The layer's `weight` becomes the sum, also for encoders that take it without calling the layer, as EVA-02 does.
 
-    Args:
-        model: changed in place.
-        rank: see `LowRank`.
-        alpha: see `LowRank`.
-
     Returns:
-        How many layers have one.
+        The number of these layers.
     """
     model.requires_grad_(False)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
@@ -93,7 +83,7 @@ class MaskingConv(nn.Conv2d):
     Images with a fourth channel are masked: a patch is hidden where that channel is above 0.5 at its centre.
 
     Args:
-        embed: convolution that embeds patches; its weights are taken over under their names.
+        embed: convolution that embeds patches; its weights keep their names.
         token: value of the mask token; None draws it from N(0, 0.02).
 
     BEiT section 2.3; DINOv2 section 4.
@@ -118,11 +108,7 @@ class MaskingConv(nn.Conv2d):
 
 
 def add_mask_token_(model: nn.Module, token: Float[Tensor, " D"] | None = None) -> None:
-    """Give a plain transformer of timm a mask token, in place.
-
-    Args:
-        model: transformer that embeds patches by `patch_embed.proj`.
-        token: value of the token; None draws it at random.
+    """Give a plain transformer of timm a mask token, in place; None draws it at random.
 
     Raises:
         ValueError: if the model does not embed patches by one convolution of three channels.

@@ -21,12 +21,9 @@ def fuse(
     y'_d is 0 (docs/official.md 8); here: the same, it is the document's formula.
 
     Args:
-        context: y_c.
-        masked_attention: a'_c, with one map per class or one for all.
-        padded_detail: y'_d.
-
-    Returns:
-        y_{c,F}.
+        context: logits y_c.
+        masked_attention: attention a'_c, one map per class or one for all.
+        padded_detail: logits y'_d.
 
     HRDA section 3.3; user's document, y_{c,F}.
     """
@@ -52,12 +49,7 @@ class MultiResFusion(nn.Module):
         self.attention = attention
 
     def attend(self, features: list[Float[Tensor, "B D h w"]], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
-        """Return a_c = sigmoid(f^A(f^E(x_c))), in [0, 1]; 1 trusts the detail.
-
-        Args:
-            features: f^E(x_c), finest first.
-            size: (height, width) of the context logits in cells, which those of f^A are brought to.
-        """
+        """Return a_c = sigmoid(f^A(f^E(x_c))), in [0, 1], of `size` (height, width); 1 trusts the detail."""
         if isinstance(self.attention, nn.Module):
             return torch.sigmoid(resize(self.attention(features), size))
         return features[0].new_full((features[0].shape[0], 1, *size), float(self.attention))
@@ -75,10 +67,10 @@ class MultiResFusion(nn.Module):
         The attention is 0 outside the detail crop, a'_c, and zeros surround the detail, y'_d.
 
         Args:
-            context: y_c.
-            attention: a_c.
-            detail: y_d.
-            spot: where the detail lies in the fused logits, in cells.
+            context: logits y_c.
+            attention: attention a_c.
+            detail: logits y_d.
+            spot: place of the detail in the fused logits, in cells.
             s_T: high resolution / low resolution.
 
         Returns:

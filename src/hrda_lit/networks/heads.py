@@ -25,13 +25,7 @@ class Head(nn.Module):
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A dilated depthwise convolution of stride 1 that keeps the size, in the form that is fast where it runs.
-
-    Args:
-        channels: C.
-        kernel: odd side.
-        dilation: cells from one tap to the next.
-    """
+    """A dilated depthwise convolution of stride 1 and odd kernel that keeps the size, see `depthwise`."""
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         padding = dilation * (kernel // 2)
@@ -167,15 +161,15 @@ class SegFormerHead(_PyramidHead):
 
 
 class DeepLabV2Head(Head):
-    """The classifiers of DeepLabV2: dilated 3 x 3 convolutions of one level, summed.
+    """Sum dilated 3 x 3 convolutions of one level: DeepLabV2's classifiers.
 
     official: two dilations, no BatchNorm, no dropout, on stride 8 (docs/official.md 9).
 
     Args:
         in_channels: channels of the backbone's levels, finest first.
         num_classes: C, >= 2.
-        dilations: one classifier each.
-        level: level of the backbone; the coarsest by default.
+        dilations: dilation of each classifier.
+        level: index of the level; the coarsest by default.
         class_wise: False: a single map, for a scale attention that all classes share.
 
     DeepLab section 3.2; AdaptSegNet section 5.
@@ -211,7 +205,7 @@ class LinearHead(Head):
     Args:
         in_channels: channels of the backbone's levels, finest first.
         num_classes: C, >= 2.
-        level: level of the backbone; the coarsest by default.
+        level: index of the level; the coarsest by default.
 
     DINOv2 section 7.4.
     """

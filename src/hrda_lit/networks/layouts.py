@@ -13,7 +13,6 @@ State = dict[str, Tensor]
 Layout = Literal["ours", "official", "transformers"]  # timm's names are ours
 
 _ENCODER = "backbone.model."
-_HUB = "segformer.encoder."
 _FUSE, _HUB_FUSE = "head.fuse.0.weight", "decode_head.linear_fuse.weight"
 
 
@@ -105,14 +104,7 @@ _OFFICIAL = re.compile(r"(patch_embed|block|norm)[1-4]\.|head\.")
 
 
 def mit_to_timm(state: Mapping[str, Tensor]) -> State:
-    """Rename MiT weights from the official or the transformers layout to timm's; timm's stay as they are.
-
-    Args:
-        state: state dict of the encoder, in any of the three layouts.
-
-    Returns:
-        The same tensors under timm's names (keys and values of transformers joined to `kv`).
-    """
+    """Rename MiT weights from any of the three layouts to timm's (keys and values of transformers joined to `kv`)."""
     if any("encoder.patch_embeddings." in key for key in state):
         bare = {key.removeprefix("segformer."): value for key, value in state.items()}
         return _join_key_value(MIT.rename_all(bare, "transformers", "ours"))
@@ -122,13 +114,7 @@ def mit_to_timm(state: Mapping[str, Tensor]) -> State:
 
 
 def mit_to_official(state: Mapping[str, Tensor]) -> State:
-    """Rename MiT weights from any of the three layouts to the official one; the inverse of `mit_to_timm`.
-
-    Args:
-        state: state dict of the encoder, with or without its ImageNet classifier.
-
-    Returns:
-        The same tensors under the official names, in the same order.
+    """Rename MiT weights from any of the three layouts to the official one, in the same order.
 
     Raises:
         ValueError: if a name is none of MiT's; all such names are listed.
@@ -145,50 +131,28 @@ def mit_to_official(state: Mapping[str, Tensor]) -> State:
 
 
 def from_official(state: Mapping[str, Tensor]) -> State:
-    """Rename an official HRDA or DAFormer segmentor with a MiT encoder to the names used here.
-
-    Args:
-        state: one network of a released checkpoint, keys starting with "backbone." and "decode_head.".
-
-    Returns:
-        The same tensors under the names of `MultiResSegmentor` or `SingleScaleSegmentor`.
-    """
-    encoder = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
-    return _flatten(mit_to_timm(encoder)) | {
-        _rename_head(key, (*_WRAPPED, *_BARE), "official"): value
-        for key, value in state.items()
-        if not key.startswith("backbone.")
-    }
+    """Rename an official HRDA or DAFormer segmentor ("backbone." and "decode_head.") to the names used here."""
+    encoder, others = _split(state, "backbone.")
+    renamed = {_rename_head(key, (*_WRAPPED, *_BARE), "official"): value for key, value in others.items()}
+    return _flatten(mit_to_timm(encoder)) | renamed
 
 
 def to_official(state: Mapping[str, Tensor], multires: bool) -> State:
-    """Rename a segmentor with a MiT encoder to the official names; the inverse of `from_official`.
-
-    Args:
-        state: of a `MultiResSegmentor` or `SingleScaleSegmentor`.
-        multires: which of the two.
-
-    Returns:
-        The same tensors, keys starting with "backbone." and "decode_head.".
+    """Rename a `MultiResSegmentor` (`multires`) or `SingleScaleSegmentor` to the official names.
 
     Raises:
         ValueError: if the encoder is no MiT.
     """
-    encoder, others = _split(state)
+    encoder, others = _split(state, _ENCODER)
     renamed = {"backbone." + key: value for key, value in mit_to_official(encoder).items()}
     prefixes = _WRAPPED if multires else _BARE
     return renamed | {_rename_head(key, prefixes, "ours"): value for key, value in others.items()}
 
 
 def from_transformers(state: Mapping[str, Tensor]) -> State:
-    """Rename a SegformerForSemanticSegmentation to the names used here.
-
-    Returns:
-        The same tensors under the names of a `SingleScaleSegmentor` with a MiT encoder and a `SegFormerHead`; unknown
-        names stay as they are.
-    """
-    encoder = {key: value for key, value in state.items() if key.startswith(_HUB)}
-    others = {key: value for key, value in state.items() if not key.startswith(_HUB)}
+    """Rename a SegformerForSemanticSegmentation to the names used here; unknown names stay as they are."""
+    encoder, others = _split(state, "segformer.encoder.")
+    encoder = {f"encoder.{key}": value for key, value in encoder.items()}
     if _HUB_FUSE in others:
         others[_FUSE] = _reverse_levels(others.pop(_HUB_FUSE))
     return _flatten(mit_to_timm(encoder)) | _MLP_HEAD.rename_all(others, "transformers", "ours")
@@ -200,7 +164,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> State:
     Raises:
         ValueError: if the encoder is no MiT.
     """
-    encoder, others = _split(state)
+    encoder, others = _split(state, _ENCODER)
     renamed: State = {}
     for key, value in mit_to_official(encoder).items():
         if ".attn.kv." in key:
@@ -216,9 +180,10 @@ def to_transformers(state: Mapping[str, Tensor]) -> State:
     )
 
 
-def _split(state: Mapping[str, Tensor]) -> tuple[State, State]:
-    encoder = {key.removeprefix(_ENCODER): value for key, value in state.items() if key.startswith(_ENCODER)}
-    return encoder, {key: value for key, value in state.items() if not key.startswith(_ENCODER)}
+def _split(state: Mapping[str, Tensor], prefix: str) -> tuple[State, State]:
+    """Divide a state into what lies below a prefix, without it, and all else."""
+    below = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return below, {key: value for key, value in state.items() if not key.startswith(prefix)}
 
 
 def _flatten(encoder: Mapping[str, Tensor]) -> State:

@@ -100,11 +100,7 @@ class MultiResSegmentor(Segmentor):
         return TrainingOutput(outputs, context.features, closer[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Predict with detail windows over the whole image.
-
-        Args:
-            image: normalised.
-            smooth: whether these fade towards their borders, see `stitch`.
+        """Predict with detail windows over the whole image, which fade towards their borders if `smooth`.
 
         Returns:
             "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times coarser.
@@ -157,8 +153,7 @@ class MultiResSegmentor(Segmentor):
         """Check that a context crop holds a detail crop and lies on the fusion's grid.
 
         Raises:
-            ValueError: if it does not, or is not divisible by s_T; or if a detail crop as large leaves the fused loss
-                a weight below 0.
+            ValueError: if it does not, is not divisible by s_T, or leaves the fused loss a weight below 0.
         """
         low_resolution_size(size, self.s_T)
         if self.detail == size and self.lambda_d > 0.5:
@@ -224,14 +219,7 @@ class MultiResSegmentor(Segmentor):
 
 
 def alignment(stride: int, s_T: float) -> int:
-    """Return the pixels on whose multiples context cells and detail cells both begin.
-
-    Args:
-        stride: output stride o.
-        s_T: high resolution / low resolution.
-
-    Returns:
-        The least common multiple of o and s_T o: 8 for o = 4, s_T = 2.
+    """Return the pixels on whose multiples context and detail cells both begin: the lcm of `stride` o and s_T o.
 
     HRDA section 3.2.
     """

@@ -22,10 +22,10 @@ def stage_strides(patch: float) -> list[int]:
     """Return the pixels per cell of each stage: 4, 8, 16, 32, but none far coarser than a patch.
 
     Args:
-        patch: side of a patch in pixels, >= 3; with an input scale, in pixels of the image as it came.
+        patch: side of a patch in pixels, >= 3; with an input scale, in pixels of the original image.
 
     Returns:
-        The strides: 4, 8, 16, 16 for patches of 14 or 16, which a coarser map would only lose something of.
+        The strides, e.g. 4, 8, 16, 16 for patches of 14 or 16.
     """
     return [min(4 * 2**stage, 2 ** round(math.log2(patch))) for stage in range(STAGES)]
 
@@ -33,12 +33,11 @@ def stage_strides(patch: float) -> list[int]:
 class PlainPyramid(nn.Module):
     """Let the blocks of a plain transformer stand for the levels of a pyramid.
 
-    By default the image is not resized, so a pixel is what it is in the data: on the right and below it is filled up
-    with the mean colour to whole patches. The maps of patches are then sampled where the cells of the pyramid lie, so
-    cells of 4 pixels fit patches of 14 and crops of any size.
+    By default the image is padded on the right and below with the mean colour to whole patches, and the maps of patches
+    are sampled at the cells of the pyramid, so that cells of 4 pixels fit patches of 14 and crops of any size.
 
-    With a scale, the image is resized to floor(scale * side / patch) whole patches. The coarsest maps are then the
-    patches themselves, and finer ones are resized to their cells.
+    With a scale, the image is resized to floor(scale * side / patch) whole patches; the coarsest maps are the patches
+    themselves, finer ones are resized to their cells.
 
     Args:
         model: timm model with `forward_intermediates`.
@@ -75,7 +74,7 @@ class PlainPyramid(nn.Module):
         return [resize(x, self.cells(stride, size)) for x, stride in zip(maps, self.strides, strict=True)]
 
     def patches(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (rows, columns) of patches that an image of `size` (height, width) is resized to."""
+        """Return the (rows, columns) of patches to which an image of `size` (height, width) is resized."""
         # 1e-6: 1120 / 1.1 * 1.1 is 80 patches of 14, whichever way it is rounded.
         rows, columns = (max(1, int(extent * (self.scale or 1) / self.patch + 1e-6)) for extent in size)
         return rows, columns
@@ -100,13 +99,10 @@ def sample(
     """Sample a map of patches at the centres of cells, bilinearly.
 
     Args:
-        patches: one vector per patch, from the upper left corner of the image on.
+        patches: map whose first patch begins at the upper left corner of the image.
         patch: side of a patch in pixels.
         stride: side of a cell in pixels.
         size: (height, width) of the image in pixels.
-
-    Returns:
-        One vector per cell that the image has a pixel of.
     """
     rows, columns = (-(-extent // stride) for extent in size)
     if patch == stride:

@@ -35,10 +35,8 @@ class InBfloat16(nn.Module):
 def recompute(module: nn.Module) -> None:
     """Let a module compute its activations again in the backward pass instead of keeping them.
 
-    Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are deterministic.
-
-    Args:
-        module: changed in place; copies of it do the same.
+    Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are deterministic. The
+    module is changed in place.
     """
     _mix_in(Recomputed, module)
 
@@ -64,11 +62,7 @@ def _mix_in(mixin: type[nn.Module], module: nn.Module) -> None:
 
 
 def blocks(encoder: nn.Module) -> Iterator[nn.Module]:
-    """List the blocks that an encoder repeats: the items of its outermost lists that have parts of their own.
-
-    Args:
-        encoder: e.g. a timm model, with four stages of blocks or with layers of them.
-    """
+    """List the blocks that an encoder repeats: the items of its outermost lists that have parts of their own."""
     repeats = isinstance(encoder, nn.Sequential | nn.ModuleList)
     for child in encoder.children():
         if repeats and any(True for _ in child.children()):

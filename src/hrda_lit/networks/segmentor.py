@@ -43,7 +43,7 @@ class Segmentor(nn.Module, ABC):
         backbone: the encoder f^E.
         num_classes: C.
         downscale: factor by which images are downscaled before: s_T for a low-resolution network, else 1.
-        s_T: by how much the network itself shrinks them for its context; 1 without one.
+        s_T: factor by which the network itself shrinks them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
         at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
         least: (height, width) in pixels of the smallest image that can be predicted.
@@ -59,28 +59,15 @@ class Segmentor(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " n"]:
-        """Draw what a training forward leaves to chance.
-
-        Args:
-            size: (height, width) of the images in pixels.
-            generator: source of randomness (CPU).
-
-        Returns:
-            What `forward` takes, once it is on the device of the images.
-        """
+        """Draw the randomness of a training forward, e.g. the offset of the detail crop, on the CPU."""
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " n"]) -> TrainingOutput:
-        """Return what the losses supervise; `drawn` is of `draw`."""
+        """Return the outputs to supervise; `drawn` comes from `draw`, on the device of the image."""
 
     @abstractmethod
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Predict a whole image: "fused" logits at output stride, and their parts.
-
-        Args:
-            image: normalised.
-            smooth: whether details that overlap fade towards their borders, see `stitch`.
-        """
+        """Predict a whole image: "fused" logits at output stride, and their parts; `smooth` as in `stitch`."""
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -89,9 +76,9 @@ class Segmentor(nn.Module, ABC):
 
         Args:
             image: normalised.
-            boxes: of the windows, all of one size, in pixels.
-            pixels: how many of each image go through the network at once; at least one window does.
-            overlap: whether a network that looks at details lets these overlap.
+            boxes: windows, all of one size.
+            pixels: maximum of pixels of each image that go through the network at once; at least one window does.
+            overlap: whether the details of a network that looks at some overlap.
             smooth: whether these fade towards their borders, see `stitch`.
         """
         area = boxes[0].size[0] * boxes[0].size[1]
@@ -109,7 +96,7 @@ class Segmentor(nn.Module, ABC):
         """Raise a ValueError if training crops of `size` (height, width) cannot be processed."""
 
     def heads(self) -> list[nn.Module]:
-        """Return what decodes features, whose activations may be computed again."""
+        """Return the decoders, whose activations may be computed again."""
         return []
 
     def check_window(self, key: str, size: tuple[int, int]) -> None:
@@ -179,9 +166,5 @@ class SingleScaleSegmentor(Segmentor):
         return [self.head]
 
     def check_crop(self, size: tuple[int, int]) -> None:
-        """Accept any size of at least two cells of the coarsest level.
-
-        Raises:
-            ValueError: if the crop is smaller.
-        """
+        """Raise a ValueError if a crop is smaller than two cells of the coarsest level."""
         self._check_cells(size, 2)  # of a single value BatchNorm has no variance

@@ -41,12 +41,7 @@ class TimmOptions(TypedDict, total=False):
 
 
 def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
-    """Refuse an unknown model, a missing weight file or a way around it, before anything is built.
-
-    Args:
-        name: a timm model name.
-        weights: a path, "imagenet" or None.
-        options: names of further arguments.
+    """Reject an unknown model, a missing weight file and options by which timm loads others, before anything is built.
 
     Raises:
         ValueError: if timm does not know the name, or an option does not describe the architecture.
@@ -70,15 +65,7 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
 
 
 def feature_maps(name: str, options: Mapping[str, Any], levels: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Describe all feature maps of a model, without building it.
-
-    Args:
-        name: a timm model name.
-        options: further arguments of the model.
-        levels: indices of the maps that are used.
-
-    Returns:
-        Channels and strides of each map, finest first.
+    """Return channels and strides of all feature maps of a model, finest first, without building it.
 
     Raises:
         ValueError: if the model does not take the options, has no feature maps, or fewer than `levels` ask for.
@@ -105,9 +92,9 @@ def created(name: str, weights: str | None, any_size: Mapping[str, Any], **shape
     """Build a model of timm, with the weights that timm downloads if `weights` is "imagenet".
 
     Args:
-        name: a timm model name.
-        weights: "imagenet" or None; files are loaded by others.
-        any_size: arguments by which models of some families take images of any size; left out where they are unknown.
+        name: timm model name.
+        weights: "imagenet" or None; files are loaded elsewhere.
+        any_size: arguments by which models of some families take images of any size; skipped where unknown.
         shape: further arguments.
 
     Raises:
@@ -161,30 +148,21 @@ def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
-    """Map the parameter names of a whole model to those of the encoder made of it; a classifier's are in neither.
-
-    Args:
-        names: names of the whole model.
-        own: names of the encoder.
-    """
+    """Map the parameter names of a whole model to those of its encoder, `own`; a classifier's are in neither."""
 
     def place(name: str) -> str:
         # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid does.
-        below = f"model.{name}"
-        return name if name in own else below if below in own else _FLAT.sub(r"\1_\2.", name)
+        candidates = (name, f"model.{name}")
+        return next((one for one in candidates if one in own), _FLAT.sub(r"\1_\2.", name))
 
     return {name: place(name) for name in names}
 
 
 def layer_numbers(model: nn.Module, full: Any) -> dict[str, int]:
-    """Number the layers of an encoder as timm does: 0 for the stem, then a block or a stage each.
-
-    Args:
-        model: the encoder.
-        full: the whole model that it was made of.
+    """Number the layers of an encoder as timm does in the `full` model: 0 for the stem, then one per block or stage.
 
     Returns:
-        The layer of each parameter, that of its weight for what LoRA adds.
+        The layer of each parameter; what LoRA adds to a weight has the weight's.
 
     Raises:
         ValueError: if timm numbers no layers of this model.

@@ -14,10 +14,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read tensors from a `.safetensors` file or a torch file, without running any code of the file.
 
     Args:
-        path: the file; a dict under `state_dict` or `model` is taken out.
-
-    Returns:
-        Name to tensor.
+        path: file; a dict under `state_dict` or `model` is taken out.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -36,13 +33,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_plain(path: str | Path) -> dict[str, Any]:
-    """Read all that a `.safetensors` or torch file holds, without running any code of the file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its entries: tensors, text, numbers and containers of these.
+    """Read all entries of a `.safetensors` or torch file, without running any code of the file.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -59,17 +50,7 @@ def read_plain(path: str | Path) -> dict[str, Any]:
 
 
 def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, unused: Iterable[str] = ()) -> None:
-    """Load `state` into `module`, refusing every key that is missing, unexpected, of another shape or type.
-
-    Args:
-        module: module to load into.
-        state: name to tensor.
-        origin: name of the state in errors, e.g. its path.
-        unused: names that may be there without being loaded, e.g. a classifier's.
-
-    Raises:
-        ValueError: if a key is missing, unexpected, of another shape or type; the names are listed.
-    """
+    """Load `state` into `module` after `check_keys`; `origin` names it in errors, `unused` names are not loaded."""
     own = module.state_dict()
     check_keys(own, state, f"{origin} does not fit {type(module).__name__}", unused)
     module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
