@@ -37,13 +37,6 @@ log = logging.getLogger(__name__)
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     """Build the readers and the data module; nothing is read yet.
 
-    Args:
-        config: the composed tree.
-        needs_target: whether the method learns from target images.
-
-    Returns:
-        The data module.
-
     Raises:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
@@ -122,7 +115,7 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
 
 
 def _check_encoder(config: DictConfig, method: Method) -> None:
-    """Refuse what the method wants of an encoder that its keys do not give."""
+    """Reject an encoder without what the method needs."""
     keys = config.network.backbone
     hide = OmegaConf.select(config, "method.masked.hide")
     if hide == "tokens" and not keys.get("mask_token"):
@@ -139,13 +132,6 @@ def _check_encoder(config: DictConfig, method: Method) -> None:
 
 def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     """Build the student.
-
-    Args:
-        config: the composed tree.
-        classes: of the labels.
-
-    Returns:
-        The network.
 
     Raises:
         ConfigError: if a key does not fit.
@@ -171,14 +157,6 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
 @waiting("building the networks")
 def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
     """Build the LightningModule with its student.
-
-    Args:
-        config: the composed tree.
-        method: from `build_method`.
-        classes: of the labels.
-
-    Returns:
-        The module.
 
     Raises:
         ConfigError: if a key does not fit.
@@ -212,12 +190,7 @@ def around(
 
 
 def stored_values(config: DictConfig, method: type[Method] | None = None) -> dict[str, Any]:
-    """Return what a checkpoint stores of a config: plain values, and the kind of the run.
-
-    Args:
-        config: the composed tree.
-        method: class of the method; None for the one that the config names.
-    """
+    """Return the plain values that a checkpoint stores of a config, and the kind of the run."""
     return {**to_plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
 
 
@@ -235,8 +208,8 @@ def build_memory(config: DictConfig) -> Memory:
 def build_inference(config: DictConfig) -> Inference:
     """Build how whole images are predicted; windows are as large as training crops where no size is set.
 
-    What is augmented is predicted as the papers do where its `base` is left open: a network at low resolution sees
-    images whole, any other in windows.
+    Without a `base`, test-time augmentation predicts as the papers do: a network at low resolution sees images whole,
+    any other in windows.
     """
     keys = config.inference
     if "base" in keys and keys.base is None:

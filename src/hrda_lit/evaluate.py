@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(config: DictConfig) -> float:
-    """Score one network on every data set: check, predict, report.
-
-    Args:
-        config: the composed tree.
-
-    Returns:
-        The mIoU on the first data set, a fraction.
+    """Score one network on every dataset, and return the mIoU on the first, a fraction.
 
     Raises:
         ValueError: if a key, the checkpoint or a file does not fit.

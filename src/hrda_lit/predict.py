@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 def predict(config: DictConfig) -> "Tally":
     """Predict every picture of the input, and pack the archive of a test server if one is asked for.
 
-    Args:
-        config: the composed tree of conf/predict.yaml.
-
-    Returns:
-        What became of the pictures.
-
     Raises:
         ValueError: if a key or value does not fit, or a file is broken.
         FileNotFoundError: if the checkpoint or the input is missing.

@@ -34,7 +34,7 @@ class Augmented(Inference):
 
     Args:
         window: (height, width) in pixels of the windows of `base`, where it does not bring its own.
-        base: inference of each variant, or a function of a window that returns one; a config may leave it open.
+        base: inference of each variant, or a function of a window that makes one.
         scales: factors of the image's sides, > 0.
         flip: whether each scale is also predicted mirrored.
         average: "probabilities", as the official test-time augmentation, or "logits".

@@ -33,8 +33,8 @@ class Inference(ABC):
     """Predict an image of any size.
 
     Attributes:
-        bf16: whether the network computes in bfloat16 what can be; logits are averaged in float32 all the same.
-        scales: at which the image is predicted beside its fitted size; none for most.
+        bf16: whether the network computes under autocast to bfloat16; logits are averaged in float32.
+        scales: scales at which the image is predicted besides its fitted size; none for most.
     """
 
     bf16: bool = False
@@ -43,15 +43,12 @@ class Inference(ABC):
     def __call__(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
     ) -> Float[Tensor, "B C h w"]:
-        """Return the class logits of every pixel.
+        """Return the class logits of every pixel, at the size of the image or, where `original` is used, of its label.
 
         Args:
-            network: predicts.
-            image: as it was fitted into the box of its data set.
-            original: the same image resized from its file, which inferences with `scales` use.
-
-        Returns:
-            At the size of the image or, where `original` was used, of its label.
+            network: network to predict with.
+            image: image as fitted into the box of its dataset.
+            original: same image resized from its file, which inferences with `scales` use.
         """
         return self._apply(network, fused, image)
 
@@ -65,12 +62,12 @@ class Inference(ABC):
     def strips(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
     ) -> Iterator[tuple[int, str, Float[Tensor, "B K h W"]]]:
-        """Predict as many rows as are finished at a time, from top to bottom, so that not all logits need memory.
+        """Predict rows from top to bottom as they are finished, so that not all logits need memory.
 
         Args:
-            network: predicts.
-            image: normalised.
-            every: whether all views that are class logits are wanted, or the fused one alone.
+            network: network to predict with.
+            image: normalised image.
+            every: whether to return all views that are class logits, or the fused one alone.
 
         Yields:
             The first row, the name of a view, and its rows.
@@ -130,12 +127,7 @@ class Stack:
 
 
 def windowed(make: Callable[..., Inference], window: Sequence[int]) -> Inference:
-    """Make an inference, with windows of this size where its config leaves them open.
-
-    Args:
-        make: takes a window; a partial may have been given one already.
-        window: (height, width) in pixels.
-    """
+    """Make an inference, with windows of this size where a partial has none yet."""
     return make(window=getattr(make, "keywords", {}).get("window") or window)
 
 
@@ -147,18 +139,15 @@ def predict_labels(
     original: Original | None,
     every: bool,
 ) -> dict[str, UInt8[Tensor, "H W"]]:
-    """Predict the train ids of an image.
+    """Predict the train ids of an image by view, row by row where its label has the same size.
 
     Args:
         inference: how whole images are predicted.
-        network: predicts.
-        image: normalised, as it was fitted into the box of its dataset.
+        network: network to predict with.
+        image: normalised image as fitted into the box of its dataset.
         size: (height, width) of the label.
-        original: the same image resized from its file, see `Inference`.
+        original: same image resized from its file, see `Inference`.
         every: whether context and detail are predicted too.
-
-    Returns:
-        Train ids by view.
 
     Raises:
         ValueError: if a logit is NaN or infinite.

@@ -12,19 +12,12 @@ from hrda_lit.ops.finite import all_finite
 from hrda_lit.ops.logits import best
 
 _NOT_IN_SYNTHIA = ("terrain", "truck", "train")
-# What work on SYNTHIA -> Cityscapes leaves out of the mean: the classes it lacks, and for 13 also its unreliable ones.
+# Classes that work on SYNTHIA -> Cityscapes leaves out of the mean: those it lacks, and for 13 its unreliable ones too.
 SUBSETS = {"mIoU 16": _NOT_IN_SYNTHIA, "mIoU 13": (*_NOT_IN_SYNTHIA, "wall", "fence", "pole")}
 
 
 def class_iou(confusion: Int[Tensor, "C C"]) -> Float[Tensor, " C"]:
-    """Compute the IoU of each class.
-
-    Args:
-        confusion: pixels by label (rows) and prediction (columns).
-
-    Returns:
-        Fractions in [0, 1]; NaN for a class that neither labels nor predictions hold.
-    """
+    """Compute the IoU of each class, in [0, 1], from pixels by label (rows) and prediction (columns); NaN if absent."""
     hits = confusion.diagonal().double()
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
@@ -35,11 +28,7 @@ def mean_iou(iou: Float[Tensor, " C"]) -> float:
 
 
 def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
-    """Average over all classes and, for those of Cityscapes, over the 16 and 13 that work on SYNTHIA reports.
-
-    Args:
-        iou: fractions; NaN for classes that do not occur, which the means skip.
-        names: names of the classes.
+    """Average over all classes that occur and, for those of Cityscapes, over the 16 and 13 reported on SYNTHIA.
 
     Returns:
         Fractions by "mIoU", "mIoU 16" and "mIoU 13"; "mIoU" alone for other classes.
@@ -54,23 +43,12 @@ def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float
 
 
 def logged_means(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
-    """Name the means of `mean_ious` as logs and metrics.json do: "val/miou", "val/miou_16" and "val/miou_13".
-
-    Args:
-        iou: fractions; NaN for classes that do not occur, which the means skip.
-        names: names of the classes.
-    """
+    """Name the means of `mean_ious` as logs and metrics.json do: "val/miou", "val/miou_16" and "val/miou_13"."""
     return {f"val/{title.lower().replace(' ', '_')}": mean for title, mean in mean_ious(iou, names).items()}
 
 
 class ValidationCounts(nn.Module):
-    """Count the pixels of full images by label and prediction.
-
-    A module, so that it goes where the networks go; nothing of it is stored.
-
-    Args:
-        classes: classes of the labels.
-    """
+    """Count the pixels of full images by label and prediction; nothing of it is stored in checkpoints."""
 
     def __init__(self, classes: Classes) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ class ImageToLogits(nn.Module):
 
     Args:
         network: network to export.
-        inference: how; its windows become tensors.
+        inference: windows or a whole image.
 
     Raises:
         ValueError: if the inference predicts an image more than once.
@@ -41,11 +41,7 @@ class ImageToLogits(nn.Module):
 
 
 class LogitsToIds(nn.Module):
-    """Decide the class of each pixel: a frame of 19 classes shrinks from 76 bytes a pixel to one.
-
-    Args:
-        logits: module that returns class logits of an image.
-    """
+    """Decide the class of each pixel: a frame of 19 classes shrinks from 76 bytes a pixel to one."""
 
     def __init__(self, logits: ImageToLogits) -> None:
         super().__init__()
@@ -58,13 +54,7 @@ class LogitsToIds(nn.Module):
 
 
 class TraceableSlide(Inference):
-    """Equal `Slide` up to rounding, without a loop over the windows, whose number follows from the image.
-
-    All windows go through the network in one batch.
-
-    Args:
-        slide: gives window, stride and how windows, and details in them, are blended.
-    """
+    """Equal `Slide` up to rounding, with all windows in one batch instead of a loop, whose length a graph would fix."""
 
     def __init__(self, slide: Slide) -> None:
         self.window, self.stride, self.smooth = slide.window, slide.stride, slide.smooth

@@ -38,7 +38,7 @@ class Whole(Inference):
     """Predict the image at once, as DAFormer is evaluated.
 
     Args:
-        bf16: whether the network computes in bfloat16 what can be.
+        bf16: whether the network computes under autocast to bfloat16.
         blend: how overlapping details are averaged, as in `Slide`.
 
     Raises:
@@ -66,12 +66,12 @@ class Slide(Inference):
     Args:
         window: (height, width) in pixels; a config may leave it open, see `windowed`.
         stride: (vertical, horizontal) step in pixels; None for half a window, or a whole one without overlap.
-        batch: as many pixels as this many windows have go through the network at once, >= 1; None for what free memory
-            allows on a GPU, and a modest number on a CPU. It changes results by rounding alone.
-        overlap: whether windows overlap, and in them what a network looks at in detail; False is faster and worse.
-        bf16: whether the network computes in bfloat16 what can be.
-        blend: how overlapping windows, and details in them, are averaged: "average", as in the papers, by which the
-            borders of windows can be seen; or "hann", by Hann's window, in which they fade.
+        batch: number of windows, >= 1, whose pixels go through the network at once; None for what free memory of a GPU
+            allows. It changes results by rounding alone.
+        overlap: whether windows, and details in them, overlap; False is faster and worse.
+        bf16: whether the network computes under autocast to bfloat16.
+        blend: "average" of overlapping windows and details, as in the papers, which shows their borders; or "hann", by
+            Hann's window, in which these fade.
         average: "logits", as HRDA, or "probabilities": the softmax of each window, whose mean is returned as logits.
 
     Raises:
@@ -179,7 +179,7 @@ def _probabilities(views: Views, size: tuple[int, int]) -> Views:
 
 
 def pixels_at_once(image: Float[Tensor, "B 3 H W"]) -> int:
-    """Say how many pixels of each image go through a network at once, by the memory that is free on its device."""
+    """Return how many pixels of each image go through a network at once, by the free memory of its device."""
     if image.device.type != "cuda":
         return _PIXELS_ON_CPU
     unused = torch.cuda.memory_reserved(image.device) - torch.cuda.memory_allocated(image.device)

@@ -54,7 +54,7 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
     Args:
         spec: an image or video file, a folder, which is searched with all below it, linked folders too, or a glob
             (`**` for any depth).
-        leave_out: files and folders that are skipped, because predictions are written there.
+        leave_out: files and folders to skip, because predictions are written there.
 
     Returns:
         At least one picture; names repeat the tree below the folder, or below the part of a glob without wildcards.
@@ -80,15 +80,7 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
 
 
 def image_inputs(names: dict[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
-    """Make inputs of image files.
-
-    Args:
-        names: name of the outputs of each file.
-        base: folder at which the names start.
-        read: function that reads a file.
-
-    Returns:
-        One picture per file, in order; files whose name cannot be one of outputs are refused.
+    """Make inputs of image files with the names of their outputs; files whose name cannot be one are refused.
 
     Raises:
         ValueError: if two files have one name.

@@ -63,10 +63,7 @@ class PredictionFolder:
         self.root, self.kinds, self.palette = root, tuple(kinds), palette
 
     def refuse_other(self, settings: dict[str, Any]) -> None:
-        """Refuse a folder with predictions of other settings, which would pass for this run's.
-
-        Args:
-            settings: everything that predictions depend on, as JSON stores it.
+        """Reject a folder with predictions of other settings, which would pass for this run's.
 
         Raises:
             ValueError: if the folder holds predictions of another checkpoint or of other settings.
@@ -116,13 +113,7 @@ class PredictionFolder:
 
 
 def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str) -> Tally:
-    """Predict what is not complete yet; a picture that fails is reported and does not stop the others.
-
-    Args:
-        predictor: network and settings.
-        inputs: pictures.
-        folder: where to write.
-        ids: ids in label files, see `Predictor.table`.
+    """Predict pictures that are not complete yet; one that fails is reported and does not stop the others.
 
     Raises:
         OSError: if a file cannot be written.

@@ -93,15 +93,12 @@ class Predictor:
         """Predict one picture, or each of a list.
 
         Args:
-            picture: a path, a Pillow image, or RGB values as an array of uint8; or a list of such.
+            picture: path, Pillow image, or RGB values as an array of uint8; or a list of such.
             views: whether the result holds context, detail and attention.
-
-        Returns:
-            The prediction; a list of predictions for a list of pictures.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the picture cannot be used, the network has no views, or it predicts no numbers.
+            ValueError: if the picture cannot be used, the network has no views, or it predicts NaN.
         """
         if views:
             self.require_views()
@@ -166,12 +163,12 @@ class Predictor:
 
     @property
     def _like(self) -> Any:
-        """Return the data set that pictures are taken for: the given one, or that of validation, the target, ..."""
+        """Return the dataset that pictures are taken for: the given one, or that of validation, the target, ..."""
         nodes = (self._given_like, self.config.val, self.config.target, self.config.source)
         return next(node for node in nodes if node is not None)
 
     def _common(self, key: str, else_give: str) -> Any:
-        """Return what the data set that pictures are taken for has at a key, or all sets of several have alike."""
+        """Return the value of a key of the dataset that pictures are taken for, the same in all of several."""
         like = self._like
         [value, *others] = [like.get(key)] if like.get(key) is not None else [one.get(key) for one in each(like)]
         if any(other != value for other in others):

@@ -125,7 +125,7 @@ class Result:
 
 
 def borders(label: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Return the pixels at which one class ends and another begins, a line as wide as a picture of this size wants."""
+    """Return the pixels between two classes, as lines whose width grows with the picture."""
     lines = np.zeros(label.shape, dtype=bool)
     lines[1:] |= label[1:] != label[:-1]
     lines[:, 1:] |= label[:, 1:] != label[:, :-1]

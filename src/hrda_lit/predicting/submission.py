@@ -59,14 +59,7 @@ class Rules:
 
 
 def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
-    """List the test images under the names of their labels, and refuse an incomplete set before hours of work.
-
-    Args:
-        dataset: dataset with the test split.
-        rules: rules of the server.
-
-    Returns:
-        The images.
+    """List the test images under the names of their labels, and reject an incomplete set before hours of work.
 
     Raises:
         FileNotFoundError: if the data set is missing.
@@ -99,15 +92,10 @@ def check_classes(classes: Classes, rules: Rules) -> None:
 
 
 def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
-    """Write the archive if the server would take it.
-
-    Args:
-        labels: name in the archive to file.
-        target: the zip file.
-        rules: rules of the server.
+    """Write a zip file of labels, by their names in it, if the server would take it.
 
     Raises:
-        ValueError: if something in it is not as the server wants it; then nothing is written.
+        ValueError: if the server would refuse it, see `check_archive`; then nothing is written.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
@@ -118,12 +106,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
 
 
 def check_archive(archive: Path | BinaryIO, rules: Rules, names: Collection[str]) -> None:
-    """Refuse an archive that the server would refuse or score wrongly.
-
-    Args:
-        archive: a zip file.
-        rules: number, size and ids of the labels.
-        names: names of the labels.
+    """Reject an archive of labels with these names that the server would refuse or score wrongly.
 
     Raises:
         ValueError: if it is no zip file; a label is missing, unknown, twice there, or broken; or its size, ids, or
