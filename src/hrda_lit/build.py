@@ -94,8 +94,8 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
-        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or the feature
-            distance has no pretrained features to stay near, or no things to act on.
+        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or
+            the feature distance has no pretrained features to stay near, or no things to act on.
     """
     method: Method = build_with(config.method, "method", {"classes": classes}, "passes")
     if config.validate == "teacher" and not method.needs_teacher:
@@ -208,8 +208,8 @@ def build_memory(config: DictConfig) -> Memory:
 def build_inference(config: DictConfig) -> Inference:
     """Build how whole images are predicted; windows are as large as training crops where no size is set.
 
-    Without a `base`, test-time augmentation predicts as the papers do: a network at low resolution sees images whole,
-    any other in windows.
+    Without a `base`, test-time augmentation predicts as the papers do: a network at low resolution sees
+    images whole, any other in windows.
     """
     keys = config.inference
     if "base" in keys and keys.base is None:

@@ -62,7 +62,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
 
 
 def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
-    """Convert a checkpoint of ours to the official layout, undoing `checkpoint_to_ours` where it came from there.
+    """Convert a checkpoint of ours to the official layout, the inverse of `checkpoint_to_ours`.
 
     Args:
         source: checkpoint that was trained or converted here, with a MiT encoder.
@@ -143,8 +143,8 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
         origin: name of the state in errors.
 
     Returns:
-        Segmentors as "student" and perhaps "teacher"; and how to undo it: the "prefixes" of these and the "unread" rest
-        under its full names.
+        Segmentors as "student" and perhaps "teacher"; and how to undo it: the "prefixes" of these and the
+        "unread" rest under its full names.
 
     Raises:
         ValueError: if a key has no known role; all such keys are listed.

@@ -28,14 +28,14 @@ def save_for_hub(
     licence: str = "other",
     weights: str | None = None,
 ) -> str:
-    """Write a network as safetensors, config and model card; `checkpoint=<folder>` then evaluates and predicts with it.
+    """Write a network as safetensors, config and model card, a folder that `checkpoint=` takes.
 
     Args:
         checkpoint: file of `hrda_lit.train`.
         folder: folder to write; made if it does not exist.
         model: "student" or "teacher"; None: the one that training validated.
-        metrics: metrics.json of `hrda_lit.evaluate`, or of the training; None: that of the run in which the checkpoint
-            lies, if it scored this very network.
+        metrics: metrics.json of `hrda_lit.evaluate`, or of the training; None: that of the run in which the
+            checkpoint lies, if it scored this very network.
         licence: licence of the weights in the hub's spelling, e.g. "cc-by-nc-4.0".
         weights: see `load_trained`.
 

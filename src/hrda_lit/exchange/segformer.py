@@ -36,7 +36,8 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     """Write a folder that SegformerForSemanticSegmentation.from_pretrained loads.
 
     Args:
-        checkpoint: file of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of SegFormer.
+        checkpoint: file of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of
+            SegFormer.
         folder: folder to write; made if it does not exist.
         model: "student" or "teacher"; None: the one that training validated.
 
@@ -71,14 +72,16 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
     Args:
         source: its folder, with model.safetensors or pytorch_model.bin.
         target: file to write.
-        config: config that it was trained with, from `hrda_lit.api.compose` and the overrides of `read_shape`.
+        config: config that it was trained with, from `hrda_lit.api.compose` and the overrides of
+            `read_shape`.
 
     Returns:
         A sentence about the result.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the folder holds another network, a key is left over or missing, or the classes are others.
+        ValueError: if the folder holds another network, a key is left over or missing, or the classes are
+            others.
     """
     folder = Path(source).expanduser()
     with fitting(folder):

@@ -26,9 +26,9 @@ from hrda_lit.ops.resize import resize
 class Augmented(Inference):
     """Average what another inference predicts for an image at several scales, and for its mirror image.
 
-    official: each scale is resized from the file, softmax is averaged at the label's size, and an image smaller than a
-    window is taken as it is; here: the same where the original is given, and smaller images are padded to what the
-    network needs (docs/official.md 23).
+    official: each scale is resized from the file, softmax is averaged at the label's size, and an image
+    smaller than a window is taken as it is; here: the same where the original is given, and smaller images
+    are padded to what the network needs (docs/official.md 23).
 
     Averages of probabilities are returned as their logarithms, which are logits of just these probabilities.
 

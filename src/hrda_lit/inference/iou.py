@@ -12,12 +12,13 @@ from hrda_lit.ops.finite import all_finite
 from hrda_lit.ops.logits import best
 
 _NOT_IN_SYNTHIA = ("terrain", "truck", "train")
-# Classes that work on SYNTHIA -> Cityscapes leaves out of the mean: those it lacks, and for 13 its unreliable ones too.
+# Classes that work on SYNTHIA -> Cityscapes leaves out of the mean: those it lacks, and for 13 its unreliable
+# ones too.
 SUBSETS = {"mIoU 16": _NOT_IN_SYNTHIA, "mIoU 13": (*_NOT_IN_SYNTHIA, "wall", "fence", "pole")}
 
 
 def class_iou(confusion: Int[Tensor, "C C"]) -> Float[Tensor, " C"]:
-    """Compute the IoU of each class, in [0, 1], from pixels by label (rows) and prediction (columns); NaN if absent."""
+    """Compute the IoU of each class in [0, 1], NaN if absent; labels are rows, predictions columns."""
     hits = confusion.diagonal().double()
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 

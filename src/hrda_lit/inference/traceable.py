@@ -94,8 +94,8 @@ class _Axis(NamedTuple):
     def overlay(self, pieces: Float[Tensor, "Nw ..."], smooth: bool = False) -> Float[Tensor, "extent ..."]:
         """Average what falls on the same pixel, weighted by `hann` where that is asked for.
 
-        Looked up pixel by pixel, not added up window by window: onnxruntime's scatter runs in threads and loses
-        additions to one place.
+        Looked up pixel by pixel, not added up window by window: onnxruntime's scatter runs in threads and
+        loses additions to one place.
         """
         last, window = self.pixels.shape[0] - 1, self.pixels.shape[1]
         pixel = torch.arange(self.extent)

@@ -26,7 +26,8 @@ from hrda_lit.inference.base import (
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, sliding_boxes, stitch
 
-# Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is used.
+# Of MiT-B5 with DAFormer's head in float32: 30 crops of 512 x 512 took 7.6 GB (H200); half of what is free is
+# used.
 _BYTES_A_PIXEL = 1000
 _PIXELS_ON_CPU = 512 * 512  # more does not make a CPU faster
 
@@ -66,13 +67,14 @@ class Slide(Inference):
     Args:
         window: (height, width) in pixels; a config may leave it open, see `windowed`.
         stride: (vertical, horizontal) step in pixels; None for half a window, or a whole one without overlap.
-        batch: number of windows, >= 1, whose pixels go through the network at once; None for what free memory of a GPU
-            allows. It changes results by rounding alone.
+        batch: number of windows, >= 1, whose pixels go through the network at once; None for what free memory
+            of a GPU allows. It changes results by rounding alone.
         overlap: whether windows, and details in them, overlap; False is faster and worse.
         bf16: whether the network computes under autocast to bfloat16.
-        blend: "average" of overlapping windows and details, as in the papers, which shows their borders; or "hann", by
-            Hann's window, in which these fade.
-        average: "logits", as HRDA, or "probabilities": the softmax of each window, whose mean is returned as logits.
+        blend: "average" of overlapping windows and details, as in the papers, which shows their borders; or
+            "hann", by Hann's window, in which these fade.
+        average: "logits", as HRDA, or "probabilities": the softmax of each window, whose mean is returned as
+            logits.
 
     Raises:
         ValueError: if batch or stride is below 1, windows leave gaps, or blend or average is unknown.

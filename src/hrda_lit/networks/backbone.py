@@ -37,23 +37,23 @@ MASK_TOKEN = "mask_token"  # its name in weight files of DINOv2, BEiT and their 
 class Backbone(nn.Module):
     """A timm model that returns some of its feature maps, finest first.
 
-    Images come normalised for the papers' encoders; a model whose `pretrained_cfg` names other statistics gets them
-    with those.
+    Images come normalised for the papers' encoders; a model whose `pretrained_cfg` names other statistics
+    gets them with those.
 
     Args:
         name: a timm model name, e.g. "mit_b5", "resnet50" or "vit_large_patch14_dinov2".
         weights: a file of encoder weights, "imagenet" for timm's own download, or None for random ones.
-        levels: indices of the model's feature maps, finest first; the last four mostly have strides 4 to 32. A plain
-            transformer is taken for four stages of equally many blocks, see `PlainPyramid`.
+        levels: indices of the model's feature maps, finest first; the last four mostly have strides 4 to 32.
+            A plain transformer is taken for four stages of equally many blocks, see `PlainPyramid`.
         options: further arguments of the timm model, e.g. drop_path_rate.
         tune: trained part: "full", all of it; "frozen", nothing, and it stays in evaluation mode; "lora", a
             difference of low rank for each linear layer.
         lora_rank: rank of these differences.
         lora_alpha: lora_rank times the factor of these differences.
-        input_scale: factor by which a plain transformer's images are resized to whole patches, see `PlainPyramid`;
-            None fills them up instead.
-        mask_token: whether a plain transformer gets a token for hidden patches, of the weight file or random, which is
-            learned whatever `tune` says.
+        input_scale: factor by which a plain transformer's images are resized to whole patches, see
+            `PlainPyramid`; None fills them up instead.
+        mask_token: whether a plain transformer gets a token for hidden patches, of the weight file or random,
+            which is learned whatever `tune` says.
 
     Attributes:
         channels: channels of each level.
@@ -61,8 +61,8 @@ class Backbone(nn.Module):
         pretrained: whether weights were loaded.
 
     Raises:
-        ValueError: if timm does not know the model, it is no pyramid, the weights do not fit, or it has nothing that
-            LoRA acts on.
+        ValueError: if timm does not know the model, it is no pyramid, the weights do not fit, or it has
+            nothing that LoRA acts on.
         FileNotFoundError: if there are no weights at the path.
 
     User's document, f^E.
@@ -106,7 +106,8 @@ class Backbone(nn.Module):
         """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first.
 
         Args:
-            image: three channels, and where there is a mask token perhaps a fourth: 1 where patches are hidden.
+            image: three channels, and where there is a mask token perhaps a fourth: 1 where patches are
+                hidden.
         """
         if self.gain is not None and self.offset is not None:
             colours = image[:, :3] * self.gain + self.offset

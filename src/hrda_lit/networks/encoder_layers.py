@@ -14,8 +14,8 @@ COLOURS = 3  # channels of an image without its mask
 class DropPath(nn.Module):
     """Drop a residual branch for some samples of a batch, and scale the others up.
 
-    timm's stores its probability as a number, another one in each block, for which a compiler compiles each block anew;
-    here it is a buffer, which no checkpoint stores.
+    timm's stores its probability as a number, another one in each block, for which a compiler compiles each
+    block anew; here it is a buffer, which no checkpoint stores.
 
     Args:
         drop_prob: share of the samples whose branch is dropped, in [0, 1).
@@ -65,7 +65,8 @@ class LowRank(nn.Module):
 def add_low_rank_(model: nn.Module, rank: int, alpha: float) -> int:
     """Freeze a model and give every linear layer a low-rank difference.
 
-    The layer's `weight` becomes the sum, also for encoders that take it without calling the layer, as EVA-02 does.
+    The layer's `weight` becomes the sum, also for encoders that take it without calling the layer, as EVA-02
+    does.
 
     Returns:
         The number of these layers.

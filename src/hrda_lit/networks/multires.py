@@ -42,7 +42,8 @@ class MultiResSegmentor(Segmentor):
         lambda_d: weight of the detail loss in [0, 1]; the fused one weighs 1 - lambda_d.
         s_T: high resolution / low resolution, >= 1.
         overlap: whether detail windows overlap by half at inference.
-        blur_detail: whether the detail crop is downscaled by s_T and upscaled again: an ablation of its resolution.
+        blur_detail: whether the detail crop is downscaled by s_T and upscaled again: an ablation of its
+            resolution.
         last_offset: whether the detail crop may also end where the crop ends (docs/official.md 7).
 
     Raises:
@@ -83,9 +84,10 @@ class MultiResSegmentor(Segmentor):
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> TrainingOutput:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d.
 
-        official: where the detail crop is all of the crop, the fused output would leave the context without a loss
-        wherever the attention trusts the detail, so the context has its own, of weight lambda_d, which the fused one
-        loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the same.
+        official: where the detail crop is all of the crop, the fused output would leave the context without a
+        loss wherever the attention trusts the detail, so the context has its own, of weight lambda_d, which
+        the fused one loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the
+        same.
         """
         spot = DeviceBox(drawn, self.detail)
         shrunk = self.context(image)
@@ -103,13 +105,15 @@ class MultiResSegmentor(Segmentor):
         """Predict with detail windows over the whole image, which fade towards their borders if `smooth`.
 
         Returns:
-            "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times coarser.
+            "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times
+            coarser.
 
         HRDA section 3.4.
         """
         size = (image.shape[-2], image.shape[-1])
         boxes = self._detail_boxes(size)
-        # One batch of all windows: the teacher's BatchNorm takes its statistics from it (docs/official.md 11).
+        # One batch of all windows: the teacher's BatchNorm takes its statistics from it
+        # (docs/official.md 11).
         windows = self._closer(torch.cat([crop(image, box) for box in boxes]))
         shrunk = self.context(image)
         seen, closer = self._encoded(shrunk, windows)
@@ -219,7 +223,7 @@ class MultiResSegmentor(Segmentor):
 
 
 def alignment(stride: int, s_T: float) -> int:
-    """Return the pixels on whose multiples context and detail cells both begin: the lcm of `stride` o and s_T o.
+    """Return the grid in pixels on which context and detail cells both begin: the lcm of `stride` o and s_T o.
 
     HRDA section 3.2.
     """

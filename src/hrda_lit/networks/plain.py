@@ -33,11 +33,12 @@ def stage_strides(patch: float) -> list[int]:
 class PlainPyramid(nn.Module):
     """Let the blocks of a plain transformer stand for the levels of a pyramid.
 
-    By default the image is padded on the right and below with the mean colour to whole patches, and the maps of patches
-    are sampled at the cells of the pyramid, so that cells of 4 pixels fit patches of 14 and crops of any size.
+    By default the image is padded on the right and below with the mean colour to whole patches, and the maps
+    of patches are sampled at the cells of the pyramid, so that cells of 4 pixels fit patches of 14 and crops
+    of any size.
 
-    With a scale, the image is resized to floor(scale * side / patch) whole patches; the coarsest maps are the patches
-    themselves, finer ones are resized to their cells.
+    With a scale, the image is resized to floor(scale * side / patch) whole patches; the coarsest maps are the
+    patches themselves, finer ones are resized to their cells.
 
     Args:
         model: timm model with `forward_intermediates`.

@@ -88,7 +88,7 @@ def restore_pretrained_(
 
 
 def read_reference(checkpoint: Mapping[str, Any], what: str) -> dict[str, str] | None:
-    """Read the reference to pretrained weights: `name`, `weights`, `fingerprint`; None if the checkpoint has none.
+    """Read the reference to pretrained weights: `name`, `weights`, `fingerprint`; None if there is none.
 
     Raises:
         ValueError: if the entry is damaged.

@@ -35,8 +35,8 @@ class InBfloat16(nn.Module):
 def recompute(module: nn.Module) -> None:
     """Let a module compute its activations again in the backward pass instead of keeping them.
 
-    Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are deterministic. The
-    module is changed in place.
+    Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are
+    deterministic. The module is changed in place.
     """
     _mix_in(Recomputed, module)
 

@@ -45,7 +45,8 @@ class Segmentor(nn.Module, ABC):
         downscale: factor by which images are downscaled before: s_T for a low-resolution network, else 1.
         s_T: factor by which the network itself shrinks them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
-        at_once: windows whose activations `views` holds at once, with the same result up to rounding; None for all.
+        at_once: windows whose activations `views` holds at once, with the same result up to rounding; None
+            for all.
         least: (height, width) in pixels of the smallest image that can be predicted.
     """
 
@@ -77,7 +78,8 @@ class Segmentor(nn.Module, ABC):
         Args:
             image: normalised.
             boxes: windows, all of one size.
-            pixels: maximum of pixels of each image that go through the network at once; at least one window does.
+            pixels: maximum of pixels of each image that go through the network at once; at least one window
+                does.
             overlap: whether the details of a network that looks at some overlap.
             smooth: whether these fade towards their borders, see `stitch`.
         """

@@ -41,7 +41,7 @@ class TimmOptions(TypedDict, total=False):
 
 
 def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) -> None:
-    """Reject an unknown model, a missing weight file and options by which timm loads others, before anything is built.
+    """Reject an unknown model, a missing weight file, and options by which timm loads other weights.
 
     Raises:
         ValueError: if timm does not know the name, or an option does not describe the architecture.
@@ -68,7 +68,8 @@ def feature_maps(name: str, options: Mapping[str, Any], levels: Sequence[int]) -
     """Return channels and strides of all feature maps of a model, finest first, without building it.
 
     Raises:
-        ValueError: if the model does not take the options, has no feature maps, or fewer than `levels` ask for.
+        ValueError: if the model does not take the options, has no feature maps, or fewer than `levels` ask
+            for.
     """
     try:
         with torch.device("meta"):
@@ -151,7 +152,8 @@ def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
     """Map the parameter names of a whole model to those of its encoder, `own`; a classifier's are in neither."""
 
     def place(name: str) -> str:
-        # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid does.
+        # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid
+        # does.
         candidates = (name, f"model.{name}")
         return next((one for one in candidates if one in own), _FLAT.sub(r"\1_\2.", name))
 
@@ -159,7 +161,7 @@ def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
 
 
 def layer_numbers(model: nn.Module, full: Any) -> dict[str, int]:
-    """Number the layers of an encoder as timm does in the `full` model: 0 for the stem, then one per block or stage.
+    """Number the layers of an encoder as timm does in the `full` model: 0 is the stem, then blocks or stages.
 
     Returns:
         The layer of each parameter; what LoRA adds to a weight has the weight's.

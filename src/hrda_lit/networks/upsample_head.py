@@ -14,7 +14,8 @@ class UpsampleHead(Head):
     """Upsample one level twice by a transposed convolution, then classify each cell.
 
     Args:
-        in_channels: channels of the backbone's levels, finest first; those of `level` must be a multiple of 4.
+        in_channels: channels of the backbone's levels, finest first; those of `level` must be a multiple of
+            4.
         num_classes: C, >= 2.
         level: index of the level; the coarsest by default.
 

@@ -21,8 +21,8 @@ def reading_is_free(x: Tensor) -> bool:
 def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """Return what `yes` or what `no` computes, without a host sync.
 
-    A GPU computes both and takes one: reading the flag would make the host wait, and a replayed graph cannot leave
-    anything out. On a CPU only what is taken is computed.
+    A GPU computes both and takes one: reading the flag would make the host wait, and a replayed graph cannot
+    leave anything out. On a CPU only what is taken is computed.
 
     Args:
         flag: which.
@@ -38,8 +38,8 @@ def along_classes(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, int]:
     """Return scores and the axis of their classes, for functions along it that would copy channels-last tensors.
 
     Returns:
-        The same numbers as (B, H, W, C) and -1 if memory has them so, else as they are and 1. A reduction over the axis
-        is (B, H, W) either way.
+        The same numbers as (B, H, W, C) and -1 if memory has them so, else as they are and 1. A reduction
+        over the axis is (B, H, W) either way.
     """
     if logits.is_contiguous(memory_format=torch.channels_last):
         return logits.permute(0, 2, 3, 1), -1

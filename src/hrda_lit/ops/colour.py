@@ -22,8 +22,9 @@ class Jitter(NamedTuple):
     """Colour changes of one image or, with a leading dimension, of several.
 
     Attributes:
-        factors: by `KINDS`: brightness (a factor around 1, whose excess over 1 is added), contrast (multiplied, without
-            subtracting the mean), saturation (multiplied, on S of HSV), and hue (a shift in turns, around 0).
+        factors: by `KINDS`: brightness (a factor around 1, whose excess over 1 is added), contrast
+            (multiplied, without subtracting the mean), saturation (multiplied, on S of HSV), and hue (a shift
+            in turns, around 0).
         order: indices into `KINDS`, which change comes first.
     """
 

@@ -44,7 +44,8 @@ def shifted_depthwise(
 ) -> Float[Tensor, "B C h w"]:
     """Convolve as `depthwise`, by shifted multiply-adds, for a compiler: cuDNN takes milliseconds for 1024 channels.
 
-    The sum of products is taken in float32 and rounded once, to the type that a convolution returns under autocast.
+    The sum of products is taken in float32 and rounded once, to the type that a convolution returns under
+    autocast.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
@@ -101,8 +102,9 @@ def depthwise_by_phases(
     """Convolve as `depthwise`, phase by phase, for a CPU.
 
     With a dilation of d, only every d-th row and column see each other: d x d small images with an ordinary
-    convolution. For four maps of 1024 x 32 x 32 at dilation 18, PyTorch's own takes 90 ms forward and 160 backward,
-    this one 7 and 25; in bfloat16 90 and 280 become 4 and 25. Gradients of weights are summed in float32.
+    convolution. For four maps of 1024 x 32 x 32 at dilation 18, PyTorch's own takes 90 ms forward and 160
+    backward, this one 7 and 25; in bfloat16 90 and 280 become 4 and 25. Gradients of weights are summed in
+    float32.
     """
     made: Tensor = _ByPhases.apply(x, weight, dilation)
     return made

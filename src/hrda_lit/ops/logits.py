@@ -57,7 +57,8 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
     Args:
         cells: rows of the logits.
         size: (height, width) of the picture.
-        rows: maximum of rows of the picture in a tile, but no less than one cell; None for one tile of everything.
+        rows: maximum of rows of the picture in a tile, but no less than one cell; None for one tile of
+            everything.
 
     Raises:
         ValueError: if the height is not a multiple of `cells`.
@@ -83,7 +84,7 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
 def decide(
     logits: Float[Tensor, "1 C h w"], size: tuple[int, int]
 ) -> tuple[UInt8[Tensor, "H W"], Float[Tensor, "H W"]]:
-    """Resample logits of at most 255 classes to `size` (height, width); return the best class and its probability.
+    """Resample logits to `size` (height, width); return the best of at most 255 classes and its probability.
 
     Raises:
         ValueError: if a logit is NaN or infinite.

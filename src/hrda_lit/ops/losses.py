@@ -22,8 +22,8 @@ def pixel_weighted_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Compute L_ce(y_hat, y, q) in nats: logits are upsampled to the label, each pixel counts q.
 
-    The mean runs over all pixels, ignored and zero-weight ones included (docs/official.md 1), so that an image
-    with few known pixels moves the student little.
+    The mean runs over all pixels, ignored and zero-weight ones included (docs/official.md 1), so that an
+    image with few known pixels moves the student little.
 
     Args:
         logits: unnormalised class scores at the network's output stride.
@@ -47,8 +47,8 @@ def pixel_weighted_cross_entropy(
 def _of_each_pixel(
     logits: Float[Tensor, "B C H W"], label: Int[Tensor, "B H W"], ignore: int
 ) -> Float[Tensor, "B H W"]:
-    # `F.cross_entropy` copies channels-last images, forward and backward, half of its time on a CPU; a list of pixels
-    # it takes as it is.
+    # `F.cross_entropy` copies channels-last images, forward and backward, half of its time on a CPU; a list
+    # of pixels it takes as it is.
     scores, axis = along_classes(logits)
     if axis == 1:
         return F.cross_entropy(scores, label, ignore_index=ignore, reduction="none")
@@ -140,7 +140,7 @@ def feature_distance(
     imagenet_features: Float[Tensor, "B C h w"],
     mask: Bool[Tensor, "B h w"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Compute L_FD: the mean Euclidean distance to the ImageNet features over M_things; None means everywhere.
+    """Compute L_FD: the mean Euclidean distance to the ImageNet features over M_things, or everywhere.
 
     Exactly 0 on an empty mask (official: NaN with zero gradient).
 

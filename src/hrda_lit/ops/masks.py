@@ -11,8 +11,8 @@ IDS = 256  # labels are uint8
 def draw_priorities(batch: int, generator: torch.Generator) -> Int[Tensor, "B 256"]:
     """Draw, for each sample, which classes go before which.
 
-    The first half of the classes that occur, ranked by such a permutation of all ids, is a draw without replacement;
-    which ones occur need not be known yet.
+    The first half of the classes that occur, ranked by such a permutation of all ids, is a draw without
+    replacement; which ones occur need not be known yet.
     """
     return torch.stack([torch.randperm(IDS, generator=generator) for _ in range(batch)])
 

@@ -80,8 +80,8 @@ def agreement(
     """Sum up how sure `one` is and where `other` takes the same class, each pixel weighted by `valid`.
 
     Returns:
-        Sums of relative entropy, of equal classes, and of weights, to be added up over images and devices; NaN where
-        a logit is NaN or infinite.
+        Sums of relative entropy, of equal classes, and of weights, to be added up over images and devices;
+        NaN where a logit is NaN or infinite.
     """
     same = (one.argmax(dim=1) == other.argmax(dim=1)).float()
     # A comparison turns NaN into a number.

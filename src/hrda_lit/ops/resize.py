@@ -20,8 +20,8 @@ def resize(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, 
 def resize_by_products(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Resample as `resize` does, by a product of matrices for each side, for compilers.
 
-    What a compiler makes of the operator adds gradients up one by one, by atomic additions whose order, and with it the
-    last digits, differ from run to run; and it writes maps in float32.
+    What a compiler makes of the operator adds gradients up one by one, by atomic additions whose order, and
+    with it the last digits, differ from run to run; and it writes maps in float32.
 
     Args:
         x: maps, best with their channels last in memory.

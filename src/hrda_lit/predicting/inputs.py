@@ -52,12 +52,13 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
     """List the pictures that `spec` means.
 
     Args:
-        spec: an image or video file, a folder, which is searched with all below it, linked folders too, or a glob
-            (`**` for any depth).
+        spec: an image or video file, a folder, which is searched with all below it, linked folders too, or a
+            glob (`**` for any depth).
         leave_out: files and folders to skip, because predictions are written there.
 
     Returns:
-        At least one picture; names repeat the tree below the folder, or below the part of a glob without wildcards.
+        At least one picture; names repeat the tree below the folder, or below the part of a glob without
+        wildcards.
 
     Raises:
         FileNotFoundError: if nothing is there.

@@ -45,13 +45,13 @@ class Predictor:
         checkpoint: a file that `hrda_lit.train` wrote.
         model: "student" or "teacher"; None: the one that training validated.
         device: see `choose_device`.
-        inference: how a picture is predicted: "slide", "whole", "fast" or "tta", a config as in conf/inference, keys to
-            change like {"bf16": True}, or an object; None: as in training.
+        inference: how a picture is predicted: "slide", "whole", "fast" or "tta", a config as in
+            conf/inference, keys to change like {"bf16": True}, or an object; None: as in training.
         weights: pretrained weights of an encoder that was not trained whole; None: see `load_trained`.
-        like: dataset that pictures are taken for, whose box and raw ids are used: a name like "acdc", or a config;
-            None: that of validation.
-        size: (height, width) of the box that pictures are fitted into, or one number for both, instead of that of
-            `like`; a warning is logged once if pictures become more than twice as large or small.
+        like: dataset that pictures are taken for, whose box and raw ids are used: a name like "acdc", or a
+            config; None: that of validation.
+        size: (height, width) of the box that pictures are fitted into, or one number for both, instead of
+            that of `like`; a warning is logged once if pictures become more than twice as large or small.
 
     Attributes:
         classes: classes of the predictions.
@@ -153,10 +153,11 @@ class Predictor:
 
     @cached_property
     def box(self) -> tuple[int, int] | None:
-        """(height, width) in pixels that pictures are fitted into, which may be set; None: they are seen as they are.
+        """(height, width) in pixels that pictures are fitted into; None: they keep their size.
 
         Raises:
-            ValueError: if the network was validated on several data sets whose boxes differ, and nothing was given.
+            ValueError: if the network was validated on several data sets whose boxes differ, and nothing was
+                given.
         """
         box = self._size or self._common("size", "size=[height,width]")
         return None if box is None else (box[0], box[1])

@@ -90,8 +90,8 @@ class Result:
 
         Args:
             path: file to write; folders are made. A figure is of vectors in .pdf or .svg.
-            kind: "figure", or another of what `hrda_lit.predict` writes: "label" (train ids), "colour", "overlay",
-                "confidence", "attention", "context", "detail".
+            kind: "figure", or another of what `hrda_lit.predict` writes: "label" (train ids), "colour",
+                "overlay", "confidence", "attention", "context", "detail".
 
         Raises:
             ValueError: if the kind is unknown or not there, or the suffix does not fit.

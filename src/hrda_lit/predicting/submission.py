@@ -59,7 +59,7 @@ class Rules:
 
 
 def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
-    """List the test images under the names of their labels, and reject an incomplete set before hours of work.
+    """List the test images under the names of their labels; reject an incomplete set before hours of work.
 
     Raises:
         FileNotFoundError: if the data set is missing.
@@ -109,8 +109,8 @@ def check_archive(archive: Path | BinaryIO, rules: Rules, names: Collection[str]
     """Reject an archive of labels with these names that the server would refuse or score wrongly.
 
     Raises:
-        ValueError: if it is no zip file; a label is missing, unknown, twice there, or broken; or its size, ids, or
-            number of channels are wrong.
+        ValueError: if it is no zip file; a label is missing, unknown, twice there, or broken; or its size,
+            ids, or number of channels are wrong.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
