@@ -177,6 +177,8 @@ class FolderDataset:
         images = [path for path in self._find(pattern) if path.relative_to(self.root) not in self._excluded]
         if not images:
             quote = ", where [ in a name is written [[]" if "[" in pattern else ""
+            if "," in pattern and "{" in pattern:
+                quote = "; for several suffixes write * and the label_rule {.*: .png}"
             raise self._missing(f"no file fits {self.root / pattern}{quote}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images

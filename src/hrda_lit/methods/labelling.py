@@ -79,7 +79,8 @@ class LabellingMode:
     def enter(self) -> None:
         """Set the mode of every module."""
         for module in self._keeping:
-            module.train().eval()
+            module.train()  # apart, for some encoders of timm return nothing from it
+            module.eval()
         for module, training in zip(self._modules, self._modes, strict=True):
             if module.training != training:
                 module.training = training

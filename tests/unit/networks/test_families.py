@@ -1,5 +1,6 @@
 """One encoder of each family: a pyramid, a step, inference on any size; their published sizes."""
 
+import copy
 from importlib.resources import files
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from hrda_lit.config.nodes import to_plain
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.methods.base import Networks
+from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.fusion import MultiResFusion
@@ -27,6 +29,7 @@ FAMILIES = {
     "swin_tiny_patch4_window7_224": {
         "embed_dim": 16, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "window_size": 2, "strict_img_size": False
     },
+    "tiny_vit_5m_224": {"embed_dims": (8, 16, 24, 32), "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1)},
     "vit_small_patch14_reg4_dinov2": VIT | {"img_size": 56},
     "vit_small_patch16_dinov3": VIT | {"img_size": 64},
     "eva02_tiny_patch14_224": VIT | {"img_size": 56},
@@ -45,6 +48,7 @@ def test_a_step_and_inference_on_any_size(name: str) -> None:
     optimizer, _ = AdamWPoly(lr=1e-3, warmup=0, layer_decay=0.8).build(network, 10)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     label = torch.randint(0, 19, (2, 128, 128))
+    assert batch_statistics_mode(copy.deepcopy(network)).predict(torch.rand(2, 3, 128, 128)).isfinite().all()
     for done in steps(
         Supervised(CITYSCAPES), {"source": {"image": torch.rand(2, 3, 128, 128), "label": label}}, Networks(network)
     ):
