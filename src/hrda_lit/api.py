@@ -1,4 +1,4 @@
-"""The commands from Python: `train("experiment=hrda_demo", "lambda_d=0.3")` does what the command line does."""
+"""The commands from Python, e.g. `train("experiment=hrda_demo", "lambda_d=0.3")`."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
 
 
 def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
-    """Predict files into files as `python -m hrda_lit.predict` does, and count them; for arguments see `train`.
+    """Predict files as `python -m hrda_lit.predict` does, and count them; for arguments see `train`.
 
     For single pictures see `Predictor`.
     """
@@ -84,7 +84,7 @@ def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
 
 
 def inspect(*overrides: str, config_dir: str | Path | None = None) -> bool:
-    """Check the data of an experiment as `python -m hrda_lit.inspect` does; return whether training can start."""
+    """Check data as `python -m hrda_lit.inspect` does; return whether training can start."""
     from hrda_lit.inspect import inspect as command
 
     return _run("inspect", overrides, config_dir, command)
@@ -102,7 +102,7 @@ def init(*overrides: str) -> Path:
 
 
 def compose(*overrides: str) -> "DictConfig":
-    """Compose and check the config that `train` would train with, e.g. for a checkpoint from elsewhere; see `train`."""
+    """Compose and check the config that `train` would use, e.g. for a checkpoint from elsewhere."""
     from hydra import compose as hydra_compose
 
     from hrda_lit.config.arguments import rewrite_arguments
@@ -134,7 +134,7 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             value: T = hydra.run(command, task, arguments).return_value
-    except SystemExit as refused:  # by one of the library's callbacks, which can end a command in no other way
+    except SystemExit as refused:  # a callback of Hydra can end a command in no other way
         raise ValueError(str(refused.code).removeprefix("error: ")) from None
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None

@@ -1,4 +1,4 @@
-"""Train: `python -m hrda_lit.train experiment=hrda_demo`; every key of conf/ can be set on the command line."""
+"""Train: `python -m hrda_lit.train experiment=hrda_demo`; the command line can set every key of conf/."""
 
 import logging
 import sys

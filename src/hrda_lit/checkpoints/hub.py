@@ -17,7 +17,7 @@ CHECKSUM, MODEL = "sha256", "model"  # of config.yaml, beside the config itself
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
-    """Read a folder of this layout as if it were a checkpoint, without running code; nothing may be built from it yet.
+    """Read a folder of this layout like a checkpoint, without running code; nothing may be built from it yet.
 
     Raises:
         ValueError: if a file is missing or damaged, or the weights are not those of the config.

@@ -55,7 +55,7 @@ STORED: dict[str, tuple[type, ...]] = {
 
 
 class Trained(NamedTuple):
-    """A network in evaluation mode, what its outputs mean, how it predicts whole images, and which one it is."""
+    """A network in evaluation mode, its classes, how it predicts whole images, and which one it is."""
 
     network: Segmentor
     classes: Classes
@@ -91,14 +91,14 @@ def load_trained(
     device: str | torch.device = "cpu",
     weights: str | None = None,
 ) -> Trained:
-    """Load one network of a checkpoint; nothing but the file is read, and pretrained weights where it needs them.
+    """Load one network of a checkpoint; only the file is read, and pretrained weights where it needs them.
 
     Args:
         path: a checkpoint of `hrda_lit.train`, or anything else that `locate` takes, e.g. `latest`.
         model: "student" or "teacher"; None: the one that training validated.
         device: device of the network.
-        weights: the pretrained weights of an encoder that was not learned whole; None: what the environment variable
-            HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
+        weights: pretrained weights of an encoder that was not trained whole; None: those that the environment
+            variable HRDA_LIT_WEIGHTS names. A file never chooses what else is read.
 
     Raises:
         FileNotFoundError: if there is no file.
@@ -117,7 +117,7 @@ def load_trained(
         classes = build_dataset(config.source, "source").classes
         if config.val is not None:
             _ = build_dataset(config.val, "val").classes
-        # Without memory first: the file says how large a network is to be, and its tensors whether that is so.
+        # Without memory first: the file claims a size of the network, and its tensors show whether that is so.
         with torch.device("meta"):
             bare = build_network(config, classes)
         elsewhere = read_reference(content, str(path))
@@ -137,11 +137,11 @@ def load_trained(
 def load_module(path: str | Path, device: str | torch.device = "cpu", weights: str | None = None) -> UDAModule:
     """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
 
-    It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds: its method has
-    lambda_fd=0. To resume a training, use `resume=` of `hrda_lit.train`.
+    It has everything but the frozen encoder of the feature distance, whose weights no checkpoint holds, so its
+    method has lambda_fd=0. To resume a training, use `resume=` of `hrda_lit.train`.
 
-    It is in training mode; `module.evaluated` is the network that training validated. For arguments and errors see
-    `load_trained`.
+    It is in training mode; `module.evaluated` is the network that training validated. See `load_trained` for the
+    arguments and errors.
     """
     student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
     content = read_checkpoint(path)
@@ -199,10 +199,9 @@ def fitting(path: str | Path) -> Iterator[None]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of `hrda_lit.train` without running any code of the file; tensors stay on disk until used.
+    """Read a checkpoint of `hrda_lit.train` without running its code; tensors stay on disk until used.
 
-    A folder of scripts/save_for_hub.py, and `hf://user/name` on the hub, are read like one that holds a single network.
-
+    A folder of scripts/save_for_hub.py, and `hf://user/name` on the hub, are read like one with a single network.
     Nothing may be built from its config but from what `stored_config` makes of it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a file, the folder of a run, its newest one, a folder of a hub, or a name on the hub."""
+"""Locate a checkpoint: a file, the folder of a run, the newest one, or a folder or name of a hub."""
 
 import re
 from pathlib import Path
@@ -17,8 +17,8 @@ def locate(given: str | Path) -> Path:
     """Return where a checkpoint lies; one of the hub is downloaded, once, and nothing of it but three files.
 
     Args:
-        given: a file; the folder of a run, for its last.ckpt; `latest`, for the newest last.ckpt below outputs/ and
-            multirun/; `latest:NAME`, for that of the experiment of this name; a folder of scripts/save_for_hub.py; or
+        given: a file; the folder of a run, for its last.ckpt; `latest`, for the newest last.ckpt below outputs/
+            and multirun/; `latest:NAME`, for that of an experiment; a folder of scripts/save_for_hub.py; or
             `hf://user/name`, with `@revision` for one of its versions.
 
     Returns:
@@ -41,7 +41,7 @@ def locate(given: str | Path) -> Path:
 
 
 def locate_here(given: str | Path) -> str:
-    """Return the path of a checkpoint on this machine as `locate` does; a name on the hub stays what it is."""
+    """Return the path of a checkpoint as `locate` does; a name on the hub stays as it is."""
     return str(given) if str(given).startswith(SCHEME) else str(locate(given))
 
 

@@ -1,4 +1,4 @@
-"""Check configs from files: they name only the library's own parts, each in its place, and decide a list of keys."""
+"""Check configs from files: they name only the library's own parts and decide a list of keys."""
 
 import copy
 import os
@@ -48,8 +48,8 @@ BUILDABLE: dict[str, set[str]] = {
     "inference": _WINDOWS | {"hrda_lit.inference.augmented.Augmented"},
     "inference.base": _WINDOWS,
 }
-# What a stored config decides where its network is used: what the network is, its classes, how it predicts, and from
-# which images it learned. Caches, folders that are written, workers, devices, callbacks and loggers it never decides.
+# What a stored config decides where its network is used: the network, its classes, how it predicts, and the images
+# it learned from. It never decides caches, folders that are written, workers, devices, callbacks or loggers.
 DECIDES = (
     "name", "kind", "validate", "seed", "lambda_d", "tau", "s_T", "alpha", "lambda_fd", "network", "method", "optim",
     "inference", "source", "target", "val", "splits", "data", "data_root", "loading.batch_size", "loading.accumulate",
@@ -74,11 +74,11 @@ def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_buildable(tree: dict[str, Any], origin: str) -> None:
-    """Refuse a config from the file `origin` that names anything but the library's own parts, each in its place.
+    """Refuse a config from the file `origin` that names anything but the library's parts in their places.
 
     Raises:
-        ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or control
-            characters; names that the environment variable HRDA_LIT_TRUST lists are allowed.
+        ValueError: if it does, or has an interpolation, an order to Hydra that the library never writes, or
+            control characters; names that the environment variable HRDA_LIT_TRUST lists are allowed.
     """
     for place, node in _nodes(tree, ()):
         if isinstance(node, dict):

@@ -27,7 +27,7 @@ class Example(NamedTuple):
 
 
 class Dashboard:
-    """A logger of Lightning that takes pictures; a back-end has `show_picture`, and the others where it can do better.
+    """A logger of Lightning that takes pictures; a back-end needs `show_picture`, the others have defaults.
 
     Logged names are as in docs/wandb.md; `step` is the index of the step that was done last.
     """
@@ -45,7 +45,7 @@ class Dashboard:
             self.show_picture(f"{stage}/pictures/{index}", decode(example.sheet), step)
 
     def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
-        """Show pixels by label (rows) and prediction (columns), by default as the given picture and a table."""
+        """Show pixels by label (rows) and prediction (columns), by default as picture and table."""
         self.show_picture("val/pictures/confusion_matrix", decode(png), step)
         rows = zip(classes.names, counts.tolist(), strict=True)
         table = [{_CORNER: name} | dict(zip(classes.names, row, strict=True)) for name, row in rows]
@@ -59,7 +59,7 @@ def dashboards(trainer: L.Trainer) -> list[Dashboard]:
 
 
 def logged_step(trainer: L.Trainer) -> int:
-    """Return the step under which Lightning logs numbers: in a fit, the index of the one that was done last."""
+    """Return the step under which Lightning logs numbers: in a fit, the index of the last one done."""
     return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
 
 
@@ -86,7 +86,7 @@ def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str)
 
 
 def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:
-    """Return the overrides that differ between the jobs of a sweep; all of them if Hydra left no record of it."""
+    """Return the overrides that differ between the jobs of a sweep; all if Hydra left no record of it."""
     try:
         record = yaml.safe_load((sweep_dir / "multirun.yaml").read_text())
         common = record["hydra"]["overrides"]["task"]

@@ -61,9 +61,9 @@ class MlflowRun(Dashboard, MLFlowLogger):
 def mlflow_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, tracking_uri: str
 ) -> MlflowRun:
-    """Build MLflow's logger of a run named by `name_run` from the first four arguments, its group as the tag `sweep`.
+    """Build MLflow's logger, named by `name_run` from the first four arguments, its group as the tag `sweep`.
 
-    `project` is what MLflow calls an experiment; `tracking_uri` is a server, or a file like sqlite:///mlflow.db.
+    `project` is MLflow's experiment; `tracking_uri` is a server, or a file like sqlite:///mlflow.db.
 
     Raises:
         ValueError: if MLflow is not installed, or there is nothing at the `tracking_uri`.

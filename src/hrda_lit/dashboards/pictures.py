@@ -32,9 +32,9 @@ _LAYERS = {"target": ("pseudo-label", "q"), "mixed": ("mixed label", "weight")}
 class Pictures(L.Callback):
     """Draw chosen validation images at every validation, and the crops of every n-th training step.
 
-    PNG sheets are written always; dashboards get them too. A validation sheet shows image, label, error and, where the
-    network has them, context, detail, attention and fused prediction. A training sheet shows exactly what the step
-    trained on: the crops of every pass that logs some, with label, weight and detail box.
+    PNG sheets are written always; dashboards get them too. A validation sheet shows image, label, error and, if the
+    network has them, context, detail, attention and fused prediction. A training sheet shows what the step trained
+    on: the crops of every pass that logs some, with label, weight and detail box.
 
     Args:
         folder: folder of the files <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
@@ -100,7 +100,7 @@ class Pictures(L.Callback):
         self._examples = []
 
     def draw(self, step: int, name: str, scenes: Mapping[str, Scene], classes: Classes, title: str = "") -> Example:
-        """Draw a sheet, a row per scene or several rows of a single one, and write it as step_<step>/<name>.png."""
+        """Draw a sheet, a row per scene or several rows of one, and write it as step_<step>/<name>.png."""
         rows = paint(scenes, classes)
         masks = [mask for scene in scenes.values() for mask in scene.masks.values()]
         png = encode(sheet(in_rows(rows[0]) if len(rows) == 1 else rows, title, legend(masks, classes)))
@@ -145,7 +145,7 @@ def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: st
 
 
 def train_scenes(crops: Mapping[str, LoggedCrops], index: int, files: Mapping[str, str]) -> dict[str, Scene]:
-    """Collect the crops of every pass for one example of the batch; `files` are names of image files by domain."""
+    """Collect the crops of every pass for one example of the batch; `files` names images by domain."""
     return {name: _crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
 
 

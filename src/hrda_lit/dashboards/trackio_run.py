@@ -17,7 +17,7 @@ from hrda_lit.runs.differences import flatten
 class TrackioRun(Dashboard, Logger):
     """Trackio's logger; a resumed run keeps its name, by which Trackio finds it.
 
-    Runs of a project are shown side by side; no two should have the same name. `options` are those of trackio.init.
+    Runs of a project are shown side by side, each with its own name; `options` are those of trackio.init.
     """
 
     def __init__(self, project: str, name: str, group: str | None = None, **options: Any) -> None:
@@ -51,7 +51,7 @@ class TrackioRun(Dashboard, Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Keep the config for the first row of numbers, which carries it; keys are those of the command line."""
+        """Keep the config for the first row of numbers, which carries it."""
         self._config = flatten(params)
         if self._run is not None:
             self._run.config.update(self._config)
@@ -96,7 +96,7 @@ class TrackioRun(Dashboard, Logger):
 def trackio_logger(
     name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, **options: Any
 ) -> TrackioRun:
-    """Build Trackio's logger of a run named by `name_run` from the first four arguments, with its folder or sweep.
+    """Build Trackio's logger, named by `name_run` from the first four arguments and its folder or sweep.
 
     An example is "hrda_demo 2026-11-24_12-00-00"; `options` are those of trackio.init, e.g. space_id.
 

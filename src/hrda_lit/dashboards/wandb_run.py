@@ -39,7 +39,7 @@ class WandbRun(Dashboard, WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers; the latest mIoU goes to the top of the summary too, which W&B sorts, capitals first."""
+        """Log numbers; the latest mIoU also tops the summary, which W&B sorts, capitals first."""
         super().log_metrics(metrics, step)
         if "val/miou" in metrics:
             self.experiment.summary["mIoU"] = metrics["val/miou"]
@@ -49,7 +49,7 @@ class WandbRun(Dashboard, WandbLogger):
         self.experiment.log({name: _image(picture), _STEP: step})
 
     def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
-        """Show <stage>/pictures/<scene> with the scene's masks and boxes, <stage>/pictures/<extra> for other layers."""
+        """Show <stage>/pictures/<scene> with masks and boxes, <stage>/pictures/<extra> for other layers."""
         images: dict[str, list[wandb.Image]] = {}
         for example in examples:
             for name, scene in example.scenes.items():
@@ -69,8 +69,8 @@ def wandb_logger(
 ) -> WandbRun:
     """Build W&B's logger of a run named by `name_run` from the first four arguments.
 
-    Mode "online" needs a login, "offline" keeps the run for `wandb sync`, "disabled" logs nothing; `options` are those
-    of Lightning's WandbLogger and of wandb.init, and a `group` among them goes first.
+    Mode "online" needs a login, "offline" keeps the run for `wandb sync`, "disabled" logs nothing. `options` are
+    those of Lightning's WandbLogger and of wandb.init; a `group` among them goes first.
 
     Raises:
         ValueError: if it should go online and nobody is logged in.

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @check_arguments
 class Checkpoint(L.Callback):
-    """Save the run between two steps: every n steps, around validations, at the end, and when a signal asks to stop.
+    """Save the run between two steps: every n steps, around validations, at the end, and on a signal.
 
-    A checkpoint is written before a validation and again after it, so that a run killed in between repeats it.
+    A checkpoint is written before and after a validation, so that a run killed in between repeats it.
     It goes before the EMA teacher, which moves at the start of a step.
 
     Args:
@@ -91,7 +91,7 @@ class Checkpoint(L.Callback):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Stop amid a validation, which is repeated later; several processes finish it, as they count together."""
+        """Stop amid a validation, which is repeated later; several processes finish it together."""
         if watch.received is not None and trainer.world_size == 1:
             self._stop(trainer)
 
@@ -213,7 +213,7 @@ def _reached(trainer: L.Trainer) -> tuple[int, int | None]:
 
 
 def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None:
-    """Raise FloatingPointError if weights or buffers are NaN or infinite, with a single wait for the device."""
+    """Raise FloatingPointError if a weight or buffer is not finite; waits for the device once."""
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
     finite = torch.stack([all_finite(value) for value in floats.values()]).tolist()
     if broken := [name for name, good in zip(floats, finite, strict=True) if not good]:

@@ -1,4 +1,4 @@
-"""One writer per folder of results: a process claims a folder, and a new run never writes into that of another."""
+"""One writer per run folder: a process claims it, and a new run never writes into that of another."""
 
 import os
 import sys
@@ -110,7 +110,7 @@ def holds_claim(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Release a claim, if there is one, and remove the folder if the claim made it and nothing was written into it."""
+    """Release a claim, if there is one, and remove the folder if it made it and nothing is inside."""
     if (held := _claims.pop(folder.resolve(), None)) is None:
         return
     if held.made and held.made[0].is_dir() and [path.name for path in held.made[0].iterdir()] == [_LOCK]:

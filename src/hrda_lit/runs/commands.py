@@ -17,7 +17,7 @@ from hrda_lit.system.errors import exit_on_errors
 def command(
     name: str, remedy: str = "the same command starts again"
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Decorate a task, so that Hydra composes its config and an error or a signal is one line and an exit code.
+    """Decorate a task: Hydra composes its config, and an error or a signal is one line and an exit code.
 
     Args:
         name: config of the command in conf/, e.g. "predict".

@@ -1,4 +1,4 @@
-"""How a run is shown while it trains: what it is made of, lines in its log, and in a terminal a progress bar."""
+"""How a run is shown while it trains: its parts, lines in its log, and in a terminal a progress bar."""
 
 import logging
 import sys
@@ -29,7 +29,7 @@ LOSSES = "train/loss/"
 
 @check_arguments
 class ConsoleLog(L.Callback):
-    """Log what the run is made of, and a line every so many steps; a terminal has the progress bar instead of those.
+    """Log what the run is made of, and a line every n steps, for which a terminal has the progress bar.
 
     Args:
         every: steps from one line to the next, >= 1.

@@ -1,4 +1,4 @@
-"""How a run ends: what it left and what to try next, or after a signal how to resume it, and the exit code."""
+"""How a run ends: its files and what to try next, or after a signal how to resume it."""
 
 import os
 import re
@@ -31,7 +31,7 @@ _LEFT = {
 
 
 def early_end(trainer: "L.Trainer") -> str | None:
-    """Say who ended a run early, and after how many of how many steps; None for a run that did all its steps."""
+    """Say who ended a run early and after how many steps; None for a run that did all its steps."""
     if trainer.global_step >= trainer.max_steps:
         return None
     from lightning.pytorch.callbacks import EarlyStopping, Timer
@@ -46,14 +46,14 @@ def early_end(trainer: "L.Trainer") -> str | None:
 
 
 def show_ending(config: DictConfig, image: Path | None) -> None:
-    """Print what a run left where, and commands that work as they stand; `image` is one to predict, if there is any."""
+    """Print what a run left where, and commands to try; `image` is one to predict, if there is any."""
     folder = nearest(Path(config.run_dir))
     left = [f"  {name:<24} {what}" for name, what in _LEFT.items() if (Path(config.run_dir) / name).exists()]
     show(f"in {folder}", *left, "next", *(f"  {command}" for command in next_commands(folder, image)))
 
 
 def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
-    """Yield commands to try with a trained network; without an image to predict, the user fills in a folder."""
+    """Yield commands to try with a trained network; without an image, the user fills in a folder."""
     checkpoint = folder / "checkpoints" / "last.ckpt"
     given = f"checkpoint={quote(str(checkpoint))}"
     yield shlex.join(["python", "-m", "hrda_lit.evaluate", given])

@@ -26,7 +26,7 @@ _MOST_LINES = 100_000  # of the log, kept until the run begins
 
 
 class RunFolder(Callback):
-    """Choose and claim the folder of a single run: a new one, or with resume=auto that of the same run before."""
+    """Choose and claim the folder of a single run: a new one, or with resume=auto its earlier one."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Set hydra.run.dir, and leave Hydra's records and log to `open_run`."""
@@ -53,7 +53,7 @@ class RunFolder(Callback):
 
 
 def open_run(config: DictConfig) -> None:
-    """Write Hydra's records and what was logged so far into the folder of a single run, and log into it from now on.
+    """Write Hydra's records and the log so far into the folder of a single run, and log into it from now on.
 
     Does nothing in a job of a sweep, where Hydra has done so, and in processes but the first.
     """

@@ -1,4 +1,4 @@
-"""Whether crops, windows and batches fit the network: a step of training run without memory, before data are read."""
+"""Check that crops, windows and batches fit the network, by a training step on the meta device."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,7 +39,7 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
 
 
 def _nearest_crop(config: DictConfig, method: Method, classes: Classes) -> str:
-    """Return the key and the value of the crop nearest to a refused one that fits; "" if none near it does."""
+    """Return key and value of the nearest crop that fits instead of a refused one; "" if none does."""
     name = "sync_crop" if config.data.get("sync_crop") else "crop"
     for multiple in MULTIPLES:
         crop = [max(multiple, round(side / multiple) * multiple) for side in config.data[name]]

@@ -1,4 +1,4 @@
-"""A checkpoint made ready for the run that resumes from it: between two steps, with today's optimiser settings."""
+"""Prepare a checkpoint for the run that resumes from it: between two steps, with today's settings."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -
 def between_steps(loop: dict[str, Any], step: int, due: bool, pending: bool) -> None:
     """Set the counters of a fit loop to what they are when a step is done and the next has not begun.
 
-    Checkpoints are written in hooks, where some of Lightning's counters have moved on already and others have not.
+    Checkpoints are written in hooks, where only some of Lightning's counters have moved on already.
 
     Args:
         loop: Lightning's state of a fit loop; changed.
@@ -82,7 +82,7 @@ def _check_moment(key: str, value: Any, weight: Tensor, name: str | None) -> Non
 
 
 def renew_rates(checkpoint: dict[str, Any], optimizer: Any, scheduler: Any, step: int) -> None:
-    """Replace the saved learning rates, momenta and decay by those of a new optimiser and schedule; moments stay."""
+    """Replace saved rates, momenta and decay by those of a new optimiser and schedule; moments stay."""
     factors = [factor(step) for factor in scheduler.lr_lambdas]
     rates = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
     saved = checkpoint["optimizer_states"][0]["param_groups"]

@@ -48,7 +48,7 @@ class Start(NamedTuple):
 def find_start(config: DictConfig) -> Start | None:
     """Find the checkpoint to resume from, None for a run from the beginning, and log what the config changes.
 
-    `resume` is "never", "auto" (the newest whole checkpoint of the folder), or a checkpoint as `locate` takes it.
+    `resume` is "never", "auto" (the newest whole checkpoint of the folder), or what `locate` takes.
 
     Raises:
         FileNotFoundError: if there is no checkpoint where one was given.
@@ -153,7 +153,7 @@ class _Begun(L.Callback):
 
 
 def take_over(start: Start | None, run_dir: Path) -> None:
-    """Copy metrics.csv and best.ckpt of the resumed run into a new folder; remove leftovers of a killed one."""
+    """Copy metrics.csv and best.ckpt of the resumed run into a new folder; remove unfinished files."""
     if start is not None and start.path.parent.parent.resolve() != run_dir.resolve():
         folder = start.path.parent
         if (curve := folder.parent / "metrics.csv").is_file():
@@ -166,7 +166,7 @@ def take_over(start: Start | None, run_dir: Path) -> None:
 
 
 def find_final_score(start: Start | None, config: DictConfig) -> float | None:
-    """Return the mIoU (a fraction, NaN without a validation set) of a complete run; None if it has more to do."""
+    """Return the mIoU of a complete run, a fraction (NaN without a validation set), else None."""
     if start is None or start.step < config.trainer.max_steps:
         return None
     if config.get("val") is None:

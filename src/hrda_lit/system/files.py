@@ -22,7 +22,7 @@ _DAY = 86400.0  # seconds
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside the target that replaces it, synced, once all is written; on any error the old file is kept.
+    """Open a file that replaces the target, synced, once all is written; on an error the old one is kept.
 
     Raises:
         OSError: if it cannot be written, in one sentence with the path.
@@ -57,7 +57,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def link_atomically(source: Path, path: Path) -> None:
-    """Let `path` name the content of `source` too, without writing it again where the file system knows links."""
+    """Let `path` name the content of `source` too, by a link where the file system has links."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.unlink(missing_ok=True)
@@ -72,7 +72,7 @@ def link_atomically(source: Path, path: Path) -> None:
 
 
 def scratch_prefix() -> str:
-    """Return how the name of an unfinished file or folder begins: host and process; it has to end in ".part"."""
+    """Return how the name of an unfinished file begins: host and process; it has to end in ".part"."""
     return f".{_host()}-{os.getpid()}-"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 # Options of glibc's malloc (malloc.h) for a heap that keeps its pages, and the usual ones.
-# Blocks beyond the threshold are still given back at once: what a heap loses to gaps grows with its largest blocks.
+# Blocks beyond the threshold are still given back at once: large blocks leave large gaps in a heap.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 KEPT = {MMAP_THRESHOLD: 256 * 2**20, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * 2**20}
 USUAL = {MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20, TOP_PAD: 128 * 2**10}
@@ -27,9 +27,8 @@ def at_full_speed(device: torch.device) -> Iterator[None]:
 def keep_heap() -> Iterator[None]:
     """Keep what is freed, for the next tensor of that size; give it back to the system at the end.
 
-    glibc gives large blocks back at once, and the system clears their pages anew for the next tensor: for MiT-B0 with
-    heads of 256 channels and crops of 256 pixels 350,000 pages a step, a tenth of its time. Other C libraries, and
-    allocators loaded instead of glibc's, are left alone.
+    glibc gives large blocks back at once, and the system clears their pages for the next tensor: a tenth of a step
+    with MiT-B0, heads of 256 channels and crops of 256 pixels. Other C libraries and allocators are left alone.
     """
     libc = _glibc()
     if libc is None:

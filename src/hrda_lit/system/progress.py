@@ -1,8 +1,7 @@
 """Progress of what takes longer than a second: a bar with the time left, or the seconds gone.
 
-A terminal or a notebook shows it on standard error, and it is removed at the end. Elsewhere a plain line names the
-work once a second is over, and how far it is every half a minute. Only the first process of a distributed run
-shows anything.
+A terminal or a notebook shows it on standard error until the end. Elsewhere a plain line names the work after a
+second, and how far it is every half a minute. Only the first process of a distributed run shows anything.
 """
 
 import logging
@@ -57,7 +56,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
 
 @contextmanager
 def waiting(text: str) -> Iterator[Tell]:
-    """Show uncountable work, e.g. "loading last.ckpt", and its seconds; yield a function that replaces the text.
+    """Show the seconds of work, e.g. "loading last.ckpt"; yield a function that replaces the text.
 
     A function may be decorated with it.
     """
@@ -101,7 +100,7 @@ def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iter
 
 @contextmanager
 def logs_above() -> Iterator[None]:
-    """Write log lines above what is drawn, not amid it; they go to where standard output was when logging began."""
+    """Write log lines above what is drawn, not amid it."""
     proxies = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, FileProxy)]
     moved = [
         (handler, handler.setStream(proxy))

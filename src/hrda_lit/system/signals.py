@@ -39,7 +39,7 @@ class SignalWatch:
     Attributes:
         received: first signal, or None.
         reached: progress of the run, as a part of a sentence.
-        can_wait: whether someone polls `received` between steps; else a signal raises `Stopped` where it comes in.
+        can_wait: whether `received` is polled between steps; else a signal raises `Stopped` at once.
     """
 
     def __init__(self) -> None:

@@ -58,22 +58,23 @@ class Table:
 
     def as_rich(self) -> RichTable:
         """Convert to what a `PlainConsole` prints."""
-        made = RichTable(padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD, show_edge=False) if self.narrow else RichTable()
-        made.title, made.caption = self.title or None, self.caption or None
+        table = RichTable(title=self.title or None, caption=self.caption or None)
+        if self.narrow:
+            table.padding, table.box, table.show_edge = (0, 1, 0, 0), box.SIMPLE_HEAD, False
         for index, heading in enumerate(self.headings):
-            self._add_column(made, index, heading)
+            self._add_column(table, index, heading)
         for section in self._sections:
             for row in section:
-                made.add_row(*row.cells, style=row.style or None)
-            made.add_section()
-        return made
+                table.add_row(*row.cells, style=row.style or None)
+            table.add_section()
+        return table
 
-    def _add_column(self, made: RichTable, index: int, heading: str) -> None:
+    def _add_column(self, table: RichTable, index: int, heading: str) -> None:
         cells = [row[index] for row in self.rows if index < len(row)]
         numbers = index > 0 and any(map(_NUMBER.match, cells))
         words = cells if numbers else [word for cell in cells for word in cell.split()]
         longest = min(max(map(len, words), default=0), LONGEST_WORD)
-        made.add_column(
+        table.add_column(
             heading,
             justify="right" if numbers else "left",
             overflow="fold",

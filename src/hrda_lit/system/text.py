@@ -1,4 +1,4 @@
-"""Text from files, made safe to print: names, keys and records may hold escape codes, line breaks or markup."""
+"""Make text of files safe to print: names, keys and records may hold escape codes or markup."""
 
 import logging
 from typing import Any

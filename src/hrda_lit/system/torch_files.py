@@ -1,4 +1,4 @@
-"""Files of tensors, read without running code of theirs; records of torch.save are compared with their checksums."""
+"""Read files of tensors without running their code; compare records of torch.save with their checksums."""
 
 import contextlib
 import pickle
@@ -24,7 +24,7 @@ _ZIP = b"PK\x03\x04"
 def name_file_in_errors(path: str | Path) -> Iterator[None]:
     """Turn any error of reading a file into a ValueError, one sentence that names the file."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that are none, and that torch guesses about
+        with warnings.catch_warnings(action="ignore"):  # torch guesses about what is no pickle
             yield
     # Odd bytes lead readers into errors of any kind.
     except Exception as error:
@@ -37,7 +37,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     """Read the entries of a file that torch.save wrote; tensors stay on disk until they are used.
 
     Raises:
-        ValueError: if the file is empty, cut, damaged (the record is named), needs code to load, or has no names.
+        ValueError: if the file is empty, cut, damaged (the record is named), needs code, or has no names.
     """
     with name_file_in_errors(path):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_check_records(path))
@@ -64,14 +64,14 @@ def require_finite_weights(
     origin: str | Path,
     remedy: str = "its training diverged, use an earlier checkpoint",
 ) -> None:
-    """Reject weights that are NaN or infinite with a ValueError that names one of them and ends with `remedy`."""
+    """Raise ValueError, which ends with `remedy`, if a weight is NaN or infinite."""
     for key, value in state.items():
         if not bool(value.isfinite().all()):
             raise ValueError(f"{origin} holds NaN or infinity in {key}; {remedy}.")
 
 
 def _check_records(path: Path) -> bool:
-    """Compare every record with its checksum; False for a file without any, as torch wrote before version 1.6."""
+    """Compare every record with its checksum; False for a file without any, of torch before 1.6."""
     with path.open("rb") as file:
         start = file.read(len(_ZIP))
     if not start:
