@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
-from hrda_lit.data.configs import each
+from hrda_lit.data.mixed import dataset_configs
 from hrda_lit.system.progress import waiting
 
 try:
@@ -56,7 +56,7 @@ def classes_of(run: Path) -> tuple[str, ...]:
     """Return the names of the classes that a run was trained on."""
     try:
         source = yaml.safe_load((run / "config.yaml").read_text())["source"]
-        return tuple(classes_from(each(source)[0]["classes"]).names)  # several have the same
+        return tuple(classes_from(dataset_configs(source)[0]["classes"]).names)  # several have the same
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         sys.exit(f"error: {run} holds no config.yaml of a run ({type(error).__name__}); give the folder of a run.")
 

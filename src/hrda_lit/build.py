@@ -20,7 +20,7 @@ from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClass
 from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
-from hrda_lit.methods.kinds import kind_of
+from hrda_lit.methods.supervised import kind_of
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.data.configs import each
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_evaluate
 
@@ -76,6 +75,8 @@ def _images(
 
 
 def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
+    from hrda_lit.data.mixed import dataset_configs
+
     before = str(trained.config.data_root)
     if config.data_root is None:
         config.data_root = before
@@ -88,7 +89,7 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
     if not nodes:
         nodes["val"] = trained.config.val
         # Stored with their paths in training, which may lie elsewhere by now.
-        for node in each(nodes["val"]):
+        for node in dataset_configs(nodes["val"]):
             root = str(node.root)
             node.root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
     return nodes

@@ -43,6 +43,18 @@ def parameter_groups(
         Groups for a torch optimiser, with a `name` each.
     """
     encoder: Backbone = student.backbone
+    groups = _encoder_groups(encoder, lr, weight_decay, layer_decay, decay_norms)
+    inside = {id(parameter) for parameter in encoder.parameters()}
+    heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
+    groups.append({"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay})
+    for group in groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+    return [group for group in groups if group["params"]]
+
+
+def _encoder_groups(
+    encoder: Backbone, lr: float, weight_decay: float, layer_decay: float, decay_norms: bool
+) -> list[dict[str, Any]]:
     layers = encoder.layers() if layer_decay < 1 else {}
     last, groups = max(layers.values(), default=0), dict[str, dict[str, Any]]()
     for name, parameter in encoder.named_parameters():
@@ -52,13 +64,7 @@ def parameter_groups(
         group = {"name": key, "params": [], "lr": lr * share}
         group["weight_decay"] = 0.0 if norm and not decay_norms else weight_decay
         groups.setdefault(key, group)["params"].append(parameter)
-    inside = {id(parameter) for parameter in encoder.parameters()}
-    heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
-    head = {"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay}
-    made = [*sorted(groups.values(), key=lambda group: "norm" in group["name"]), head]
-    for one in made:
-        one["params"] = [parameter for parameter in one["params"] if parameter.requires_grad]
-    return [one for one in made if one["params"]]
+    return sorted(groups.values(), key=lambda group: "norm" in group["name"])
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:

@@ -14,14 +14,22 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hrda_lit.data.crops import is_varied, random_crop, retry
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.margins import Margins, crop_mask, image_mask
+from hrda_lit.data.layout import Margins, crop_mask, image_mask
 from hrda_lit.data.mixed import Images, of_sample, shares
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClassSampler
 from hrda_lit.data.reading import Reader, fitted
-from hrda_lit.data.transforms import Size, finish, fitted_size, resize_image, resize_label
+from hrda_lit.data.transforms import (
+    Size,
+    finish,
+    fitted_size,
+    is_varied,
+    random_crop,
+    resize_image,
+    resize_label,
+    retry,
+)
 from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise

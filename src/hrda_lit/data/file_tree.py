@@ -1,4 +1,4 @@
-"""The files below a folder, on disk or in archives, found by names as people and file systems write them."""
+"""The files below a folder, on disk or in archives, found by patterns, names or split lists."""
 
 import fnmatch
 import os
@@ -212,3 +212,79 @@ class Names:
     def __contains__(self, relative: PurePath) -> bool:
         names = {same(relative.as_posix()), same(relative.with_suffix("").as_posix()), same(relative.stem)}
         return not self._literal.isdisjoint(names) or any(map(self._pattern.match, names))
+
+
+def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
+    """Read a split list.
+
+    Args:
+        listing: path of a text in UTF-8; blank lines, and lines that start with #, say nothing.
+        content: bytes of a file that lies in an archive; None for one on disk.
+
+    Returns:
+        The other lines, without blanks around them.
+
+    Raises:
+        ValueError: if it is not text.
+    """
+    try:
+        text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{listing} is not text in UTF-8 ({error.reason}); save it as such.") from error
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def match_lines(
+    lines: Sequence[str], images: Sequence[Path], listing: Path, ending: str = ""
+) -> tuple[list[Path], list[str]]:
+    """Find the image of each line.
+
+    Args:
+        lines: one name each, with or without suffix or `ending`; where it has folders, they must be the image's last.
+            A second column, after a tab, a comma or a blank, is not read.
+        images: images of all splits.
+        listing: path of the list, for messages.
+        ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".
+
+    Returns:
+        The images in their own order, and the lines without one.
+
+    Raises:
+        ValueError: if a line means several images.
+    """
+    index = _index(images, ending)
+    taken, absent = set(), []
+    for line in lines:
+        found = next((found for name in _readings(line) if (found := _meant(name, index))), [])
+        if len(found) > 1:
+            raise ValueError(
+                f"the line '{line}' of {listing} means both {found[0]} and {found[1]}; write as many folders, and the "
+                "suffix, as tell them apart."
+            )
+        taken.update(found)
+        absent += [] if found else [line]
+    return [path for path in images if path in taken], absent
+
+
+def _index(images: Iterable[Path], ending: str) -> dict[str, list[Path]]:
+    index: dict[str, list[Path]] = {}
+    for path in images:
+        for name in {same(path.name), same(path.stem), same(path.name.removesuffix(ending))}:
+            index.setdefault(name, []).append(path)
+    return index
+
+
+def _readings(line: str) -> list[PurePosixPath]:
+    """Return what a line may name: all of it, or its first column."""
+    columns = (line, line.split("\t")[0], line.split(",")[0], line.split()[0])
+    return [PurePosixPath(same(text.strip().replace("\\", "/"))) for text in dict.fromkeys(columns)]
+
+
+def _meant(name: PurePosixPath, index: dict[str, list[Path]]) -> list[Path]:
+    folders = [part for part in name.parts[:-1] if part != "/"]
+    return [path for path in index.get(name.name, []) if _ends(path.absolute().parts[:-1], folders)]
+
+
+def _ends(parts: Sequence[str], wanted: list[str]) -> bool:
+    return not wanted or [same(part) for part in parts[-len(wanted) :]] == wanted

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Byte, KeysOf, Sides
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
-from hrda_lit.data.file_tree import FileTree, Names, existing
+from hrda_lit.data.file_tree import FileTree, Names, existing, match_lines, read_lines
 from hrda_lit.data.images import SUFFIXES, read_image, read_pixels, read_size
 from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.pixels import Pixels
-from hrda_lit.data.split_lists import match_lines, read_lines
 from hrda_lit.system.paths import below, require_below, require_plain
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -112,3 +113,18 @@ def check_same_classes(one: Images, other: Images) -> None:
             f"{one.name} has the classes {list(a.names)} (ignore {a.ignore}) and {other.name} "
             f"{list(b.names)} (ignore {b.ignore}), need the same; correct one of them and its id_map."
         )
+
+
+def dataset_configs(dataset: Mapping[str, Any]) -> list[Any]:
+    """Return the configs of the sets that are read: its own, or one for each of several."""
+    return [*(dataset.get("sets") or {"": dataset}).values()]
+
+
+def dataset_name(dataset: Mapping[str, Any]) -> str:
+    """Name a data set; several by all of them, e.g. "gta5 + synthia"."""
+    return " + ".join(map(str, dataset["sets"])) if dataset.get("sets") else str(dataset.get("name"))
+
+
+def dataset_names(dataset: Mapping[str, Any]) -> set[str]:
+    """Return the name of a data set, or those of all that several are."""
+    return {str(one["name"]) for one in dataset_configs(dataset) if "name" in one}

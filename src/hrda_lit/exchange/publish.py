@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from hrda_lit.checkpoints.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
 from hrda_lit.checkpoints.load import Trained, load_trained, network_state, read_checkpoint
-from hrda_lit.data.configs import called
-from hrda_lit.methods.kinds import ADAPTATION
+from hrda_lit.data.mixed import dataset_name
+from hrda_lit.methods.supervised import ADAPTATION
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.system.files import read_json, write_atomically
@@ -114,7 +114,7 @@ def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> st
     """
     config, encoder = trained.config, trained.config.network.backbone.name
     target = config.get("target") if config.get("kind") == ADAPTATION else None
-    adapted = f", adapted to unlabelled images of {called(target)}" if target else ""
+    adapted = f", adapted to unlabelled images of {dataset_name(target)}" if target else ""
     numbers = ", ".join(
         f"{key} {config[key]}" for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config
     )
@@ -128,7 +128,7 @@ tags: [semantic-segmentation, domain-adaptation, hrda]
 
 # {config.name}
 
-Semantic segmentation, learned from labelled images of {called(config.source)}{adapted}.
+Semantic segmentation, learned from labelled images of {dataset_name(config.source)}{adapted}.
 
 | | |
 |---|---|

@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 
-from hrda_lit.data.crops import half_crop
 from hrda_lit.data.folder import Sample
 from hrda_lit.data.images import SUFFIXES, describe_dark
-from hrda_lit.data.transforms import fitted_size
+from hrda_lit.data.transforms import fitted_size, half_crop
 from hrda_lit.inspecting.survey import Survey
 
 FEW = 10  # images, below which a set is probably not meant as it is

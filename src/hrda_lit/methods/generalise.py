@@ -15,7 +15,7 @@ from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 
 
-class Draws(NamedTuple):
+class GeneraliseDraws(NamedTuple):
     """Everything random of a step: what the student leaves to chance, and the augmentation; None for none."""
 
     student: Tensor
@@ -51,12 +51,12 @@ class Generalise(Method):
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
 
-    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> GeneraliseDraws:
         """Draw where the student looks and how images are augmented."""
         seen = student.draw((shape[-2], shape[-1]), generator)
-        return Draws(seen, None if self.augmentation is None else self.augmentation.draw(shape[0], generator))
+        return GeneraliseDraws(seen, None if self.augmentation is None else self.augmentation.draw(shape[0], generator))
 
-    def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
+    def passes(self, batch: Batch, networks: Networks, drawn: GeneraliseDraws) -> Iterator[Pass]:
         """Yield the source pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         if drawn.augmentation is not None:

@@ -20,7 +20,7 @@ from hrda_lit.ops.masks import batch_classes, choose_classes, class_mask, draw_p
 from hrda_lit.ops.weak_jitter import WeakDraws, WeakJitter, weaken
 
 
-class Draws(NamedTuple):
+class SelfTrainingDraws(NamedTuple):
     """Everything random of a step.
 
     Attributes:
@@ -91,7 +91,7 @@ class SelfTraining(Method):
         self.masked = None if masked is None else MaskedPass(masked, classes, tau)
         self.names = ("source", "mixed") if masked is None else ("source", "mixed", "masked")
 
-    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> SelfTrainingDraws:
         """Draw where the student looks, which classes are pasted, and how images are augmented and masked."""
         size = (shape[-2], shape[-1])
         students = {name: student.draw(size, generator) for name in self.names}
@@ -101,9 +101,9 @@ class SelfTraining(Method):
         if self.masked is not None:
             masked = MaskedPassDraws(students["masked"], self.masked.options.draw(shape, generator))
         weak = [] if self.weak_jitter is None else [self.weak_jitter.draw(shape[0], generator) for _ in range(2)]
-        return Draws(students, priorities, augmentation, masked, *weak)
+        return SelfTrainingDraws(students, priorities, augmentation, masked, *weak)
 
-    def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
+    def passes(self, batch: Batch, networks: Networks, drawn: SelfTrainingDraws) -> Iterator[Pass]:
         """Yield the source, the mixed and perhaps the masked pass: label, mix, learn."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         yield self._source(weaken(image, drawn.weak_source), label, networks, drawn)
@@ -115,7 +115,7 @@ class SelfTraining(Method):
             shared = target if self.masked.shares_labels else None
             yield self.masked(batch, networks, drawn.masked, shared)
 
-    def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
+    def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: SelfTrainingDraws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
         done = on_source(outputs, image, label, self.classes)
         return self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
@@ -138,14 +138,16 @@ class SelfTraining(Method):
         assert teacher is not None
         return self.labeller(teacher, image, valid)
 
-    def _mixed(self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: Draws) -> Pass:
+    def _mixed(
+        self, source: Labelled, target: Labelled, q: Tensor, student: Segmentor, drawn: SelfTrainingDraws
+    ) -> Pass:
         mixed = self.mix(source, target, drawn)
         outputs = student(mixed.image, drawn.student["mixed"])
         loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
         crops = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, crops)
 
-    def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:
+    def mix(self, source: Labelled, target: Labelled, drawn: SelfTrainingDraws) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.
 
         Pasted pixels weigh 1, the target's their q.

@@ -19,8 +19,8 @@ from torch import Tensor
 from hrda_lit.checkpoints.load import choose_device, load_trained
 from hrda_lit.config.choices import read_choice
 from hrda_lit.data.classes import ID_MAPS, raw_table
-from hrda_lit.data.configs import each
 from hrda_lit.data.images import read_pixels
+from hrda_lit.data.mixed import dataset_configs
 from hrda_lit.data.pixels import Pixels, rgb
 from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
@@ -171,7 +171,9 @@ class Predictor:
     def _common(self, key: str, else_give: str) -> Any:
         """Return the value of a key of the dataset that pictures are taken for, the same in all of several."""
         like = self._like
-        [value, *others] = [like.get(key)] if like.get(key) is not None else [one.get(key) for one in each(like)]
+        [value, *others] = (
+            [like.get(key)] if like.get(key) is not None else [one.get(key) for one in dataset_configs(like)]
+        )
         if any(other != value for other in others):
             raise ValueError(
                 f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; say which "

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-from hrda_lit.methods.kinds import KINDS, SOURCE_ONLY
+from hrda_lit.methods.supervised import KINDS, SOURCE_ONLY
 from hrda_lit.system.table import Table
 from hrda_lit.tables.groups import override, percent, signed
 from hrda_lit.tables.records import SEED, Results, RunRecord, mapping_in, rate, read_overrides, swept_keys

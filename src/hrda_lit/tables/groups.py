@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from hrda_lit.methods.kinds import SOURCE_ONLY
+from hrda_lit.methods.supervised import SOURCE_ONLY
 from hrda_lit.tables.records import DELETED, SEED, RunRecord, swept_keys
 
 COLLAPSED, ALIVE = 0.05, 0.2  # IoU; in between lie classes that are merely hard

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from hrda_lit.data.configs import called
-from hrda_lit.methods.kinds import KINDS
+from hrda_lit.data.mixed import dataset_name
+from hrda_lit.methods.supervised import KINDS
 from hrda_lit.system.files import read_record
 
 SEED = "seed"
@@ -60,7 +60,9 @@ def facts_of(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: as stored in the checkpoint of the run.
     """
-    sets = {role: called(dataset) if (dataset := config.get(role)) else None for role in ("source", "target", "val")}
+    sets = {
+        role: dataset_name(dataset) if (dataset := config.get(role)) else None for role in ("source", "target", "val")
+    }
     return {"kind": config.get("kind"), "seed": config["seed"], "data": sets}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hrda_lit.methods.kinds import KINDS
+from hrda_lit.methods.supervised import KINDS
 from hrda_lit.system.table import Table
 from hrda_lit.tables.groups import RunGroup, gain, group_by_seed, override, percent, several_kinds, signed
 from hrda_lit.tables.records import SEED, Results, RunRecord, add_result, mapping_in, read_overrides

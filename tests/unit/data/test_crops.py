@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrda_lit.data.crops import is_varied, random_crop, retry
+from hrda_lit.data.transforms import is_varied, random_crop, retry
 from hrda_lit.ops.boxes import Box, whole
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrda_lit.data.margins import Margins, crop_mask, image_mask
+from hrda_lit.data.layout import Margins, crop_mask, image_mask
 
 CITYSCAPES_MARGINS = Margins(top=30, bottom=240, left=30, right=30)
 

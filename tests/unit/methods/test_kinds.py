@@ -2,9 +2,8 @@
 
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.generalise import Generalise
-from hrda_lit.methods.kinds import kind_of
 from hrda_lit.methods.self_training import SelfTraining
-from hrda_lit.methods.supervised import Supervised
+from hrda_lit.methods.supervised import Supervised, kind_of
 
 
 class Own(Method):
