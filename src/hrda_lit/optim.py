@@ -34,13 +34,10 @@ def parameter_groups(
     Args:
         student: the network.
         lr: learning rate of the encoder.
-        head_factor: heads / encoder.
+        head_factor: learning rate of the heads / of the encoder.
         weight_decay: weight decay of all groups but the norms.
         layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
         decay_norms: whether the encoder's norms have weight decay as everything else.
-
-    Returns:
-        Groups for a torch optimiser, with a `name` each.
     """
     encoder: Backbone = student.backbone
     groups = _encoder_groups(encoder, lr, weight_decay, layer_decay, decay_norms)
@@ -68,19 +65,9 @@ def _encoder_groups(
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
-    """Return the learning rate of a step as a share of the base rate.
+    """Return the learning rate of step t >= 0 as a share of the base rate, in [0, 1].
 
-    The decay also runs during the warm-up (docs/official.md 16).
-
-    Args:
-        step: t >= 0.
-        total: steps of the whole run.
-        warmup: steps of the warm-up; 0 for none.
-        power: power of the decay.
-        warmup_ratio: share at t = 0.
-
-    Returns:
-        A factor in [0, 1].
+    The decay also runs during the warm-up (docs/official.md 16), which begins at `warmup_ratio`.
 
     DAFormer section 4.1.
     """
@@ -91,16 +78,7 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
 
 
 def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
-    """Return the learning rate of a step as a share of the base rate: up to 1 by `warmup`, then down to 0.
-
-    Args:
-        step: t >= 0.
-        total: steps of the whole run.
-        warmup: steps of the warm-up; 0 for none.
-        start: share at t = 0.
-
-    Returns:
-        A factor in [0, 1].
+    """Return the learning rate of step t >= 0 as a share of the base rate: from `start` up to 1 by `warmup`, then to 0.
 
     VFM-UDA, released code.
     """

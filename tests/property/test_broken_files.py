@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hrda_lit.data.file_tree import read_lines
-from hrda_lit.data.images import read_image, read_label
+from hrda_lit.data.images import read_image
+from hrda_lit.data.labels import read_label
 from hrda_lit.system.files import read_json
 from hrda_lit.tables.jobs import read
 from hrda_lit.tables.records import RunRecord

@@ -59,15 +59,7 @@ def _list(archive: Path, state: tuple[int, int]) -> dict[str, Member]:
 
 
 def read_member(member: Member, opened: zipfile.ZipFile | None = None) -> bytes:
-    """Read a file of an archive.
-
-    Args:
-        member: member from `list_members`.
-        opened: archive of the member, if that is a zip.
-
-    Raises:
-        ValueError: if the archive is damaged there.
-    """
+    """Read a file of an archive, `opened` if that is a zip; a ValueError if it is damaged there."""
     try:
         if opened is not None:
             content = opened.read(member.name)

@@ -49,16 +49,13 @@ class Records:
     def __call__(
         self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
     ) -> dict[Path, Result]:
-        """Return the results for files; those that are new or changed are computed in threads.
+        """Return the results by file; those of new or changed files are computed in threads.
 
         Args:
             files: paths below the tree's root.
             compute: returns what JSON can hold.
             parse: turns that into a result; raises a TypeError or ValueError where it is malformed.
             text: label of the progress bar.
-
-        Returns:
-            Results by file.
         """
         states = {path: [*self.tree.state(path)] for path in dict.fromkeys(files)}
         known = {path: self._known(path, state, parse) for path, state in states.items()}
@@ -128,12 +125,7 @@ class Arrays:
         self._writing = BestEffort("decoded pictures")
 
     def path(self, file: Path, setting: object) -> Path:
-        """Return where the array of a file in its present state is kept.
-
-        Args:
-            file: path below the tree's root.
-            setting: what else the array depends on.
-        """
+        """Return where the array of a file in its present state, with a setting, is kept."""
         digest = _digest(file.relative_to(self.tree.root).as_posix(), self.tree.state(file), setting)
         return self.folder / digest[:2] / f"{digest}.npy"
 

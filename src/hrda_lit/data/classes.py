@@ -119,10 +119,7 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
 
     Args:
         spec: a name of `KNOWN_CLASSES`, or a mapping with `names` and optionally `colours` (RGB triples; a
-            palette is made up if left out), `things` (names of thing classes) and `ignore` (default 255).
-
-    Returns:
-        The validated classes.
+            palette by default), `things` (names of thing classes) and `ignore` (default 255).
 
     Raises:
         ValueError: if the name is unknown, a key is unknown or missing, or the values contradict each other.
@@ -145,11 +142,7 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
 
 
 def name_of(given: str | int) -> str:
-    """Return the name of a class as text.
-
-    Raises:
-        ValueError: if YAML has made something else of it.
-    """
+    """Return the name of a class as text; a ValueError says that YAML has made something else of it."""
     if isinstance(given, bool) or given is None:
         raise ValueError(
             f"a class is called {given}, as YAML reads no, off, on, yes and null without quotes; put it into quotes."
@@ -172,14 +165,7 @@ def _thing_ids(things: Sequence[str], names: tuple[str, ...]) -> frozenset[int]:
 
 
 def palette(count: int) -> tuple[Colour, ...]:
-    """Choose distinct colours, always the same for the same count.
-
-    Args:
-        count: number of colours, at most 255.
-
-    Returns:
-        RGB triples in [0, 255].
-    """
+    """Choose up to 255 distinct RGB colours, always the same for the same count."""
     # Golden-ratio steps keep neighbouring ids far apart in hue; three brightnesses tell close hues apart.
     hsv = ((i * 0.61803398875 % 1.0, 0.75, (0.95, 0.7, 0.5)[i % 3]) for i in range(count))
     rgb = (colorsys.hsv_to_rgb(*colour) for colour in hsv)
@@ -187,15 +173,12 @@ def palette(count: int) -> tuple[Colour, ...]:
 
 
 def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Tensor, "256"]:
-    """Make the lookup table from raw id to train id.
+    """Make the lookup table from raw id to train id, or `classes.ignore`.
 
     Args:
         spec: a name of `ID_MAPS`; a mapping of raw id in [0, 255] to train id, where all others are
             ignored; or None, where labels already hold train ids.
         classes: classes that the train ids index.
-
-    Returns:
-        The train id, or `classes.ignore`, of each raw id.
 
     Raises:
         ValueError: if the name is unknown or an id is out of range.
@@ -215,17 +198,10 @@ def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Te
 
 
 def raw_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Tensor, "256"]:
-    """Make the lookup table from train id to raw id; of several raw ids of a class, the first listed.
-
-    Args:
-        spec: see `classes.id_table`; None keeps train ids.
-        classes: classes that the train ids index.
-
-    Returns:
-        The raw id of each train id; `classes.ignore` elsewhere.
+    """Make the lookup table from train id to raw id, of several the first listed; `classes.ignore` elsewhere.
 
     Raises:
-        ValueError: if `spec` does not fit, or names no raw id for a class.
+        ValueError: if `spec` does not fit (see `id_table`), or has no raw id for a class.
     """
     id_table(spec, classes)  # refuses what does not fit
     table = torch.full((256,), classes.ignore, dtype=torch.uint8)

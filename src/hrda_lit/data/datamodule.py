@@ -85,22 +85,13 @@ class UDADataModule(L.LightningDataModule):
         ]
 
     def file_name(self, domain: str, file: int) -> str:
-        """Return the path of an image that a batch was made of.
-
-        Args:
-            domain: "source" or "target".
-            file: the batch's "file".
-        """
+        """Return the path of an image by its domain ("source" or "target") and the batch's "file"."""
         draws = {"source": self._source_draws, "target": self._target_draws}[domain]
         assert draws is not None, "setup('fit') comes first"
         return str(draws.samples[file].image)
 
     def unseen_target_crop(self, index: int) -> dict[str, Tensor]:
-        """Draw a crop of the target that no training step draws, the same in every run of a seed.
-
-        Args:
-            index: of the crop, >= 0.
-        """
+        """Draw a target crop, index >= 0, that no step draws, the same in every run of a seed."""
         assert self._target_draws is not None, "setup('fit') comes first"
         return ready(self._target_draws[-1 - index])  # steps draw from 0 on
 
@@ -152,22 +143,12 @@ class UDADataModule(L.LightningDataModule):
             self._target_draws = self.target_draws(self.target)
 
     def target_draws(self, target: Images) -> TargetDraws:
-        """List the files of the target and make its draws; no image is read.
-
-        Args:
-            target: data to adapt to.
-
-        Raises:
-            FileNotFoundError: if there is no image.
-        """
+        """List the files of a target and make its draws; no image is read."""
         samples = target.files(self.splits["target"], labelled=False)
         return TargetDraws(target, samples, self.pipeline, self.loading.seed, self.loading.kept)
 
     def train_dataloader(self) -> dict[str, StepLoader]:
-        """Make the loaders of the steps that the trainer has still to do.
-
-        Returns:
-            "source", and "target" where there is one.
+        """Make the "source" and perhaps "target" loader of the steps that are still to do.
 
         Raises:
             ValueError: if the trainer has no max_steps.
@@ -193,11 +174,7 @@ class UDADataModule(L.LightningDataModule):
         }
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Make the loader of this process's share of the validation images, one at a time, none twice.
-
-        Returns:
-            The loader; an empty list where there is no validation data.
-        """
+        """Make the loader of this process's validation images, one at a time; [] without any data."""
         images = self._val_images
         if images is None:
             return []

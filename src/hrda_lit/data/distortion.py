@@ -41,15 +41,7 @@ class Distortion:
     hue: Annotated[int, Range(0, HUES // 2)] = 18
 
     def __call__(self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator) -> UInt8[Tensor, "3 H W"]:
-        """Distort an image.
-
-        Args:
-            image: RGB in [0, 255].
-            generator: source of randomness.
-
-        Returns:
-            RGB in [0, 255].
-        """
+        """Distort RGB in [0, 255]."""
         brighter, contrasted, saturated, turned, first = _below(generator, [self.probability] * 4 + [0.5])
         brightness, contrast, saturation = (2 * torch.rand(3, generator=generator) - 1).tolist()
         # official: the largest shift is drawn to the left alone.

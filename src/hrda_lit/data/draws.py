@@ -39,11 +39,11 @@ FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
 class DomainDraws(Dataset[dict[str, Tensor]]):
-    """Draw crops.
+    """Draw crops of labelled (source) or unlabelled samples of `dataset.files`.
 
     Args:
         dataset: reads the files.
-        samples: files from `dataset.files`, labelled for a source.
+        samples: files to draw from.
         pipeline: settings of crops.
         seed: seed of the run.
         cache: folder where decoded pictures are kept; None for none.
@@ -93,11 +93,9 @@ class SourceDraws(DomainDraws):
         self.rare = rare
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return a draw.
+        """Return "image" (uint8, 3 x h x w), "label" (uint8, h x w), "extent" and "file" of a draw.
 
-        Returns:
-            "image" (uint8, 3 x h x w), "label" (uint8, h x w), "extent", the height and width of both that are no
-            padding, and "file", the index of the image.
+        "extent" is the height and width of both without padding, "file" the index of the image.
         """
         generator = rng.generator(self.seed, "source", draw)
         wanted, file = self._pick(generator)
@@ -215,12 +213,9 @@ class ValImages(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W) and "index" of a file.
+        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W) and "index" of a file, and "scaled" images.
 
-        With scales, "scaled" holds the image at each of them.
-
-        Args:
-            index: of the file; `UNCOUNTED` for the first one with every pixel ignored.
+        `UNCOUNTED` is the first file with every pixel ignored.
         """
         sample = self.samples[max(index, 0)]
         (image, *scaled), label = self._scaled(sample)
@@ -240,14 +235,9 @@ class ValImages(Dataset[dict[str, Any]]):
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn what was drawn into numbers for a network, on the device where it lies by now, without a wait for it.
+    """Turn an item or batch into float32 and int64 for a network, on the device where it is, without a host sync.
 
-    Args:
-        drawn: an item of one of the classes above, or a batch of such.
-
-    Returns:
-        "image" as float32, normalised, 0 where it is padding; "scaled" alike; "label" as int64, "valid" as float32, and
-        the rest.
+    Images are normalised, 0 where they are padding; "scaled" alike; "label" is int64, "valid" float32.
     """
     made = dict(drawn)
     if "image" in made:

@@ -47,12 +47,7 @@ class FileTree:
         return path.is_file() or self._member(path) is not None
 
     def content(self, path: Path) -> bytes:
-        """Read a file.
-
-        Raises:
-            FileNotFoundError: if there is none.
-            ValueError: if the archive is damaged there.
-        """
+        """Read a file; raises a FileNotFoundError if there is none, a ValueError if its archive is damaged."""
         archived = self.archived(path)
         return path.read_bytes() if archived is None else archived
 
@@ -72,11 +67,7 @@ class FileTree:
         return () if member is None else (member.size, member.mark)
 
     def search(self, pattern: str) -> list[Path]:
-        """Find files by a pattern as of `search`, in archives only where none lies on disk.
-
-        Raises:
-            ValueError: if an archive is damaged.
-        """
+        """Find files as `search` does, in archives only where none lies on disk; a ValueError if one is damaged."""
         parts = [same(part) for part in PurePosixPath(pattern).parts]
         # Archives beside what was unpacked from them are not opened.
         return search(self.root, pattern) or [
@@ -145,14 +136,11 @@ def existing(path: Path) -> Path:
 def search(root: Path, pattern: str) -> list[Path]:
     """Find files by a glob whose leading folders are taken literally where they are there.
 
-    So that a bracket in the name of a folder is a bracket, and accents are found in either form.
+    So a bracket in the name of a folder is a bracket, and accents are found in either form.
 
     Args:
         root: folder to start at; never read as a pattern.
         pattern: relative to root; `**` for any depth, linked folders included; hidden files fit no `*`.
-
-    Returns:
-        What fits, in no order.
     """
     base, rest = literal(root, PurePath(pattern).parts)
     if not rest:
@@ -168,15 +156,7 @@ def search(root: Path, pattern: str) -> list[Path]:
 
 
 def literal(root: Path, parts: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
-    """Walk down while the parts of a pattern are there as they are written.
-
-    Args:
-        root: folder to start at.
-        parts: parts of the pattern.
-
-    Returns:
-        How far it went, and the parts that are left.
-    """
+    """Walk down while the parts of a pattern exist as written; return how far it went and the parts left."""
     for index, part in enumerate(parts):
         if not (further := existing(root / part)).exists():
             return root, tuple(parts[index:])
@@ -215,14 +195,11 @@ class Names:
 
 
 def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
-    """Read a split list.
+    """Read the lines of a split list in UTF-8, stripped, without blank lines and those that start with #.
 
     Args:
-        listing: path of a text in UTF-8; blank lines, and lines that start with #, say nothing.
+        listing: path of the list.
         content: bytes of a file that lies in an archive; None for one on disk.
-
-    Returns:
-        The other lines, without blanks around them.
 
     Raises:
         ValueError: if it is not text.
@@ -238,7 +215,7 @@ def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
 def match_lines(
     lines: Sequence[str], images: Sequence[Path], listing: Path, ending: str = ""
 ) -> tuple[list[Path], list[str]]:
-    """Find the image of each line.
+    """Find the image of each line; return the images in their own order, and the lines without one.
 
     Args:
         lines: one name each, with or without suffix or `ending`; where it has folders, they must be the image's last.
@@ -246,9 +223,6 @@ def match_lines(
         images: images of all splits.
         listing: path of the list, for messages.
         ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".
-
-    Returns:
-        The images in their own order, and the lines without one.
 
     Raises:
         ValueError: if a line means several images.

@@ -78,14 +78,11 @@ class FolderDataset:
         return self.tree.root
 
     def files(self, split: str, labelled: bool) -> list[Sample]:
-        """List the files of a split, sorted by path.
+        """List the files of a split, at least one, sorted by path.
 
         Args:
             split: e.g. "train".
             labelled: whether label files are needed; if not, none is looked for.
-
-        Returns:
-            At least one sample.
 
         Raises:
             DataNotFoundError: if the root, the images, the split file or label files are missing.
@@ -102,12 +99,7 @@ class FolderDataset:
         return samples
 
     def pairs(self, split: str, labelled: bool) -> list[Sample]:
-        """List the files of a split as `files` does, whether or not the label files are there.
-
-        Raises:
-            DataNotFoundError: if the root, the images or the split file are missing, or none are left.
-            ValueError: if the data set has no such split or the label rule does not fit.
-        """
+        """List the files of a split as `files` does, whether or not the label files are there."""
         self.require_root()
         images = [image for image in self._of_split(split) if image not in self._left_out]
         if not images:
@@ -124,13 +116,7 @@ class FolderDataset:
         self._left_out |= frozenset(images)
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
-        """Read an image and its label, if the sample has one.
-
-        Args:
-            sample: from `files`.
-
-        Returns:
-            RGB in [0, 255] and train ids.
+        """Read an image, RGB in [0, 255], and the train ids of its label, if the sample has one.
 
         Raises:
             ValueError: if a file is broken, the sizes differ or an id is out of range.

@@ -1,4 +1,4 @@
-"""Read image and label files."""
+"""Read image files."""
 
 import io
 import logging
@@ -17,21 +17,16 @@ from torch import Tensor
 
 from hrda_lit.data.pixels import (
     PNG,
-    Channel,
     KindError,
     Pixels,
-    as_ids,
-    class_ids,
     deep_values,
     may_turn,
-    refuse_lossy,
     rgb,
     scaled,
     upright_size,
 )
 
 log = logging.getLogger(__name__)
-
 # Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 SUFFIXES = (
@@ -39,7 +34,6 @@ SUFFIXES = (
     *(".jp2", ".j2k", ".avif"),
 )
 NUMPY = b"\x93NUMPY"
-
 # How files of other formats begin, for messages.
 _OTHERS = {
     b"%!PS": "PostScript",
@@ -58,12 +52,11 @@ _OTHERS = {
     b"version https://git-lfs": "Git LFS (a pointer to the file)",
 }
 MOST_DARK = 12  # bits of 16 that images use that are shown nearly black
-
 Result = TypeVar("Result")
 
 
 def read_pixels(path: Path, bits: int | None = None, content: bytes | None = None) -> Pixels:
-    """Read an image of any of `FORMATS` as upright RGB.
+    """Read an image of any of `FORMATS` as upright RGB in [0, 255].
 
     Args:
         path: path of the file.
@@ -71,14 +64,11 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
             values use 12 or fewer.
         content: bytes of a file that lies in an archive; None for one on disk.
 
-    Returns:
-        Values in [0, 255].
-
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is broken or no image.
     """
-    whole = _content(path, content)
+    whole = read_content(path, content)
 
     def read(file: ImageFile.ImageFile) -> Pixels:
         if (deep := deep_values(file, whole)) is None:
@@ -88,46 +78,12 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
         return scaled(deep, bits)
 
     pixels = _usual_png(whole)
-    return _decode(path, read, whole) if pixels is None else pixels
+    return decode(path, read, whole) if pixels is None else pixels
 
 
 def read_image(path: Path, bits: int | None = None, content: bytes | None = None) -> UInt8[Tensor, "3 H W"]:
     """Read what `read_pixels` reads as a tensor, whose channels lie together as in the file."""
     return torch.from_numpy(read_pixels(path, bits, content)).permute(2, 0, 1)
-
-
-def read_label(path: Path, channel: Channel = "index", content: bytes | None = None) -> UInt8[Tensor, "H W"]:
-    """Read the raw class id of each pixel.
-
-    Args:
-        path: path of a PNG file, of another that keeps every id, or of a two-dimensional array of integers (.npy).
-        channel: "index" for one channel (with or without alpha), three equal ones, or a palette, whose indices are the
-            ids; "red16" for 16 bits per channel with the id, below 256, in the first (SYNTHIA).
-        content: bytes of a file that lies in an archive; None for one on disk.
-
-    Returns:
-        Raw ids in [0, 255].
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or of another kind than `channel` says.
-    """
-    whole = _content(path, content)
-    if whole.startswith(NUMPY):
-        with _naming(path):
-            return torch.from_numpy(as_ids(read_array(whole)))
-    return torch.from_numpy(_decode(path, lambda file: class_ids(file, whole, channel), whole))
-
-
-def read_label_colours(path: Path, content: bytes | None = None) -> Pixels:
-    """Read a label whose colours stand for its classes; lossy formats are refused as by `read_label`."""
-    whole = _content(path, content)
-
-    def colours(file: ImageFile.ImageFile) -> Pixels:
-        refuse_lossy(file, whole)
-        return rgb(file)
-
-    return _decode(path, colours, whole)
 
 
 def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
@@ -136,15 +92,12 @@ def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
 
 
 def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes | None = None) -> Result:
-    """Open an image file and read something of it.
+    """Open an image file, not decoded yet, and return what `read` returns of it.
 
     Args:
         path: path of the file.
-        read: gets the opened file, not decoded yet.
+        read: function of the opened file.
         content: bytes of the file; None to read them from disk as they are needed.
-
-    Returns:
-        What `read` returns.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -153,7 +106,7 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
     _require(path, content)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF comes with Pillow 11.3
-    with _naming(path), path.open("rb") if content is None else io.BytesIO(content) as stream:
+    with name_in_errors(path), path.open("rb") if content is None else io.BytesIO(content) as stream:
         try:
             file = Image.open(stream, formats=formats)
         except UnidentifiedImageError:
@@ -162,23 +115,10 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
         return read(file)
 
 
-def read_array(content: bytes) -> np.ndarray:
-    """Read a label of NumPy's.
-
-    Raises:
-        KindError: if it is no two-dimensional array of integers.
-        ValueError: if it is damaged.
-    """
-    array = np.load(io.BytesIO(content), allow_pickle=False)
-    if array.ndim != 2 or array.dtype.kind not in "iub":
-        raise KindError(f"holds {array.dtype} of shape {array.shape}, need integers of shape (height, width)")
-    return np.asarray(array)
-
-
 def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:
     """Return the largest and the mean value of an image of more than 8 bits per channel."""
-    whole = _content(path, content)
-    deep = _decode(path, lambda file: deep_values(file, whole), whole)
+    whole = read_content(path, content)
+    deep = decode(path, lambda file: deep_values(file, whole), whole)
     return (65535, 0) if deep is None else _range(deep)
 
 
@@ -187,7 +127,7 @@ def _range(values: np.ndarray) -> tuple[int, float]:
 
 
 def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
-    """Describe images of 16 bits that use 12 or fewer of them, with the numbers and the remedy; "" if they use more.
+    """Describe 16-bit images that use 12 or fewer bits, with a remedy; "" if they use more.
 
     Args:
         ranges: (largest, mean) value of each, as files hold them.
@@ -204,15 +144,12 @@ def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
 
 
 def verify(path: Path, content: bytes | None = None) -> None:
-    """Compare the checksums of a PNG, which decoding does not.
-
-    Raises:
-        ValueError: if one differs.
-    """
+    """Compare the checksums of a PNG, which decoding does not; raises a ValueError if one differs."""
     open_picture(path, lambda file: file.verify() if file.format == "PNG" else None, content)
 
 
-def _decode(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes) -> Result:
+def decode(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes) -> Result:
+    """Open a picture and read something of it, after the checksums of a PNG."""
     if content.startswith(PNG):
         verify(path, content)
     return open_picture(path, read, content)
@@ -232,7 +169,8 @@ def _usual_png(content: bytes) -> Pixels | None:
     return pixels if pixels.shape == (height, width, 3) else None
 
 
-def _content(path: Path, content: bytes | None) -> bytes:
+def read_content(path: Path, content: bytes | None) -> bytes:
+    """Return the bytes of a file: those given, or from disk."""
     _require(path, content)
     return path.read_bytes() if content is None else content
 
@@ -243,7 +181,7 @@ def _require(path: Path, content: bytes | None) -> None:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def name_in_errors(path: Path) -> Iterator[None]:
     """Turn whatever reading a file raises into one sentence with its path."""
     try:
         yield

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import KeysOf, Pixels, Range
 from hrda_lit.config.values import check_arguments
-from hrda_lit.data.pixels import Channel
 from hrda_lit.ops.boxes import Box, crop
+
+Channel = Literal["index", "red16"]
 
 
 @check_arguments
@@ -51,15 +52,12 @@ class Margins:
 
 
 def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
-    """Make the mask of trusted pixels of a whole resized image, to be cropped and flipped along with it.
+    """Make the mask of trusted pixels of a whole resized image: 1 inside, 0 in the margins.
 
     Args:
         size: (height, width) of the resized image in pixels.
         margins: borders in high-resolution pixels, or in percent.
-        downscale: divides pixels, which are rounded up.
-
-    Returns:
-        1 inside, 0 in the margins.
+        downscale: divisor of pixels, which are rounded up.
 
     HRDA, official code, valid mask "v2".
     """
@@ -71,15 +69,7 @@ def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UIn
 
 
 def crop_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
-    """Make the mask of trusted pixels of a crop, wherever in the image it lies: rows only.
-
-    Args:
-        size: (height, width) of the crop in pixels.
-        margins: borders in high-resolution pixels; left and right do not count.
-        downscale: divides the margins.
-
-    Returns:
-        1 inside, 0 in the top and bottom rows.
+    """Make the mask of trusted pixels of a crop, wherever in the image it lies: rows only, see `image_mask`.
 
     DAFormer, official code, pseudo-label margins "v1": 15 and 120 rows of a crop of 512.
     """
@@ -97,7 +87,7 @@ class Layout:
         split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path where folders
             tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
-        label_channel: channel of label files that holds the id, see `images.read_label`.
+        label_channel: channel of label files that holds the id, see `labels.read_label`.
         bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.
         exclude: images to exclude, e.g. broken ones: file stems, paths below the root, or patterns of either.
         sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the release
@@ -127,17 +117,7 @@ class Layout:
 
     @classmethod
     def of(cls, given: "Layout | Mapping[str, Any] | None") -> "Layout":
-        """Make a layout from a config's mapping.
-
-        Args:
-            given: a layout, its fields, or None for the defaults.
-
-        Returns:
-            The layout.
-
-        Raises:
-            ValueError: if a key is unknown.
-        """
+        """Make a layout from a config's mapping; a ValueError names unknown keys."""
         if isinstance(given, Layout):
             return given
         values = dict(given or {})

@@ -70,16 +70,10 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 
 
 def worker_options(count: int) -> dict[str, Any]:
-    """Return the options of a DataLoader for the processes that load for it.
+    """Return the options of a DataLoader for its processes; 0 loads in the calling one.
 
     Inside a job of joblib's launcher, Python's default is a way to start that only joblib's own processes can use, so
     the platform's is named.
-
-    Args:
-        count: number of processes; 0 loads in the calling one.
-
-    Returns:
-        Arguments of `torch.utils.data.DataLoader`.
     """
     # The first of all methods is the platform's default, whatever was set since.
     return {

@@ -48,11 +48,7 @@ class MixedDatasets:
         self._owners: dict[Path, FolderDataset] = {}
 
     def files(self, split: str, labelled: bool) -> list[Sample]:
-        """List the files of a split of every set, one set after the other, see `FolderDataset.files`.
-
-        Raises:
-            ValueError: if two sets have a file in common.
-        """
+        """List the files of a split of every set, one set after the other; a ValueError if two sets share a file."""
         samples = []
         for member in self.members:
             own = member.files(split, labelled)

@@ -85,14 +85,7 @@ class Pipeline:
         return low_resolution_size((height, width), self.downscale)
 
     def check(self, dataset: FolderDataset) -> None:
-        """Refuse a data set whose resize box does not come out whole after `downscale`.
-
-        Args:
-            dataset: to check.
-
-        Raises:
-            ValueError: if its size is no multiple of `downscale`.
-        """
+        """Refuse, by a ValueError, a data set whose resize box is not a multiple of `downscale`."""
         if dataset.size is None:
             return
         try:

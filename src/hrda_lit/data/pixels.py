@@ -1,27 +1,19 @@
-"""From an opened picture file to upright RGB values, or to the class ids of a label."""
+"""From an opened image file to upright values."""
 
 import struct
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageFile
+from PIL import Image
 
-Channel = Literal["index", "red16"]
 Pixels = UInt8[np.ndarray, "H W 3"]
-
 PNG = b"\x89PNG\r\n\x1a\n"
 _TURNING = (b"Raw profile type", b"XML:com.adobe.xmp")  # begin texts in a PNG that may turn it
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 turn an image by a quarter
 _QUARTERS = (5, 6, 7, 8)
-# Compression of photographs invents ids along the borders of classes.
-_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
-_KINDS = {
-    "index": "one channel of ids or a palette",
-    "red16": "three channels of 16 bits",
-}
 
 
 class KindError(ValueError):
@@ -29,16 +21,12 @@ class KindError(ValueError):
 
 
 def rgb(image: Image.Image) -> Pixels:
-    """Turn an image of any mode into RGB of 8 bits, upright as EXIF or XMP say.
+    """Turn an image of any mode into upright RGB of 8 bits.
 
-    Args:
-        image: grey ones get three equal channels, 16 bits are scaled to 8, transparency is dropped.
-
-    Returns:
-        Values in [0, 255].
+    Grey images get three equal channels, 16 bits are scaled to 8, transparency is dropped.
 
     Raises:
-        KindError: if it holds numbers that are no brightness of 8 or 16 bits.
+        KindError: if it holds numbers that are not a brightness of 8 or 16 bits.
     """
     if (deep := deep_values(image, b"")) is not None:
         return scaled(deep)
@@ -47,7 +35,7 @@ def rgb(image: Image.Image) -> Pixels:
     with warnings.catch_warnings():
         # Pillow would like transparent palettes to stay transparent.
         warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
-        return np.array(_turn(np.asarray(image.convert("RGB")), _orientation(image)))
+        return np.array(turn_upright(np.asarray(image.convert("RGB")), image))
 
 
 def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
@@ -78,8 +66,7 @@ def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
         content: bytes of its file; without them only grey images are found.
     """
     if image.mode.startswith("I"):
-        values = np.asarray(image)
-        return _turn(values, _orientation(image))
+        return turn_upright(np.asarray(image), image)
     if not is_deep(image) or not content:
         return None
     # Pillow keeps the high byte of each value.
@@ -91,7 +78,7 @@ def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
         values = imagecodecs.tiff_decode(content)
     if values.dtype != np.uint16 or {*values.shape[:2]} != {image.height, image.width}:
         return None
-    return _turn(values, _orientation(image))
+    return turn_upright(values, image)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -111,59 +98,8 @@ def may_turn(content: bytes) -> bool:
     return False
 
 
-def class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> UInt8[np.ndarray, "H W"]:
-    """Read the class id of each pixel of an opened label, upright.
-
-    Args:
-        file: not decoded yet.
-        content: its bytes.
-        channel: see `images.read_label`.
-
-    Returns:
-        Ids in [0, 255].
-
-    Raises:
-        KindError: if it is of another kind, lossy, or holds an id above 255.
-    """
-    refuse_lossy(file, content)
-    raw = raw_mode(file)
-    deep = deep_values(file, content)
-    if channel == "red16":
-        if deep is None or deep.ndim != 3 or deep.shape[2] != 3:
-            raise _other_kind(channel, raw or file.mode)
-        return as_ids(deep[..., 0])
-    if deep is not None and (deep.ndim == 2 or deep.shape[2] == 2):
-        return as_ids(deep if deep.ndim == 2 else deep[..., 0])
-    if deep is None and file.mode in ("1", "L", "P", "LA", "PA"):
-        values = np.asarray(file)
-        values = _turn(values if values.ndim == 2 else values[..., 0], _orientation(file))
-        return (values // _grey_step(raw)).astype(np.uint8)
-    colours = rgb(file) if deep is None and file.mode in ("RGB", "RGBA") else deep
-    if colours is None or colours.ndim != 3 or (colours[..., 1:3] != colours[..., :1]).any():
-        raise _other_kind(channel, raw or file.mode)
-    return as_ids(colours[..., 0])
-
-
-def as_ids(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
-    """Return integers as ids.
-
-    Raises:
-        KindError: if they are none of 0 to 255.
-    """
-    if values.size and (values.min() < 0 or values.max() > 255):
-        stray = values.min() if values.min() < 0 else values.max()
-        raise KindError(f"holds the id {stray}, need ids from 0 to 255; convert it or leave it out")
-    return values.astype(np.uint8)
-
-
-def refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
-    """Raise a KindError for a label whose file format does not keep ids."""
-    if file.format in _LOSSY or (file.format == "WEBP" and b"VP8L" not in content):
-        raise KindError(f"is a {file.format}, whose compression changes ids along borders; export labels as PNG")
-
-
 def upright_size(file: Any) -> tuple[int, int]:
-    """Return (height, width) of an opened file as `rgb` and `class_ids` give it; nothing is decoded.
+    """Return (height, width) of an opened file as `rgb` gives it; nothing is decoded.
 
     A PNG may say behind its pixels that it is turned, which is known after `file.load()` only.
     """
@@ -180,7 +116,9 @@ def _orientation(image: Image.Image) -> int:
     return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
 
 
-def _turn(values: np.ndarray, orientation: int) -> np.ndarray:
+def turn_upright(values: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Flip and turn the values of an opened image as EXIF or XMP say."""
+    orientation = _orientation(image)
     flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}.get(orientation, ())
     turned = np.flip(values, flipped)
     return turned.swapaxes(0, 1) if orientation in _QUARTERS else turned
@@ -193,15 +131,3 @@ def raw_mode(file: Image.Image) -> str:
         return ""
     args = tile[0][3]
     return str(args[0] if isinstance(args, tuple) and args else args)
-
-
-def _grey_step(raw: str) -> int:
-    """Return by what Pillow multiplies grey of 2 and 4 bits, so that white becomes 255."""
-    return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
-
-
-def _other_kind(channel: Channel, found: str) -> KindError:
-    return KindError(
-        f"does not hold {_KINDS[channel]}, which label_channel={channel} needs, but {found}; convert it, or set "
-        "layout.label_channel, or layout.colour_map where colours stand for classes"
-    )

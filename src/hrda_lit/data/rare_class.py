@@ -17,15 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
-    """Count the pixels of each class in each label file, at original resolution.
+    """Count the pixels of each class in each label file, at original resolution; ignored ones in no class.
 
     Args:
         dataset: reads the labels.
         samples: labelled ones, from `dataset.files`.
         cache_dir: folder of the cache; a label is counted again when it or the id map changes.
-
-    Returns:
-        Pixel counts; ignored pixels count for no class.
 
     Raises:
         ValueError: if a label file is broken or holds ids that do not exist.
@@ -152,14 +149,7 @@ class RareClassSampler:
         self.probabilities = class_probabilities(seen, options.temperature, among=served)
 
     def pick(self, generator: torch.Generator) -> tuple[int, int]:
-        """Pick a class and a file.
-
-        Args:
-            generator: source of randomness.
-
-        Returns:
-            The class and the index of the file.
-        """
+        """Pick a class and the index of a file."""
         chosen = int(torch.multinomial(self.probabilities, 1, generator=generator))
         files = self.candidates[chosen]
         if self.shares is None:

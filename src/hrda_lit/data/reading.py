@@ -80,31 +80,13 @@ class Reader:
 def fitted(
     image: UInt8[Tensor, "3 H W"], box: Size | None, downscale: float, scales: Sequence[float] = (1,)
 ) -> list[UInt8[Tensor, "3 h w"]]:
-    """Fit an image into the box of its data set, as a network predicts it.
-
-    Args:
-        image: RGB in [0, 255], as it is in its file.
-        box: see `fitted_size`.
-        downscale: see `Pipeline`.
-        scales: factors of the fitted size, > 0.
-
-    Returns:
-        It at each scale.
-    """
+    """Fit an image into the box of its data set, at each scale of the fitted size; see `fitted_size`."""
     size = (image.shape[1], image.shape[2])
     return [resize_image(image, fitted_size(size, box, downscale / scale)) for scale in scales]
 
 
 def require_room(folder: Path, reading: Sequence[tuple[Reader, Sequence[Sample]]]) -> None:
-    """Announce how much will be kept in a folder, and refuse what does not fit.
-
-    Args:
-        folder: folder of the cache; it need not be there yet.
-        reading: readers, each with the samples that it will read.
-
-    Raises:
-        ValueError: if the disk has too little room.
-    """
+    """Announce how much readers will keep in a folder for their samples; a ValueError if the disk has no room."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     needed, free = sum(reader.bytes_to_keep(samples) for reader, samples in reading), shutil.disk_usage(there).free
     if needed > free:

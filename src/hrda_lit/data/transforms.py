@@ -16,16 +16,13 @@ Size = tuple[int, int]
 
 
 def fitted_size(size: Size, box: Size | None, downscale: float = 1) -> Size:
-    """Compute the size of an image that is fitted into a resize box, aspect ratio kept.
+    """Compute (height, width), at least 1, of an image that is fitted into a resize box, aspect ratio kept.
 
     Args:
         size: (height, width) of the image in pixels.
         box: (height, width) in high-resolution pixels; its longer side bounds the image's longer side, so
             that one box serves upright images too; None keeps the size.
-        downscale: divides the result, > 0.
-
-    Returns:
-        (height, width) in pixels, at least 1.
+        downscale: divisor of the result, > 0.
 
     HRDA, official code: 1052 x 1914 in a box of 1440 x 2560 becomes 1407 x 2560.
     """
@@ -39,12 +36,7 @@ def fitted_size(size: Size, box: Size | None, downscale: float = 1) -> Size:
 def resize_image(image: UInt8[Tensor, "3 h w"], size: Size) -> UInt8[Tensor, "3 H W"]:
     """Resize bilinearly without antialiasing, as cv2 does (differs by at most 1 of 255).
 
-    Args:
-        image: RGB in [0, 255]; fastest where the channels lie together, as `images.read_image` returns it.
-        size: (height, width) in pixels.
-
-    Returns:
-        The resized image.
+    Fastest where the channels of a pixel lie together, as `images.read_image` returns them.
     """
     # Without antialias=False a quarter of the values differ by more than 1 from the official pipeline.
     resized: Tensor = tvf.resize(image, list(size), InterpolationMode.BILINEAR, antialias=False)
@@ -52,16 +44,7 @@ def resize_image(image: UInt8[Tensor, "3 h w"], size: Size) -> UInt8[Tensor, "3 
 
 
 def resize_label(label: UInt8[Tensor, "h w"], size: Size, box: Box | None = None) -> UInt8[Tensor, "H W"]:
-    """Resize by nearest neighbour, index for index as cv2 does.
-
-    Args:
-        label: ids.
-        size: (height, width) in pixels.
-        box: part of the resized label to return; None for all of it.
-
-    Returns:
-        The resized label, or as much of the box as lies in it.
-    """
+    """Resize ids by nearest neighbour, index for index as cv2 does, and return what lies in `box`."""
     rows, columns = (_nearest(old, new) for old, new in zip(label.shape, size, strict=True))
     if box is not None:
         rows, columns = rows[box.top : box.bottom], columns[box.left : box.right]
@@ -88,9 +71,6 @@ def finish(
         flip: whether to mirror left and right.
         fill: 0 for images and masks, the ignored id for labels.
         part: rectangle of the padded crop to keep; None for all of it.
-
-    Returns:
-        The finished crop, with memory of its own.
     """
     height, width = x.shape[-2:]
     flipped = x.flip(-1) if flip else x
@@ -100,16 +80,7 @@ def finish(
 
 
 def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: torch.Generator) -> Box:
-    """Draw the box of a crop.
-
-    Args:
-        size: (height, width) of the image in pixels.
-        crop_size: (height, width) in pixels; the box is smaller where the image is.
-        generator: source of randomness.
-
-    Returns:
-        The box, inside the image.
-    """
+    """Draw the box of a crop of (height, width) pixels inside an image of `size`; smaller where the image is."""
     (top, height), (left, width) = (
         (int(torch.randint(max(extent - wanted, 0) + 1, (), generator=generator)), min(extent, wanted))
         for extent, wanted in zip(size, crop_size, strict=True)
@@ -118,28 +89,15 @@ def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: to
 
 
 def half_crop(size: tuple[int, int]) -> list[int]:
-    """Return the sides of a crop of about half of an image, the rule for data of one's own.
+    """Return [height, width] of a crop of about half of an image, the rule for data of one's own.
 
-    Args:
-        size: (height, width) of the image in pixels.
-
-    Returns:
-        [height, width], multiples of 32, which fit any encoder of strides up to 32 with s_T of 1 or 2.
+    Multiples of 32 fit any encoder of strides up to 32 with s_T of 1 or 2.
     """
     return [max(32, min(round(0.5**0.5 * side / 32), side // 32) * 32) for side in size]
 
 
 def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) -> Box:
-    """Draw boxes until one is accepted.
-
-    Args:
-        draw: draws a box.
-        accept: judges a box.
-        tries: number of boxes that are judged, >= 0.
-
-    Returns:
-        The first accepted box; after `tries` refusals the next one, unchecked.
-    """
+    """Draw boxes until one is accepted; after `tries` refusals return the next one, unchecked."""
     # official: the box after the last refusal is used without a check; here: the same (docs/official.md 17).
     box = draw()
     for _ in range(tries):
@@ -150,15 +108,12 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
 
 
 def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) -> bool:
-    """Return whether a crop shows several classes, none of which dominates.
+    """Return whether at least two classes occur in a crop, and the largest stays below a share of the counted pixels.
 
     Args:
         label: train ids of the crop.
         ignore: id that does not count.
-        cat_max_ratio: upper bound of the largest class's share of the counted pixels, exclusive, in (0, 1].
-
-    Returns:
-        True if at least two classes occur and the largest is below the bound.
+        cat_max_ratio: upper bound of the share, exclusive, in (0, 1].
 
     DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here: a crop
     of a single class is never varied.

@@ -16,8 +16,9 @@ from torch import Tensor
 from hrda_lit.data.cache import Records
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataSplit, Sample
-from hrda_lit.data.images import NUMPY, deep_range, open_picture, read_array, verify
-from hrda_lit.data.pixels import as_ids, is_deep, upright_size
+from hrda_lit.data.images import NUMPY, deep_range, open_picture, verify
+from hrda_lit.data.labels import as_ids, read_array
+from hrda_lit.data.pixels import is_deep, upright_size
 
 _PNG_END = b"IEND\xaeB\x60\x82"  # the last chunk's name and checksum
 _JPEG_END = b"\xff\xd9"

@@ -99,28 +99,22 @@ class Method(ABC):
 
     @abstractmethod
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
-        """Draw everything random of a step.
+        """Draw everything random of a step: tensors on the CPU, in a NamedTuple.
 
         Args:
-            student: draws what it leaves to chance.
+            student: network with randomness of its own, e.g. where it looks in detail.
             shape: (B, 3, H, W) of the images.
             generator: source of randomness (CPU).
-
-        Returns:
-            Tensors on the CPU, in a NamedTuple.
         """
 
     @abstractmethod
     def passes(self, batch: Batch, networks: Networks, drawn: Any) -> Iterator[Pass]:
-        """Yield one pass at a time; the caller runs its backward before it asks for the next.
+        """Yield the passes of `names`, one at a time; the caller runs its backward before it asks for the next.
 
         Args:
             batch: {"source": {"image", "label"}, "target": {"image", "valid"}}.
-            networks: what `needs_*` asked for.
-            drawn: of `draw`, on the device of the batch.
-
-        Returns:
-            The passes named by `names`.
+            networks: those that `needs_*` asked for.
+            drawn: random numbers of `draw`, on the device of the batch.
         """
 
     def check_crop(self, size: tuple[int, int]) -> None:
@@ -131,10 +125,6 @@ class Method(ABC):
 
 def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:
     """Cut a batch into equal parts, for gradients that are accumulated.
-
-    Args:
-        batch: see `Method.passes`.
-        count: number of parts, >= 1.
 
     Returns:
         The parts in order, and whether each is the last.
@@ -164,11 +154,8 @@ def supervise(
     Args:
         supervised: what the student returned.
         label: class ids of the whole input.
-        classes: says which id is ignored.
+        classes: label space, with the ignored id.
         weight: q per pixel, or None for 1.
-
-    Returns:
-        The loss.
 
     User's document, L^S_HRDA and L^T_HRDA.
     """
@@ -186,16 +173,7 @@ def supervise(
 
 
 def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classes) -> Pass:
-    """Make the pass on source labels.
-
-    Args:
-        batch: see `Method.passes`.
-        student: to train.
-        drawn: what it leaves to chance.
-        classes: of the labels.
-
-    Returns:
-        The pass "source".
+    """Make the pass "source" on source labels; for arguments see `Method.passes`.
 
     User's document, L^S.
     """

@@ -39,15 +39,10 @@ class FeatureDistance:
         image: Float[Tensor, "B 3 H W"],
         label: Int[Tensor, "B H W"],
     ) -> Float[Tensor, ""]:
-        """Return the distance; HRDA measures it on the context crop alone (docs/official.md 10).
+        """Return the distance on a source image, of which the student made `supervised`.
 
-        Only where the detail crop is all of the crop is it the sum over both (docs/official.md 25).
-
-        Args:
-            networks: the student and the frozen encoder.
-            supervised: what the student made of the image.
-            image: of the source.
-            label: of the image.
+        HRDA measures it on the context crop alone (docs/official.md 10); only where the detail crop is all of the crop
+        is it the sum over both (docs/official.md 25).
         """
         distance = self._between(networks, supervised.features, networks.student.context(image), label)
         if supervised.closer is None:
@@ -55,15 +50,9 @@ class FeatureDistance:
         return distance + self._between(networks, supervised.closer, image, label)
 
     def added(self, done: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
-        """Add the distance to a pass on the source, in one backward for both.
+        """Add the distance, times lambda_fd, to the pass "source", in one backward for both.
 
         official: the release retains the graph for a second one (docs/official.md 13).
-
-        Args:
-            done: the pass "source".
-            weight: lambda_fd.
-            networks: the student and the frozen encoder.
-            supervised: what the student made of the image.
         """
         source = done.crops["source"]
         distance = weight * self(networks, supervised, source.image, source.label)

@@ -84,11 +84,7 @@ class MaskedConsistency:
             )
 
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> MaskDraws:
-        """Draw which blocks are hidden and how the masked images are augmented.
-
-        Args:
-            shape: (B, 3, H, W) of the images.
-            generator: source of randomness (CPU).
+        """Draw which blocks are hidden and how masked images, of shape (B, 3, H, W), are augmented.
 
         Raises:
             ValueError: if half of the images are to be masked, and they have no half.
@@ -104,16 +100,10 @@ class MaskedConsistency:
         return MaskDraws(blocks, own)
 
     def prepare(self, source: Labelled, target: Labelled, drawn: MaskDraws) -> Labelled:
-        """Choose images, augment and mask them.
+        """Choose, augment and mask as many images as there are in each domain.
 
-        Args:
-            source: labelled source crops.
-            target: pseudo-labelled target crops.
-            drawn: of `draw`, on the device of the crops.
-
-        Returns:
-            As many crops. Hidden pixels are 0, the mean colour (MIC equation 5); with `hide` of tokens, images keep
-            their pixels and get a fourth channel, 1 where they are hidden, see `Backbone.forward`.
+        Hidden pixels are 0, the mean colour (MIC equation 5); with `hide` of tokens, images keep their pixels and
+        get a fourth channel, 1 where they are hidden, see `Backbone.forward`.
         """
         count = {"target": 0, "source": len(source.image), "both": len(source.image) // 2}[self.images]
         rest = len(target.image) - count
@@ -168,7 +158,7 @@ class MaskedPass:
         Args:
             batch: see `Method.passes`.
             networks: the student, and the teacher where it labels.
-            drawn: of `draw`, on the device of the batch.
+            drawn: random numbers of `draw`, on the device of the batch.
             target: target crops with the pseudo-labels of the method; None labels them here.
         """
         image, label = batch["source"]["image"], batch["source"]["label"]

@@ -123,15 +123,7 @@ class SelfTraining(Method):
     def label_target(
         self, teacher: Segmentor | None, image: Float[Tensor, "B 3 H W"], valid: Float[Tensor, "B H W"]
     ) -> tuple[Labelled, Float[Tensor, ""]]:
-        """Let the teacher label whole target crops.
-
-        Args:
-            teacher: the moving average of the student.
-            image: target crops.
-            valid: 1 where pseudo-labels may be trusted.
-
-        Returns:
-            The labelled crops and q in [0, 1].
+        """Let the teacher label whole target crops, `valid` where labels may be trusted; return them and q in [0, 1].
 
         User's document, p^T and q^T.
         """
@@ -150,15 +142,7 @@ class SelfTraining(Method):
     def mix(self, source: Labelled, target: Labelled, drawn: SelfTrainingDraws) -> Labelled:
         """Paste half of the source's classes into the target and augment the result.
 
-        Pasted pixels weigh 1, the target's their q.
-
-        Args:
-            source: labelled source crops.
-            target: pseudo-labelled target crops.
-            drawn: of `draw`, on the device of the crops.
-
-        Returns:
-            Mixed crops.
+        Pasted pixels weigh 1, the target's their q. Tensors of `drawn` are on the device of the crops.
 
         DAFormer section 3.2 (DACS).
         """
