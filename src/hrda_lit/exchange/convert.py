@@ -157,7 +157,7 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
     for key, value in official.items():
         if key in unread:
             continue
-        name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+        name = _find_network(key, prefixes)
         if name is None or not isinstance(value, Tensor):
             left.append(key)
         else:
@@ -169,6 +169,10 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
         )
     networks = {name: state for name, state in networks.items() if state or name == "student"}
     return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
+
+
+def _find_network(key: str, prefixes: Mapping[str, str]) -> str | None:
+    return next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
 
 
 def _find_unread(official: Mapping[str, Tensor]) -> State:

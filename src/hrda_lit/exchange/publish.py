@@ -90,15 +90,20 @@ def _scores(
     if metrics is not None and not path.is_file():
         raise FileNotFoundError(f"no scores at {path}; give metrics.json of an evaluation, or leave metrics out.")
     found = read_json(path) if path.is_file() else None
-    made_of_it = isinstance(found, dict) and isinstance(found.get("val/iou"), dict)
-    if isinstance(found, dict) and "model" in found:
-        made_of_it &= found["model"] == trained.model
-    elif isinstance(found, dict):
-        same_step = found.get("step") == content.get("global_step")
-        made_of_it &= same_step and content[CONFIG_KEY].get("validate") == trained.model
-    if not made_of_it and metrics is not None:
+    if isinstance(found, dict) and _scores_this_network(found, content, trained.model):
+        return found
+    if metrics is not None:
         raise ValueError(f"{path} holds no scores of this {trained.model}; evaluate the checkpoint, and give those.")
-    return found if made_of_it else None
+    return None
+
+
+def _scores_this_network(scores: Mapping[str, Any], content: Mapping[str, Any], model: str) -> bool:
+    if not isinstance(scores.get("val/iou"), dict):
+        return False
+    if "model" in scores:  # of an evaluation; a training scores what it validates
+        return bool(scores["model"] == model)
+    same_step = scores.get("step") == content.get("global_step")
+    return same_step and bool(content[CONFIG_KEY].get("validate") == model)
 
 
 def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
