@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from hrda_lit.config.ranges import Ratio, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import Head
+from hrda_lit.networks.memory_saving import in_chunks
 from hrda_lit.networks.segmentor import Output, Segmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop, crop_at, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from hrda_lit.config.ranges import Count, Speed
 from hrda_lit.config.values import check_arguments
-from hrda_lit.networks.recompute import blocks, predict_in_bfloat16_, recompute, store_in_bfloat16_
+from hrda_lit.networks.memory_saving import blocks, predict_in_bfloat16_, recompute, store_in_bfloat16_
 from hrda_lit.networks.segmentor import Segmentor
 
 Kept = Literal["keep", "recompute"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.recompute import blocks
+from hrda_lit.networks.memory_saving import blocks
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.training.casts import Place, cast_together, places
 

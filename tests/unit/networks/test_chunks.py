@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from hrda_lit.methods.labelling import batch_statistics_mode
-from hrda_lit.networks.chunks import in_chunks
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
+from hrda_lit.networks.memory_saving import in_chunks
 from hrda_lit.ops.rng import generator
 
 CHANNELS = [4, 8, 8, 16]

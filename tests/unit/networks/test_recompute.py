@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.encoder_layers import DropPath
 from hrda_lit.networks.heads import DAFormerHead
+from hrda_lit.networks.memory_saving import Recomputed, blocks, recompute
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.networks.recompute import Recomputed, blocks, recompute
 from hrda_lit.ops.rng import generator
 
 MIT = ("mit_b0", {"embed_dims": (8, 16, 20, 32), "depths": (1, 2, 1, 1), "drop_path_rate": 0.5})

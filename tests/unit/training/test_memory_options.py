@@ -14,8 +14,8 @@ from hrda_lit.methods.base import Batch, Method, Networks
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
+from hrda_lit.networks.memory_saving import Recomputed
 from hrda_lit.networks.multires import MultiResSegmentor
-from hrda_lit.networks.recompute import Recomputed
 from hrda_lit.training.options import Memory
 from hrda_lit.training.step_runner import StepRunner
 from tests.passes import crops, steps
