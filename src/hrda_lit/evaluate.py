@@ -1,4 +1,4 @@
-"""Evaluate: `python -m hrda_lit.evaluate checkpoint=last.ckpt`; every key of conf/evaluate.yaml can be set there."""
+"""Evaluate: `python -m hrda_lit.evaluate checkpoint=last.ckpt`; see `--help`."""
 
 from collections.abc import Sequence
 from pathlib import Path

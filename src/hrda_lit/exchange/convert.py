@@ -1,4 +1,7 @@
-"""Convert released checkpoints of HRDA, DAFormer and MIC to ours and back, and MiT weights between layouts."""
+"""Convert released checkpoints of HRDA, DAFormer and MIC to ours and back, and layouts of MiT.
+
+Conversions return a sentence for the user.
+"""
 
 import re
 from collections.abc import Mapping
@@ -37,9 +40,6 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
         target: file to write.
         config: config that it was trained with, from `hrda_lit.api.compose`.
 
-    Returns:
-        A sentence for the user.
-
     Raises:
         FileNotFoundError: if there is no source.
         ValueError: if it cannot be read, a key is left over or missing, or the config does not fit.
@@ -62,14 +62,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
 
 
 def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
-    """Convert a checkpoint of ours to the official layout, the inverse of `checkpoint_to_ours`.
-
-    Args:
-        source: checkpoint that was trained or converted here, with a MiT encoder.
-        target: file to write.
-
-    Returns:
-        A sentence about the result.
+    """Convert a checkpoint of ours (MiT) to the official layout, the inverse of `checkpoint_to_ours`.
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -113,9 +106,6 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
         source: weights in the official, the Hugging Face or timm's layout, `.safetensors` or a torch file.
         target: `.safetensors` or torch file to write.
         layout: "official" or "timm".
-
-    Returns:
-        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no source.
@@ -193,7 +183,8 @@ def _expected(config: DictConfig) -> State:
 
 def _expected_mit(state: State, origin: str | Path) -> State:
     widths = [state.get(f"patch_embed{stage}.norm.weight") for stage in range(1, 5)]
-    depths = [len({key.split(".")[1] for key in state if key.startswith(f"block{stage}.")}) for stage in range(1, 5)]
+    blocks = {tuple(key.split(".")[:2]) for key in state if key.startswith("block")}
+    depths = [sum(name == f"block{stage}" for name, _ in blocks) for stage in range(1, 5)]
     if any(width is None for width in widths) or not all(depths):
         raise ValueError(f"{origin} is no MiT, it lacks some of the four stages; give its weights, whole.")
     options = {"embed_dims": [len(width) for width in widths if width is not None], "depths": depths}

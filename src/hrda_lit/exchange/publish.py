@@ -28,7 +28,7 @@ def save_for_hub(
     licence: str = "other",
     weights: str | None = None,
 ) -> str:
-    """Write a network as safetensors, config and model card, a folder that `checkpoint=` takes.
+    """Write a network as safetensors, config and model card, which `checkpoint=` takes; return a sentence.
 
     Args:
         checkpoint: file of `hrda_lit.train`.
@@ -38,9 +38,6 @@ def save_for_hub(
             checkpoint lies, if it scored this very network.
         licence: licence of the weights in the hub's spelling, e.g. "cc-by-nc-4.0".
         weights: see `load_trained`.
-
-    Returns:
-        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no checkpoint or no metrics.
@@ -107,16 +104,7 @@ def _scores_this_network(scores: Mapping[str, Any], content: Mapping[str, Any], 
 
 
 def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
-    """Write the model card: what the network is, how well it does, what its classes are, how it is used.
-
-    Args:
-        trained: the network.
-        scores: content of metrics.json; None for none.
-        licence: licence in the hub's spelling.
-
-    Returns:
-        Markdown.
-    """
+    """Write the model card in Markdown: network, scores (of metrics.json, if any), classes, use and licence."""
     config, encoder = trained.config, trained.config.network.backbone.name
     target = config.get("target") if config.get("kind") == ADAPTATION else None
     adapted = f", adapted to unlabelled images of {dataset_name(target)}" if target else ""

@@ -1,4 +1,4 @@
-"""Convert MiT with the MLP head to a model folder of `transformers`, and such a folder to a checkpoint of ours."""
+"""Convert MiT with the MLP head to a model folder of `transformers`, and back."""
 
 import json
 from collections.abc import Mapping
@@ -36,13 +36,9 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     """Write a folder that SegformerForSemanticSegmentation.from_pretrained loads.
 
     Args:
-        checkpoint: file of `hrda_lit.train`: a network at one resolution, a MiT encoder, the head of
-            SegFormer.
+        checkpoint: file of `hrda_lit.train`: one resolution, a MiT encoder, the head of SegFormer.
         folder: folder to write; made if it does not exist.
         model: "student" or "teacher"; None: the one that training validated.
-
-    Returns:
-        A sentence about the result.
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
@@ -72,21 +68,17 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
     Args:
         source: its folder, with model.safetensors or pytorch_model.bin.
         target: file to write.
-        config: config that it was trained with, from `hrda_lit.api.compose` and the overrides of
-            `read_shape`.
-
-    Returns:
-        A sentence about the result.
+        config: config of its training, from `hrda_lit.api.compose` and the overrides of `read_shape`.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the folder holds another network, a key is left over or missing, or the classes are
-            others.
+        ValueError: if the folder holds another network or other classes, or a key is left over or missing.
     """
     folder = Path(source).expanduser()
     with fitting(folder):
         classes = build_dataset(config.source, "source").classes
-        weights = next((folder / name for name in (WEIGHTS, "pytorch_model.bin") if (folder / name).is_file()), None)
+        files = (folder / WEIGHTS, folder / "pytorch_model.bin")
+        weights = next((file for file in files if file.is_file()), None)
         if weights is None:
             raise FileNotFoundError(f"{folder} has no {WEIGHTS}; give a folder that save_pretrained wrote.")
         state = from_transformers(read_state_dict(weights))

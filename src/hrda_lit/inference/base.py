@@ -43,7 +43,7 @@ class Inference(ABC):
     def __call__(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
     ) -> Float[Tensor, "B C h w"]:
-        """Return the class logits of every pixel, of the image's size or, where `original` is used, its label's.
+        """Return the class logits of every pixel of the image, or of its label where `original` is used.
 
         Args:
             network: network to predict with.

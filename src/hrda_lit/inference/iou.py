@@ -1,4 +1,4 @@
-"""Count the pixels of whole sets in one confusion matrix, over all devices, and compute intersection over union."""
+"""Count the pixels of a dataset in one confusion matrix, over all devices, and compute the IoU."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def mean_iou(iou: Float[Tensor, " C"]) -> float:
 
 
 def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
-    """Average over all classes that occur and, for those of Cityscapes, over the 16 and 13 reported on SYNTHIA.
+    """Average over all classes that occur and, of Cityscapes, over the 16 and 13 reported on SYNTHIA.
 
     Returns:
         Fractions by "mIoU", "mIoU 16" and "mIoU 13"; "mIoU" alone for other classes.
@@ -44,7 +44,7 @@ def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float
 
 
 def logged_means(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float]:
-    """Name the means of `mean_ious` as logs and metrics.json do: "val/miou", "val/miou_16" and "val/miou_13"."""
+    """Name the means of `mean_ious` as metrics.json does: "val/miou", "val/miou_16" and "val/miou_13"."""
     return {f"val/{title.lower().replace(' ', '_')}": mean for title, mean in mean_ious(iou, names).items()}
 
 

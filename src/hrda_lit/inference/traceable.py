@@ -54,7 +54,7 @@ class LogitsToIds(nn.Module):
 
 
 class TraceableSlide(Inference):
-    """Equal `Slide` up to rounding, with all windows in one batch instead of a loop, whose length a graph would fix."""
+    """Equal `Slide` up to rounding, with all windows in one batch: a graph would fix the length of a loop."""
 
     def __init__(self, slide: Slide) -> None:
         self.window, self.stride, self.smooth = slide.window, slide.stride, slide.smooth
@@ -104,7 +104,8 @@ class _Axis(NamedTuple):
         bell = hann(window, pieces) if smooth else None
         # A pixel lies in a few regular windows, found from its place, and perhaps in the last.
         regular = [pixel // self.stride - back for back in range(-(-window // self.stride))]
-        for index, is_window in (*((n, (n >= 0) & (n < last)) for n in regular), (pixel * 0 + last, pixel >= 0)):
+        places = [(n, (n >= 0) & (n < last)) for n in regular]
+        for index, is_window in (*places, (pixel * 0 + last, pixel >= 0)):
             index = index.clamp(min=0, max=last)
             offset = pixel - self.pixels[index, 0]
             weight = (is_window & (offset >= 0) & (offset < window)).view_as(ones) * ones

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
 from hrda_lit.networks.encoder_layers import DropPath, add_low_rank_, add_mask_token_
@@ -92,7 +93,7 @@ class Backbone(nn.Module):
         _exchange_drop_paths(self.model)
         self._normalise_as(timm.get_pretrained_cfg(name, allow_unregistered=True))
         # Without BatchNorm, an image's features do not depend on the others of its batch.
-        self.independent = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        self.independent = not any(isinstance(m, _BatchNorm) for m in self.model.modules())
         self.has_mask_token, token = mask_token, None
         if weights is not None and weights != IMAGENET:
             token = self._load(weights)
@@ -125,7 +126,7 @@ class Backbone(nn.Module):
         return super().train(mode and self.tune != "frozen")
 
     def together(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
-        """Encode several batches, in one call if that changes nothing: of one size, by an encoder without BatchNorm.
+        """Encode several batches, in one call if they have one size and the encoder no BatchNorm.
 
         Returns:
             The feature maps of each batch.
@@ -240,7 +241,7 @@ class Backbone(nn.Module):
         return side // stride, side // stride
 
     def _needs_whole_cells(self, side: int) -> int:
-        """Return the pixels of which sides must be multiples; 1 for an encoder that begins another cell by itself."""
+        """Return the pixels of which sides must be multiples; 1 for an encoder that pads by itself."""
         if self.input_scale is not None:
             return 1
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""Names of parameters in timm, the official releases and `transformers`: one table for each, used in all directions."""
+"""Names of parameters in timm, the official releases and `transformers`, as tables."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -104,7 +104,7 @@ _OFFICIAL = re.compile(r"(patch_embed|block|norm)[1-4]\.|head\.")
 
 
 def mit_to_timm(state: Mapping[str, Tensor]) -> State:
-    """Rename MiT weights from any of the three layouts to timm's (keys and values of transformers joined to `kv`)."""
+    """Rename MiT weights from any layout to timm's, where keys and values are joined to `kv`."""
     if any("encoder.patch_embeddings." in key for key in state):
         bare = {key.removeprefix("segformer."): value for key, value in state.items()}
         return _join_key_value(MIT.rename_all(bare, "transformers", "ours"))
@@ -131,7 +131,7 @@ def mit_to_official(state: Mapping[str, Tensor]) -> State:
 
 
 def from_official(state: Mapping[str, Tensor]) -> State:
-    """Rename an official HRDA or DAFormer segmentor ("backbone." and "decode_head.") to the names used here."""
+    """Rename an official HRDA or DAFormer segmentor with a MiT encoder to the names used here."""
     encoder, others = _split(state, "backbone.")
     renamed = {_rename_head(key, (*_WRAPPED, *_BARE), "official"): value for key, value in others.items()}
     return _flatten(mit_to_timm(encoder)) | renamed

@@ -63,7 +63,7 @@ def _mix_in(mixin: type[nn.Module], module: nn.Module) -> None:
 
 
 def blocks(encoder: nn.Module) -> Iterator[nn.Module]:
-    """List the blocks that an encoder repeats: the items of its outermost lists that have parts of their own."""
+    """List the blocks that an encoder repeats: items of its outermost lists that have children."""
     repeats = isinstance(encoder, nn.Sequential | nn.ModuleList)
     for child in encoder.children():
         if repeats and any(True for _ in child.children()):
@@ -84,7 +84,7 @@ def _norms(module: nn.Module) -> list[_BatchNorm]:
 def _without_counting(module: nn.Module) -> Iterator[None]:
     # Statistics of a batch are gathered once, by the first of the two passes.
     norms = _norms(module)
-    before: list[tuple[float | None, Tensor | None]] = [(one.momentum, one.num_batches_tracked) for one in norms]
+    before = [(one.momentum, one.num_batches_tracked) for one in norms]
     for one in norms:
         one.momentum, one.num_batches_tracked = 0.0, None
     try:

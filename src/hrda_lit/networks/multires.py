@@ -181,7 +181,7 @@ class MultiResSegmentor(Segmentor):
         return self._on_grid(logits, self.detail)
 
     def _on_grid(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resample logits of an encoder whose patches are not whole pixels to cells that context and detail share."""
+        """Resample logits of an encoder with an input scale to cells that context and detail share."""
         if self.backbone.input_scale is None:
             return logits
         return resize(logits, (-(-size[0] // self.stride), -(-size[1] // self.stride)))
@@ -223,7 +223,7 @@ class MultiResSegmentor(Segmentor):
 
 
 def alignment(stride: int, s_T: float) -> int:
-    """Return the grid in pixels on which context and detail cells both begin: the lcm of `stride` o and s_T o.
+    """Return the grid in pixels on which cells of context and detail begin: the lcm of o (stride) and s_T o.
 
     HRDA section 3.2.
     """

@@ -14,7 +14,7 @@ STAGES = 4  # as a pyramid has
 
 
 def stage_ends(depth: int) -> list[int]:
-    """Return the last block of each stage, where a transformer of `depth` >= 4 blocks is taken for four alike."""
+    """Return the last block of each of four equal stages of a transformer of `depth` >= 4 blocks."""
     return [(stage + 1) * depth // STAGES - 1 for stage in range(STAGES)]
 
 
@@ -64,7 +64,7 @@ class PlainPyramid(nn.Module):
         self.coarsest = max(stage_strides(patch / (scale or 1)))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
-        """Return maps of ceil(H / stride) x ceil(W / stride) cells; with a scale, the coarsest are those of patches."""
+        """Return maps of ceil(H / stride) x ceil(W / stride) cells; with a scale, the coarsest of patches."""
         size = (image.shape[-2], image.shape[-1])
         if self.scale is None:
             # To whole cells of the coarsest map first, so that the patches cover them all.

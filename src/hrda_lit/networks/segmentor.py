@@ -68,7 +68,7 @@ class Segmentor(nn.Module, ABC):
 
     @abstractmethod
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Predict a whole image: "fused" logits at output stride, and their parts; `smooth` as in `stitch`."""
+        """Predict "fused" logits of a whole image at output stride, and their parts; see `stitch`."""
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False

@@ -149,7 +149,7 @@ def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
-    """Map the parameter names of a whole model to those of its encoder, `own`; a classifier's are in neither."""
+    """Map the parameter names of a whole model to those of its encoder, `own`."""
 
     def place(name: str) -> str:
         # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid

@@ -50,7 +50,7 @@ def read_plain(path: str | Path) -> dict[str, Any]:
 
 
 def load_checked(module: nn.Module, state: Mapping[str, Tensor], origin: str, unused: Iterable[str] = ()) -> None:
-    """Load `state` into `module` after `check_keys`; `origin` names it in errors, `unused` names are not loaded."""
+    """Load `state` into `module` after `check_keys`; `origin` names it in errors."""
     own = module.state_dict()
     check_keys(own, state, f"{origin} does not fit {type(module).__name__}", unused)
     module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)

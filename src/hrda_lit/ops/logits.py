@@ -47,7 +47,7 @@ class Tile(NamedTuple):
     grown: tuple[int, int]
 
     def upsample(self, cells: Float[Tensor, "B C k w"]) -> Float[Tensor, "B C r W"]:
-        """Resample the logits' `cells` to the picture's `rows`, exactly as zeta does for the whole picture."""
+        """Resample the logits' `cells` to the picture's `rows`, as zeta does for the whole picture."""
         return resize(cells, self.grown)[..., self.inside, :]
 
 
@@ -115,7 +115,7 @@ def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor,
 
 
 def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
-    """Return the attention of each pixel's class, at the size of the label; one map per class, or one for all."""
+    """Return the attention of each pixel's class, or the single map, at the size of the label."""
     planes = _planes(attention, (label.shape[0], label.shape[1]))
     if attention.shape[1] == 1:
         return next(planes)

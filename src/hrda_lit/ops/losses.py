@@ -57,7 +57,7 @@ def _of_each_pixel(
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
-    """The same tile by tile, each of which goes backward before the next; only the small logits' gradient is kept."""
+    """The same tile by tile, each with its backward pass; only the small logits' gradient is kept."""
 
     @staticmethod
     def forward(

@@ -28,9 +28,10 @@ def batch_classes(label: Int[Tensor, "B H W"]) -> Bool[Tensor, " 256"]:
 
 
 def sample_classes(label: Int[Tensor, "B H W"], ignore: int) -> Bool[Tensor, "B 256"]:
-    """Mark the classes that occur in each sample, as in the papers, without the id `ignore` of unknown pixels."""
+    """Mark the classes that occur in each sample, as in the papers; `ignore` is the id of unknown pixels."""
     present = torch.zeros(label.shape[0], IDS, dtype=torch.bool, device=label.device)
-    return present.scatter(1, label.flatten(1).long(), True).index_fill(1, label.new_full((1,), ignore).long(), False)
+    present = present.scatter(1, label.flatten(1).long(), True)
+    return present.index_fill(1, label.new_full((1,), ignore).long(), False)
 
 
 def choose_classes(present: Bool[Tensor, "*B 256"], priorities: Int[Tensor, "B 256"]) -> Bool[Tensor, "B 256"]:

@@ -13,7 +13,7 @@ from hrda_lit.ops.losses import pixel_entropy
 
 
 class PseudoLabels(NamedTuple):
-    """Labels p^T, the per-pixel maximum softmax probability, and the share q of confident pixels, or one per image."""
+    """Labels p^T, their softmax probability, and the share q of confident pixels, of all or of each image."""
 
     label: Int[Tensor, "B H W"]
     confidence: Float[Tensor, "B H W"]
@@ -60,7 +60,7 @@ def _most_probable(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
 
 
 def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Return the pixel weight q^T: q where `valid` is 1, 0 in the margins (ego car, rectified border) and in padding.
+    """Return the pixel weight q^T: q where `valid` is 1, 0 in margins (ego car, rectified border) and padding.
 
     q itself was counted with the margins included (docs/official.md 2).
 
@@ -70,7 +70,7 @@ def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[T
 
 
 def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """Return the entropy of each pixel's prediction divided by log C, in [0, 1]; 0 is sure, 1 knows nothing."""
+    """Return the entropy of each pixel's prediction divided by log C, in [0, 1]; 0 is certain."""
     return pixel_entropy(logits.float()) / math.log(logits.shape[1])
 
 

@@ -74,6 +74,6 @@ def low_resolution_size(size: tuple[int, int], s_T: float) -> tuple[int, int]:
 
 
 def fill_up(x: Float[Tensor, "B C H W"], multiple: int) -> Float[Tensor, "B C h w"]:
-    """Fill an image up on the right and below with zeros, to sides that are multiples of `multiple` pixels."""
+    """Pad an image with zeros on the right and below to sides that are multiples of `multiple` pixels."""
     height, width = (-(-extent // multiple) * multiple for extent in x.shape[-2:])
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))

@@ -1,4 +1,4 @@
-"""Networks run on the meta device for the sake of their shapes, without the seconds its Python definitions take."""
+"""Shapes of networks on the meta device, without the seconds its Python definitions take."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ FILLED = {
 
 
 class ShapesAlone(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Answer the operations that torch defines in Python on the meta device, and that networks are full of, by shape.
+    """Answer by shape the frequent operations that torch defines in Python on the meta device.
 
     All others, convolutions and matrix products among them, are torch's own and check what they get.
     """

@@ -1,4 +1,4 @@
-"""Whether the structure of a video file is whole, for formats of which FFmpeg skips damaged parts silently."""
+"""Find damage in video files of formats whose damaged parts FFmpeg skips silently."""
 
 import mmap
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _walk_segment(data: mmap.mmap, start: int, stop: int) -> str | None:
 
 
 def _elements(data: mmap.mmap, start: int, stop: int, known: set[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield kind, first byte and end of elements, clusters followed by their own; an end of -1 marks an unknown one."""
+    """Yield kind, first byte and end (-1 if unknown) of elements, clusters followed by their own."""
     at = start
     while at < stop:
         kind, body = _number(data, at, keep_marker=True)

@@ -1,4 +1,4 @@
-"""The pictures to predict: one image, a folder, a glob or a video, each picture with the name of its outputs."""
+"""The pictures to predict: one image, a folder, a glob or a video."""
 
 import glob
 from collections import Counter
@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".p
 
 
 class Item(NamedTuple):
-    """One picture: the name of its outputs (`/` between folders, no suffix), its source, and how it is read."""
+    """One picture: the name of its outputs (`/` between folders, no suffix), its source and its reader."""
 
     name: str
     source: str
@@ -57,8 +57,7 @@ def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
         leave_out: files and folders to skip, because predictions are written there.
 
     Returns:
-        At least one picture; names repeat the tree below the folder, or below the part of a glob without
-        wildcards.
+        At least one picture; names repeat the tree below the folder or below a glob's part without wildcards.
 
     Raises:
         FileNotFoundError: if nothing is there.

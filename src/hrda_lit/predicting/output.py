@@ -29,7 +29,7 @@ USUAL = ("label", "colour", "overlay")  # kinds for pictures where none are chos
 
 
 class Tally(NamedTuple):
-    """How many pictures were predicted, were complete already, and failed; and how many other files were skipped."""
+    """Counts of pictures predicted, complete already and failed, and of other files skipped."""
 
     done: int
     complete: int
@@ -43,7 +43,7 @@ def output_paths(root: Path) -> list[Path]:
 
 
 class PredictionFolder:
-    """Write predictions to <root>/<kind>/<name>.png, and those of a video's frames to <root>/video/<name>.mp4.
+    """Write predictions to <root>/<kind>/<name>.png, and a video's to <root>/video/<name>.mp4.
 
     Existing files are complete, so a stopped run resumes where it was; a video starts again.
 
@@ -71,7 +71,8 @@ class PredictionFolder:
         record = self.root / RECORD
         if record.is_file():
             found = read_record(record)
-            if other := sorted(key for key in settings.keys() | found.keys() if settings.get(key) != found.get(key)):
+            keys = settings.keys() | found.keys()
+            if other := sorted(key for key in keys if settings.get(key) != found.get(key)):
                 raise ValueError(f"{self.root} holds predictions of another {' and '.join(other)}; set another output.")
         elif taken := [folder for folder in output_paths(self.root) if folder.exists()]:
             raise ValueError(f"{taken[0]} exists and no {RECORD} says what made it; set another output.")

@@ -140,8 +140,7 @@ class Predictor:
         """Return the table from train ids to the numbers of label files.
 
         Args:
-            ids: "train" for none, "raw" for those of the data set the network was validated on, or a name of
-                `ID_MAPS`.
+            ids: "train", "raw" for the dataset that pictures are taken for, or a name of `ID_MAPS`.
 
         Raises:
             ValueError: if `ids` is unknown or does not fit the classes.
@@ -156,24 +155,22 @@ class Predictor:
         """(height, width) in pixels that pictures are fitted into; None: they keep their size.
 
         Raises:
-            ValueError: if the network was validated on several data sets whose boxes differ, and nothing was
-                given.
+            ValueError: if the network was validated on several datasets whose boxes differ, and none was given.
         """
         box = self._size or self._common("size", "size=[height,width]")
         return None if box is None else (box[0], box[1])
 
     @property
     def _like(self) -> Any:
-        """Return the dataset that pictures are taken for: the given one, or that of validation, the target, ..."""
+        """Return the dataset that pictures are taken for: as given, of validation, the target, or the source."""
         nodes = (self._given_like, self.config.val, self.config.target, self.config.source)
         return next(node for node in nodes if node is not None)
 
     def _common(self, key: str, else_give: str) -> Any:
-        """Return the value of a key of the dataset that pictures are taken for, the same in all of several."""
+        """Return a value of the dataset that pictures are taken for, the same in all of several."""
         like = self._like
-        [value, *others] = (
-            [like.get(key)] if like.get(key) is not None else [one.get(key) for one in dataset_configs(like)]
-        )
+        nodes = [like] if like.get(key) is not None else dataset_configs(like)
+        [value, *others] = [one.get(key) for one in nodes]
         if any(other != value for other in others):
             raise ValueError(
                 f"pictures are taken for images of {', '.join(map(str, like.sets))}, whose {key} differs; say which "

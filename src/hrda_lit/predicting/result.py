@@ -61,19 +61,14 @@ class Result:
         return pil(self._coloured(self.label))
 
     def overlay(self, opacity: float = 0.5, outlines: bool = True) -> Image.Image:
-        """Lay the coloured label over the picture.
-
-        Args:
-            opacity: opacity of the label, in [0, 1].
-            outlines: whether white lines divide the classes.
-        """
+        """Lay the coloured label over the picture, with white lines between the classes if `outlines`."""
         blended = np.array(Image.blend(Image.fromarray(self.image), self.colour(), opacity))
         if outlines:
             blended[borders(self.label)] = 255
         return Image.fromarray(blended)
 
     def figure(self) -> Figure:
-        """Draw the picture, its overlay, the confidence and what there is of views, with titles and a legend."""
+        """Draw the picture, its overlay, the confidence and available views, with titles and a legend."""
         shown = {self.name or "image": self._pixels(), "prediction": picture(self.overlay())}
         shown[TITLES["confidence"]] = grey(torch.from_numpy(self.confidence))
         labels = [self.label]

@@ -161,12 +161,7 @@ def _upright(frame: Any) -> Frame:
 
 
 class VideoWriter:
-    """Write frames to an .mp4 file without sound, which appears once it is complete.
-
-    Args:
-        path: file to write; folders are made.
-        rate: frames per second.
-    """
+    """Write frames, `rate` a second, to an .mp4 file without sound, which appears once it is complete."""
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.path, self.rate = path, rate
