@@ -3,17 +3,16 @@
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_predict
 from hrda_lit.system.text import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hrda_lit.predicting.inputs import Inputs
     from hrda_lit.predicting.output import PredictionFolder, Tally
     from hrda_lit.predicting.submission import Rules
@@ -28,8 +27,6 @@ def predict(config: DictConfig) -> "Tally":
     """
     check_predict(config)
     # Imported here, so that --help and what is refused above need not wait for torch.
-    from pathlib import Path
-
     from hrda_lit.checkpoints.load import choose_device
     from hrda_lit.predicting.output import PredictionFolder, predict_all
     from hrda_lit.predicting.predictor import Predictor, check_ids
@@ -62,12 +59,16 @@ def predict(config: DictConfig) -> "Tally":
     start = time.perf_counter()
     with at_full_speed(device):
         tally = predict_all(predictor, inputs, folder, ids)
-    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
-    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
-    print(f"{counts}: {printable(folder.root)}{speed}")
+    _print_tally(tally, folder, time.perf_counter() - start)
     if rules and not tally.failed:
         _pack(folder, inputs, rules)
     return tally
+
+
+def _print_tally(tally: "Tally", folder: "PredictionFolder", seconds: float) -> None:
+    speed = f", {tally.done / seconds:.3g} images/s" if tally.done else ""
+    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
+    print(f"{counts}: {printable(folder.root)}{speed}")
 
 
 def _kinds(config: DictConfig, inputs: "Inputs") -> list[str]:
@@ -86,8 +87,6 @@ def _describe_skipped(inputs: "Inputs") -> str:
 
 
 def _rules(config: DictConfig) -> "Rules | None":
-    from omegaconf import OmegaConf
-
     from hrda_lit.config.nodes import ConfigError
     from hrda_lit.predicting.submission import Rules
 
@@ -100,7 +99,7 @@ def _rules(config: DictConfig) -> "Rules | None":
         raise ConfigError(f"submission does not fit: {error}; correct submission.") from error
 
 
-def _checkpoint(config: DictConfig) -> "Path":
+def _checkpoint(config: DictConfig) -> Path:
     from hrda_lit.checkpoints.locate import locate
 
     if config.checkpoint is None:
@@ -111,7 +110,7 @@ def _checkpoint(config: DictConfig) -> "Path":
     return path
 
 
-def _inputs(config: DictConfig, rules: "Rules | None", root: "Path") -> "Inputs":
+def _inputs(config: DictConfig, rules: "Rules | None", root: Path) -> "Inputs":
     from hrda_lit.build import build_dataset
     from hrda_lit.data.mixed import members
     from hrda_lit.predicting.inputs import find_inputs
@@ -126,10 +125,8 @@ def _inputs(config: DictConfig, rules: "Rules | None", root: "Path") -> "Inputs"
     return find_inputs(str(config.input), leave_out=output_paths(root))
 
 
-def _settings(config: DictConfig, checkpoint: "Path", ids: str, inputs: "Inputs") -> dict[str, Any]:
+def _settings(config: DictConfig, checkpoint: Path, ids: str, inputs: "Inputs") -> dict[str, Any]:
     """List what predictions depend on, so that those of another run are not taken for this one's."""
-    from omegaconf import OmegaConf
-
     from hrda_lit.checkpoints.hub import CONFIG, checksum
 
     # The config of a hub's folder holds the checksum of its weights.
