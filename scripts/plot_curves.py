@@ -17,7 +17,7 @@ from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables.plots import draw_curves, gather_curves
 from hrda_lit.tables.records import Results
-from hrda_lit.tables.trainings import collect
+from hrda_lit.tables.results import trainings
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         parser.error(printable(error))
     with waiting("looking for runs"):
         results = Results.below(arguments.folders)
-        found = collect(results)
+        found = trainings(results)
     numbers = counted(arguments.numbers, "reading curves")
     curves = {number: gather_curves(found, number, results) for number in numbers}
     missing = [number for number, lines in curves.items() if not any(lines.values())]

@@ -13,8 +13,8 @@ from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import waiting
 from hrda_lit.system.table import show
 from hrda_lit.tables.groups import group_by_seed
-from hrda_lit.tables.jobs import read_all
 from hrda_lit.tables.plots import draw_sweep
+from hrda_lit.tables.sweeps import read_jobs
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         suffix = suffix_of(arguments.output)
     except ValueError as error:
         parser.error(str(error))
-    jobs, damaged = read_all(arguments.sweep)
+    jobs, damaged = read_jobs(arguments.sweep)
     if not jobs:
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
     with waiting(f"drawing {arguments.output}"):

@@ -21,7 +21,7 @@ from statistics import mean
 from hrda_lit.system.progress import waiting
 from hrda_lit.system.table import Table, show
 from hrda_lit.system.text import PlainConsole, printable
-from hrda_lit.tables import evaluations, trainings
+from hrda_lit.tables import results as tables
 from hrda_lit.tables.groups import classes, endings
 from hrda_lit.tables.records import Results
 
@@ -37,8 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with waiting("looking for runs"):
         results = Results.below(arguments.folders)
-        found = {} if arguments.targets else trainings.collect(results)
-        rows = evaluations.rows(results)
+        found = {} if arguments.targets else tables.trainings(results)
+        rows = tables.evaluations(results)
     notes = results.notes()
     if not found and not rows:
         wanted = "result of hrda_lit.evaluate" if arguments.targets else "finished run (metrics.json)"
@@ -47,23 +47,23 @@ def main() -> None:
     if found:
         print_trainings(found, arguments.markdown)
     if rows and (arguments.targets or not arguments.markdown or not found):
-        print_table(evaluations.as_table(rows), arguments.markdown)
+        print_table(tables.evaluation_table(rows), arguments.markdown)
     show(*endings([one.group for one in found.values()]), *notes, console=PlainConsole(file=sys.stderr))
 
 
-def print_trainings(found: dict[str, trainings.Training], markdown: bool) -> None:
+def print_trainings(found: dict[str, tables.Training], markdown: bool) -> None:
     """Print one row per training, and its classes if there is room for them."""
     names = classes([one.group for one in found.values()])
     if markdown:
         print_table(with_classes(found, names), markdown)
     elif len(found) <= WIDEST:
         columns = {heading: one.group for heading, one in found.items()}
-        show(trainings.as_table(list(found.values())), trainings.class_table(columns, names))
+        show(tables.training_table(list(found.values())), tables.class_table(columns, names))
     else:
-        show(trainings.as_table(list(found.values())), "IoU of the classes: --markdown")
+        show(tables.training_table(list(found.values())), "IoU of the classes: --markdown")
 
 
-def with_classes(found: dict[str, trainings.Training], names: list[str]) -> Table:
+def with_classes(found: dict[str, tables.Training], names: list[str]) -> Table:
     """Lay out one row per training, mIoU first, classes behind it."""
     table = Table(["experiment", "runs", "mIoU", *names])
     for heading, (group, *_) in found.items():

@@ -16,15 +16,7 @@ from hrda_lit.system.process import at_full_speed
 def measure(
     configs: Mapping[str, DictConfig], size: tuple[int, int], warmup: int, repeats: int, tell: Tell
 ) -> Iterator[Row]:
-    """Measure every way to predict an image.
-
-    Args:
-        configs: the composed tree of each way, by its name; encoders start from random weights.
-        size: (height, width) of the image in pixels.
-        warmup: repetitions before.
-        repeats: repetitions that are timed, >= 1.
-        tell: is told how it goes.
-    """
+    """Measure every way to predict an image of `size`, (height, width); encoders start from random weights."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     image = torch.randn(1, 3, *size, generator=generator("benchmark", "image")).to(device)
     for name, config in configs.items():

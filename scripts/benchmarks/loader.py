@@ -26,13 +26,7 @@ PLACES = {  # of GTA5 and of Cityscapes, as their archives unpack
 
 
 def write_files(root: Path, source: tuple[int, int], target: tuple[int, int]) -> None:
-    """Write images that compress about as photographs do, and labels in patches with raw ids of Cityscapes.
-
-    Args:
-        root: a folder.
-        source: (height, width) in pixels.
-        target: (height, width) in pixels.
-    """
+    """Write images that compress about as photographs do, and labels in patches with raw ids of Cityscapes."""
     drawn = generator("benchmark", "files")
     for domain, size in (("source", source), ("target", target)):
         image_path, label_path = PLACES[domain]
@@ -53,11 +47,11 @@ def measure(
     """Measure how many crops the loaders of a config give.
 
     Args:
-        config: the composed tree, of an experiment with the data of GTA5 and Cityscapes.
+        config: composed tree of an experiment with the data of GTA5 and Cityscapes.
         workers: processes per domain, one row each; 0 loads in this one.
-        batches: how many are loaded per row, >= 2; the first of them starts the processes and is not counted.
-        source: (height, width) of the source's files; those of the target are 1024 / 1052 as high, 2048 / 1914 as wide.
-        tell: is told how it goes.
+        batches: batches per row, >= 2; the first of them starts the processes and is not counted.
+        source: (height, width) of the source's files; the target's are 1024 / 1052 as high, 2048 / 1914 as wide.
+        tell: called with progress in words.
     """
     target = (max(1, round(source[0] * 1024 / 1052)), max(1, round(source[1] * 2048 / 1914)))
     with tempfile.TemporaryDirectory() as folder:

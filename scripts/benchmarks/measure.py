@@ -144,11 +144,7 @@ FLOPS: dict[Any, Callable[..., int]] = {
 
 
 class Counting:
-    """Count what is done between `start` and `stop`, in this thread.
-
-    Args:
-        device: where it is done.
-    """
+    """Count what is done between `start` and `stop`, in this thread."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -198,12 +194,7 @@ def timed(seconds: list[float], device: torch.device) -> Iterator[None]:
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
-    """Measure additions and multiplications a second of large matrices, the most that a device does.
-
-    Args:
-        device: which.
-        dtype: of the matrices.
-    """
+    """Measure additions and multiplications a second of large matrices, the most that a device does."""
     side = 8192 if device.type == "cuda" else 768
     matrix = torch.rand(side, side, device=device).to(dtype)
     timer = Timer("matrix @ matrix", globals={"matrix": matrix}, num_threads=torch.get_num_threads())

@@ -42,12 +42,7 @@ OPTIONS = {
 
 
 def measure(config: DictConfig, tell: Tell) -> Iterator[Row]:
-    """Estimate what a step of a config needs with each memory option.
-
-    Args:
-        config: the composed tree.
-        tell: is told how it goes.
-    """
+    """Estimate what a step of a config needs with each memory option."""
     classes = build_dataset(config.source, "source").classes
     lower = LOWER.get(str(config.trainer.get("precision", "32")).removesuffix("-mixed"))
     setting = Setting(crop_size(config), config.loading.batch_size, config.loading.accumulate, lower)
@@ -139,13 +134,13 @@ def estimate(
 
     Args:
         student: network on the meta device; changed.
-        method: what it learns by.
-        memory: how the step saves memory.
-        setting: how large the step is.
+        method: method by which it learns.
+        memory: memory options of the step.
+        setting: size of the step.
         live: follows what is alive, and perhaps more; None for one of its own.
 
     Returns:
-        What the step needs, as it would be on a GPU.
+        Bytes of the step, as it would be on a GPU.
     """
     mode, live = FakeTensorMode(allow_non_fake_inputs=True), live or Live()
     drawn = method.draw(student, (setting.batch, 3, *setting.crop), generator("estimate"))

@@ -44,12 +44,7 @@ class Report:
 
     @classmethod
     def read(cls, path: Path) -> "Report":
-        """Read what `write` wrote.
-
-        Raises:
-            ValueError: if it is no such file.
-            FileNotFoundError: if there is none.
-        """
+        """Read what `write` wrote; raise a ValueError or FileNotFoundError without such a file."""
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}; write one by --json.")
         content: Any = read_json(path)
@@ -108,15 +103,7 @@ def notes(report: Report) -> list[str]:
 
 
 def compared(before: Report, after: Report) -> Table:
-    """Put two reports side by side, by the names of their rows and parts.
-
-    Args:
-        before: the older one.
-        after: the newer one.
-
-    Raises:
-        ValueError: if they have no row in common.
-    """
+    """Put two reports side by side, by the names of their rows and parts; raise a ValueError without a common one."""
     old, new = _medians(before), _medians(after)
     if not (common := [name for name in new if name in old]):
         raise ValueError("the two files have no row of the same name; compare runs of the same settings.")
@@ -130,16 +117,10 @@ def compared(before: Report, after: Report) -> Table:
 
 
 def draw(reports: Sequence[Report]) -> Figure:
-    """Draw the seconds an image takes over crop size, batch size and number of loader processes.
-
-    Args:
-        reports: of `step` and `data`.
-
-    Returns:
-        A panel for each of these that differs between rows of a report.
+    """Draw the seconds an image takes, a panel for each of crop, batch and workers that differs between rows.
 
     Raises:
-        ValueError: if none does.
+        ValueError: if none differs.
     """
     panels: list[tuple[str, str, dict[str, list[tuple[float, float, float, float]]]]] = []
     for report in reports:

@@ -176,18 +176,7 @@ class Parts:
 
 
 def measure(config: DictConfig, modes: Sequence[str], warmup: int, steps: int, tell: Tell) -> Iterator[Row]:
-    """Measure training steps in one mode of execution after the other.
-
-    Args:
-        config: the composed tree; encoders start from random weights.
-        modes: of `MODES`.
-        warmup: steps before, >= 0.
-        steps: that are timed, >= 1.
-        tell: is told how it goes.
-
-    Returns:
-        A row per mode, with a note in place of numbers where a mode cannot be had.
-    """
+    """Measure training steps, a row per mode of `MODES`, with a note in place of numbers where one cannot be had."""
     for mode in modes:
         size, batch = crop_size(config), config.loading.batch_size * config.loading.accumulate
         settings = {"mode": mode, "crop": size[0], "batch": config.loading.batch_size}

@@ -31,7 +31,7 @@ def evaluate(config: DictConfig) -> float:
     from hrda_lit.inspecting.data_check import DataCheck
     from hrda_lit.runs.folder import open_run
     from hrda_lit.system.process import at_full_speed
-    from hrda_lit.tables.scoring import count_images, write_report
+    from hrda_lit.tables.scores import count_images, write_report
 
     config.checkpoint = locate_here(config.checkpoint)
     device = choose_device(config.device)

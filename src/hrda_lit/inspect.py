@@ -62,8 +62,7 @@ def _sheet(config: DictConfig) -> "Path":
 def _show(seen: "Findings", config: DictConfig) -> bool:
     from pathlib import Path
 
-    from hrda_lit.inspecting.sheet import contact_sheet
-    from hrda_lit.inspecting.tables import overview, shares
+    from hrda_lit.inspecting.report import contact_sheet, overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
     from hrda_lit.runs.folder import open_run
     from hrda_lit.system.files import write_atomically

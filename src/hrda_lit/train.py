@@ -159,9 +159,9 @@ def _stop(stopped: signals.Stopped) -> int:
     folder = Path(this.sweep.dir if sweep else this.runtime.output_dir)
     if sweep:
         from hrda_lit.system.table import show
-        from hrda_lit.tables import jobs, sweeps
+        from hrda_lit.tables import sweeps
 
-        show(*sweeps.report(sweeps.write(folder), jobs.count_jobs(read_json(folder / "command.json"))))
+        show(*sweeps.report(sweeps.write(folder), sweeps.count_jobs(read_json(folder / "command.json"))))
     command = ending.resume_command("hrda_lit.train", sys.argv[1:], folder, sweep)
     return ending.end_stopped(stopped, command)
 
@@ -172,12 +172,12 @@ def _job(config: DictConfig) -> float | None:
     Returns:
         The final mIoU; None for a failed job, which does not end the sweep.
     """
-    from hrda_lit.tables import jobs
+    from hrda_lit.tables import sweeps
 
     this = HydraConfig.get()
     folder, number = Path(this.runtime.output_dir), this.job.num
-    if jobs.begin(folder, number, this.overrides.task):
-        if (job := jobs.read(folder)) is not None and job.state == "done":
+    if sweeps.begin_job(folder, number, this.overrides.task):
+        if (job := sweeps.read_job(folder)) is not None and job.state == "done":
             log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
             return job.miou
         log.info("job %d is resumed", number)
@@ -187,7 +187,7 @@ def _job(config: DictConfig) -> float | None:
     except Exception as error:
         ours = not can_be_mended(error)
         reason = " ".join((f"{type(error).__name__}: {error}" if ours else format_error(error)).split())
-        jobs.fail(folder, reason)
+        sweeps.fail_job(folder, reason)
         log.error("job %d failed: %s", number, reason, exc_info=ours)
         return None
 

@@ -16,8 +16,8 @@ from hrda_lit.data.file_tree import read_lines
 from hrda_lit.data.images import read_image
 from hrda_lit.data.labels import read_label
 from hrda_lit.system.files import read_json
-from hrda_lit.tables.jobs import read
 from hrda_lit.tables.records import RunRecord
+from hrda_lit.tables.sweeps import read_job
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +115,6 @@ def test_lists_of_any_bytes(content: bytes, tmp_path: Path) -> None:
 def test_records_of_jobs(how: tuple[float, Callable[[bytes, int], bytes]], tmp_path: Path) -> None:
     good = json.dumps({"number": 3, "overrides": {"seed": "1"}}).encode()
     (tmp_path / "job.json").write_bytes(broken(good, how))
-    made = read(tmp_path)
+    made = read_job(tmp_path)
     assert made is None or isinstance(made, RunRecord)
     assert read_json(tmp_path / "nothing.json") is None

@@ -12,9 +12,9 @@ import pytest
 
 from hrda_lit.pictures.figures import encode
 from hrda_lit.system.table import as_text
-from hrda_lit.tables import evaluations, sweeps, trainings
+from hrda_lit.tables import results as tables
+from hrda_lit.tables import sweeps
 from hrda_lit.tables.groups import classes
-from hrda_lit.tables.jobs import begin, fail, read_all
 from hrda_lit.tables.plots import draw_curves, gather_curves
 from hrda_lit.tables.records import Results
 
@@ -35,8 +35,8 @@ VALUES: list[Any] = [None, True, -1, 7, 1e300, float("nan"), float("inf"), 10**4
 
 def write_run(folder: Path, number: int = 0) -> None:
     """Write every record that a finished job of a sweep leaves, and an evaluation of it."""
-    begin(folder, number, [f"tau=0.{number}", "seed=0"])
-    fail(folder, "no reason")
+    sweeps.begin_job(folder, number, [f"tau=0.{number}", "seed=0"])
+    sweeps.fail_job(folder, "no reason")
     (folder / "metrics.json").write_text(json.dumps(TRAINED))
     (folder / "metrics.csv").write_text("step,val/miou,train/pseudo/q\n9,0.5,\n19,,0.25\n")
     (folder / ".hydra").mkdir()
@@ -88,15 +88,15 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 
 def show_all(folder: Path, drawn: bool) -> tuple[str, Results]:
     """Return everything that tables over the runs of a folder print, and draw every picture."""
-    sweep = sweeps.write(folder) if drawn else sweeps.Sweep(*read_all(folder))
+    sweep = sweeps.write(folder) if drawn else sweeps.Sweep(*sweeps.read_jobs(folder))
     results = Results.below([folder])
-    found, rows = trainings.collect(results), evaluations.rows(results)
+    found, rows = tables.trainings(results), tables.evaluations(results)
     curves = {"val/miou": gather_curves(found, "val/miou", results)}
     if drawn:
         encode(draw_curves(curves))
     groups = {heading: one.group for heading, one in found.items()}
-    shown = [trainings.as_table(list(found.values())), trainings.class_table(groups, classes(list(groups.values())))]
-    parts = [*sweeps.report(sweep), *shown, evaluations.as_table(rows), *results.notes()]
+    shown = [tables.training_table(list(found.values())), tables.class_table(groups, classes(list(groups.values())))]
+    parts = [*sweeps.report(sweep), *shown, tables.evaluation_table(rows), *results.notes()]
     markdown = [part.as_markdown() for part in parts if not isinstance(part, str)]
     return as_text(*parts) + "\n".join(markdown), results
 

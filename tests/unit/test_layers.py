@@ -22,7 +22,7 @@ COMMANDS = ("schema", "train", "evaluate", "predict", "inspect", "init", "api")
 NARROW = {"demo": {"demo", "data/classes", "config/ranges", "ops/rng", "system/files", "system/progress"}}
 PLACES = {
     "lightning": {"data/datamodule", "training", "runs", "dashboards", "module", "build", *COMMANDS},
-    "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/jobs", *COMMANDS},
+    "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/sweeps", *COMMANDS},
     "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/hydra_callbacks",
                   "exchange", *COMMANDS},
     "timm": {"networks/backbone", "networks/timm_models", "networks/mit", "networks/upsample_head"},
@@ -30,7 +30,7 @@ PLACES = {
     "mlflow": {"dashboards/mlflow_run"},
     "trackio": {"dashboards/trackio_run"},
     "av": {"predicting/video"},
-    "matplotlib": {"tables/plots", "inspecting/sheet", "predicting/result",
+    "matplotlib": {"tables/plots", "inspecting/report", "predicting/result",
                    "pictures"},
 }  # fmt: skip
 OPTIONAL = {"wandb", "mlflow", "trackio"}

@@ -7,8 +7,7 @@ import lightning as L
 
 from hrda_lit.dashboards.dashboard import dashboards, logged_step
 from hrda_lit.inference.iou import mean_iou
-from hrda_lit.pictures.figures import encode
-from hrda_lit.pictures.matrix import matrix
+from hrda_lit.pictures.figures import encode, matrix
 from hrda_lit.system.files import BestEffort, write_atomically
 from hrda_lit.system.table import as_csv
 

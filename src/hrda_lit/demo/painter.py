@@ -174,13 +174,7 @@ def sections(z: Range) -> list[float]:
 
 
 def place_camera(rng: np.random.Generator, style: Style, lane: float) -> Camera:
-    """Choose a viewpoint, with heights, fields of view and pitches like those of GTA and Cityscapes.
-
-    Args:
-        rng: source of randomness.
-        style: domain.
-        lane: middle of the camera's lane, metres from the middle of the road.
-    """
+    """Choose a viewpoint in a lane (metres from the middle of the road), like those of GTA and Cityscapes."""
     return Camera(
         focal=float(rng.uniform(*style.focal)) * WIDTH * SCALE,
         height=float(rng.uniform(*style.height)),

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 from PIL import ImageDraw
 
-from hrda_lit.demo import rows, sidewalk, street, traffic
+from hrda_lit.demo import roadside, street, traffic
 from hrda_lit.demo.painter import HEIGHT, SCALE, WIDTH, Painter, Raw, place_camera
-from hrda_lit.demo.rows import Lot
+from hrda_lit.demo.roadside import Lot
 from hrda_lit.demo.street import Profile
 from hrda_lit.demo.style import Style
 from hrda_lit.ops.rng import fold
@@ -27,28 +27,13 @@ RARE = {
 
 
 def rare_things(seed: int, split: str, index: int) -> frozenset[str]:
-    """Choose the rare things of a scene, spread evenly by Weyl sequences, so that 40 scenes have some of each.
-
-    Args:
-        seed: seed of the domains.
-        split: source, second_source, train or val.
-        index: number of the scene, from 0.
-
-    Returns:
-        Names out of `RARE`.
-    """
+    """Choose rare things of a scene out of `RARE`, by Weyl sequences: 40 scenes have some of each."""
     starts = {name: fold(seed, "demo", split, name) / 2**63 for name in RARE}
     return frozenset(name for name, (share, step) in RARE.items() if (starts[name] + index * step) % 1 < share)
 
 
 def draw_scene(rng: np.random.Generator, style: Style, rare: frozenset[str]) -> Painter:
-    """Draw one street scene: colours without air and sensor, labels and depths.
-
-    Args:
-        rng: source of randomness.
-        style: domain.
-        rare: names out of `RARE` of what the scene has.
-    """
+    """Draw one street scene with the `rare` things: colours without air and sensor, labels and depths."""
     profile = street.sample_profile(rng)
     painter = Painter(rng, style, place_camera(rng, style, 0.5 * profile.lanes * (1 if profile.road < 6 else 3)))
     street.paint_sky(painter)
@@ -84,18 +69,18 @@ class _Scene:
         options = sorted(self.rare & {"wall", "fence"})
         if options and z0 < 60 and rng.random() < 0.35:
             kind = options[int(rng.integers(len(options)))]
-            paint = rows.draw_wall if kind == "wall" else rows.draw_fence
+            paint = roadside.draw_wall if kind == "wall" else roadside.draw_fence
             yield z1, partial(paint, self.painter, side, Lot(x, (z0, z1), rng.uniform(1.0, 2.6)))
             x += side * rng.uniform(3, 7)
         if rng.random() < built:
             lot = Lot(x, (z0, z1), rng.uniform(4.5, 17))
-            yield z1 + 0.01, partial(rows.draw_facade, self.painter, side, lot)
+            yield z1 + 0.01, partial(roadside.draw_facade, self.painter, side, lot)
             return
         x += side * 1.5
         for z in np.arange(z0 + 2, z1, rng.uniform(2.5, 6.0)).tolist():
             size = rng.uniform(1.0, 2.4) if rng.random() < 0.4 else rng.uniform(4, 10)
             place = (x + side * rng.uniform(0, 6), max(z, 5.0))
-            yield z1 + 0.01 + z * 1e-6, partial(rows.draw_tree, self.painter, place, size)
+            yield z1 + 0.01 + z * 1e-6, partial(roadside.draw_tree, self.painter, place, size)
 
     def furniture(self) -> Iterator[Thing]:
         """Place posts, signs, bins and lights."""
@@ -103,15 +88,15 @@ class _Scene:
         for side in (-1, 1):
             x = side * (self.profile.road + self.profile.verge[side > 0] + 0.5)
             for z in np.arange(rng.uniform(7, 30), 110, rng.uniform(14, 30)).tolist():
-                yield z, partial(sidewalk.draw_post, painter, (x, z), side)
+                yield z, partial(roadside.draw_post, painter, (x, z), side)
             for z in rng.uniform(13, 65, rng.poisson(1.4)).tolist():
-                yield z, partial(sidewalk.draw_sign, painter, (x + rng.normal(0, 0.3), z))
+                yield z, partial(roadside.draw_sign, painter, (x + rng.normal(0, 0.3), z))
             if rng.random() < 0.15:
                 z = rng.uniform(8, 40)
-                yield z, partial(sidewalk.draw_bin, painter, (x + side, z))
+                yield z, partial(roadside.draw_bin, painter, (x + side, z))
             if "light" in self.rare:
                 for z in rng.uniform(12, 55, 1 + rng.poisson(0.6)).tolist():
-                    yield z, partial(sidewalk.draw_light, painter, (x, z), side)
+                    yield z, partial(roadside.draw_light, painter, (x, z), side)
 
     def traffic(self) -> list[Thing]:
         """Place cars, and make room for a truck or a bus."""
@@ -132,12 +117,12 @@ class _Scene:
         for _ in range(rng.poisson(9 if "crowd" in self.rare else 2.5)):
             z = rng.uniform(8, 75)
             x = rng.uniform(profile.edge(-1), profile.edge(1)) if rng.random() < 0.15 else self._on_walk()
-            yield z, partial(sidewalk.draw_person, self.painter, (x, z))
+            yield z, partial(roadside.draw_person, self.painter, (x, z))
         if "bicycle" in self.rare:
             for _ in range(1 + rng.poisson(0.8)):
                 z, ridden = rng.uniform(8, 40), rng.random() < 0.75
                 x = float(rng.choice((-1, 1)) * (profile.road - 0.7)) if ridden else self._on_walk()
-                yield z, partial(sidewalk.draw_bicycle, self.painter, (x, z), ridden)
+                yield z, partial(roadside.draw_bicycle, self.painter, (x, z), ridden)
 
     def _car_places(self) -> list[tuple[float, bool, float]]:
         rng, profile = self.rng, self.profile

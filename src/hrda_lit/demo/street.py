@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from hrda_lit.demo.painter import HEIGHT, SCALE, WIDTH, Painter, Raw
-from hrda_lit.demo.rows import draw_tree
+from hrda_lit.demo.roadside import draw_tree
 from hrda_lit.demo.style import Colour, shade, tint
 
 NEAR, HORIZON = 2.2, 220.0  # metres: the road is drawn between them

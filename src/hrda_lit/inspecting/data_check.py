@@ -55,8 +55,7 @@ class DataCheck:
         """Read the keys of a composed tree; None where `data_check` is null.
 
         Raises:
-            ConfigError: if a key does not fit.
-            ValueError: if a value is out of range.
+            ValueError: if a key or value does not fit.
         """
         if config.data_check is None:
             return None
@@ -89,11 +88,8 @@ def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
     """Check the data of a run; images are excluded from their data sets where the options say so.
 
     Args:
-        splits: everything that is read; what has the role "val" must share a class with what has the role "source".
+        splits: everything that is read; the roles "source" and "val" must share a class.
         options: settings of the check.
-
-    Returns:
-        The findings.
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
@@ -146,11 +142,7 @@ def _complete(seen: Survey, options: DataCheck) -> Survey:
 
 
 def require_good_data(splits: Sequence[DataSplit], options: DataCheck | None) -> None:
-    """Check the data of a run and log the warnings.
-
-    Args:
-        splits: everything that is read.
-        options: settings of the check; None checks nothing.
+    """Check the data of a run and log the warnings; options of None check nothing.
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.

@@ -23,12 +23,7 @@ def find_faults(seen: Survey) -> dict[Sample, Fault]:
 
 
 def describe_faults(seen: Survey, found: dict[Sample, Fault]) -> str:
-    """Describe the faults of a split in one sentence, with an example, counts and the remedy.
-
-    Args:
-        seen: survey of the split.
-        found: faults of its images, at least one.
-    """
+    """Describe the faults of a split (at least one) in one sentence: an example, counts and the remedy."""
     kinds = Counter(kind for kind, _ in found.values())
     _, example = next(iter(found.values()))
     counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
@@ -60,12 +55,7 @@ def _fault(seen: Survey, sample: Sample) -> Fault | None:
 
 
 def find_useless_labels(seen: Survey, most_ignored: float) -> str:
-    """Explain in one sentence why the labels of a split cannot be learned from or scored; "" if they can.
-
-    Args:
-        seen: survey of the split.
-        most_ignored: share of ignored pixels that passes, in [0, 1].
-    """
+    """Explain in one sentence why the labels of a split cannot be learned from or scored; "" if they can."""
     pixels, classes = seen.pixels, seen.split.dataset.classes
     total, ignored = int(pixels.sum()), int(pixels[classes.ignore])
     names = seen.present
@@ -105,12 +95,7 @@ def find_oddities(surveys: Sequence[Survey]) -> list[str]:
 
 
 def find_padding(seen: Survey, crop: tuple[int, int]) -> str:
-    """Explain in one sentence that crops are larger than images, so that much of them is padding; "" if they are not.
-
-    Args:
-        seen: survey of the split that is cropped.
-        crop: (height, width) in high-resolution pixels.
-    """
+    """Explain in one sentence that much of the crops is padding, larger than images; "" if they are not."""
     box = seen.split.dataset.size
     sizes = Counter(fitted_size(seen.headers[sample.image][:2], box) for sample in seen.samples)
     if not sizes:

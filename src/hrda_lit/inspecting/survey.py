@@ -103,24 +103,14 @@ class Survey:
         return replace(self, samples=kept, left_out=(*self.left_out, *out))
 
     def with_ids(self, samples: Sequence[Sample], cache_dir: Path) -> "Survey":
-        """Count the ids of the labels of some samples whose headers are whole.
-
-        Args:
-            samples: some of these.
-            cache_dir: folder of the cache.
-        """
+        """Count the ids of the labels of some samples whose headers are whole."""
         files = [path for _, path in samples if path in self.headers and not self.headers[path].fault]
         text = f"reading labels of {self.split}"
         return replace(self, ids={**self.ids, **self.split.dataset.labels.count_files(files, cache_dir, text)})
 
 
 def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
-    """Read the header of every file of a split.
-
-    Args:
-        split: split to read.
-        cache_dir: folder of the cache.
-        every: whether images are decoded to the last pixel.
+    """Read the header of every file of a split; with `every`, decode images to the last pixel.
 
     Raises:
         FileNotFoundError: if there are no images.
@@ -149,12 +139,9 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
-    """Read the header of a picture and check the end of its file.
+    """Read the header of a picture and check the end of its file; with `every`, decode it to the last pixel.
 
-    Args:
-        path: path of the file; other formats than PNG and JPEG are decoded, because their ends say nothing.
-        tree: tree of the file.
-        every: whether it is decoded to the last pixel.
+    Formats other than PNG and JPEG are always decoded, because their ends say nothing.
     """
     try:
         content = path.read_bytes() if every and path.is_file() else tree.archived(path)

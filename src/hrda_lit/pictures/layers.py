@@ -81,15 +81,7 @@ def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: in
 
 
 def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Picture]]:
-    """Paint scenes of one size layer by layer, with titles that explain themselves.
-
-    Args:
-        scenes: by the name of the image; layers are titled by theirs, or as in `TITLES`.
-        classes: of the class ids.
-
-    Returns:
-        Title to picture for each scene, what `sheet` lays out.
-    """
+    """Paint scenes of one size layer by layer, with titles that explain themselves, for `sheet` to lay out."""
     return [_painted(name, scene, classes) for name, scene in scenes.items()]
 
 

@@ -29,12 +29,7 @@ class Entry(NamedTuple):
 
 
 def legend(labels: Iterable[Int[Tensor, "H W"]], classes: Classes) -> list[Entry]:
-    """List the classes that occur in labels, in the order of their ids.
-
-    Args:
-        labels: train ids; others are "ignored", black as `colourise` paints them.
-        classes: names and colours.
-    """
+    """List the classes that occur in labels by id; other ids are "ignored", black as `colourise` paints them."""
     found = {int(one) for label in labels for one in label.flatten().bincount().nonzero()}
     entries = [Entry(classes.names[i], classes.colours[i]) for i in range(len(classes)) if i in found]
     return entries + [Entry("ignored", (0, 0, 0))] * bool(found - {*range(len(classes))})

@@ -86,12 +86,12 @@ def choose(
     """Choose everything.
 
     Args:
-        source: what was measured of the source.
-        target: of the target.
-        names: of the classes.
-        memory: of the GPU in bytes; 0 for a CPU.
-        cores: of the processor.
-        steps: of a training, where the user said so.
+        source: measurements of the source.
+        target: measurements of the target.
+        names: names of the classes.
+        memory: bytes of the GPU; 0 for a CPU.
+        cores: cores of the processor.
+        steps: length of a training where the user gave one.
     """
     encoder = next(one for one in ENCODERS if memory >= one.least)
     device = f"a GPU of {memory / GIB:.0f} GB" if memory else "a CPU"

@@ -105,13 +105,7 @@ READERS: dict[str, Callable[[Path], ClassList]] = {
 
 
 def read_class_list(root: Path) -> ClassList | None:
-    """Read the list of classes in a folder, in one of its folders, or beside it.
-
-    Args:
-        root: the folder of a data set.
-
-    Returns:
-        The classes, or None where there is no list.
+    """Read the list of classes in a folder, in one of its folders, or beside it; None where there is no list.
 
     Raises:
         ValueError: if a list cannot be read.

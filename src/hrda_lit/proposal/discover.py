@@ -88,15 +88,12 @@ class Found:
 
 
 def discover(root: Path, role: str, labels: str | None = None) -> Found:
-    """Find images, labels and splits.
+    """Find images, labels and splits; labels may be missing.
 
     Args:
-        root: the folder.
+        root: folder of the data.
         role: source or target, for the keys that errors name.
-        labels: a part of the path of every label, where the rules leave a choice; None: no choice is expected.
-
-    Returns:
-        What there is; labels may be missing.
+        labels: part of the path of every label, where the rules leave a choice; None where no choice is expected.
 
     Raises:
         FileNotFoundError: if there is no folder, or no image in it.

@@ -61,10 +61,7 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
 
 
 def read_values(labels: Sequence[Path]) -> LabelValues:
-    """Read what some labels hold.
-
-    Args:
-        labels: files; `SAMPLE` of them are read, evenly over all.
+    """Read what `SAMPLE` of some labels hold, evenly over all.
 
     Raises:
         ValueError: if a file is no image.
@@ -98,11 +95,11 @@ def label_space(
     """Say what the values of labels stand for.
 
     Args:
-        values: what some labels hold.
-        known: the list of classes beside them; None without one.
+        values: content of some labels.
+        known: list of classes beside them; None without one.
         role: source or target, for messages.
-        ending: what the names of labels end with.
-        classes: what the user said: "cityscapes", a list of names, or a mapping of names to colours or ids.
+        ending: end of the names of labels.
+        classes: answer of the user: "cityscapes", a list of names, or a mapping of names to colours or ids.
 
     Raises:
         ValueError: if it cannot be told; the error names the key that does.

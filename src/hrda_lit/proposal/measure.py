@@ -65,11 +65,7 @@ class Measured:
         return shares
 
     def things(self, names: Sequence[str]) -> list[int]:
-        """Return the classes that are things: by their names where these are usual, else small where they are.
-
-        Args:
-            names: of the classes.
-        """
+        """Return the classes that are things: by their names where these are usual, else small where they are."""
         found = []
         for index, (name, box) in enumerate(zip(names, self.boxes, strict=True)):
             words = set(re.split(r"[\W_]+", name.lower()))
@@ -79,12 +75,7 @@ class Measured:
 
 
 def measure(dataset: FolderDataset, samples: Sequence[Sample]) -> Measured:
-    """Measure a set.
-
-    Args:
-        dataset: reads it.
-        samples: its images, with labels where they are to be counted.
-    """
+    """Measure the images of a set, and the labels of those samples that have one."""
     sizes = [read_size(sample.image) for sample in counted(spread(samples, HEADERS), "reading sizes")]
     middle = (int(np.median([h for h, _ in sizes])), int(np.median([w for _, w in sizes])))
     varied = any(max(h / middle[0], middle[0] / h, w / middle[1], middle[1] / w) > 1.5 for h, w in set(sizes))
@@ -113,13 +104,10 @@ def _largest_box(mask: np.ndarray) -> float:
 
 
 def still_borders(images: Sequence[Path]) -> tuple[float, float, float, float]:
-    """Find borders that look alike in all images: the bonnet of the camera's car, a frame, a banner.
-
-    Args:
-        images: of one camera; with fewer than 8 nothing is found.
+    """Find borders that look alike in all images of a camera: the bonnet of its car, a frame, a banner.
 
     Returns:
-        Depth at the top, bottom, left and right, as a share of the side.
+        Depth at the top, bottom, left and right, as a share of the side; 0 for fewer than 8 images.
     """
     some = spread(images, VIEWS)
     if len(some) < 8:

@@ -49,15 +49,7 @@ class Polygons:
     origin: str
 
     def draw(self, image: str, background: int) -> np.ndarray:
-        """Draw the label of an image, small regions over large ones.
-
-        Args:
-            image: path below the folder.
-            background: id of pixels in no region.
-
-        Returns:
-            Ids as uint8, (height, width).
-        """
+        """Draw the label of an image as uint8 ids, small regions over large ones, `background` in no region."""
         height, width = self.sizes[image]
         canvas = Image.new("L", (width, height), background)
         pen = ImageDraw.Draw(canvas)
@@ -72,13 +64,7 @@ class Polygons:
 
 
 def find_polygons(root: Path) -> Polygons | None:
-    """Read the annotations of COCO or labelme below a folder.
-
-    Args:
-        root: the folder of a data set.
-
-    Returns:
-        The annotations, or None where there are none.
+    """Read the annotations of COCO or labelme below a folder; None where there are none.
 
     Raises:
         ValueError: if a file of annotations is damaged or names images that are not there.

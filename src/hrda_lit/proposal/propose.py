@@ -76,10 +76,7 @@ class Proposal:
 
 
 def propose(keys: Mapping[str, Any]) -> Proposal:
-    """Find, measure and choose.
-
-    Args:
-        keys: of conf/init.yaml.
+    """Find, measure and choose, as the keys of conf/init.yaml say.
 
     Raises:
         ValueError: if something is ambiguous; the error names the key that answers it.
@@ -112,13 +109,7 @@ def propose(keys: Mapping[str, Any]) -> Proposal:
 
 
 def write(proposal: Proposal, folder: Path, root: Path) -> None:
-    """Write all files.
-
-    Args:
-        proposal: what.
-        folder: where to.
-        root: where the folder will lie in the end.
-    """
+    """Write all files into a folder, which will lie at `root` in the end."""
     name, source, target = proposal.name, proposal.source, proposal.target
     for domain in (source, target):
         write_domain(folder / "data" / domain.name, domain)

@@ -62,14 +62,10 @@ def sequences(images: Sequence[str]) -> dict[str, list[str]]:
 
 
 def hold_out(images: Sequence[str], share: float) -> tuple[list[str], list[str], str]:
-    """Set some images apart, whole sequences where names show some.
-
-    Args:
-        images: all.
-        share: of them that is set apart, in (0, 1).
+    """Set a share of the images apart, in (0, 1), whole sequences where names show some.
 
     Returns:
-        Those that stay, those set apart, and what that follows from.
+        Images that stay, images set apart, and the reason in words.
     """
     groups = sequences(images)
     apart: list[str] = []

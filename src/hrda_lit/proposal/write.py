@@ -55,15 +55,7 @@ class Domain:
 
 
 def write_domain(folder: Path, domain: Domain) -> None:
-    """Make the folder of a data set: a link to its files, its lists, and labels drawn from polygons.
-
-    Args:
-        folder: where to.
-        domain: what it holds.
-
-    Raises:
-        OSError: if the system makes no links.
-    """
+    """Make the folder of a data set: a link to its files, its lists, and labels drawn from polygons."""
     folder.mkdir(parents=True)
     (folder / FILES).symlink_to(domain.found.root.absolute(), target_is_directory=True)
     for split, images in domain.lists.items():
@@ -77,13 +69,7 @@ def write_domain(folder: Path, domain: Domain) -> None:
 
 
 def dataset_yaml(domain: Domain, root: Path, things: Sequence[int]) -> str:
-    """Return the YAML of a data set.
-
-    Args:
-        domain: what it describes.
-        root: the folder that `write_domain` made.
-        things: ids of classes that are things.
-    """
+    """Return the YAML of a data set in the folder that `write_domain` made; `things` are ids."""
     space = domain.space
     colours = space.colours or palette(len(space.names))
     lines = [
@@ -116,8 +102,8 @@ def setting_yaml(name: str, weights: str, sets: tuple[str, str], scored: bool, p
     """Return the YAML of what all experiments share.
 
     Args:
-        name: of the setting.
-        weights: of the encoder: a file, or "imagenet".
+        name: name of the setting.
+        weights: weights of the encoder: a file, or "imagenet".
         sets: names of source and target.
         scored: whether the target has a validation split.
         plan: all else.

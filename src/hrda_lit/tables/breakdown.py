@@ -34,17 +34,10 @@ class Structure(NamedTuple):
 
 
 def find_structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
-    """Find the class borders and the objects of a label.
+    """Find the class borders and the objects of a label of train ids.
 
     Objects are connected regions of one thing class, corners included: touching cars are one object, a car behind a
     pole is two.
-
-    Args:
-        label: train ids.
-        classes: thing classes and ignored id.
-
-    Returns:
-        The structure, on the device of the label.
     """
     distance = border_distance(label, classes.ignore, WIDTHS[-1])
     band = torch.bucketize(distance, torch.tensor(WIDTHS, dtype=distance.dtype, device=label.device)).to(torch.uint8)

@@ -81,10 +81,6 @@ def several_kinds(groups: Sequence[RunGroup]) -> bool:
 def gain(group: RunGroup, groups: Sequence[RunGroup]) -> float:
     """Compute by how much a group exceeds source-only.
 
-    Args:
-        group: one of `groups`.
-        groups: all of them.
-
     Returns:
         Difference of mean mIoU, a fraction, to the best source-only group scored on the same data; NaN without one.
     """
@@ -103,11 +99,7 @@ def group_by_seed(runs: Sequence[RunRecord]) -> list[RunGroup]:
 
 
 def best(groups: Sequence[RunGroup]) -> RunGroup | None:
-    """Return the first group if seeds support that it is the best: it and its rivals have several finished runs.
-
-    Args:
-        groups: from best to worst, see `group_by_seed`.
-    """
+    """Return the first group if seeds support that it is the best: all finished groups have several finished runs."""
     done = [group for group in groups if group.mious]
     return done[0] if done and all(len(group.mious) > 1 for group in done) else None
 
@@ -157,14 +149,7 @@ def endings(groups: Sequence[RunGroup]) -> list[str]:
 
 
 def collapses(group: RunGroup) -> list[str]:
-    """Name the classes that were learned with one seed and lost with another.
-
-    Args:
-        group: with several seeds; one alone cannot be compared.
-
-    Returns:
-        One sentence per class whose IoU is below 5 % in some run and above 20 % in another.
-    """
+    """Name the classes that one seed learned (IoU above 20 %) and another lost (below 5 %), a sentence each."""
     found = []
     for name in classes([group]):
         known = {_seed(run): run.iou.get(name) for run in group.done}

@@ -51,7 +51,7 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Rewrite table and picture; does nothing for a single run."""
         if config.hydra.mode == RunMode.MULTIRUN:
-            from hrda_lit.tables import sweeps  # matplotlib takes a second that single runs need not wait for
+            from hrda_lit.tables import sweeps
 
             sweeps.write(Path(config.hydra.sweep.dir))
 

@@ -14,7 +14,7 @@ from hrda_lit.pictures.figures import DPI, common_legend, plain_text
 from hrda_lit.system.text import printable
 from hrda_lit.tables.groups import RunGroup, best, short
 from hrda_lit.tables.records import Results, read_curve
-from hrda_lit.tables.trainings import Training
+from hrda_lit.tables.results import Training
 
 PANEL = 3.6  # inches
 COLUMNS = 4
@@ -26,10 +26,7 @@ Curve = dict[int, list[float]]  # the value of every run, by training step
 
 @plain_text
 def draw_sweep(groups: Sequence[RunGroup]) -> Figure:
-    """Draw mean mIoU over the swept keys.
-
-    Args:
-        groups: of a sweep, the best first.
+    """Draw mean mIoU over the swept keys; the groups come best first.
 
     Returns:
         A line with spread for one key, a heat map for two, one heat map per choice of the further keys for more; one
@@ -162,13 +159,8 @@ def _choices(groups: Sequence[RunGroup], key: str) -> list[str]:
 def gather_curves(trainings: Mapping[str, Training], number: str, results: Results) -> dict[str, Curve]:
     """Read a logged number of every run, at the steps that all runs of a training share.
 
-    Args:
-        trainings: by heading.
-        number: as in the head of metrics.csv, e.g. "val/miou".
-        results: where files that cannot be read are noted; their runs are passed over.
-
-    Returns:
-        By heading; an empty curve if no run logged the number.
+    Files that cannot be read are noted in `results`, and their runs passed over. A curve is empty if no run logged the
+    number.
     """
     curves: dict[str, Curve] = {}
     for heading, training in trainings.items():
@@ -185,13 +177,10 @@ def gather_curves(trainings: Mapping[str, Training], number: str, results: Resul
 
 @plain_text
 def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Draw mean and sample standard deviation over steps.
+    """Draw mean and sample standard deviation over steps, a panel per number; rates are drawn in percent.
 
     Args:
-        curves: by number, then by training, the same ones for every number; empty curves are not drawn.
-
-    Returns:
-        A panel per number; rates are drawn in percent.
+        curves: curves by number, then by training, the same ones for every number; empty curves are not drawn.
     """
     figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
     for axes, (number, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):

@@ -55,14 +55,9 @@ class RunRecord:
 
 
 def facts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what metrics.json says about a run for tables over many: its kind, seed and datasets.
-
-    Args:
-        config: as stored in the checkpoint of the run.
-    """
-    sets = {
-        role: dataset_name(dataset) if (dataset := config.get(role)) else None for role in ("source", "target", "val")
-    }
+    """Return the kind, seed and datasets of a run, from its stored config: what tables over many runs need."""
+    roles = ("source", "target", "val")
+    sets = {role: dataset_name(config[role]) if config.get(role) else None for role in roles}
     return {"kind": config.get("kind"), "seed": config["seed"], "data": sets}
 
 
@@ -118,14 +113,7 @@ def read_overrides(folder: Path) -> dict[str, str] | None:
 
 
 def read_curve(path: Path, number: str) -> dict[int, float]:
-    """Read a logged number by training step, counted from 1.
-
-    Args:
-        path: of metrics.csv.
-        number: as in its head, e.g. "val/miou".
-
-    Returns:
-        Finite values alone; empty if the number was never logged.
+    """Read a logged number, e.g. "val/miou", from metrics.csv, by training step from 1; finite values alone.
 
     Raises:
         ValueError: if there is no such file, or it is damaged.

@@ -1,18 +1,29 @@
-"""The scores of a run: a table of IoU per class, metrics.json and metrics.csv."""
+"""Score a network on datasets; tables of IoU per class, metrics.json and metrics.csv."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from hrda_lit.checkpoints.load import Trained
 from hrda_lit.data.classes import Classes
-from hrda_lit.inference.iou import class_iou, logged_means, mean_ious
+from hrda_lit.data.draws import ValImages, ready
+from hrda_lit.data.loaders import worker_options
+from hrda_lit.inference.base import Inference, Original, predict_labels
+from hrda_lit.inference.iou import class_iou, logged_means, mean_iou, mean_ious
+from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.system.files import write_atomically, write_json
-from hrda_lit.system.table import Table, as_csv
-from hrda_lit.tables.breakdown import Breakdown
+from hrda_lit.system.progress import counted
+from hrda_lit.system.table import Table, as_csv, as_text, show
+from hrda_lit.tables.breakdown import Breakdown, find_structure
+
+log = logging.getLogger(__name__)
 
 Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs
 _ROWS = {
@@ -25,15 +36,7 @@ LONGEST = 12  # rows of classes that fit on a screen; more stand in several colu
 
 
 def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:
-    """Name the IoU of each class and their means.
-
-    Args:
-        iou: fractions; NaN for classes that do not occur, which the means leave out.
-        classes: names.
-
-    Returns:
-        "iou" by class and "miou" by the set of classes.
-    """
+    """Name the IoU of each class ("iou"; NaN for absent ones) and their means ("miou", by the set of classes)."""
     return {
         "iou": dict(zip(classes.names, iou.tolist(), strict=True)),
         "miou": mean_ious(iou, classes.names),
@@ -47,14 +50,7 @@ def breakdown_measures(breakdown: Breakdown, classes: Classes) -> dict[str, dict
 
 
 def mean_over(sets: Mapping[str, Measures]) -> Measures:
-    """Average measures over datasets; a class that one lacks is averaged over the others.
-
-    Args:
-        sets: measures by dataset, with the same names in all of them.
-
-    Returns:
-        The means; NaN if nothing occurs.
-    """
+    """Average measures over datasets; a class that one lacks is averaged over the others, NaN if all lack it."""
     first = next(iter(sets.values()))
     return {
         measure: {name: _mean([one[measure][name] for one in sets.values()]) for name in values}
@@ -68,12 +64,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def score_table(title: str, columns: Mapping[str, Measures]) -> Table:
-    """Lay measures out in percent, one section each.
-
-    Args:
-        title: of the table.
-        columns: measures by heading, with the same names in all of them.
-    """
+    """Lay measures out in percent, one section each."""
     table = Table(["class", *columns], title)
     for measure, values in next(iter(columns.values())).items():
         for name in values:
@@ -84,13 +75,7 @@ def score_table(title: str, columns: Mapping[str, Measures]) -> Table:
 
 
 def iou_table(iou: Float[Tensor, " C"], classes: Classes, title: str) -> Table:
-    """Lay out IoU per class and their means in percent; many classes stand in several columns.
-
-    Args:
-        iou: fractions; NaN for classes that do not occur, which the means leave out.
-        classes: names.
-        title: of the table.
-    """
+    """Lay out IoU per class and their means in percent; many classes stand in several columns."""
     columns = math.ceil(len(classes) / LONGEST)
     table = Table(["class", "IoU %"] * columns, title)
     for values in iou_measures(iou, classes).values():
@@ -103,25 +88,13 @@ def iou_table(iou: Float[Tensor, " C"], classes: Classes, title: str) -> Table:
 
 
 def write_metrics(path: Path, iou: Float[Tensor, " C"], classes: Classes, extra: dict[str, Any]) -> None:
-    """Write mIoU and IoU per class as fractions; what does not occur is null.
-
-    Args:
-        path: of metrics.json.
-        iou: fractions or NaN.
-        classes: names.
-        extra: further entries.
-    """
+    """Write mIoU and IoU per class as fractions, and further entries; what does not occur is null."""
     per_class = dict(zip(classes.names, iou.tolist(), strict=True))
     write_json(path, _without_nan({**logged_means(iou, classes.names), "val/iou": per_class, **extra}))
 
 
 def write_csv(path: Path, scores: Mapping[str, Mapping[str, Measures]]) -> None:
-    """Write one line per number, a fraction; empty if nothing occurs.
-
-    Args:
-        path: of metrics.csv.
-        scores: measures by dataset and prediction.
-    """
+    """Write metrics.csv, one line per number, a fraction; empty if nothing occurs."""
     lines: list[tuple[str | float, ...]] = [("dataset", "prediction", "measure", "name", "value")]
     for dataset, predictions in scores.items():
         for prediction, measures in predictions.items():
@@ -142,3 +115,79 @@ def _without_nan(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {key: _without_nan(value) for key, value in content.items()}
     return None if isinstance(content, float) and content != content else content
+
+
+def count_images(
+    network: Segmentor, inference: Inference, images: ValImages, workers: int, every: bool
+) -> dict[str, Breakdown]:
+    """Count the pixels of all images of a dataset.
+
+    Args:
+        network: network to score.
+        inference: prediction of whole images.
+        images: labelled images.
+        workers: processes that load them.
+        every: whether context and detail are counted beside the fused prediction.
+
+    Returns:
+        Counts by view.
+    """
+    counts: dict[str, Breakdown] = {}
+    device, classes = next(network.parameters()).device, images.dataset.classes
+    loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(workers))
+    with torch.inference_mode():
+        for item in counted(loader, f"predicting {images.dataset.name}"):
+            scaled = [image.to(device) for image in item.get("scaled", ())]
+            moved = ready({"image": item["image"].to(device), "scaled": scaled})
+            label = item["label"][0].to(device).long()
+            size = (label.shape[-2], label.shape[-1])
+            original = Original(moved["scaled"], size) if scaled else None
+            structure = find_structure(label, classes)
+            for view, ids in predict_labels(inference, network, moved["image"], size, original, every).items():
+                counts.setdefault(view, Breakdown(classes, device)).update(ids.long(), label, structure)
+    return counts
+
+
+def write_report(
+    folder: Path,
+    trained: Trained,
+    checkpoint: str,
+    sets: Mapping[str, ValImages],
+    counts: Mapping[str, Mapping[str, Breakdown]],
+) -> float:
+    """Write report.txt, metrics.csv and metrics.json, print the tables, and return the mIoU on the first dataset."""
+    classes, name = trained.classes, trained.config.name
+    scores = {
+        key: {view: breakdown_measures(one, classes) for view, one in views.items()} for key, views in counts.items()
+    }
+    who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
+    pages = [score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
+    fused, means = {key: views["fused"] for key, views in scores.items()}, {}
+    if len(fused) > 1:
+        means = {"mean": mean_over(fused)}
+        side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
+        pages.append(score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
+    write_atomically(folder / "report.txt", as_text(*pages).encode())
+    write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
+    first = class_iou(next(iter(counts.values()))["fused"].confusion)
+    extra = {
+        "name": next(iter(who.values())),
+        "experiment": name,
+        "kind": trained.config.get("kind"),
+        "sets": {key: images.dataset.name for key, images in sets.items()},
+        "checkpoint": checkpoint,
+        "model": trained.model,
+        "images": {key: len(images) for key, images in sets.items()},
+        "objects": {key: views["fused"].size_objects for key, views in counts.items()},
+        "datasets": scores,
+        **means,
+    }
+    write_metrics(folder / "metrics.json", first, classes, extra)
+    show(*pages)
+    log.info("report.txt, metrics.csv and metrics.json are in %s", folder)
+    return mean_iou(first)
+
+
+def _heading(key: str, sets: Mapping[str, ValImages]) -> str:
+    name = sets[key].dataset.name
+    return name if [images.dataset.name for images in sets.values()].count(name) == 1 else key

@@ -1,31 +1,88 @@
-"""What a sweep ends with: sweep.csv, sweep.txt and sweep.png, made from the files of its jobs."""
+"""The jobs of a sweep as they lie on disk, and what it ends with: sweep.csv, sweep.txt and sweep.png."""
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from hrda_lit.pictures.figures import encode
-from hrda_lit.system.files import write_atomically
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from hrda_lit.system.files import write_atomically, write_json
 from hrda_lit.system.table import Table, as_csv, as_text
-from hrda_lit.tables.groups import (
-    RunGroup,
-    best,
-    classes,
-    collapses,
-    endings,
-    gain,
-    group_by_seed,
-    several_kinds,
-    short,
-    signed,
-)
-from hrda_lit.tables.jobs import read_all
-from hrda_lit.tables.plots import draw_sweep
-from hrda_lit.tables.records import RunRecord, swept_keys
-from hrda_lit.tables.trainings import class_table
+from hrda_lit.tables import groups as by_seed
+from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, several_kinds, short
+from hrda_lit.tables.records import RunRecord, add_result, parse, swept_keys, typed, use_record
+from hrda_lit.tables.results import class_table
 
 WIDEST = 6  # groups whose classes fit side by side on a screen
+log = logging.getLogger(__name__)
+
+
+def begin_job(folder: Path, number: int, overrides: Sequence[str]) -> bool:
+    """Write the record of a job that starts, and remove results of another job.
+
+    Returns:
+        Whether an earlier start of the sweep began this same job in this folder.
+    """
+    now, there = parse(overrides), (folder / "job.json").exists()
+    before = read_job(folder)
+    # A damaged record is written anew: command.json of the sweep says that its jobs are the same.
+    again = there and (before is None or before.overrides == now)
+    (folder / "failure.json").unlink(missing_ok=True)
+    if not again:
+        (folder / "metrics.json").unlink(missing_ok=True)
+    if before is None or not again:
+        write_json(folder / "job.json", {"number": number, "overrides": now})
+    return again
+
+
+def fail_job(folder: Path, reason: str) -> None:
+    """Record why the job in a folder failed."""
+    write_json(folder / "failure.json", {"reason": reason})
+
+
+def count_jobs(command: Any) -> int:
+    """Count the jobs of a sweep over all combinations; 0 if its command cannot be parsed."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(command)
+    except (HydraException, TypeError, AttributeError, RecursionError):
+        return 0
+    return math.prod(len(list(one.sweep_iterator())) for one in parsed if one.is_discrete_sweep())
+
+
+def read_job(folder: Path) -> RunRecord | None:
+    """Read one job of a sweep; None without a valid job.json. Damaged records count as none and are logged."""
+    damaged: list[str] = []
+    job = _read(folder, damaged)
+    for sentence in damaged:
+        log.warning("passed over: %s", sentence)
+    return job
+
+
+def read_jobs(sweep: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read every job below a folder, by number; also return a sentence for each damaged record."""
+    damaged: list[str] = []
+    found = (_read(path.parent, damaged) for path in sorted(sweep.rglob("job.json")))
+    return sorted((job for job in found if job is not None), key=lambda job: job.number), damaged
+
+
+def _job(content: Mapping[str, Any]) -> RunRecord:
+    overrides = typed(content, "overrides", dict)
+    return RunRecord(typed(content, "number", int), {key: typed(overrides, key, str) for key in overrides})
+
+
+def _read(folder: Path, damaged: list[str]) -> RunRecord | None:
+    job = use_record(folder / "job.json", _job, damaged)
+    if job is None:
+        return None
+    if done := use_record(folder / "metrics.json", partial(add_result, job), damaged):
+        return done
+    reason = use_record(folder / "failure.json", lambda failure: typed(failure, "reason", str), damaged)
+    return replace(job, reason=reason)
 
 
 class Sweep(NamedTuple):
@@ -36,12 +93,12 @@ class Sweep(NamedTuple):
 
 
 def write(folder: Path) -> Sweep:
-    """Read all jobs anew and rewrite the table and the picture; without any job, nothing is written.
+    """Read all jobs anew and rewrite the table and the picture; without any job, nothing is written."""
+    # Here, because matplotlib takes a second that the jobs of a sweep need not wait for.
+    from hrda_lit.pictures.figures import encode
+    from hrda_lit.tables.plots import draw_sweep
 
-    Args:
-        folder: of the sweep.
-    """
-    sweep = Sweep(*read_all(folder))
+    sweep = Sweep(*read_jobs(folder))
     if sweep.jobs:
         write_atomically(folder / "sweep.csv", _csv(sweep.jobs))
         write_atomically(folder / "sweep.txt", as_text(*report(sweep), width=160).encode())
@@ -53,8 +110,8 @@ def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
     """Lay out groups from best to worst, classes over seeds, and what went wrong.
 
     Args:
-        sweep: from `write`.
-        stopped: number of jobs that a sweep that was stopped should have had; None for one that was not.
+        sweep: jobs and damaged records.
+        stopped: jobs that a stopped sweep should have had; None for a sweep that was not stopped.
     """
     jobs, groups = sweep.jobs, group_by_seed(sweep.jobs)
     done, total = sum(job.state == "done" for job in jobs), max(len(jobs), stopped or 0)
@@ -66,19 +123,19 @@ def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
     scored = {group.label: group for group in groups[:WIDEST] if group.mious}
     if scored and any(len(group.runs) > 1 for group in groups):
         parts.append(class_table(scored, classes(list(scored.values()))))
-    warnings = [f"warning: {line}" for group in groups for line in collapses(group)]
+    warnings = [f"warning: {line}" for group in groups for line in by_seed.collapses(group)]
     damaged = [f"passed over: {line}" for line in sweep.damaged]
-    return [*parts, *_complaints(jobs), *endings(groups), *damaged, *warnings]
+    return [*parts, *_complaints(jobs), *by_seed.endings(groups), *damaged, *warnings]
 
 
 def _table(groups: Sequence[RunGroup]) -> Table:
-    kinds, winner = several_kinds(groups), best(groups)
+    kinds, winner = several_kinds(groups), by_seed.best(groups)
     optional = ["kind"], ["gain over source-only"]
     before, after = optional if kinds else ([], [])
     table = Table(["", *groups[0].values, *before, "mIoU", *after, "runs", "jobs"])
     for group in groups:
         score = group.score if group.mious else group.runs[0].state
-        scores = [group.kind or "-", score, signed(gain(group, groups))] if kinds else [score]
+        scores = [group.kind or "-", score, by_seed.signed(gain(group, groups))] if kinds else [score]
         runs, jobs = f"{len(group.done)} of {len(group.runs)}", ", ".join(str(job.number) for job in group.runs)
         mark, style = ("best", "bold") if group is winner else ("", "")
         table.add(mark, *map(short, group.values.values()), *scores, runs, jobs, style=style)

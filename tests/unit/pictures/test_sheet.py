@@ -8,8 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
-from hrda_lit.pictures.figures import decode, encode, suffix_of
-from hrda_lit.pictures.matrix import matrix
+from hrda_lit.pictures.figures import decode, encode, matrix, suffix_of
 from hrda_lit.pictures.sheet import Entry, in_rows, legend, sheet
 
 pytestmark = pytest.mark.slow

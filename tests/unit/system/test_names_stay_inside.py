@@ -11,7 +11,7 @@ from hrda_lit.predicting.inputs import find_inputs, image_inputs
 from hrda_lit.predicting.output import PredictionFolder
 from hrda_lit.predicting.submission import Rules
 from hrda_lit.tables.records import Results
-from hrda_lit.tables.trainings import collect
+from hrda_lit.tables.results import trainings
 
 BESIDE = ["../x", "a/../../x", "/x", "..\\x", "C:\\x"]
 
@@ -91,4 +91,4 @@ def test_tables_of_foreign_runs_read_no_environment(tmp_path: Path, monkeypatch:
         (tmp_path / run / ".hydra").mkdir(parents=True)
         (tmp_path / run / ".hydra" / "overrides.yaml").write_text(f"- {override}\n")
         (tmp_path / run / "metrics.json").write_text('{"name": "x", "val/miou": 0.5, "val/iou": {}}')
-    assert not any("told" in heading for heading in collect(Results.below([tmp_path])))
+    assert not any("told" in heading for heading in trainings(Results.below([tmp_path])))

@@ -11,7 +11,7 @@ from hrda_lit.pictures.figures import encode
 from hrda_lit.tables.groups import group_by_seed
 from hrda_lit.tables.plots import draw_curves, draw_sweep, gather_curves
 from hrda_lit.tables.records import Results, RunRecord
-from hrda_lit.tables.trainings import collect
+from hrda_lit.tables.results import trainings
 from tests.scripts import run_script
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_values_are_gathered_at_the_steps_that_all_runs_have(tmp_path: Path) -> 
     write(tmp_path / "0", "hrda", [(9, "0.25", ""), (19, "0.5", ""), (19, "", "0.3")])
     write(tmp_path / "1", "hrda", [(9, "0.75", ""), (19, "", "0.4"), (29, "0.9", "")])
     results = Results.below([tmp_path])
-    found = collect(results)
+    found = trainings(results)
     assert gather_curves(found, "train/pseudo/q", results) == {"hrda": {10: [0.25, 0.75]}}
     assert gather_curves(found, "val/miou", results) == {"hrda": {20: [0.3, 0.4]}}
     assert gather_curves(found, "train/loss/masked", results) == {"hrda": {}}
@@ -45,7 +45,7 @@ def test_a_run_whose_numbers_cannot_be_read_is_passed_over(content: str | None, 
     if content is not None:
         path.write_text(content.replace("a,b", "a,val/miou"))
     results = Results.below([tmp_path])
-    assert gather_curves(collect(results), "val/miou", results) == {"hrda": {10: [0.3]}}
+    assert gather_curves(trainings(results), "val/miou", results) == {"hrda": {10: [0.3]}}
     [note] = results.damaged
     assert str(path) in note
 
@@ -53,7 +53,7 @@ def test_a_run_whose_numbers_cannot_be_read_is_passed_over(content: str | None, 
 def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
     folders = [write(tmp_path / str(seed), "hrda", []) for seed in range(2)]
     (other,) = [write(tmp_path / "deep" / "er", "daformer", [])]
-    found = collect(Results.below([tmp_path]))
+    found = trainings(Results.below([tmp_path]))
     assert {title: one.folders for title, one in found.items()} == {"hrda": folders, "daformer": [other]}
 
 

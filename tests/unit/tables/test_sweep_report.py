@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 
 from hrda_lit.pictures.figures import encode
 from hrda_lit.tables.groups import best, gain, group_by_seed, several_kinds
-from hrda_lit.tables.jobs import begin, count_jobs, fail, read_all
 from hrda_lit.tables.plots import draw_sweep
 from hrda_lit.tables.records import RunRecord
-from hrda_lit.tables.sweeps import report, write
+from hrda_lit.tables.sweeps import begin_job, count_jobs, fail_job, read_jobs, report, write
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,7 @@ def rows_of(sweep: Path) -> list[dict[str, str]]:
 
 
 def make(sweep: Path, number: int, asked: list[str], miou: float | None) -> None:
-    begin(sweep / str(number), number, asked)
+    begin_job(sweep / str(number), number, asked)
     if miou is not None:
         result = {"val/miou": miou, "val/iou": {"road": miou, "bus": 0.0 if number == 1 else 0.5, "train": None}}
         (sweep / str(number) / "metrics.json").write_text(json.dumps(result))
@@ -35,7 +34,7 @@ def make(sweep: Path, number: int, asked: list[str], miou: float | None) -> None
 def test_table_is_sorted_and_names_what_went_wrong(tmp_path: Path) -> None:
     for number, (tau, seed) in enumerate(product((0.8, 0.9, 2), (0, 1))):
         make(tmp_path, number, ["name=x", f"tau={tau}", f"seed={seed}"], None if tau == 2 else tau / 2 + seed / 10)
-    fail(tmp_path / "4", "tau=2: expected a number in [0, 1]")
+    fail_job(tmp_path / "4", "tau=2: expected a number in [0, 1]")
     write(tmp_path)
 
     rows = rows_of(tmp_path)
@@ -132,7 +131,7 @@ def test_one_seed_supports_no_best(tmp_path: Path) -> None:
         make(tmp_path, number, [f"tau={tau}", "seed=0"], tau / 2)
     write(tmp_path)
     assert not any("best" in line for line in (tmp_path / "sweep.txt").read_text().splitlines() if "│" in line)
-    assert best(group_by_seed(read_all(tmp_path)[0])) is None
+    assert best(group_by_seed(read_jobs(tmp_path)[0])) is None
 
 
 def test_a_sweep_that_was_stopped_says_how_far_it_came(tmp_path: Path) -> None:
