@@ -48,14 +48,7 @@ def main() -> None:
 
 
 def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
-    """Predict validation images of the first network's run with every network.
-
-    Args:
-        checkpoints: by title.
-        images: numbers of images, from 0.
-
-    Returns:
-        A sheet with a row per image.
+    """Predict validation images of the first network's run with every network, a row of the sheet per image.
 
     Raises:
         FileNotFoundError: if a checkpoint or an image is missing.

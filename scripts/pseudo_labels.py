@@ -46,12 +46,8 @@ def main() -> None:
 def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], Int[Tensor, "C C"]]:
     """Predict the validation images of a network's run.
 
-    Args:
-        predictor: the network.
-        tau: confidence threshold in [0, 1].
-
     Returns:
-        Pixels by label (rows) and prediction (columns): all of them, and those with a confidence of at least tau.
+        Pixels by label (rows) and prediction (columns): all of them, and those with a confidence of at least `tau`.
 
     Raises:
         FileNotFoundError: if the images are missing.
@@ -76,11 +72,6 @@ def quality(
     everything: Int[Tensor, "C C"], confident: Int[Tensor, "C C"], names: tuple[str, ...]
 ) -> dict[str, Measures]:
     """Compare confusion matrices of all pixels and of the confident ones.
-
-    Args:
-        everything: pixels by label (rows) and prediction (columns).
-        confident: those of them with a confident prediction.
-        names: of the classes.
 
     Returns:
         Shares by heading, of each class of the label and of all pixels; NaN where there is no pixel.

@@ -45,16 +45,13 @@ def main() -> None:
 
 
 def adapt(checkpoint: str | Path, output: Path, model: str | None, batches: int) -> int:
-    """Write a checkpoint whose BatchNorm statistics are those of target crops.
+    """Write a checkpoint whose BatchNorm statistics are those of target crops; return how many layers have new ones.
 
     Args:
-        checkpoint: of `hrda_lit.train`.
-        output: where to write.
-        model: "student" or "teacher"; None: the one that training validated.
-        batches: how many, of the run's batch size.
-
-    Returns:
-        How many layers have new statistics.
+        checkpoint: checkpoint of `hrda_lit.train`.
+        output: file to write.
+        model: "student" or "teacher"; None for the one that training validated.
+        batches: number of batches of the run's size.
 
     Raises:
         FileNotFoundError: if the checkpoint or the target are missing.

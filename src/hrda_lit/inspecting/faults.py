@@ -61,7 +61,7 @@ def find_useless_labels(seen: Survey, most_ignored: float) -> str:
     names = seen.present
     if not total or (ignored <= most_ignored * total and len(names) > 1):
         return ""
-    where = f"{len(seen.ids)} labels of {seen.split}, whose files hold {_ids(seen)}"
+    where = f"{len(seen.ids)} labels of {seen.split}, whose files hold the ids {_ids(seen.raw)}"
     if seen.split.dataset.labels.are_train_ids and set(seen.raw) == {0, classes.ignore}:
         return (
             f"{where}, appear to be binary masks, but {classes.ignore} is ignored and all that is left is "
@@ -146,10 +146,9 @@ def _unnamed_ids(seen: Survey) -> Iterator[str]:
     named, total = seen.split.dataset.labels.named, sum(seen.raw.values())
     unnamed = {} if named is None else {raw: count for raw, count in seen.raw.items() if raw not in named}
     if unnamed:
-        shown = ", ".join(map(str, sorted(unnamed)[:12])) + (", ..." if len(unnamed) > 12 else "")
         yield (
             f"{_count(unnamed, 'id')} in no rule of id_map of {seen.split} and ignored, "
-            f"{100 * sum(unnamed.values()) / total:.1f} % of the pixels: {shown}."
+            f"{100 * sum(unnamed.values()) / total:.1f} % of the pixels: {_ids(unnamed)}."
         )
 
 
@@ -187,7 +186,5 @@ def _shared(surveys: Sequence[Survey]) -> list[str]:
     return [f"{len(both)} images are in source and val alike, the first is {both[0]}: scores on them mean little."]
 
 
-def _ids(seen: Survey) -> str:
-    raw = sorted(seen.raw)
-    shown = ", ".join(map(str, raw[:12])) + (", ..." if len(raw) > 12 else "")
-    return f"the ids {shown}"
+def _ids(raw: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(raw)[:12])) + (", ..." if len(raw) > 12 else "")

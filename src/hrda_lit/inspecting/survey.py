@@ -150,17 +150,16 @@ def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
             return Header(height, width, "NumPy")
         if every:
             verify(path, content)
-
-        def read(file: ImageFile.ImageFile) -> Header:
-            mode = f"{file.mode};16" if is_deep(file) and not file.mode.startswith("I") else file.mode
-            tail = _tail(path, content)
-            if not _ends_whole(tail, file.format) or every or any(word in tail for word in _LATE):
-                file.load()
-            return Header(*upright_size(file), mode)
-
-        return open_picture(path, read, content)
+        return open_picture(path, lambda file: _describe(file, _tail(path, content), every), content)
     except (ValueError, OSError) as error:
         return Header(0, 0, "", str(error))
+
+
+def _describe(file: ImageFile.ImageFile, tail: bytes, every: bool) -> Header:
+    mode = f"{file.mode};16" if is_deep(file) and not file.mode.startswith("I") else file.mode
+    if not _ends_whole(tail, file.format) or every or any(word in tail for word in _LATE):
+        file.load()
+    return Header(*upright_size(file), mode)
 
 
 def _start(path: Path, content: bytes | None) -> bytes:

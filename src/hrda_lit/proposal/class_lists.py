@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 Colour = tuple[int, int, int]
 _IGNORED = {"__ignore__", "_ignore_", "ignore", "void", "unlabeled", "unlabelled"}
@@ -85,10 +86,14 @@ def _json(path: Path) -> ClassList:
     if isinstance(content, dict):
         pairs = [(key, value) if isinstance(value, str) else (value, key) for key, value in content.items()]
         return make_list((str(name) for _, name in pairs), path.name, ids=[int(number) for number, _ in pairs])
-    if not all(isinstance(one, dict) for one in content):
-        return make_list(map(str, content), path.name)
-    colours = [_colour(one["color"]) for one in content] if all("color" in one for one in content) else None
-    return make_list((one["name"] for one in content), path.name, colours, [int(one["id"]) for one in content])
+    if all(isinstance(one, dict) for one in content):
+        return _records(content, path.name)
+    return make_list(map(str, content), path.name)
+
+
+def _records(classes: list[dict[str, Any]], origin: str) -> ClassList:
+    colours = [_colour(one["color"]) for one in classes] if all("color" in one for one in classes) else None
+    return make_list((one["name"] for one in classes), origin, colours, [int(one["id"]) for one in classes])
 
 
 READERS: dict[str, Callable[[Path], ClassList]] = {

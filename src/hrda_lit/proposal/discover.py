@@ -153,7 +153,7 @@ def _best_rule(
 
 def _rules(files: Sequence[str]) -> Iterator[Rule]:
     """Yield the rules that these files may follow."""
-    parts = {part for name in files for part in PurePosixPath(name).parts[:-1]}
+    parts = {part for name in files for part in _folders(name)}
     kinds = {(PurePosixPath(name).suffix, _mark(name, LABEL_MARKS), _mark(name, IMAGE_MARKS)) for name in files}
     images = {(mark, suffix) for suffix, _, mark in kinds}
     labels = {(mark, suffix) for suffix, mark, _ in kinds if suffix.lower() in LABELS}
@@ -181,14 +181,20 @@ def _pairs(rule: Rule, files: Sequence[str], there: set[str], wanted: str | None
 def _images(files: Sequence[str], labels: set[str], rule: Rule | None) -> list[str]:
     """List what is an image and no label."""
     others = {rule.folder[1]} if rule and rule.folder else set(LABEL_FOLDERS)
-    images = [name for name in files if name not in labels and not others & set(PurePosixPath(name).parts[:-1])]
+    images = [name for name in files if name not in labels and not _is_named_as_label(name, others)]
+    if rule is None:
+        return [name for name in images if _folders(name) & set(IMAGE_FOLDERS)] or images
+    folders = {rule.folder[0]} if rule.folder else set[str]()
+    return [name for name in images if name.endswith(rule.ending[0]) and folders <= _folders(name)]
+
+
+def _is_named_as_label(name: str, folders: set[str]) -> bool:
     marks = tuple(mark for mark in LABEL_MARKS if len(mark) > 2)
-    images = [name for name in images if not PurePosixPath(name).stem.endswith(marks)]
-    if rule:
-        return [name for name in images if name.endswith(rule.ending[0])
-                and (rule.folder is None or rule.folder[0] in PurePosixPath(name).parts)]  # fmt: skip
-    named = [name for name in images if set(IMAGE_FOLDERS) & set(PurePosixPath(name).parts[:-1])]
-    return named or images
+    return not folders.isdisjoint(_folders(name)) or PurePosixPath(name).stem.endswith(marks)
+
+
+def _folders(name: str) -> set[str]:
+    return set(PurePosixPath(name).parts[:-1])
 
 
 def _listed(root: Path, lists: Sequence[str], images: Sequence[str]) -> tuple[dict[str, list[str]], str]:
@@ -209,7 +215,7 @@ def _listed(root: Path, lists: Sequence[str], images: Sequence[str]) -> tuple[di
 def _by_folder(images: Sequence[str]) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {}
     for image in images:
-        folders = {part.lower() for part in PurePosixPath(image).parts[:-1]}
+        folders = {part.lower() for part in _folders(image)}
         for split, words in SPLITS.items():
             if folders & set(words):
                 splits.setdefault(split, []).append(image)

@@ -53,6 +53,11 @@ class LabelSpace:
     colours: list[Colour] | None = None
     ignored: list[Colour] = field(default_factory=list)
 
+    def list_colours(self) -> dict[str, Any]:
+        """Return the `layout.colour_map` of a data set; empty where files hold ids."""
+        colours: dict[str, Any] = {name: list(colour) for name, colour in (self.colour_map or {}).items()}
+        return colours | ({"ignore": [list(colour) for colour in self.ignored]} if colours and self.ignored else {})
+
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
     """Choose items evenly over all."""

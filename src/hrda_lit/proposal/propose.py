@@ -174,23 +174,19 @@ def _measure(domain: Domain, *splits: str) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / domain.name
         write_domain(root, domain)
+        space = domain.space
+        layout: dict[str, Any] = {"split_file": "{split}.txt"}
+        if colours := space.list_colours():
+            layout["colour_map"] = colours
         dataset = FolderDataset(
             domain.name, str(root), f"{FILES}/{domain.found.pattern()}", domain.label_rule(),
-            {"names": domain.space.names, "things": []}, domain.space.id_map, None, _layout(domain.space),
+            {"names": space.names, "things": []}, space.id_map, None, layout,
         )  # fmt: skip
         samples = []
         for split in splits:
             if images := domain.lists.get(split):
                 samples += dataset.files(split, labelled=all(image in domain.found.labels for image in images))
         return measure(dataset, samples)
-
-
-def _layout(space: LabelSpace) -> dict[str, Any]:
-    layout: dict[str, Any] = {"split_file": "{split}.txt"}
-    if space.colour_map is not None:
-        layout["colour_map"] = {name: list(colour) for name, colour in space.colour_map.items()}
-        layout["colour_map"] |= {"ignore": [list(colour) for colour in space.ignored]} if space.ignored else {}
-    return layout
 
 
 def _memory(device: str) -> float:

@@ -91,9 +91,7 @@ def dataset_yaml(domain: Domain, root: Path, things: Sequence[int]) -> str:
     ]
     if domain.margins is not None:
         lines.append(f"  margins: {domain.margins.value} # {domain.margins.why}")
-    if space.colour_map is not None:
-        ignored = {"ignore": [list(colour) for colour in space.ignored]} if space.ignored else {}
-        colour_map = {name: list(colour) for name, colour in space.colour_map.items()} | ignored
+    if colour_map := space.list_colours():
         lines.append(f"  colour_map: {json.dumps(colour_map)}")
     return "\n".join(lines) + "\n"
 

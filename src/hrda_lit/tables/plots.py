@@ -90,6 +90,10 @@ def _draw_key(axes: Axes, groups: Sequence[RunGroup], key: str, joined: bool) ->
         place = places[winner.values[key]]
         axes.plot(place, 100 * winner.miou, "*", markersize=16, color="tab:red", label="best")
     axes.set(xlabel=key, ylabel="mIoU %")
+    _label_places(axes, places, numbers)
+
+
+def _label_places(axes: Axes, places: Mapping[str, float], numbers: bool) -> None:
     if not numbers:
         axes.margins(x=0.2)  # words at the ends are wider than numbers
     if not numbers or len(places) <= 8:
