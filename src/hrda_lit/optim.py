@@ -1,4 +1,4 @@
-"""The optimisers with the official parameter groups, and the schedule: linear warm-up on top of a polynomial decay."""
+"""Optimisers with the official parameter groups, and their schedules."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_rati
 
 
 def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
-    """Return the learning rate of step t >= 0 as a share of the base rate: from `start` up to 1 by `warmup`, then to 0.
+    """Return the share of the base rate at step t >= 0: from `start` up to 1 by `warmup`, then to 0.
 
     VFM-UDA, released code.
     """

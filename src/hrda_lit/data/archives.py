@@ -117,7 +117,7 @@ def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
 
 
 def _check_headers_of_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Compare each entry of the central directory with the header of its content, and find headers without entry."""
+    """Compare each entry of the directory with the header of its content, and find headers without entry."""
     end = 0
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
         if b"PK\3\4" in _between(file, end, info.header_offset):

@@ -183,9 +183,7 @@ def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Te
     Raises:
         ValueError: if the name is unknown or an id is out of range.
     """
-    if isinstance(spec, str) and spec not in ID_MAPS:
-        raise ValueError(f"id_map '{spec}' is unknown; choose one of {sorted(ID_MAPS)} or give a mapping.")
-    ids = {i: i for i in range(len(classes))} if spec is None else ID_MAPS[spec] if isinstance(spec, str) else spec
+    ids = _train_ids_of_raw(spec, classes)
     table = torch.full((256,), classes.ignore, dtype=torch.uint8)
     for raw, train in ids.items():
         if not 0 <= raw <= 255 or not (0 <= train < len(classes) or train == classes.ignore):
@@ -197,6 +195,14 @@ def id_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Te
     return table
 
 
+def _train_ids_of_raw(spec: str | Mapping[int, int] | None, classes: Classes) -> Mapping[int, int]:
+    if spec is None:
+        return {i: i for i in range(len(classes))}
+    if isinstance(spec, str) and spec not in ID_MAPS:
+        raise ValueError(f"id_map '{spec}' is unknown; choose one of {sorted(ID_MAPS)} or give a mapping.")
+    return ID_MAPS[spec] if isinstance(spec, str) else spec
+
+
 def raw_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[Tensor, "256"]:
     """Make the lookup table from train id to raw id, of several the first listed; `classes.ignore` elsewhere.
 
@@ -205,7 +211,7 @@ def raw_table(spec: str | Mapping[int, int] | None, classes: Classes) -> UInt8[T
     """
     id_table(spec, classes)  # refuses what does not fit
     table = torch.full((256,), classes.ignore, dtype=torch.uint8)
-    ids = {i: i for i in range(len(classes))} if spec is None else ID_MAPS[spec] if isinstance(spec, str) else spec
+    ids = _train_ids_of_raw(spec, classes)
     for raw, train in reversed(list(ids.items())):
         if train != classes.ignore:
             table[train] = raw

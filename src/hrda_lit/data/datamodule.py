@@ -75,7 +75,7 @@ class UDADataModule(L.LightningDataModule):
         return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
 
     def data_splits(self) -> list[DataSplit]:
-        """Return what is read of which data set: the role, the data set, the split, and whether labels count."""
+        """List each data set that is read, with its role, its split and whether labels count."""
         used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
         return [
             one
@@ -102,7 +102,7 @@ class UDADataModule(L.LightningDataModule):
         return ready(batch) if "image" in batch else {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
-        """Count the source's classes for rare class sampling and announce the size of the cache; on one process only.
+        """Count the source's classes and announce the size of the cache; on one process only.
 
         Raises:
             ValueError: if the disk has too little room for the cache.

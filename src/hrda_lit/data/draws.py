@@ -128,7 +128,7 @@ class SourceDraws(DomainDraws):
             return self.rare.pick(generator)
         # official: without rare class sampling, shuffled pairs of source and target files; here: independent
         # uniform draws, so that a draw needs no list of all pairs.
-        return None, _any_file(len(self.samples), self.shares, generator)
+        return None, _draw_file(len(self.samples), self.shares, generator)
 
     def _box(
         self,
@@ -163,9 +163,9 @@ class TargetDraws(DomainDraws):
     """
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        """Return "image", "extent" and "file" as `SourceDraws` does, and "valid" (uint8, h x w, 0 or 1) of a draw."""
+        """Return "image", "extent" and "file" as for the source, and "valid" (uint8, h x w, 0 or 1) of a draw."""
         generator = rng.generator(self.seed, "target", draw)
-        file = _any_file(len(self.samples), self.shares, generator)
+        file = _draw_file(len(self.samples), self.shares, generator)
         sample = Sample(self.samples[file].image, None)
         image, factor = self._scaled(self.read(sample)[0], generator)
         pipeline, size, downscale = self.pipeline, (image.shape[1], image.shape[2]), self.pipeline.downscale / factor
@@ -213,7 +213,7 @@ class ValImages(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W) and "index" of a file, and "scaled" images.
+        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W), "index" and, with scales, "scaled".
 
         `UNCOUNTED` is the first file with every pixel ignored.
         """
@@ -235,9 +235,9 @@ class ValImages(Dataset[dict[str, Any]]):
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn an item or batch into float32 and int64 for a network, on the device where it is, without a host sync.
+    """Turn an item or batch into what a network takes, on the device where it is, without a host sync.
 
-    Images are normalised, 0 where they are padding; "scaled" alike; "label" is int64, "valid" float32.
+    Images become normalised float32, 0 where they are padding, "scaled" alike; "label" int64, "valid" float32.
     """
     made = dict(drawn)
     if "image" in made:
@@ -269,13 +269,10 @@ def _extent(box: Box, part: Box) -> Size:
     return height, width
 
 
-def _any_file(count: int, often: Tensor | None, generator: torch.Generator) -> int:
-    drawn = (
-        torch.randint(count, (), generator=generator)
-        if often is None
-        else torch.multinomial(often, 1, generator=generator)
-    )
-    return int(drawn)
+def _draw_file(count: int, shares: Tensor | None, generator: torch.Generator) -> int:
+    if shares is None:
+        return int(torch.randint(count, (), generator=generator))
+    return int(torch.multinomial(shares, 1, generator=generator))
 
 
 def _flip(generator: torch.Generator) -> bool:

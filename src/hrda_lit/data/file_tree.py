@@ -47,7 +47,7 @@ class FileTree:
         return path.is_file() or self._member(path) is not None
 
     def content(self, path: Path) -> bytes:
-        """Read a file; raises a FileNotFoundError if there is none, a ValueError if its archive is damaged."""
+        """Read a file; a FileNotFoundError if there is none, a ValueError if its archive is damaged."""
         archived = self.archived(path)
         return path.read_bytes() if archived is None else archived
 
@@ -59,7 +59,7 @@ class FileTree:
         return read_member(member, self._opened(member.archive) if member.archive.suffix.lower() == ".zip" else None)
 
     def state(self, path: Path) -> tuple[int, ...]:
-        """Return what changes when a file does: size and time or, in a zip, checksum; () where there is no file."""
+        """Return (size, time), in a zip (size, checksum), which change when a file does; () without a file."""
         if path.is_file():
             status = path.stat()
             return status.st_size, status.st_mtime_ns
@@ -67,7 +67,7 @@ class FileTree:
         return () if member is None else (member.size, member.mark)
 
     def search(self, pattern: str) -> list[Path]:
-        """Find files as `search` does, in archives only where none lies on disk; a ValueError if one is damaged."""
+        """Find files as `search` does, in archives only where none is on disk; a ValueError if damaged."""
         parts = [same(part) for part in PurePosixPath(pattern).parts]
         # Archives beside what was unpacked from them are not opened.
         return search(self.root, pattern) or [
@@ -121,7 +121,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def same(text: str) -> str:
-    """Return the one form of a name that has several: an accent may be a sign of its own or part of its letter."""
+    """Return one form of a name: an accent may be a character of its own or part of its letter."""
     return unicodedata.normalize("NFC", text)
 
 

@@ -145,7 +145,7 @@ class FolderDataset:
         return self.labels.read(path)
 
     def list_unused(self, split: str) -> list[Path]:
-        """List the files that lie beside the images of a split, but are neither images nor labels of any split."""
+        """List files beside the images of a split that are neither images nor labels of any split."""
         images = self._find(self._pattern(split))
         unused = {*self.tree.beside({image.parent for image in images})} - {*images}
         every = [*images, *self._find(self._pattern("*"))] if unused else []
@@ -216,7 +216,7 @@ class FolderDataset:
 
 
 class DataSplit(NamedTuple):
-    """One split of one data set, its role (source, target, val or a name of the user's), and whether it has labels."""
+    """One split of a data set, its role (source, target, val or a user's name), and whether it has labels."""
 
     role: str
     dataset: FolderDataset

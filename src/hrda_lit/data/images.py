@@ -156,7 +156,7 @@ def decode(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: b
 
 
 def _usual_png(content: bytes) -> Pixels | None:
-    """Decode a PNG of RGB and 8 bits that nothing turns, in half of Pillow's time; None for any other file."""
+    """Decode an upright 8-bit RGB PNG in half of Pillow's time; None for any other file."""
     if not content.startswith(PNG) or content[24:26] != b"\x08\x02":  # bits and kind of colour
         return None
     width, height = struct.unpack_from(">II", content, 16)

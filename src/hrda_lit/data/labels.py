@@ -150,7 +150,7 @@ class ColourMap:
         self._ignore = classes.ignore
 
     def __call__(self, pixels: Pixels) -> tuple[UInt8[Tensor, "H W"], dict[Colour, int]]:
-        """Translate RGB values into train ids, ignored where a colour is unknown; count each unknown colour."""
+        """Translate RGB values into train ids, ignored where unknown; count each unknown colour."""
         packed = _packed(pixels)
         place = np.searchsorted(self._keys, packed).clip(max=len(self._keys) - 1)
         known = self._keys[place] == packed

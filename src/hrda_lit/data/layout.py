@@ -41,7 +41,7 @@ class Margins:
     unit: Literal["pixels", "percent"] = "pixels"
 
     def borders(self, size: tuple[int, int], downscale: float) -> tuple[int, int, int, int]:
-        """Return the (top, bottom, left, right) pixels of an image of `size`; for arguments see `image_mask`."""
+        """Return (top, bottom, left, right) in pixels of an image of `size`, see `image_mask`."""
         height, width = size
         sides: list[float] = [self.top, self.bottom, self.left, self.right]
         if self.unit == "percent":

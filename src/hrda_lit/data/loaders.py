@@ -62,7 +62,7 @@ MOST_WORKERS = 4  # per domain, by default
 
 
 def count_workers(asked: int | Literal["auto"]) -> int:
-    """Return how many processes load for a domain: "auto" is half of the cores that this process may use, 1 to 4."""
+    """Return the loader processes of a domain: "auto" is half of the usable cores, 1 to 4."""
     if asked != "auto":
         return asked
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -72,8 +72,8 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 def worker_options(count: int) -> dict[str, Any]:
     """Return the options of a DataLoader for its processes; 0 loads in the calling one.
 
-    Inside a job of joblib's launcher, Python's default is a way to start that only joblib's own processes can use, so
-    the platform's is named.
+    Inside a job of joblib's launcher, Python's default start method serves only joblib's own processes; so the
+    platform's is named.
     """
     # The first of all methods is the platform's default, whatever was set since.
     return {

@@ -1,5 +1,6 @@
 """Several sets of one class list as one: GTA5 with SYNTHIA and UrbanSyn, or Cityscapes with Mapillary."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,13 @@ class MixedDatasets:
         self._owners: dict[Path, FolderDataset] = {}
 
     def files(self, split: str, labelled: bool) -> list[Sample]:
-        """List the files of a split of every set, one set after the other; a ValueError if two sets share a file."""
+        """List the files of a split, one set after the other; a ValueError if two sets share a file."""
         samples = []
         for member in self.members:
             own = member.files(split, labelled)
-            if taken := next(
-                (sample.image for sample in own if self._owners.get(sample.image, member) is not member), None
-            ):
-                raise ValueError(f"{taken} is of two sets of {self.name}; correct root or images of one of them.")
-            self._owners |= {sample.image: member for sample in own}
+            for image, _ in own:
+                if self._owners.setdefault(image, member) is not member:
+                    raise ValueError(f"{image} is of two sets of {self.name}; correct root or images of one of them.")
             samples += own
         return samples
 
@@ -70,11 +69,9 @@ class MixedDatasets:
 
     def shares(self, samples: list[Sample]) -> Float[Tensor, " files"]:
         """Return how often each file is drawn: the weight of its set, divided among the set's files."""
-        counts = {id(member): 0 for member in self.members}
-        for sample in samples:
-            counts[id(self.of(sample))] += 1
-        each = {id(one): weight / counts[id(one)] for one, weight in zip(self.members, self.weights, strict=True)}
-        shares = torch.tensor([each[id(self.of(sample))] for sample in samples], dtype=torch.float64)
+        counts = Counter(self.of(sample) for sample in samples)
+        each = {one: weight / counts[one] for one, weight in zip(self.members, self.weights, strict=True)}
+        shares = torch.tensor([each[self.of(sample)] for sample in samples], dtype=torch.float64)
         return shares / shares.sum()
 
 

@@ -17,7 +17,7 @@ _QUARTERS = (5, 6, 7, 8)
 
 
 class KindError(ValueError):
-    """Sentence on what an intact file holds, what is needed and what to do; the path of the file goes before it."""
+    """What an intact file holds, what is needed and what to do; the path of the file goes before it."""
 
 
 def rgb(image: Image.Image) -> Pixels:

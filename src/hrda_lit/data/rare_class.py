@@ -98,7 +98,7 @@ class RareClass:
     jointly: bool = False
 
     def accept_pixels(self, downscale: float) -> float:
-        """Compute how many pixels of its class a crop must exceed, for images shrunk by `downscale` (>= 1)."""
+        """Compute how many pixels of its class a crop must exceed, at a `downscale` >= 1."""
         return self.min_pixels * self.accept_ratio / downscale**2
 
 

@@ -59,7 +59,7 @@ class Reader:
         return [arrays.path(path, setting) for path, setting in zip(sample, settings, strict=True) if path is not None]
 
     def bytes_to_keep(self, samples: Sequence[Sample]) -> int:
-        """Estimate how many bytes are still to be written, from the sizes of some images, spread evenly over all."""
+        """Estimate how many bytes are still to be written, from the sizes of evenly spread images."""
         new = [sample for sample in samples if not all(path.exists() for path in self._paths(sample))]
         some = [new[len(new) * index // _SIZED] for index in range(_SIZED)] if len(new) > _SIZED else new
         return sum(map(self._bytes, some)) * len(new) // max(len(some), 1)
@@ -86,7 +86,7 @@ def fitted(
 
 
 def require_room(folder: Path, reading: Sequence[tuple[Reader, Sequence[Sample]]]) -> None:
-    """Announce how much readers will keep in a folder for their samples; a ValueError if the disk has no room."""
+    """Announce how much readers will keep in a folder; a ValueError if the disk has too little room."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     needed, free = sum(reader.bytes_to_keep(samples) for reader, samples in reading), shutil.disk_usage(there).free
     if needed > free:

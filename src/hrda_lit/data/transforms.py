@@ -63,7 +63,7 @@ def _nearest(old: int, new: int) -> Int64[Tensor, " new"]:
 def finish(
     x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int, part: Box | None = None
 ) -> Num[Tensor, "*C H W"]:
-    """Flip a crop, pad it at the bottom and right where it is smaller than `crop_size`, and cut a part out of it.
+    """Flip a crop, pad it at the bottom and right to `crop_size`, and cut a part out of it.
 
     Args:
         x: image, label or mask.
@@ -80,7 +80,7 @@ def finish(
 
 
 def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: torch.Generator) -> Box:
-    """Draw the box of a crop of (height, width) pixels inside an image of `size`; smaller where the image is."""
+    """Draw the box of a crop of (height, width) pixels inside an image; smaller where the image is."""
     (top, height), (left, width) = (
         (int(torch.randint(max(extent - wanted, 0) + 1, (), generator=generator)), min(extent, wanted))
         for extent, wanted in zip(size, crop_size, strict=True)
@@ -108,15 +108,15 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
 
 
 def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) -> bool:
-    """Return whether at least two classes occur in a crop, and the largest stays below a share of the counted pixels.
+    """Return whether a crop shows at least two classes, and the largest stays below a share.
 
     Args:
         label: train ids of the crop.
         ignore: id that does not count.
-        cat_max_ratio: upper bound of the share, exclusive, in (0, 1].
+        cat_max_ratio: upper bound of the share of the counted pixels, exclusive, in (0, 1].
 
-    DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here: a crop
-    of a single class is never varied.
+    DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here: a
+    crop of a single class is never varied.
     """
     counts = torch.bincount(label.flatten(), minlength=256).float()
     counts[ignore] = 0

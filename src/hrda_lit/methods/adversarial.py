@@ -1,4 +1,4 @@
-"""Adversarial training on the output space: predictions on the target come to look like those on the source."""
+"""Adversarial training on the output space: make target predictions look like those on the source."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -30,7 +30,7 @@ class Labelled(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """The student, its moving average, the frozen encoder of the feature distance, and what learns against it."""
+    """The student, its moving average, the frozen encoder of the feature distance, and the discriminator."""
 
     student: Segmentor
     teacher: Segmentor | None = None
@@ -94,7 +94,7 @@ class Method(ABC):
     masked: "MaskedPass | None" = None
 
     def discriminator(self) -> nn.Module | None:
-        """Build a network that learns against the student; it is kept, stored and resumed like the student."""
+        """Build a network that learns against the student; it is stored and resumed like the student."""
         return None
 
     @abstractmethod
@@ -118,7 +118,7 @@ class Method(ABC):
         """
 
     def check_crop(self, size: tuple[int, int]) -> None:
-        """Raise a ValueError if training crops of `size` (height, width), at high resolution, make no sense."""
+        """Raise a ValueError if high-resolution crops of `size` (height, width) make no sense."""
         if self.masked is not None:
             self.masked.options.check_crop(size)
 

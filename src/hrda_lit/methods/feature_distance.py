@@ -49,11 +49,13 @@ class FeatureDistance:
             return distance
         return distance + self._between(networks, supervised.closer, image, label)
 
-    def added(self, done: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
-        """Add the distance, times lambda_fd, to the pass "source", in one backward for both.
+    def add_to(self, done: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
+        """Add the distance, times `weight` (0 for none), to the pass "source", in one backward for both.
 
         official: the release retains the graph for a second one (docs/official.md 13).
         """
+        if weight == 0:
+            return done
         source = done.crops["source"]
         distance = weight * self(networks, supervised, source.image, source.label)
         logs = {**done.logs, "loss/feature_distance": distance.detach()}

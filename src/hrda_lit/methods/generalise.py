@@ -63,4 +63,4 @@ class Generalise(Method):
             image = augment(image, drawn.augmentation)
         outputs = networks.student(image, drawn.student)
         done = on_source(outputs, image, label, self.classes)
-        yield self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
+        yield self.feature_distance.add_to(done, self.lambda_fd, networks, outputs)

@@ -1,4 +1,4 @@
-"""The masked pass of MIC: predict what is hidden from the context that remains, over pixels or over tokens."""
+"""The masked pass of MIC: predict hidden pixels or tokens from the context that remains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class MaskedConsistency:
             )
 
     def check_crop(self, size: tuple[int, int]) -> None:
-        """Raise a ValueError if blocks are larger than a crop of `size` (height, width), at high resolution."""
+        """Raise a ValueError if blocks are larger than a high-resolution crop of `size`."""
         if self.block > min(size):
             raise ValueError(
                 f"method.masked.block={self.block} is larger than a crop of {size}, which it would hide as a whole; "

@@ -77,5 +77,5 @@ def draw_both(
 
 
 def output_space(logits: Tensor, image: Tensor, student: Segmentor) -> Tensor:
-    """Resize logits to the image at low resolution: half of HRDA's crop, all of what a single-scale network sees."""
+    """Resize logits to low resolution: half of HRDA's crop, all of what a single-scale network sees."""
     return resize(logits, low_resolution_size((image.shape[-2], image.shape[-1]), student.s_T))

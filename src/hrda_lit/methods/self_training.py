@@ -118,12 +118,12 @@ class SelfTraining(Method):
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: SelfTrainingDraws) -> Pass:
         outputs = networks.student(image, drawn.student["source"])
         done = on_source(outputs, image, label, self.classes)
-        return self.feature_distance.added(done, self.lambda_fd, networks, outputs) if self.lambda_fd > 0 else done
+        return self.feature_distance.add_to(done, self.lambda_fd, networks, outputs)
 
     def label_target(
         self, teacher: Segmentor | None, image: Float[Tensor, "B 3 H W"], valid: Float[Tensor, "B H W"]
     ) -> tuple[Labelled, Float[Tensor, ""]]:
-        """Let the teacher label whole target crops, `valid` where labels may be trusted; return them and q in [0, 1].
+        """Let the teacher label target crops, weighted 0 outside `valid`; return them and q in [0, 1].
 
         User's document, p^T and q^T.
         """
