@@ -145,7 +145,7 @@ class UDADataModule(L.LightningDataModule):
     def target_draws(self, target: Images) -> TargetDraws:
         """List the files of a target and make its draws; no image is read."""
         samples = target.files(self.splits["target"], labelled=False)
-        return TargetDraws(target, samples, self.pipeline, self.loading.seed, self.loading.kept)
+        return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.kept)
 
     def train_dataloader(self) -> dict[str, StepLoader]:
         """Make the "source" and perhaps "target" loader of the steps that are still to do.

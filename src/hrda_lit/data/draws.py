@@ -46,13 +46,20 @@ class DomainDraws(Dataset[dict[str, Tensor]]):
         samples: files to draw from.
         pipeline: settings of crops.
         seed: seed of the run.
+        rare: rare class sampling of a source; None draws files uniformly.
         cache: folder where decoded pictures are kept; None for none.
     """
 
     def __init__(
-        self, dataset: Images, samples: list[Sample], pipeline: Pipeline, seed: int, cache: Path | None = None
+        self,
+        dataset: Images,
+        samples: list[Sample],
+        pipeline: Pipeline,
+        seed: int,
+        rare: RareClassSampler | None = None,
+        cache: Path | None = None,
     ) -> None:
-        self.dataset, self.samples, self.pipeline, self.seed = dataset, samples, pipeline, seed
+        self.dataset, self.samples, self.pipeline, self.seed, self.rare = dataset, samples, pipeline, seed, rare
         self.read, self.shares = Reader(dataset, pipeline.downscale, cache), shares(dataset, samples)
 
     def _scaled(
@@ -74,23 +81,8 @@ class DomainDraws(Dataset[dict[str, Tensor]]):
 class SourceDraws(DomainDraws):
     """Draw labelled crops of the source, see `DomainDraws`.
 
-    Args:
-        rare: rare class sampling; None draws files uniformly.
-
     DAFormer section 3.3; HRDA section 4.1.
     """
-
-    def __init__(
-        self,
-        dataset: Images,
-        samples: list[Sample],
-        pipeline: Pipeline,
-        seed: int,
-        rare: RareClassSampler | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        super().__init__(dataset, samples, pipeline, seed, cache)
-        self.rare = rare
 
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image" (uint8, 3 x h x w), "label" (uint8, h x w), "extent" and "file" of a draw.

@@ -134,15 +134,11 @@ class RareClassSampler:
             )
         # official: stops with an assertion where a class has no file; here: the class is left out, because a
         # small data set should train too.
-        dropped = [
-            name
-            for name, pixels, is_served in zip(names, counts.sum(0), served, strict=True)
-            if pixels > 0 and not is_served
-        ]
-        if dropped:
+        dropped = (counts.sum(0) > 0) & ~served
+        if dropped.any():
             log.warning(
                 "rare class sampling leaves out %s: no file has more than min_pixels=%d pixels of it",
-                ", ".join(dropped),
+                ", ".join(names[index] for index in dropped.nonzero().flatten().tolist()),
                 options.min_pixels,
             )
         seen = counts if shares is None else counts * shares[:, None]

@@ -26,7 +26,7 @@ def test_what_is_kept_changes_no_draw(make_dataset: Make, tmp_path: Path) -> Non
 
     def items(cache: Path | None) -> list[dict[str, Any]]:
         source = SourceDraws(dataset, samples, pipeline, 0, cache=cache)
-        target = TargetDraws(dataset, dataset.files("train", False), pipeline, 0, cache)
+        target = TargetDraws(dataset, dataset.files("train", False), pipeline, 0, cache=cache)
         val = ValImages(dataset, dataset.files("val", True), 2, cache)
         return [draws[index] for draws in (source, target, val) for index in range(6)]
 
