@@ -28,8 +28,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort what the student learns into backbone, backbone norms and heads, and with a decay also into layers.
 
-    official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm" in
-    their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15); here: the same.
+    official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm"
+    in their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15);
+    here: the same.
 
     Args:
         student: the network.
@@ -96,8 +97,8 @@ class StudentOptim(ABC):
         head_factor: learning rate of the heads / of the encoder.
         weight_decay: weight decay of everything but the encoder's norms, >= 0.
         warmup: steps of the warm-up, >= 0.
-        layer_decay: factor from the learning rate of a layer of the encoder to that of the layer before it, in (0, 1];
-            1 in the papers, less for large pretrained transformers.
+        layer_decay: factor from the learning rate of a layer of the encoder to that of the layer before it,
+            in (0, 1]; 1 in the papers, less for large pretrained transformers.
         clip: largest gradient norm, or None for no clipping (official: none).
         max_skipped: steps in a row that may be skipped because loss or gradient is not finite, >= 1.
         decay_norms: whether the encoder's norms have weight decay too.
@@ -250,7 +251,7 @@ def add_schedule(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[O
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
-    # A checkpoint of a CPU holds moments in channels-last order; a fused kernel needs that of the weights it meets.
+    # A CPU's checkpoint holds moments in channels-last order; a fused kernel needs that of its weights.
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape and value.stride() != weight.stride():
@@ -258,7 +259,7 @@ def _lay_out_like_weights(optimizer: Optimizer) -> None:
 
 
 def _start_momentum(optimizer: Optimizer) -> None:
-    # The fused kernel would allocate momenta in its first step, and leave them uninitialised if that is skipped.
+    # The fused kernel allocates momenta in its first step, uninitialised if that step is skipped.
     for group in optimizer.param_groups:
         for weight in group["params"]:
             if group["momentum"] and optimizer.state[weight].get("momentum_buffer") is None:

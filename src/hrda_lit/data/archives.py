@@ -45,7 +45,7 @@ def list_members(archive: Path) -> dict[str, Member]:
     try:
         status = archive.stat()
         return dict(_list(archive, (status.st_size, status.st_mtime_ns)))
-    # zipfile and tarfile raise whatever damage leads them to: struct.error, NotImplementedError, OverflowError, ...
+    # zipfile and tarfile raise whatever damage leads them to: struct.error, OverflowError, ...
     except Exception as error:
         raise _damaged(archive, error) from error
 

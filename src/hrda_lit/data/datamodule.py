@@ -37,7 +37,7 @@ class UDADataModule(L.LightningDataModule):
         scales: scales of validation images, see `ValImages`.
 
     Raises:
-        ValueError: if the data sets' classes differ, sizes do not come out whole or splits has an unknown key.
+        ValueError: if the data sets' classes differ, sizes are not whole or splits has an unknown key.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class UDADataModule(L.LightningDataModule):
             return []
         trainer = self._trainer()
         share = list(range(trainer.global_rank, len(images), trainer.world_size))
-        # Without a batch, Lightning would leave this process out of a validation whose end the others wait for.
+        # Without a batch, Lightning would skip in this process a validation whose end the others wait for.
         share = share or [UNCOUNTED]
         return QuietLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
 

@@ -1,6 +1,6 @@
 """Training crops and validation images; a crop is a function of (seed, domain, draw index) alone.
 
-They are bytes, a quarter of the numbers that a network takes, which `ready` makes of them where they are used.
+Items are uint8 (a quarter of float32); `ready` normalises them on the device.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -98,8 +98,8 @@ class SourceDraws(DomainDraws):
         size = (image.shape[1], image.shape[2])
         label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.downscale)
         label_size = fitted_size(label_size, None, 1 / factor)
-        # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is ignored.
-        # A box is judged, and at once kept: the last one judged is the one that is taken.
+        # Two sizes where layout.sizes is "differ": the box is the image's, and what the label lacks of it is
+        # ignored. Cache the last candidate: it is the accepted one.
         labels_in = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
@@ -187,7 +187,7 @@ class ValImages(Dataset[dict[str, Any]]):
         samples: labelled, from `dataset.files`.
         downscale: divides the image size, see `Pipeline`.
         cache: folder where decoded pictures are kept; None for none.
-        scales: factors at which the image is wanted too, resized from its file, which then is decoded each time.
+        scales: further factors of the image, resized from its file, which then is decoded each time.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class ValImages(Dataset[dict[str, Any]]):
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Turn an item or batch into what a network takes, on the device where it is, without a host sync.
 
-    Images become normalised float32, 0 where they are padding, "scaled" alike; "label" int64, "valid" float32.
+    Images become normalised float32, 0 where padded, "scaled" alike; "label" int64, "valid" float32.
     """
     made = dict(drawn)
     if "image" in made:

@@ -18,8 +18,8 @@ FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
 class FileTree:
     """Read files below a root as if its archives had been unpacked where they lie.
 
-    What lies on disk goes before what lies in archives, and those are listed once, when something is looked for in
-    them. A copy in another process opens the archives again, because a shared handle has one position.
+    What lies on disk goes before what lies in archives, and those are listed once, when something is looked
+    for in them. A copy in another process opens the archives again, because a shared handle has one position.
 
     Args:
         root: folder with files or archives, or one archive.
@@ -218,8 +218,8 @@ def match_lines(
     """Find the image of each line; return the images in their own order, and the lines without one.
 
     Args:
-        lines: one name each, with or without suffix or `ending`; where it has folders, they must be the image's last.
-            A second column, after a tab, a comma or a blank, is not read.
+        lines: one name each, with or without suffix or `ending`; where it has folders, they must be the
+            image's last. A second column, after a tab, a comma or a blank, is not read.
         images: images of all splits.
         listing: path of the list, for messages.
         ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".

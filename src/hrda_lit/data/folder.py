@@ -34,11 +34,11 @@ class FolderDataset:
 
     Args:
         name: name in messages.
-        root: folder with the files or with archives (.zip, .tar) that hold them, or one archive; `~` is the home.
+        root: folder with the files or with archives (.zip, .tar) of them, or one archive; `~` is the home.
         images: glob relative to root, with `{split}` where paths tell the split, e.g.
-            "leftImg8bit/{split}/*/*_leftImg8bit.png"; one that ends in `*` takes files with the suffix of an image.
+            "leftImg8bit/{split}/*/*_leftImg8bit.png"; one that ends in `*` takes all image suffixes.
         label_rule: replacements that turn the path of an image (relative, with `/`) into that of its label,
-            applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}; `.*` stands for whatever suffix there is.
+            applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}; `.*` stands for any suffix.
         classes: label space, see `classes_from`.
         id_map: raw id to train id, see `id_table`; None where label files hold train ids.
         size: (height, width) of the box into which images are fitted, in high-resolution pixels, aspect ratio

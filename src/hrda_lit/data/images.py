@@ -60,8 +60,8 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
 
     Args:
         path: path of the file.
-        bits: bits that the values of a 16-bit image use, see `pixels.scaled`; None for 16, with a warning where the
-            values use 12 or fewer.
+        bits: bits that the values of a 16-bit image use, see `pixels.scaled`; None for 16, with a warning
+            where the values use 12 or fewer.
         content: bytes of a file that lies in an archive; None for one on disk.
 
     Raises:

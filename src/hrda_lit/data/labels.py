@@ -32,8 +32,9 @@ def read_label(path: Path, channel: Channel = "index", content: bytes | None = N
 
     Args:
         path: PNG file, another that keeps every id, or a two-dimensional array of integers (.npy).
-        channel: "index" for one channel (with or without alpha), three equal ones, or a palette, whose indices
-            are the ids; "red16" for 16 bits per channel with the id, below 256, in the first (SYNTHIA).
+        channel: "index" for one channel (with or without alpha), three equal ones, or a palette, whose
+            indices are the ids; "red16" for 16 bits per channel with the id, below 256, in the first
+            (SYNTHIA).
         content: bytes of a file that lies in an archive; None for one on disk.
 
     Returns:
@@ -128,8 +129,8 @@ class ColourMap:
     """Translate the colours of a label into train ids.
 
     Args:
-        colours: class name, train id, "ignore" or the ignored id to its [red, green, blue] in [0, 255], or to a list of
-            such, e.g. {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 70]], ignore: [0, 0, 0]}.
+        colours: class name, train id, "ignore" or the ignored id to its [red, green, blue] in [0, 255], or to
+            a list of such, e.g. {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 70]], ignore: [0, 0, 0]}.
         classes: classes that the train ids index.
 
     Raises:

@@ -31,7 +31,7 @@ class Margins:
     Raises:
         ValueError: if one is negative or the unit is unknown.
 
-    HRDA, official code: 30, 240, 30, 30 for Cityscapes as target; VFM-UDA, released code: 3, 25, 3, 3 percent.
+    HRDA, official code: 30, 240, 30, 30 for Cityscapes as target; VFM-UDA's code: 3, 25, 3, 3 percent.
     """
 
     top: Pixels = 0
@@ -82,18 +82,19 @@ class Layout:
     """Gather what only some data sets need.
 
     Args:
-        splits: word that replaces `{split}` in paths, per split, e.g. {train: training, val: validation}; where
-            given, a split that is not listed does not exist.
-        split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path where folders
-            tell images of one name apart; None takes all.
+        splits: word that replaces `{split}` in paths, per split, e.g. {train: training, val: validation};
+            where given, a split that is not listed does not exist.
+        split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path
+            where folders tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
         label_channel: channel of label files that holds the id, see `labels.read_label`.
         bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.
         exclude: images to exclude, e.g. broken ones: file stems, paths below the root, or patterns of either.
-        sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the release
-            does, which GTA5 needs.
-        colour_map: the colours of labels whose colours stand for classes, see `ColourMap`; None: they hold ids.
-        unknown_colours: whether pixels of other colours "refuse" the label or are "ignore"d, e.g. at blurred borders.
+        sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the
+            release does, which GTA5 needs.
+        colour_map: colours of labels that stand for classes, see `ColourMap`; None: labels hold ids.
+        unknown_colours: "refuse" labels with other colours, or "ignore" their pixels, e.g. at blurred
+            borders.
         help: one sentence on how to get the data, for the error when they are missing.
 
     Raises:

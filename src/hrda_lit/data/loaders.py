@@ -72,8 +72,8 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 def worker_options(count: int) -> dict[str, Any]:
     """Return the options of a DataLoader for its processes; 0 loads in the calling one.
 
-    Inside a job of joblib's launcher, Python's default start method serves only joblib's own processes; so the
-    platform's is named.
+    Inside a job of joblib's launcher, Python's default start method serves only joblib's own processes; so
+    the platform's is named.
     """
     # The first of all methods is the platform's default, whatever was set since.
     return {

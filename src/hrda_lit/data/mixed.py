@@ -17,7 +17,7 @@ class MixedDatasets:
     """Read several data sets as if they were one.
 
     Args:
-        sets: data sets by a name of the user's; each fits its images into its own box and has its own margins.
+        sets: data sets by any name; each fits its images into its own box and has its own margins.
         weights: frequency of each, relative to the others, > 0; 1 where not given.
         name: name in messages.
         size: (height, width) of one box for all, instead of their own; None leaves them.

@@ -43,10 +43,11 @@ class Pipeline:
             (DAFormer; top and bottom only); None trusts every pixel.
         rare_class: rare class sampling of the source; None draws files uniformly.
         distortion: colours of source crops are changed; None leaves them.
-        sync_crop: (height, width) in high-resolution pixels of the part of a crop that is trained on. Crops are drawn
-            and judged by `crop`; then one rectangle is cut out of a source crop and of its target crop at the same
-            place, because ClassMix needs layouts that match. None trains on all of `crop`.
-        scale_jitter: (smallest, largest) factor of the sides of training images, drawn before the crop; None for none.
+        sync_crop: (height, width) in high-resolution pixels of the part of a crop that is trained on. Crops
+            are drawn and judged by `crop`; then one rectangle is cut out of a source crop and of its target
+            crop at the same place, because ClassMix needs layouts that match. None trains on all of `crop`.
+        scale_jitter: (smallest, largest) factor of the sides of training images, drawn before the crop; None
+            for none.
 
     Raises:
         ValueError: if a number is out of range or a size does not come out whole after `downscale`.
@@ -109,8 +110,8 @@ class Loading:
         cache_dir: folder for class statistics; `~` is the home.
         val_workers: loader processes for validation.
         accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
-        cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is the home;
-            None decodes them each time.
+        cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is
+            the home; None decodes them each time.
 
     Raises:
         ValueError: if a number is out of range.

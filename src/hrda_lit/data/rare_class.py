@@ -82,8 +82,8 @@ class RareClass:
         accept_ratio: a high-resolution crop is accepted if it has more than accept_ratio * min_pixels
             pixels of the class; at low resolution divided by s_T^2.
         max_tries: number of crops of one file that are judged before one is taken as it comes.
-        jointly: whether a crop must have enough pixels of the class and be varied at once (VFM-UDA); else crops are
-            first drawn until they are varied, and then judged by the class (DAFormer).
+        jointly: whether a crop must have enough pixels of the class and be varied at once (VFM-UDA); else
+            crops are first drawn until they are varied, and then judged by the class (DAFormer).
 
     Raises:
         ValueError: if a number is out of range.

@@ -115,8 +115,8 @@ def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) ->
         ignore: id that does not count.
         cat_max_ratio: upper bound of the share of the counted pixels, exclusive, in (0, 1].
 
-    DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here: a
-    crop of a single class is never varied.
+    DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here:
+    a crop of a single class is never varied.
     """
     counts = torch.bincount(label.flatten(), minlength=256).float()
     counts[ignore] = 0

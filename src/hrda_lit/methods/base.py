@@ -61,8 +61,9 @@ class Pass(NamedTuple):
         name: one of `Method.names`.
         loss: to back-propagate.
         logs: detached scalars, logged as train/<name>.
-        crops: what pictures show of the pass, under names of the method's choice; the passes of a step may log none,
-            and need not log a "source". Of a name that several passes or parts log, the first crops are shown.
+        crops: what pictures show of the pass, under names of the method's choice; the passes of a step may
+            log none, and need not log a "source". Of a name that several passes or parts log, the first crops
+            are shown.
     """
 
     name: str
@@ -74,8 +75,8 @@ class Pass(NamedTuple):
 class Method(ABC):
     """With which labels the student learns.
 
-    A step draws first and then computes: `draw` makes all that is random, small tensors on the CPU; `passes` is a
-    function of tensors, which never asks the device for a number.
+    A step draws first and then computes: `draw` makes all that is random, small tensors on the CPU; `passes`
+    is a function of tensors, which never asks the device for a number.
 
     Attributes:
         needs_target: whether batches must hold target images.

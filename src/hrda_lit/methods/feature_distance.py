@@ -41,8 +41,8 @@ class FeatureDistance:
     ) -> Float[Tensor, ""]:
         """Return the distance on a source image, of which the student made `supervised`.
 
-        HRDA measures it on the context crop alone (docs/official.md 10); only where the detail crop is all of the crop
-        is it the sum over both (docs/official.md 25).
+        HRDA measures it on the context crop alone (docs/official.md 10); only where the detail crop is all of
+        the crop is it the sum over both (docs/official.md 25).
         """
         distance = self._between(networks, supervised.features, networks.student.context(image), label)
         if supervised.closer is None:

@@ -69,11 +69,11 @@ class LabellingMode:
     def __init__(self, teacher: Segmentor) -> None:
         self.teacher = teacher
         self._modules = list(teacher.modules())
-        # By running_var, since timm has relatives of BatchNorm; not by .train(), which reaches the parts of a layer.
+        # By running_var, as timm has relatives of BatchNorm; .train() would reach the parts of a layer.
         encoders = [one for one in self._modules if isinstance(one, Backbone) and one.tune == "frozen"]
         frozen = {id(part) for one in encoders for part in one.modules()}
         self._modes = ["running_var" in module._buffers and id(module) not in frozen for module in self._modules]
-        # Some encoders cache fused weights in evaluation mode; training mode drops them after each EMA update.
+        # Some encoders cache fused weights in eval mode; training mode drops them after each EMA update.
         self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
 
     def enter(self) -> None:

@@ -37,8 +37,8 @@ class MaskedPassDraws(NamedTuple):
 class MaskedConsistency:
     """Choose which images are masked, how, and with which labels.
 
-    official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass, because a
-    method does not know of crops; at the default of 1 there is no difference.
+    official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass,
+    because a method does not know of crops; at the default of 1 there is no difference.
 
     Args:
         ratio: share of blocks hidden, in [0, 1].
@@ -47,10 +47,11 @@ class MaskedConsistency:
         images: "target" (both target crops), "source", or "both" (first half source, second half target).
         augmentation: jitter and blur of masked images; None for none.
         downscale: factor by which images are downscaled at loading, and blocks with them.
-        hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden block by the
-            mask token of the encoder. Blocks no larger than a patch hide each token independently.
-        tau: confidence threshold of their pseudo-labels in [0, 1]; 0 weighs every label alike, None takes the method's.
-        teacher: whether the teacher labels target images; otherwise the student does, as with a momentum of 0.
+        hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden
+            block by the mask token of the encoder. Blocks no larger than a patch hide each token
+            independently.
+        tau: threshold of their pseudo-labels in [0, 1]; 0 weighs all labels alike, None takes the method's.
+        teacher: whether the teacher labels target images; else the student does, as with a momentum of 0.
 
     Raises:
         ValueError: if a value is out of range.
@@ -94,7 +95,7 @@ class MaskedConsistency:
                 f"loading.batch_size={shape[0]}: expected an even number, of which method.masked.images=both masks "
                 "one half of each domain; correct it, or set method.masked.images=target."
             )
-        # official: one order of jitter and one sigma of blur for the batch (docs/official.md 21); here: one per image.
+        # official: one order of jitter, one sigma of blur per batch (docs/official.md 21); here: per image.
         own = None if self.augmentation is None else self.augmentation.draw(shape[0], generator)
         blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.downscale), generator)
         return MaskDraws(blocks, own)
@@ -102,8 +103,8 @@ class MaskedConsistency:
     def prepare(self, source: Labelled, target: Labelled, drawn: MaskDraws) -> Labelled:
         """Choose, augment and mask as many images as there are in each domain.
 
-        Hidden pixels are 0, the mean colour (MIC equation 5); with `hide` of tokens, images keep their pixels and
-        get a fourth channel, 1 where they are hidden, see `Backbone.forward`.
+        Hidden pixels are 0, the mean colour (MIC equation 5); with `hide` of tokens, images keep their pixels
+        and get a fourth channel, 1 where they are hidden, see `Backbone.forward`.
         """
         count = {"target": 0, "source": len(source.image), "both": len(source.image) // 2}[self.images]
         rest = len(target.image) - count

@@ -28,7 +28,7 @@ class TwoDraws(NamedTuple):
 class MinEnt(Method):
     """Learn from source labels and minimise the entropy of predictions on the target.
 
-    official: the entropy is that of the fused prediction at low resolution (docs/official.md 24); here: the same.
+    official: entropy of the fused prediction at low resolution (docs/official.md 24); here: the same.
 
     Args:
         classes: the classes of the labels.

@@ -53,13 +53,13 @@ class SelfTraining(Method):
         augmentation: jitter and blur of mixed images; None for none.
         min_ratio: see `FeatureDistance`.
         masked: the masked pass of MIC; None for none.
-        q_of: whether q is the share of confident pixels of the "batch", as in the released code, or of each "image", as
-            in the papers (docs/official.md 2).
-        mix_classes_of: whether ClassMix chooses among the classes of the "batch" or of the "sample" (docs/official.md
-            3).
+        q_of: whether q is the share of confident pixels of the "batch", as in the released code, or of each
+            "image", as in the papers (docs/official.md 2).
+        mix_classes_of: whether ClassMix chooses among the classes of the "batch" or of the "sample"
+            (docs/official.md 3).
         mirror: whether pseudo-labels are made from the softmax averaged over each crop and its mirror image.
-        weak_jitter: colour jitter of the source pass's images and of target images before mixing, whose pseudo-labels
-            are made without it; None for none.
+        weak_jitter: colour jitter of the source pass's images and of target images before mixing, whose
+            pseudo-labels are made without it; None for none.
 
     Raises:
         ValueError: if tau or lambda_fd is out of range.

@@ -60,8 +60,8 @@ def kind_of(method: type[Method], config: Mapping[str, Any]) -> str:
         config: of the run; its `source` and `val` name the datasets.
 
     Returns:
-        Adaptation with a target; without one the oracle if all validation datasets are trained on, source-only for
-        plain supervision, and generalisation for any other method.
+        Adaptation with a target; without one the oracle if all validation datasets are trained on,
+        source-only for plain supervision, and generalisation for any other method.
     """
     if method.needs_target:
         return ADAPTATION
