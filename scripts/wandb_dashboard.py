@@ -62,13 +62,7 @@ def classes_of(run: Path) -> tuple[str, ...]:
 
 
 def workspace(entity: str, project: str, classes: Sequence[str] = CITYSCAPES.names) -> ws.Workspace:
-    """Build the workspace; nothing is sent before its `save`.
-
-    Args:
-        entity: user or team.
-        project: of the runs.
-        classes: names.
-    """
+    """Build the workspace of a user or team; nothing is sent before its `save`."""
     return ws.Workspace(name="hrda_lit", entity=entity, project=project, sections=sections(classes))
 
 
@@ -116,8 +110,8 @@ def report(entity: str, project: str, group: str) -> wr.Report:
 
     Args:
         entity: user or team.
-        project: of the runs.
-        group: of the runs, which is the name of the sweep's folder.
+        project: project of the runs.
+        group: group of the runs, which is the name of the sweep's folder.
     """
     runs = wr.Runset(entity=entity, project=project, name=group, filters=f"Group == '{group}'")
     text = wr.P("One run per setting; rates are fractions of the last validation.")

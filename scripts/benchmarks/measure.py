@@ -29,14 +29,14 @@ class Row:
     """What was measured of one thing.
 
     Args:
-        name: what it is.
-        settings: what may differ between rows of a table, e.g. {"mode": "eager", "crop": 512}.
-        seconds: of every repetition; empty for what was not run.
+        name: name of the thing.
+        settings: settings that may differ between rows of a table, e.g. {"mode": "eager", "crop": 512}.
+        seconds: duration of every repetition; empty for what was not run.
         samples: images per repetition.
         parts: seconds of its parts, by name.
         memory: bytes at most: what PyTorch allocated on a GPU, else what tensors hold.
         operators: kernels on a GPU, else operators of PyTorch, per repetition.
-        waits: how often the host waits for a GPU, or would.
+        waits: number of times that the host waits for a GPU, or would.
         flops: additions and multiplications per repetition.
         note: why something is missing.
     """

@@ -75,7 +75,7 @@ class Peak(NamedTuple):
     """The most bytes that a pass has alive: up to its loss, the teacher's labelling included, and on the way back.
 
     Attributes:
-        kept: what the loss holds for the way back.
+        kept: bytes that the loss holds for the way back.
         forward: at most, until the loss is there.
         backward: at most, after that; gradients of weights included.
     """
@@ -89,9 +89,9 @@ class Estimate(NamedTuple):
     """Bytes that a training step needs.
 
     Attributes:
-        weights: of all networks, with their buffers.
-        moments: of the optimiser.
-        passes: by name.
+        weights: weights and buffers of all networks.
+        moments: moments of the optimiser.
+        passes: peaks by name of the pass.
         batches: images and labels of a step beyond those of the first pass.
     """
 
@@ -117,7 +117,7 @@ class Setting(NamedTuple):
     Attributes:
         crop: (height, width) as the network gets it.
         batch: crops of each domain that go through the network at once.
-        accumulate: how many batches a step has.
+        accumulate: number of batches of a step.
         autocast: the type of mixed precision, or None.
     """
 

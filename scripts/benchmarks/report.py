@@ -24,11 +24,11 @@ class Report:
 
     Args:
         what: step, data, infer or memory.
-        rows: what was measured.
+        rows: measurements.
         device: where.
-        command: by which words.
-        flops_per_second: of large matrices on that device, in the type of the step; None where it says nothing.
-        versions: of what ran.
+        command: arguments of the command line.
+        flops_per_second: rate of large matrices on that device, in the type of the step; None where it says nothing.
+        versions: versions of Python and PyTorch.
     """
 
     what: str

@@ -45,9 +45,9 @@ class RandomCrops(L.LightningDataModule):
     Args:
         size: (height, width) of the crops.
         batch: source crops and target crops of a step.
-        classes: of the labels.
+        classes: classes of the labels.
         target: whether target crops are needed.
-        steps: how many.
+        steps: number of steps.
     """
 
     class_probabilities = None
@@ -76,8 +76,8 @@ class Stopwatch(L.Callback):
 
     Args:
         warmup: steps before.
-        steps: that are timed.
-        row: where results go.
+        steps: number of steps that are timed.
+        row: row that results go to.
         tell: is told how it goes.
     """
 
@@ -126,7 +126,7 @@ class Parts:
 
     Args:
         module: changed, so that it is to be thrown away.
-        device: where it learns.
+        device: device of the module.
     """
 
     def __init__(self, module: UDAModule, device: torch.device) -> None:

@@ -49,8 +49,8 @@ def sheet(rows: Sequence[Mapping[str, Picture]], title: str = "", entries: Seque
 
     Args:
         rows: title to picture, at least one, all of one size; text after a line break in a title is smaller.
-        title: of the whole.
-        entries: of the legend.
+        title: heading of the sheet.
+        entries: legend.
     """
     return _Sheet(rows, title, entries).draw()
 

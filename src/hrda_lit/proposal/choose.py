@@ -21,14 +21,14 @@ class Encoder:
     """An encoder with ImageNet weights that timm downloads, and what fits it.
 
     Args:
-        name: of timm.
+        name: name in timm.
         least: memory of the device in bytes, 0 for a CPU.
-        pixels: of an image at most; larger ones are scaled down.
+        pixels: most pixels of an image; larger ones are scaled down.
         head: keys of the DAFormer head, or "" for the paper's.
         attention: channels of the attention head, or None for the paper's.
-        learning_rate: of the head's; the encoder's is that by `head_factor`.
+        learning_rate: rate of the heads; the encoder's is that by `head_factor`.
         batch_norm: whether its statistics tell student and teacher apart.
-        steps: of a training.
+        steps: length of a training.
     """
 
     name: str

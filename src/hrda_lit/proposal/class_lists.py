@@ -18,7 +18,7 @@ class ClassList:
 
     Args:
         names: in the order of the list, without what is ignored.
-        origin: what the list is, for messages.
+        origin: name of the list, for messages.
         ids: id of each name in label files.
         colours: colour of each name in label files, where they hold colours.
         ignored: colours that stand for no class.

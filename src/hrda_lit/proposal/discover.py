@@ -70,9 +70,9 @@ class Found:
         root: the folder.
         images: paths below root, `/` between folders, sorted.
         labels: path of the label of each image that has one.
-        rule: how one leads to the other; None without labels.
+        rule: rule from image to label; None without labels.
         splits: images of "train", "val" and "test", as lists or folders of the data say; empty if nothing says so.
-        why: what the splits follow from, in words.
+        why: origin of the splits, in words.
     """
 
     root: Path

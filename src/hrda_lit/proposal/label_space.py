@@ -38,12 +38,12 @@ class LabelSpace:
     """Classes of label files, as a data set's YAML describes them.
 
     Args:
-        names: of the classes.
+        names: names of the classes.
         id_map: raw id to train id; None where files hold train ids; or the name of a known map.
         colour_map: colours of each class, where colours stand for classes.
-        colours: to draw each class with.
+        colours: colour of each class in pictures.
         ignored: colours that stand for no class.
-        why: what all this follows from.
+        why: reason for all this, in words.
     """
 
     names: list[str]

@@ -41,8 +41,8 @@ class Measured:
     Args:
         size: (height, width) in the middle of all.
         varied: whether sides differ by more than half of that.
-        images: how many there are.
-        pixels: by image and class, of the labels that were read; (labels, classes).
+        images: number of images.
+        pixels: pixels of each class in the labels that were read; (labels, classes).
         areas: pixels of each of these labels.
         boxes: share of an image that the box of a class's largest part stays below in three of four images that show
             it; NaN for a class without pixels.

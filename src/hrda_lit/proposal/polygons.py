@@ -38,9 +38,9 @@ class Polygons:
 
     Args:
         names: classes, in the order of their ids in COCO, alphabetically in labelme.
-        regions: of each image, by its path below the folder.
+        regions: regions of each image, by its path below the folder.
         sizes: (height, width) of each image.
-        origin: what they were read from, for messages.
+        origin: format of the annotations, for messages.
     """
 
     names: list[str]

@@ -31,13 +31,13 @@ class Proposal:
     """What is written.
 
     Args:
-        name: of the setting; experiments begin with it.
+        name: name of the setting; experiments begin with it.
         source: the labelled domain.
         target: the other.
         plan: sizes, encoder, schedule.
         kinds: experiments.
-        measured: of source and target.
-        weights: of the encoder: a file, or "imagenet".
+        measured: measurements of source and target.
+        weights: weights of the encoder: a file, or "imagenet".
     """
 
     name: str

@@ -23,15 +23,15 @@ class Domain:
     """One of the two folders, as it will be used.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         found: its files.
-        space: what its labels mean.
+        space: meaning of its labels.
         lists: images of each split that is used.
         polygons: annotations that are drawn into labels; None where labels are images.
         background: id of pixels in no polygon.
         size: box into which images are fitted.
         margins: borders without pseudo-labels; None without any.
-        why: what the lists follow from.
+        why: reason for the lists, in words.
         known: the list of classes beside the labels; None without one.
     """
 

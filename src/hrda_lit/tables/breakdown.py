@@ -107,8 +107,8 @@ class Breakdown:
     """Count pixels of any number of images by class, border distance and size of the object.
 
     Args:
-        classes: of labels and predictions.
-        device: of both.
+        classes: classes of labels and predictions.
+        device: device of labels and predictions.
     """
 
     def __init__(self, classes: Classes, device: str | torch.device = "cpu") -> None:

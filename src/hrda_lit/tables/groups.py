@@ -16,7 +16,7 @@ class RunGroup:
     """The runs of one choice of the swept keys, one for each seed.
 
     Attributes:
-        values: of the swept keys other than the seed; empty where a run was not asked for one.
+        values: value of each swept key but the seed; empty where the command line had none.
         runs: one or more.
     """
 

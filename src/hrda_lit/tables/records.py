@@ -27,8 +27,8 @@ class RunRecord:
     """One run, as its folder tells.
 
     Attributes:
-        number: of the job in its sweep, from 0.
-        overrides: of the command line, by key.
+        number: index of the job in its sweep, from 0.
+        overrides: values of the command line, by key.
         miou: a fraction; NaN until the run has finished.
         iou: fractions by class; None where a class does not occur.
         reason: why it failed, or None.

@@ -35,8 +35,8 @@ class Training(NamedTuple):
 
     Attributes:
         group: its values are the keys in which trainings differ, with name (`experiment`) and datasets (`data`).
-        folders: of its runs.
-        name: of its experiment.
+        folders: folders of its finished runs.
+        name: name of its experiment.
         data: e.g. "gta5 → cityscapes"; empty if unknown.
     """
 
