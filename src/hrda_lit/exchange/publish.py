@@ -104,7 +104,7 @@ def _scores_this_network(scores: Mapping[str, Any], content: Mapping[str, Any], 
 
 
 def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
-    """Write the model card in Markdown: network, scores (of metrics.json, if any), classes, use and licence."""
+    """Write the model card in Markdown: network, scores of metrics.json if any, classes, use, licence."""
     config, encoder = trained.config, trained.config.network.backbone.name
     target = config.get("target") if config.get("kind") == ADAPTATION else None
     adapted = f", adapted to unlabelled images of {dataset_name(target)}" if target else ""

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import is_fake
 
 
 def compiled_for_gpu(x: Tensor) -> bool:
-    """Return whether the code that runs is being compiled for the GPU that `x` lies on; exporting is no compiling."""
+    """Return whether the code is being compiled, not exported, for the GPU that `x` lies on."""
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.is_cuda
 
 
@@ -35,7 +35,7 @@ def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], T
 
 
 def along_classes(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, int]:
-    """Return scores and the axis of their classes, for functions along it that would copy channels-last tensors.
+    """Return scores and the axis of their classes, for functions that would copy channels-last tensors.
 
     Returns:
         The same numbers as (B, H, W, C) and -1 if memory has them so, else as they are and 1. A reduction

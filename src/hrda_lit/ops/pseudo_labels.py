@@ -60,7 +60,7 @@ def _most_probable(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
 
 
 def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Return the pixel weight q^T: q where `valid` is 1, 0 in margins (ego car, rectified border) and padding.
+    """Return the pixel weight q^T: q, and 0 in margins (ego car, rectified border) and padding.
 
     q itself was counted with the margins included (docs/official.md 2).
 

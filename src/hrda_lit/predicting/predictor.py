@@ -162,7 +162,7 @@ class Predictor:
 
     @property
     def _like(self) -> Any:
-        """Return the dataset that pictures are taken for: as given, of validation, the target, or the source."""
+        """Return the dataset that pictures are taken for: given, validation, target, or source."""
         nodes = (self._given_like, self.config.val, self.config.target, self.config.source)
         return next(node for node in nodes if node is not None)
 
