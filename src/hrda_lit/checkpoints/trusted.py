@@ -114,16 +114,7 @@ def _trusted() -> set[str]:
 
 
 def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], origin: str) -> None:
-    """Refuse a config from a file that lacks a key, or has another kind of value there.
-
-    Args:
-        tree: config from `plain_tree`.
-        needed: types that each key may have, dots between levels.
-        origin: name of the file in errors.
-
-    Raises:
-        ValueError: if a key is missing or of another type.
-    """
+    """Raise ValueError if a config from a file lacks a needed key (a.b) or has another type there."""
     for key, types in needed.items():
         node: Any = tree
         for part in key.split("."):

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 class ConfusionMatrix(L.Callback):
-    """Write the matrix over the whole validation set, and send it to the dashboards.
-
-    Args:
-        folder: folder of the files <folder>/step_<t>.csv, in pixels, and <folder>/step_<t>.png.
-    """
+    """Write the matrix of a whole validation, in pixels, as <folder>/step_<t>.csv and .png, and log it."""
 
     def __init__(self, folder: str) -> None:
         self.folder, self._best_effort = Path(folder), BestEffort("confusion matrices")

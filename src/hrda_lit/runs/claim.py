@@ -42,11 +42,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def claim_run(folder: Path, resume: str) -> Iterator[None]:
-    """Claim a folder for a run until the block ends, or until the process does, however that is.
-
-    Args:
-        folder: folder of the run; made if it is not there.
-        resume: "never", "auto" or a checkpoint.
+    """Make and claim the folder of a run until the block or the process ends; `resume` is that of the config.
 
     Raises:
         ValueError: if another process trains there, or another run has left results there.

@@ -29,13 +29,10 @@ LOSSES = "train/loss/"
 
 @check_arguments
 class ConsoleLog(L.Callback):
-    """Log what the run is made of, and a line every n steps, for which a terminal has the progress bar.
-
-    Args:
-        every: steps from one line to the next, >= 1.
+    """Log what the run is made of and a line `every` n steps, for which a terminal has the progress bar.
 
     Raises:
-        ValueError: if it is below 1.
+        ValueError: if `every` is below 1.
     """
 
     def __init__(self, every: Count = 50) -> None:
@@ -76,10 +73,7 @@ class ConsoleLog(L.Callback):
 class Progress(RichProgressBar):
     """Show a line for the training and, while it lasts, one for the validation; nothing without a terminal.
 
-    Numbers are read with the steps that are logged, so that the bar never waits for a GPU.
-
-    Args:
-        refresh_rate: times per second that it is drawn, > 0.
+    It is drawn `refresh_rate` times per second. Numbers are those of logged steps, so it never waits for a GPU.
     """
 
     def __init__(self, refresh_rate: Positive = 5) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-if TYPE_CHECKING:
-    import lightning as L
-
 from hrda_lit.runs.claim import is_first_process
 from hrda_lit.system.signals import REQUEUE, Stopped
 from hrda_lit.system.table import show
+
+if TYPE_CHECKING:
+    import lightning as L
 
 _PLAIN = re.compile(r"[\w/.:+@%-]+", re.ASCII)
 _LEFT = {
@@ -74,14 +74,7 @@ def nearest(path: Path) -> Path:
 
 
 def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
-    """Write the shell command that resumes a run or a sweep from its folder and the arguments of this one.
-
-    Args:
-        module: module of the command, e.g. "hrda_lit.train".
-        arguments: arguments of this command.
-        folder: folder of the run or the sweep.
-        sweep: whether it is a sweep.
-    """
+    """Write the shell command that resumes a run or sweep: its module, arguments and folder."""
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
     kept = [argument for argument in arguments if argument.split("=")[0] not in (key, "resume")]
     place = quote(str(folder))  # for Hydra, and below for the shell
@@ -109,9 +102,9 @@ def end_stopped(stopped: Stopped, command: str) -> int:
 
 def requeue() -> bool:
     """Put this Slurm job into the queue again; return whether that worked."""
-    job, array = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
-        job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
     if not re.fullmatch(r"\d+(_\d+)?", job):
         return False
     try:

@@ -118,10 +118,9 @@ def _read(path: Path) -> Any:
 
 def _comparable(config: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    loading = dict(plain.get("loading") or {})
-    for key in ("num_workers", "val_workers", "cache"):
-        loading.pop(key, None)
-    return {
-        **{key: value for key, value in plain.items() if key not in ("hydra", "resume", "run_dir")},
-        "loading": loading,
-    }
+    loading = _without(plain.get("loading") or {}, "num_workers", "val_workers", "cache")
+    return {**_without(plain, "hydra", "resume", "run_dir"), "loading": loading}
+
+
+def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in keys}

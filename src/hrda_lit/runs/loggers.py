@@ -38,11 +38,7 @@ def resume_loggers(loggers: Iterable[Logger], step: int, states: Mapping[str, Ma
 
 
 class MetricsCSV(Logger):
-    """Write one row per logged step, whole at every moment; a resumed run continues after its checkpoint.
-
-    Args:
-        save_dir: folder of the run; the file is <save_dir>/metrics.csv.
-    """
+    """Write <save_dir>/metrics.csv, a row per logged step, whole at every moment; resumed runs continue it."""
 
     def __init__(self, save_dir: str) -> None:
         super().__init__()

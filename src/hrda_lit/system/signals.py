@@ -13,12 +13,7 @@ REQUEUE = getattr(signal, "SIGUSR1", None)
 
 
 class Stopped(BaseException):
-    """A signal ended the run; no Exception, so that nothing takes it for a failure.
-
-    Args:
-        signum: number of the signal.
-        reached: what the run had reached, as a part of a sentence.
-    """
+    """A signal ended the run at what it had `reached`; no Exception, since it is no failure."""
 
     def __init__(self, signum: int, reached: str = "") -> None:
         super().__init__(signum, reached)

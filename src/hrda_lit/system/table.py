@@ -23,28 +23,16 @@ class _Row(NamedTuple):
 
 @dataclass
 class Table:
-    """Rows of text under headings; columns of numbers are aligned right.
-
-    Attributes:
-        headings: of the columns.
-        title: a line above the table.
-        caption: a line below it.
-        narrow: fit many columns into 80 characters: no frame, and long words are broken.
-    """
+    """Rows of text under headings, between a title and a caption; columns of numbers are aligned right."""
 
     headings: Sequence[str]
     title: str = ""
     caption: str = ""
-    narrow: bool = False
+    narrow: bool = False  # fits many columns into 80 characters: no frame, and long words are broken
     _sections: list[list[_Row]] = field(default_factory=lambda: [[]])
 
     def add(self, *cells: object, style: str = "") -> None:
-        """Add a row.
-
-        Args:
-            cells: one per heading, or fewer.
-            style: of rich, e.g. "bold" or "dim".
-        """
+        """Add a row with a cell per heading or fewer, in a style of rich, e.g. "bold" or "dim"."""
         self._sections[-1].append(_Row(tuple(map(str, cells)), style))
 
     def end_section(self) -> None:
@@ -89,12 +77,7 @@ class Table:
 
 
 def show(*parts: Table | str, console: PlainConsole | None = None) -> None:
-    """Print tables, and lines that are never broken.
-
-    Args:
-        parts: what to print, in order.
-        console: where; the standard output if None.
-    """
+    """Print tables, and lines that are never broken, on a console or the standard output."""
     console = console or PlainConsole()
     for part in parts:
         if isinstance(part, Table):

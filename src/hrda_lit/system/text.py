@@ -8,11 +8,7 @@ from rich.text import Text
 
 
 def printable(text: object) -> str:
-    r"""Escape whatever could move the cursor, colour the terminal or begin a line, e.g. a line break as `\n`.
-
-    Args:
-        text: anything; its `str` is used.
-    """
+    r"""Escape what could move the cursor, colour the terminal or begin a line, e.g. a line break as `\n`."""
     shown = str(text)
     if shown.isprintable():
         return shown
@@ -22,10 +18,7 @@ def printable(text: object) -> str:
 class PlainConsole(Console):
     """A console for text that is not ours: no markup, no highlighting, and nothing unprintable.
 
-    It applies to printed text and to titles, headings and cells of tables.
-
-    Args:
-        **options: of rich's Console, e.g. `file`, `width`, `stderr`, `soft_wrap`.
+    Printed text and cells of tables are made printable; `options` are those of rich's Console.
     """
 
     def __init__(self, **options: Any) -> None:
