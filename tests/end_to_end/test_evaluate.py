@@ -131,7 +131,7 @@ def test_data_that_moved_are_found_by_data_root(trained: Path, tmp_path: Path, d
         (("device=cuda:99",), r"device=cuda:99 is not there"),
         (("+splits.vall=val",), r"splits has the keys \['vall'\].*may have \['val'\]"),
         (("dataset@val=cityscapes", "data_root=/nowhere"), "/nowhere/cityscapes is not a folder"),
-        (("dataset@val=folder",), "missing key val.root; set val.root"),
+        (("dataset@val=folder",), "missing key val.classes; set val.classes"),
         (("inference=slide", "inference.batch=0"), "inference.batch=0: expected"),
         (("inference=whole", "+inference.batch=2"), "unknown key inference.batch"),
         (
