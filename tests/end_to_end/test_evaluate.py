@@ -15,7 +15,6 @@ from PIL import Image
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.evaluate import evaluate
-from hrda_lit.system import table
 from hrda_lit.train import train
 from tests import commands
 
@@ -172,13 +171,10 @@ def test_command_names_a_broken_image_in_one_sentence(trained: Path, tmp_path: P
 def test_results_are_written_before_they_are_printed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_terminal(*parts: Any, console: Any = None) -> None:
-        if console is None:
-            raise BrokenPipeError
-        show(*parts, console=console)
+    def break_terminal(*_: Any) -> None:
+        raise BrokenPipeError
 
-    show = table.show
-    monkeypatch.setattr(table, "show", break_terminal)
+    monkeypatch.setattr("hrda_lit.tables.scores.show", break_terminal)
     with pytest.raises(BrokenPipeError):
         run(tmp_path, trained, "inference=whole")
     assert {"metrics.json", "metrics.csv", "report.txt"} <= {path.name for path in tmp_path.iterdir()}
