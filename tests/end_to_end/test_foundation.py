@@ -37,7 +37,9 @@ def small(run_dir: Path, demo_root: Path, name: str, *overrides: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["dinov2_base", "dinov3_large"])
+@pytest.mark.parametrize(
+    "encoder", ["dinov2_base", "dinov3_large", pytest.param("dinov2_large", marks=pytest.mark.thorough)]
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_trains_validates_predicts_and_exports(method: str, encoder: str, tmp_path: Path, demo_root: Path) -> None:
     checkpoint = small(tmp_path, demo_root, f"{method}_{encoder}")
