@@ -37,7 +37,7 @@ def _family(name: str) -> str:
 
 
 def _compose(config_name: str, arguments: Sequence[str]) -> DictConfig:
-    """Compose the encoder; an empty one where the arguments do not compose, which Hydra tells afterwards."""
+    """Compose the encoder; an empty one where the arguments do not compose; Hydra reports it afterwards."""
     before = GlobalHydra.instance().hydra
     try:
         backbone = OmegaConf.select(compose_config(config_name, arguments), "network.backbone")

@@ -1,4 +1,4 @@
-"""What Hydra refuses while it composes a config, in one sentence."""
+"""Explain in one sentence why Hydra could not compose a config."""
 
 import re
 import traceback

@@ -1,9 +1,9 @@
 """One reader for every data set that is a folder of images and labels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -16,6 +16,8 @@ from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.pixels import Pixels
 from hrda_lit.system.paths import below, require_below, require_plain
+
+Item = TypeVar("Item")
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -225,3 +227,9 @@ class DataSplit(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.dataset.name} ({self.role}, {self.split})"
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose at most `count` items, evenly over all."""
+    total = min(count, len(items))
+    return [items[len(items) * index // total] for index in range(total)]

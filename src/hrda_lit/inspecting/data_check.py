@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hrda_lit.config.nodes import construct, to_plain
 from hrda_lit.config.ranges import Number, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.data.folder import DataSplit
+from hrda_lit.data.folder import DataSplit, spread
 from hrda_lit.inspecting.faults import (
     describe_faults,
     find_disjoint_classes,
@@ -18,7 +18,7 @@ from hrda_lit.inspecting.faults import (
     find_padding,
     find_useless_labels,
 )
-from hrda_lit.inspecting.survey import Survey, spread, survey
+from hrda_lit.inspecting.survey import Survey, survey
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from hrda_lit.data.folder import Sample
-from hrda_lit.inspecting.survey import Survey, spread
+from hrda_lit.data.folder import Sample, spread
+from hrda_lit.inspecting.survey import Survey
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 from hrda_lit.system.progress import counted

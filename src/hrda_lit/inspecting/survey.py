@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hrda_lit.data.cache import Records
 from hrda_lit.data.file_tree import FileTree
-from hrda_lit.data.folder import DataSplit, Sample
+from hrda_lit.data.folder import DataSplit, Sample, spread
 from hrda_lit.data.images import NUMPY, deep_range, open_picture, verify
 from hrda_lit.data.labels import as_ids, read_array
 from hrda_lit.data.pixels import is_deep, upright_size
@@ -26,8 +26,6 @@ _JPEG_END = b"\xff\xd9"
 _LATE = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp", b"</x:xmpmeta>")
 _TAIL = 1 << 14  # bytes in which an end is looked for, because some programs write more behind it
 _DEEP = 16  # images of 16 bits that are decoded for the range of their values
-
-Item = TypeVar("Item")
 
 
 class Header(NamedTuple):
@@ -130,12 +128,6 @@ def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
 def _parse_range(raw: Sequence[float]) -> tuple[int, float]:
     largest, mean = raw
     return int(largest), float(mean)
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """Choose some items, evenly over all."""
-    total = min(count, len(items))
-    return [items[len(items) * index // total] for index in range(total)]
 
 
 def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hrda_lit.data.transforms import half_crop
 from hrda_lit.proposal.measure import Measured, Size
 
-MULTIPLE = 32  # of a crop's sides: s_T = 2 times the 8 px of a detail's offset, and twice that for strides of 16
-AREA = 0.5  # of an image that a crop covers, as 1024 x 1024 of 2048 x 1024 in the paper
+MULTIPLE = 32  # of a crop's sides, see `half_crop`
 SCALED = 3000 / (1024 * 2048)  # of an image: pixels that make it a candidate for a class, as in the paper
 CANDIDATES = 5  # images that must be candidates for each class
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -152,12 +152,8 @@ def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, st
 
 def _crop(*sizes: Size) -> Size:
     """Return half of the first size, in area, as far as it fits into all."""
-    sides = []
-    for axis in (0, 1):
-        half = round(math.sqrt(AREA) * sizes[0][axis] / MULTIPLE) * MULTIPLE
-        most = min(size[axis] for size in sizes) // MULTIPLE * MULTIPLE
-        sides.append(max(MULTIPLE, min(half, most)))
-    return sides[0], sides[1]
+    height, width = (min(sides) for sides in zip(half_crop(sizes[0]), *sizes, strict=True))
+    return max(MULTIPLE, height // MULTIPLE * MULTIPLE), max(MULTIPLE, width // MULTIPLE * MULTIPLE)
 
 
 def _rare_classes(source: Measured, box: Size | None) -> Choice:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.data.folder import spread
 from hrda_lit.proposal.class_lists import ClassList, Colour, make_list
 
 IGNORE = 255
@@ -57,12 +58,6 @@ class LabelSpace:
         """Return the `layout.colour_map` of a data set; empty where files hold ids."""
         colours: dict[str, Any] = {name: list(colour) for name, colour in (self.colour_map or {}).items()}
         return colours | ({"ignore": [list(colour) for colour in self.ignored]} if colours and self.ignored else {})
-
-
-def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Choose items evenly over all."""
-    total = min(count, len(items))
-    return [items[len(items) * index // total] for index in range(total)]
 
 
 def read_values(labels: Sequence[Path]) -> LabelValues:

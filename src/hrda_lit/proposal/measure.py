@@ -9,9 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from hrda_lit.data.folder import FolderDataset, Sample
+from hrda_lit.data.folder import FolderDataset, Sample, spread
 from hrda_lit.data.images import read_size
-from hrda_lit.proposal.label_space import spread
 from hrda_lit.system.progress import counted
 
 HEADERS = 200  # images whose size is read
