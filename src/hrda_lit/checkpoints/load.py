@@ -15,10 +15,9 @@ from torch import Tensor
 from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
-from hrda_lit.checkpoints.trusted import require_buildable, require_keys, trusted_part
+from hrda_lit.checkpoints.trusted import plain_tree, require_buildable, require_keys, trusted_part
 from hrda_lit.config.choices import read_choice
 from hrda_lit.config.nodes import to_plain
-from hrda_lit.config.plain import plain_tree
 from hrda_lit.config.ranges import Part
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes

@@ -1,4 +1,4 @@
-"""Check configs from files: they name only the library's own parts and decide a list of keys."""
+"""Check configs from files: plain values that name only the library's own parts and decide a list of keys."""
 
 import copy
 import os
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hrda_lit.config.plain import REMEDY, Place, fault_at, shortened
-
+DEEPEST, MOST = 32, 100_000  # a stored config has 7 levels and some hundred values
+REMEDY = "take a checkpoint from a source you trust."
+Place = tuple[str, ...]
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
 
 _ONE_SET = {"hrda_lit.data.folder.FolderDataset"}
@@ -61,6 +62,44 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _DIRECTIVE = re.compile(r"_\w*_")  # what Hydra takes for an order rather than an argument
 
 
+def plain_tree(config: object, origin: str) -> dict[str, Any]:
+    """Copy a config that a file brought, if it is one that can be written in YAML.
+
+    Args:
+        config: what came.
+        origin: what errors call the file.
+
+    Returns:
+        Dicts, lists, text, numbers, booleans and None.
+
+    Raises:
+        ValueError: if there is anything else inside, or more than any config holds.
+    """
+    if type(config) is not dict:
+        raise ValueError(f"the config in {origin} is a {type(config).__name__}, need a mapping; {REMEDY}")
+    left = MOST  # lists that hold themselves, or that double at each level, run out of values
+
+    def copy_value(value: object, place: Place) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or len(place) > DEEPEST:
+            raise _fault_at(place, f"more than {MOST} values or {DEEPEST} levels", origin)
+        # Of these very types, since a class derived from them may carry more than what it shows.
+        if type(value) is dict:
+            for key in value:
+                if type(key) not in (str, int):
+                    raise _fault_at(place, f"a key that is a {type(key).__name__}", origin)
+            return {key: copy_value(item, (*place, str(key))) for key, item in value.items()}
+        if type(value) is list:
+            return [copy_value(item, (*place, str(index))) for index, item in enumerate(value)]
+        if value is not None and type(value) not in (bool, int, float, str):
+            raise _fault_at(place, f"a {type(value).__name__}, which is no value of a config", origin)
+        return value
+
+    plain: dict[str, Any] = copy_value(config, ())
+    return plain
+
+
 def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the keys of `DECIDES`, the only ones that a foreign config may decide."""
     part: dict[str, Any] = {}
@@ -90,13 +129,13 @@ def require_buildable(tree: dict[str, Any], origin: str) -> None:
 def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
     for key in node:
         if isinstance(key, str) and _DIRECTIVE.fullmatch(key) and key not in ("_target_", "_partial_"):
-            raise fault_at(place, f"the key {key!r}, which the library never writes", origin)
+            raise _fault_at(place, f"the key {key!r}, which the library never writes", origin)
     name, partial = node.get("_target_", ""), node.get("_partial_", False)
     if not isinstance(name, str) or not isinstance(partial, bool):
-        raise fault_at(place, f"the _target_ {shortened(name)} with the _partial_ {shortened(partial)}", origin)
+        raise _fault_at(place, f"the _target_ {_shorten(name)} with the _partial_ {_shorten(partial)}", origin)
     if "_target_" in node and name not in _trusted() and not _belongs(name, place):
         raise ValueError(
-            f"the config in {origin} would build {shortened(name)} as {'.'.join(place) or 'its root'}, which is no "
+            f"the config in {origin} would build {_shorten(name)} as {'.'.join(place) or 'its root'}, which is no "
             f"part of this library that belongs there; {REMEDY[:-1]}, or allow your own code by {TRUST}=<its name>."
         )
 
@@ -104,9 +143,9 @@ def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
 def _check_texts(texts: list[str], place: Place, origin: str) -> None:
     for text in texts:
         if "${" in text:
-            raise fault_at(place, f"the interpolation {shortened(text)}, where stored configs are resolved", origin)
+            raise _fault_at(place, f"the interpolation {_shorten(text)}, where stored configs are resolved", origin)
         if _CONTROL.search(text):
-            raise fault_at(place, f"control characters in {shortened(text)}", origin)
+            raise _fault_at(place, f"control characters in {_shorten(text)}", origin)
 
 
 def _trusted() -> set[str]:
@@ -121,7 +160,7 @@ def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], o
             node = node.get(part) if isinstance(node, dict) else None
         if type(node) not in types or node == "???":
             raise ValueError(
-                f"the config in {origin} has {shortened(node)} for {key}, need a {types[0].__name__}; "
+                f"the config in {origin} has {_shorten(node)} for {key}, need a {types[0].__name__}; "
                 "give a checkpoint as it was written."
             )
 
@@ -137,3 +176,12 @@ def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
     inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in inside:
         yield from _nodes(value, (*place, str(key)))
+
+
+def _fault_at(place: Place, what: str, origin: str) -> ValueError:
+    where = repr(".".join(place)[:100])[1:-1] or "its root"
+    return ValueError(f"the config in {origin} has {what} at {where}; {REMEDY}")
+
+
+def _shorten(value: object) -> str:
+    return repr(value)[:80]

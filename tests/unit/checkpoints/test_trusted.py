@@ -12,8 +12,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hrda_lit.checkpoints.trusted import BUILDABLE, DECIDES, TRAINING, require_buildable, trusted_part
-from hrda_lit.config.plain import plain_tree
+from hrda_lit.checkpoints.trusted import BUILDABLE, DECIDES, TRAINING, plain_tree, require_buildable, trusted_part
 
 CONF = Path(__file__).parents[3] / "conf"
 

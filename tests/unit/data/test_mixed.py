@@ -13,8 +13,7 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_dataset
-from hrda_lit.checkpoints.trusted import require_buildable
-from hrda_lit.config.plain import plain_tree
+from hrda_lit.checkpoints.trusted import plain_tree, require_buildable
 from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
 from hrda_lit.data.mixed import MixedDatasets
