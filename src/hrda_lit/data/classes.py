@@ -9,7 +9,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.config.ranges import Byte, Length
+from hrda_lit.config.ranges import Byte, KeysOf, Length
+from hrda_lit.config.values import check
 
 Colour = tuple[int, int, int]
 
@@ -67,19 +68,14 @@ class Classes:
                 f"ignore={self.ignore} with {count} classes: need a uint8 other than a train id "
                 f"(0 to {count - 1}); set it to 255 and have at most 255 classes."
             )
-        self._check_colours_and_things(count)
-
-    def _check_colours_and_things(self, count: int) -> None:
         if len(self.colours) != count:
             raise ValueError(
                 f"got {len(self.colours)} colours for {count} classes, need one each; "
                 "add the missing or remove `colours`."
             )
-        bad = [c for c in self.colours if len(c) != 3 or not all(0 <= value <= 255 for value in c)]
-        if bad:
+        if bad := [colour for colour in self.colours if len(colour) != 3 or min(colour) < 0 or max(colour) > 255]:
             raise ValueError(f"colours {bad} are not RGB triples in [0, 255]; correct them.")
-        unknown = sorted(thing for thing in self.things if not 0 <= thing < count)
-        if unknown:
+        if unknown := sorted(self.things.difference(range(count))):
             raise ValueError(f"thing ids {unknown} are not train ids (0 to {count - 1}); correct `things`.")
 
     def __len__(self) -> int:
@@ -130,38 +126,18 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
                 f"classes '{spec}' are unknown; choose one of {sorted(KNOWN_CLASSES)} or give a mapping with `names`."
             )
         return KNOWN_CLASSES[spec]
-    unknown = sorted(set(spec) - {"names", "colours", "things", "ignore"})
-    if unknown or "names" not in spec:
-        raise ValueError(
-            f"classes have the keys {sorted(spec)}; need `names`, may have `colours`, `things`, `ignore`, nothing else."
-        )
-    names = tuple(map(name_of, spec["names"]))
-    colours = tuple(_colour(c) for c in spec.get("colours") or palette(len(names)))
-    things = _thing_ids([*map(name_of, spec.get("things") or ())], names)
-    return Classes(names, colours, things, int(spec.get("ignore", 255)))
-
-
-def name_of(given: str | int) -> str:
-    """Return the name of a class as text; a ValueError says that YAML has made something else of it."""
-    if isinstance(given, bool) or given is None:
-        raise ValueError(
-            f"a class is called {given}, as YAML reads no, off, on, yes and null without quotes; put it into quotes."
-        )
-    return str(given)
-
-
-def _colour(values: Sequence[int]) -> Colour:
-    if len(values) != 3:
-        raise ValueError(f"colour {list(values)} has {len(values)} values, need [red, green, blue].")
-    red, green, blue = (int(value) for value in values)
-    return red, green, blue
-
-
-def _thing_ids(things: Sequence[str], names: tuple[str, ...]) -> frozenset[int]:
-    unknown = [thing for thing in things if thing not in names]
-    if unknown:
+    check(spec, Annotated[Mapping[str, Any], KeysOf(ClassKeys)], "classes")
+    names = tuple(map(str, spec["names"]))
+    colours = spec.get("colours") or palette(len(names))
+    things = [*map(str, spec.get("things") or ())]
+    if unknown := [thing for thing in things if thing not in names]:
         raise ValueError(f"things {unknown} are not class names; choose from {list(names)}.")
-    return frozenset(names.index(thing) for thing in things)
+    return Classes(
+        names,
+        tuple((red, green, blue) for red, green, blue in colours),
+        frozenset(map(names.index, things)),
+        spec.get("ignore", 255),
+    )
 
 
 def palette(count: int) -> tuple[Colour, ...]:

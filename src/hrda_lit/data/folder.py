@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hrda_lit.config.ranges import Byte, KeysOf, Sides
+from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
 from hrda_lit.data.file_tree import FileTree, Names, existing, match_lines, read_lines
 from hrda_lit.data.images import SUFFIXES, read_image, read_pixels, read_size
@@ -31,6 +32,7 @@ class Sample(NamedTuple):
     label: Path | None
 
 
+@check_arguments
 class FolderDataset:
     """Read the images and labels of a folder tree by rules that fit into a YAML file.
 
@@ -70,9 +72,7 @@ class FolderDataset:
         self._excluded = Names(self.layout.exclude)
         self.labels = Labels(name, self.classes, id_map, self.layout, self.tree)
         self._left_out: frozenset[Path] = frozenset()
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ValueError(f"size {list(size)} of {name} is not a box; give [height, width] in pixels, >= 1.")
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.size = None if size is None else (size[0], size[1])
 
     @property
     def root(self) -> Path:

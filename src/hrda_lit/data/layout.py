@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -87,7 +87,7 @@ class Layout:
         split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path
             where folders tell images of one name apart; None takes all.
         margins: borders without pseudo-labels.
-        label_channel: channel of label files that holds the id, see `labels.read_label`.
+        label_channel: channel of label files that holds the id, see `label_files.read_label`.
         bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.
         exclude: images to exclude, e.g. broken ones: file stems, paths below the root, or patterns of either.
         sizes: "same" refuses labels of another size than their image, "differ" resizes each by itself, as the
@@ -118,18 +118,9 @@ class Layout:
 
     @classmethod
     def of(cls, given: "Layout | Mapping[str, Any] | None") -> "Layout":
-        """Make a layout from a config's mapping; a ValueError names unknown keys."""
+        """Make a layout from the checked mapping of a config."""
         if isinstance(given, Layout):
             return given
         values = dict(given or {})
-        _refuse_unknown(values, cls, "layout")
-        if not isinstance(margins := values.get("margins") or {}, Margins):
-            _refuse_unknown(margins, Margins, "layout.margins")
-            values["margins"] = Margins(**margins)
-        return cls(**values)
-
-
-def _refuse_unknown(given: Mapping[str, Any], wanted: type[Layout] | type[Margins], where: str) -> None:
-    known = [item.name for item in fields(wanted)]
-    if unknown := sorted(set(given) - set(known)):
-        raise ValueError(f"{where} has the unknown keys {unknown}; it may have {known}.")
+        margins = values.pop("margins", None) or {}
+        return cls(margins=margins if isinstance(margins, Margins) else Margins(**margins), **values)

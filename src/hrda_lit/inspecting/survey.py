@@ -17,7 +17,7 @@ from hrda_lit.data.cache import Records
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataSplit, Sample, spread
 from hrda_lit.data.images import NUMPY, deep_range, open_picture, verify
-from hrda_lit.data.labels import as_ids, read_array
+from hrda_lit.data.label_files import as_ids, read_array
 from hrda_lit.data.pixels import is_deep, upright_size
 
 _PNG_END = b"IEND\xaeB\x60\x82"  # the last chunk's name and checksum

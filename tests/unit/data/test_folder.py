@@ -164,11 +164,11 @@ def test_sizes_must_agree(make_dataset: Make) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"size": [10]}, "size [10] of data is not a box"),
-        ({"size": [0, 10]}, "size [0, 10] of data is not a box"),
-        ({"layout": {"split": {}}}, "layout has the unknown keys ['split']"),
-        ({"layout": {"margins": {"up": 3}}}, "layout.margins has the unknown keys ['up']"),
-        ({"layout": {"margins": {"top": -3}}}, "top=-3: expected"),
+        ({"size": [10]}, "size=[10]: expected a list of 2"),
+        ({"size": [0, 10]}, "size[0]=0: expected"),
+        ({"layout": {"split": {}}}, "unknown key layout.split; did you mean layout.splits?"),
+        ({"layout": {"margins": {"up": 3}}}, "unknown key layout.margins.up; layout.margins has"),
+        ({"layout": {"margins": {"top": -3}}}, "layout.margins.top=-3: expected"),
         ({"layout": {"label_channel": "red"}}, "label_channel=red: expected"),
         ({"layout": {"exclude": [123]}}, "exclude[0]=123: expected text"),
         ({"id_map": {1: 4}}, "1 -> 4"),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.images import read_image, read_size
-from hrda_lit.data.labels import read_label
+from hrda_lit.data.label_files import read_label
 from hrda_lit.inspecting.survey import read_header
 
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.data.labels import read_label
+from hrda_lit.data.label_files import read_label
 from hrda_lit.predicting.inputs import Inputs, Item, find_inputs
 from hrda_lit.predicting.output import PredictionFolder, Tally, predict_all
 from hrda_lit.predicting.result import KINDS, Result

@@ -1,0 +1,106 @@
+"""Read label files: the class id, or the colour, of each pixel as the file holds it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import ImageFile
+from torch import Tensor
+
+from hrda_lit.data.images import NUMPY, decode, name_in_errors, read_content
+from hrda_lit.data.layout import Channel
+from hrda_lit.data.pixels import KindError, Pixels, deep_values, raw_mode, rgb, turn_upright
+
+# Compression of photographs invents ids along the borders of classes.
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA")  # of 8 bits, in which ids are found
+_KINDS = {"index": "one channel of ids or a palette", "red16": "three channels of 16 bits"}
+
+
+def read_label(path: Path, channel: Channel = "index", content: bytes | None = None) -> UInt8[Tensor, "H W"]:
+    """Read the raw class id of each pixel, in [0, 255].
+
+    Args:
+        path: PNG file, another that keeps every id, or a two-dimensional array of integers (.npy).
+        channel: "index" for one channel (with or without alpha), three equal ones, or a palette, whose
+            indices are the ids; "red16" for 16 bits per channel with the id, below 256, in the first
+            (SYNTHIA).
+        content: bytes of a file that lies in an archive; None for one on disk.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is broken, lossy or of another kind than `channel` says.
+    """
+    whole = read_content(path, content)
+    if whole.startswith(NUMPY):
+        with name_in_errors(path):
+            return torch.from_numpy(as_ids(read_array(whole)))
+    return torch.from_numpy(decode(path, lambda file: _class_ids(file, whole, channel), whole))
+
+
+def read_label_colours(path: Path, content: bytes | None = None) -> Pixels:
+    """Read a label whose colours stand for its classes; for errors see `read_label`."""
+    whole = read_content(path, content)
+
+    def colours(file: ImageFile.ImageFile) -> Pixels:
+        _refuse_lossy(file, whole)
+        return rgb(file)
+
+    return decode(path, colours, whole)
+
+
+def read_array(content: bytes) -> np.ndarray:
+    """Read a label of NumPy's; raises a KindError unless it is a two-dimensional array of integers."""
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise KindError(f"holds {array.dtype} of shape {array.shape}, need integers of shape (height, width)")
+    return np.asarray(array)
+
+
+def as_ids(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
+    """Return integers as uint8; raises a KindError if one is not in 0 to 255."""
+    if values.size and (values.min() < 0 or values.max() > 255):
+        stray = values.min() if values.min() < 0 else values.max()
+        raise KindError(f"holds the id {stray}, need ids from 0 to 255; convert it or leave it out")
+    return values.astype(np.uint8)
+
+
+def _class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> UInt8[np.ndarray, "H W"]:
+    """Read the upright class ids of a label that is opened, but not decoded."""
+    _refuse_lossy(file, content)
+    raw = raw_mode(file)  # before it is decoded
+    deep = deep_values(file, content)
+    values = _first_of_three(deep) if channel == "red16" else _one_channel(file, deep, raw)
+    if values is None:
+        raise KindError(
+            f"does not hold {_KINDS[channel]}, which label_channel={channel} needs, but {raw or file.mode}; convert "
+            "it, or set layout.label_channel, or layout.colour_map where colours stand for classes"
+        )
+    return as_ids(values)
+
+
+def _refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
+    if file.format in _LOSSY or (file.format == "WEBP" and b"VP8L" not in content):
+        raise KindError(f"is a {file.format}, whose compression changes ids along borders; export labels as PNG")
+
+
+def _first_of_three(deep: np.ndarray | None) -> np.ndarray | None:
+    return None if deep is None or deep.ndim != 3 or deep.shape[2] != 3 else deep[..., 0]
+
+
+def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None, raw: str) -> np.ndarray | None:
+    """Return one channel, that beside alpha, the indices of a palette or one of three equal channels."""
+    if deep is None and file.mode not in _MODES:
+        return None
+    values = turn_upright(np.asarray(file), file) // _grey_step(raw) if deep is None else deep
+    if values.ndim == 2:
+        return values
+    is_grey = values.shape[2] == 2 or bool((values[..., 1:3] == values[..., :1]).all())
+    return values[..., 0] if is_grey else None
+
+
+def _grey_step(raw: str) -> int:
+    """Return by what Pillow multiplies grey of 2 and 4 bits, so that white becomes 255."""
+    return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
