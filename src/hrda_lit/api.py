@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from hrda_lit.predicting.output import Tally
+    from hrda_lit.predicting.run import Tally
 
 T = TypeVar("T")
 

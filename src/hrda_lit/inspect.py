@@ -1,6 +1,7 @@
 """Check the data of an experiment: `python -m hrda_lit.inspect experiment=hrda_gta data_root=/path`."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -9,8 +10,6 @@ from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_train
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hrda_lit.inspecting.data_check import Findings
 
 
@@ -36,7 +35,8 @@ def inspect(config: DictConfig) -> bool:
     from hrda_lit.pictures.figures import suffix_of
     from hrda_lit.runs.geometry import check_geometry
 
-    suffix_of(_sheet(config))
+    sheet = Path(config.get("sheet", "contact_sheet.png"))  # a tree of train.yaml has none
+    suffix_of(sheet)
     source = build.build_dataset(config.source, "source")
     method = build.build_method(config, source.classes)
     datamodule = build.build_datamodule(config, method.needs_target)
@@ -45,23 +45,16 @@ def inspect(config: DictConfig) -> bool:
         raise ValueError("data_check is null, which checks nothing; remove data_check=null.")
     if config.prepare_data:
         instantiate(config.prepare_data)
-    seen = check_data(datamodule.data_splits(), check)
+    findings = check_data(datamodule.data_splits(), check)
     try:
         check_geometry(config, method, source.classes)
     except ValueError as error:
-        seen.refusals.append(str(error))
-    return _show(seen, config)
+        findings.refusals.append(str(error))
+    return _show(findings, config, Path(config.run_dir) / sheet)
 
 
-def _sheet(config: DictConfig) -> "Path":
-    from pathlib import Path
-
-    return Path(config.get("sheet", "contact_sheet.png"))  # a tree of train.yaml has none
-
-
-def _show(seen: "Findings", config: DictConfig) -> bool:
-    from pathlib import Path
-
+def _show(findings: "Findings", config: DictConfig, path: Path) -> bool:
+    """Write and print the tables, draw the contact sheet, and return whether training can start."""
     from hrda_lit.inspecting.report import contact_sheet, overview, shares
     from hrda_lit.pictures.figures import encode, suffix_of
     from hrda_lit.runs.folder import open_run
@@ -69,16 +62,15 @@ def _show(seen: "Findings", config: DictConfig) -> bool:
     from hrda_lit.system.progress import waiting
     from hrda_lit.system.table import as_text, show
 
-    folder, tables = Path(config.run_dir), [overview(seen.surveys), shares(seen.surveys)]
+    tables = [overview(findings.surveys), shares(findings.surveys)]
     open_run(config)
-    write_atomically(folder / "data.txt", as_text(*tables).encode())
-    sheet, path = contact_sheet(seen.surveys, 4), folder / _sheet(config)
-    if sheet.figure is not None:
+    write_atomically(Path(config.run_dir) / "data.txt", as_text(*tables).encode())
+    figure, faults = contact_sheet(findings.surveys, 4)
+    refusals = findings.refusals + faults
+    lines = [f"warning: {text}" for text in findings.warnings] + [f"error: {text}" for text in refusals]
+    if figure is not None:
         with waiting(f"drawing {path}"):
-            write_atomically(path, encode(sheet.figure, suffix_of(path)))
-    refusals = seen.refusals + sheet.faults
-    lines = [f"warning: {text}" for text in seen.warnings] + [f"error: {text}" for text in refusals]
-    if sheet.figure is not None:
+            write_atomically(path, encode(figure, suffix_of(path)))
         lines.append(f"{path} shows images with their labels")
     show(*tables, *lines, "training cannot start" if refusals else "training can start")
     return not refusals

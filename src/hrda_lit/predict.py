@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,9 @@ from hrda_lit.system.text import printable
 
 if TYPE_CHECKING:
     from hrda_lit.predicting.inputs import Inputs
-    from hrda_lit.predicting.output import PredictionFolder, Tally
+    from hrda_lit.predicting.output import PredictionFolder
+    from hrda_lit.predicting.predictor import Predictor
+    from hrda_lit.predicting.run import Tally
     from hrda_lit.predicting.submission import Rules
 
 
@@ -28,62 +29,33 @@ def predict(config: DictConfig) -> "Tally":
     check_predict(config)
     # Imported here, so that --help and what is refused above need not wait for torch.
     from hrda_lit.checkpoints.load import choose_device
-    from hrda_lit.predicting.output import PredictionFolder, predict_all
-    from hrda_lit.predicting.predictor import Predictor, check_ids
-    from hrda_lit.predicting.result import VIEWS
-    from hrda_lit.predicting.submission import check_classes
+    from hrda_lit.predicting.output import PredictionFolder
+    from hrda_lit.predicting.predictor import check_ids
+    from hrda_lit.predicting.run import choose_kinds, predict_all
     from hrda_lit.system.process import at_full_speed
 
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
     check_ids(ids)
     device = choose_device(config.device)
-    checkpoint = _checkpoint(config)
-    root = Path(config.output).expanduser()
-    inputs = _inputs(config, rules, root)
-    folder = PredictionFolder(root, ["label"] if rules else _kinds(config, inputs), palette=rules is None)
-    folder.require_video(inputs)
-    settings = _settings(config, checkpoint, ids, inputs)
+    checkpoint, digest = _find_checkpoint(config)
+    inputs = _inputs(config, rules)
+    kinds = ["label"] if rules else choose_kinds(config.save, inputs)
+    folder = PredictionFolder(Path(config.output).expanduser(), kinds, palette=rules is None)
+    settings = _settings(config, digest, ids, inputs)
     folder.refuse_other(settings)
-    like = config.submission.dataset if rules else config.like
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
-    if set(folder.kinds) & set(VIEWS):
-        predictor.require_views()
-    if rules:
-        check_classes(predictor.classes, rules)
-    predictor.table(ids)
-    _ = predictor.box  # refused before the first picture, where it is not known
+    predictor = _load(config, checkpoint, rules, ids, kinds)
     folder.begin(settings)
-    if inputs.others:
-        print(_describe_skipped(inputs), file=sys.stderr)
+    _announce(inputs, folder, predictor)
     start = time.perf_counter()
     with at_full_speed(device):
         tally = predict_all(predictor, inputs, folder, ids)
-    _print_tally(tally, folder, time.perf_counter() - start)
+    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
+    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
+    print(f"{counts}: {printable(folder.root)}{speed}")
     if rules and not tally.failed:
         _pack(folder, inputs, rules)
     return tally
-
-
-def _print_tally(tally: "Tally", folder: "PredictionFolder", seconds: float) -> None:
-    speed = f", {tally.done / seconds:.3g} images/s" if tally.done else ""
-    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
-    print(f"{counts}: {printable(folder.root)}{speed}")
-
-
-def _kinds(config: DictConfig, inputs: "Inputs") -> list[str]:
-    from hrda_lit.predicting.output import USUAL, VIDEO
-
-    if config.save is None:
-        return [*USUAL] if inputs.video is None else [VIDEO]
-    return [config.save] if isinstance(config.save, str) else list(config.save)
-
-
-def _describe_skipped(inputs: "Inputs") -> str:
-    kinds = Counter(path.suffix.lower() or "no suffix" for path in inputs.others)
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-    first = inputs.others[0].relative_to(inputs.base)
-    return printable(f"skipped files that are no images: {counts}, e.g. {first}")
 
 
 def _rules(config: DictConfig) -> "Rules | None":
@@ -99,39 +71,38 @@ def _rules(config: DictConfig) -> "Rules | None":
         raise ConfigError(f"submission does not fit: {error}; correct submission.") from error
 
 
-def _checkpoint(config: DictConfig) -> Path:
+def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
+    """Return the path of the checkpoint and its checksum."""
+    from hrda_lit.checkpoints.hub import CONFIG, checksum
     from hrda_lit.checkpoints.locate import locate
 
     if config.checkpoint is None:
         raise ValueError("there is nothing to predict with; give checkpoint=latest, or a file.")
     path = locate(config.checkpoint)
-    if not path.exists():
-        raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    return path
+    # The config of a hub's folder holds the checksum of its weights.
+    file = path / CONFIG if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"no checkpoint at {file}; give a file that `hrda_lit.train` wrote.")
+    return path, checksum(file)
 
 
-def _inputs(config: DictConfig, rules: "Rules | None", root: Path) -> "Inputs":
+def _inputs(config: DictConfig, rules: "Rules | None") -> "Inputs":
     from hrda_lit.build import build_dataset
     from hrda_lit.data.mixed import members
     from hrda_lit.predicting.inputs import find_inputs
-    from hrda_lit.predicting.output import output_paths
     from hrda_lit.predicting.submission import images_to_submit
 
-    if (config.input is None) == (rules is None):
+    if bool(config.input) == bool(rules):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     if rules:
         [dataset] = members(build_dataset(config.submission.dataset, "submission.dataset"))
         return images_to_submit(dataset, rules)
-    return find_inputs(str(config.input), leave_out=output_paths(root))
+    return find_inputs(config.input, config.bits)
 
 
-def _settings(config: DictConfig, checkpoint: Path, ids: str, inputs: "Inputs") -> dict[str, Any]:
+def _settings(config: DictConfig, digest: str, ids: str, inputs: "Inputs") -> dict[str, Any]:
     """List what predictions depend on, so that those of another run are not taken for this one's."""
-    from hrda_lit.checkpoints.hub import CONFIG, checksum
-
-    # The config of a hub's folder holds the checksum of its weights.
-    digest = checksum(checkpoint / CONFIG if checkpoint.is_dir() else checkpoint)
-    return {
+    settings = {
         "checkpoint": digest,
         "model": config.model,
         "ids": ids,
@@ -141,6 +112,35 @@ def _settings(config: DictConfig, checkpoint: Path, ids: str, inputs: "Inputs") 
         "size": config.size and list(config.size),
         "like": config.like and [config.like.name, list(config.like.size or ())],
     }
+    return settings if config.bits is None else {**settings, "bits": config.bits}
+
+
+def _load(config: DictConfig, checkpoint: Path, rules: "Rules | None", ids: str, kinds: list[str]) -> "Predictor":
+    """Load the network, and refuse before the first picture what it cannot do."""
+    from hrda_lit.predicting.predictor import Predictor
+    from hrda_lit.predicting.result import VIEWS
+    from hrda_lit.predicting.submission import check_classes
+
+    like = config.submission.dataset if rules else config.like
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
+    if set(kinds) & set(VIEWS):
+        predictor.require_views()
+    if rules:
+        check_classes(predictor.classes, rules)
+    predictor.table(ids)
+    _ = predictor.box
+    return predictor
+
+
+def _announce(inputs: "Inputs", folder: "PredictionFolder", predictor: "Predictor") -> None:
+    if inputs.others:
+        print(printable(inputs.describe_skipped()), file=sys.stderr)
+    if inputs.twins:
+        shown = f"{len(inputs.twins)} images share their name but for the suffix, which their outputs keep"
+        print(printable(f"{shown}, e.g. {inputs.twins[0]}.png"), file=sys.stderr)
+    count = "frames" if inputs.total is None else f"{inputs.total} pictures"
+    what = f"predicting {count} of {inputs.base} on {predictor.device}: {', '.join(folder.kinds)}"
+    print(printable(f"{what} go to {folder.root}"), file=sys.stderr, flush=True)
 
 
 def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:

@@ -19,8 +19,8 @@ from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.inference.windows import Slide
 from hrda_lit.predict import predict
 from hrda_lit.predicting import predictor
-from hrda_lit.predicting.output import Tally
 from hrda_lit.predicting.result import KINDS
+from hrda_lit.predicting.run import Tally
 from tests import commands
 from tests.trained import write_checkpoint
 

@@ -95,6 +95,7 @@ BatchSize = Annotated[int, Range(1, 2**16)]
 Workers = Annotated[int, Range(0, 1024)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 Byte = Annotated[int, Range(0, 255)]
+Bits = Annotated[int, Range(8, 16)]  # that the values of a 16-bit image use
 Level = Annotated[int, Range(-8, 8)]  # a feature map of an encoder, from its finest or, if negative, its coarsest
 Width = Annotated[int, Range(1, 2**14)]
 Dilation = Annotated[int, Range(1, 2**10)]

@@ -73,7 +73,7 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
     def read(file: ImageFile.ImageFile) -> Pixels:
         if (deep := deep_values(file, whole)) is None:
             return rgb(file)
-        if bits is None and (dark := describe_dark([_range(deep)])):
+        if bits is None and (dark := describe_dark([_range(deep)], "bits")):
             log.warning("%s %s", path, dark)
         return scaled(deep, bits)
 
@@ -126,11 +126,12 @@ def _range(values: np.ndarray) -> tuple[int, float]:
     return int(values.max()), float(values.mean())
 
 
-def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
+def describe_dark(ranges: Sequence[tuple[int, float]], key: str) -> str:
     """Describe 16-bit images that use 12 or fewer bits, with a remedy; "" if they use more.
 
     Args:
         ranges: (largest, mean) value of each, as files hold them.
+        key: key or argument that says how many bits they use.
     """
     most = max((largest for largest, _ in ranges), default=0)
     bits = max(8, most.bit_length())
@@ -139,7 +140,7 @@ def describe_dark(ranges: Sequence[tuple[int, float]]) -> str:
     mean = sum(mean for _, mean in ranges) / len(ranges) / 257
     return (
         f"holds 16 bits per channel, but no value above {most}: read as they are, the mean is {mean:.0f} of 255, "
-        f"nearly black; set layout.bits={bits} of the dataset, or the bits of its camera."
+        f"nearly black; set {key}={bits}, or the bits of the camera."
     )
 
 
@@ -190,9 +191,7 @@ def name_in_errors(path: Path) -> Iterator[None]:
     # Pillow's readers raise whatever a damaged file leads them to: struct.error, SyntaxError, KeyError, ...
     except Exception as error:
         reason = " ".join(str(error).split()).replace(str(path), "it")
-        raise ValueError(
-            f"{path} is broken or no image ({reason}); copy it again or leave it out with layout.exclude."
-        ) from error
+        raise ValueError(f"{path} is broken or no image ({reason}); copy it again or remove it.") from error
 
 
 def _unknown_format(start: bytes) -> ValueError:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hrda_lit.config.ranges import KeysOf, Pixels, Range
+from hrda_lit.config.ranges import Bits, KeysOf, Pixels
 from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.boxes import Box, crop
 
@@ -105,7 +105,7 @@ class Layout:
     split_file: str | None = None
     margins: Annotated[Margins, KeysOf(Margins)] = field(default_factory=Margins)
     label_channel: Channel = "index"
-    bits: Annotated[int, Range(8, 16)] | None = None
+    bits: Bits | None = None
     exclude: Sequence[str] = ()
     sizes: Literal["same", "differ"] = "same"
     colour_map: Mapping[Any, Any] | None = None

@@ -20,16 +20,16 @@ class KindError(ValueError):
     """What an intact file holds, what is needed and what to do; the path of the file goes before it."""
 
 
-def rgb(image: Image.Image) -> Pixels:
+def rgb(image: Image.Image, bits: int | None = None) -> Pixels:
     """Turn an image of any mode into upright RGB of 8 bits.
 
-    Grey images get three equal channels, 16 bits are scaled to 8, transparency is dropped.
+    Grey images get three equal channels, 16 bits are scaled to 8 (see `scaled`), transparency is dropped.
 
     Raises:
         KindError: if it holds numbers that are not a brightness of 8 or 16 bits.
     """
     if (deep := deep_values(image, b"")) is not None:
-        return scaled(deep)
+        return scaled(deep, bits)
     if image.mode == "F":
         raise KindError("holds fractions, need 8 or 16 bits per channel; convert it")
     with warnings.catch_warnings():
@@ -50,7 +50,7 @@ def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
     """
     most = (1 << (bits or 16)) - 1
     if values.size and (values.min() < 0 or values.max() > most):
-        remedy = "convert it" if bits is None else "raise layout.bits"
+        remedy = "convert it" if bits is None else "raise bits"
         raise KindError(f"holds values from {values.min()} to {values.max()}, need 0 to {most}; {remedy}")
     channels = np.atleast_3d(values)
     colours = channels[..., : 3 if channels.shape[2] >= 3 else 1]

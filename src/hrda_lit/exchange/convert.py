@@ -46,7 +46,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
     """
     entries = read_plain(source)
     wrapped = isinstance(entries.get("state_dict"), Mapping)
-    networks, kept = sort_official(entries["state_dict"] if wrapped else entries, str(source))
+    networks, kept = _sort_official(entries["state_dict"] if wrapped else entries, str(source))
     kept["around"] = (
         {key: entries[key] for key in entries if key not in ("state_dict", "optimizer")} if wrapped else None
     )
@@ -74,7 +74,8 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
         kept = _kept(content, config, source)
     official: State = {}
     networks = {name: network_state(content["state_dict"], name) for name in kept["prefixes"]}
-    if left := [key for key in content["state_dict"] if key.split(".")[0] not in networks]:
+    left = [key for key in content["state_dict"] if key.split(".")[0] not in networks]
+    if left:
         raise ValueError(
             f"{source} has {len(left)} keys of no network ({shortened(left)}); give one as it was written."
         )
@@ -91,7 +92,10 @@ def _kept(content: Mapping[str, Any], config: DictConfig, source: str | Path) ->
     """Return what `checkpoint_to_ours` kept for the way back, after a check of its types."""
     kept = content.get(OFFICIAL_KEY)
     if not kept:
-        return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": _meta(config)}}
+        # What mmsegmentation shows beside predictions.
+        classes = build_dataset(config.source, "source").classes
+        meta = {"CLASSES": list(classes.names), "PALETTE": [list(colour) for colour in classes.colours]}
+        return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": meta}}
     prefixes, around = kept["prefixes"], kept["around"]
     known = {(name, prefix) for name, own in _PREFIXES.items() for prefix in ("", own)}
     if not set(prefixes.items()) <= known or not isinstance(around, dict | None):
@@ -125,12 +129,8 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     return f"{target}: {len(converted)} tensors in the {layout} layout"
 
 
-def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str, State], dict[str, Any]]:
+def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, State], dict[str, Any]]:
     """Split an official state dict into the networks that predict and all else.
-
-    Args:
-        official: tensors under "model.", "ema_model." and "imnet_model.", or those of one segmentor.
-        origin: name of the state in errors.
 
     Returns:
         Segmentors as "student" and perhaps "teacher"; and how to undo it: the "prefixes" of these and the
@@ -141,14 +141,15 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
     """
     several = any(key.startswith("model.") for key in official)
     prefixes = _PREFIXES if several else {"student": ""}
-    unread = _find_unread(official)
+    wraps = any("decode_head.head." in key for key in official)
+    unread: State = {}
     networks: dict[str, State] = {name: {} for name in prefixes}
     left = []
     for key, value in official.items():
-        if key in unread:
-            continue
-        name = _find_network(key, prefixes)
-        if name is None or not isinstance(value, Tensor):
+        name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+        if _UNREAD.match(key) or (wraps and _INHERITED.match(key)):
+            unread[key] = value
+        elif name is None or not isinstance(value, Tensor):
             left.append(key)
         else:
             networks[name][key.removeprefix(prefixes[name])] = value
@@ -159,16 +160,6 @@ def sort_official(official: Mapping[str, Tensor], origin: str) -> tuple[dict[str
         )
     networks = {name: state for name, state in networks.items() if state or name == "student"}
     return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
-
-
-def _find_network(key: str, prefixes: Mapping[str, str]) -> str | None:
-    return next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
-
-
-def _find_unread(official: Mapping[str, Tensor]) -> State:
-    wraps = any("decode_head.head." in key for key in official)
-    patterns = [_UNREAD, _INHERITED] if wraps else [_UNREAD]
-    return {key: value for key, value in official.items() if any(one.match(key) for one in patterns)}
 
 
 def _expected(config: DictConfig) -> State:
@@ -190,12 +181,6 @@ def _expected_mit(state: State, origin: str | Path) -> State:
     options = {"embed_dims": [len(width) for width in widths if width is not None], "depths": depths}
     with torch.device("meta"):
         return mit_to_official(Backbone("mit_b0", options=options).model.state_dict())
-
-
-def _meta(config: DictConfig) -> dict[str, Any]:
-    # What mmsegmentation shows beside predictions.
-    classes = build_dataset(config.source, "source").classes
-    return {"CLASSES": list(classes.names), "PALETTE": [list(colour) for colour in classes.colours]}
 
 
 def _counts(networks: Mapping[str, State]) -> str:

@@ -16,8 +16,54 @@ from hrda_lit.methods.supervised import ADAPTATION
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.system.files import read_json, write_atomically
+from hrda_lit.system.table import Table
 
 _ELSEWHERE = ("run_dir", "cache_dir", "resume")  # of the machine that trained
+_CARD = """---
+library_name: hrda_lit
+pipeline_tag: image-segmentation
+license: {licence}
+tags: [semantic-segmentation, domain-adaptation, hrda]
+---
+
+# {name}
+
+Semantic segmentation, learned from labelled images of {source}{adapted}.
+
+{network}
+
+## Scores
+
+{scores}
+
+## Classes
+
+{classes}
+
+## Use
+
+With the Python package `hrda_lit`; `hf://user/name`, the name of this repository, works instead of a folder:
+
+```bash
+python -m hrda_lit.predict checkpoint=this_folder input=street.png
+python -m hrda_lit.evaluate checkpoint=this_folder data_root=/path
+```
+
+```python
+import hrda_lit
+
+hrda_lit.Predictor("this_folder")("street.png").overlay()
+```
+
+No code of this repository is run: the weights are safetensors, and the config may name the package's own parts alone.
+
+## Sources and licence
+
+HRDA: Hoyer, Dai, Van Gool, ECCV 2022. DAFormer: Hoyer, Dai, Van Gool, CVPR 2022.
+
+The weights are given under: {licence}. The terms of the data they were learned from, and of the pretrained weights
+that the encoder started from, hold besides.
+"""
 
 
 def save_for_hub(
@@ -46,21 +92,21 @@ def save_for_hub(
     folder = Path(folder).expanduser()
     trained = load_trained(checkpoint, model, weights=weights)
     content = read_checkpoint(checkpoint)
-    scores = _scores(Path(checkpoint).expanduser(), content, trained, metrics)
+    scores = _read_scores(Path(checkpoint).expanduser(), content, trained.model, metrics)
     state = network_state(content["state_dict"], trained.model)
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
-    entries = {MODEL: trained.model, CHECKSUM: checksum(folder / WEIGHTS), CONFIG_KEY: _config(trained)}
+    entries = {MODEL: trained.model, CHECKSUM: checksum(folder / WEIGHTS), CONFIG_KEY: _portable_config(trained)}
     if ENCODER_KEY in content:
         entries[ENCODER_KEY] = content[ENCODER_KEY]
     write_atomically(folder / CONFIG, yaml.safe_dump(entries, sort_keys=False).encode())
-    write_atomically(folder / CARD, card(trained, scores, licence).encode())
+    write_atomically(folder / CARD, _card(trained, scores, licence).encode())
     shown = "with" if scores else "without"
     return f"{folder} holds the {trained.model} of {checkpoint} {shown} scores: {WEIGHTS}, {CONFIG} and {CARD}"
 
 
-def _config(trained: Trained) -> dict[str, Any]:
+def _portable_config(trained: Trained) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(trained.config, resolve=True)
     plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
     plain["network"]["backbone"]["weights"] = None
@@ -80,21 +126,21 @@ def _relocate(node: Any, root: str) -> Any:
     return f"data/{Path(node).name}" if isinstance(node, str) and Path(node).is_absolute() else node
 
 
-def _scores(
-    checkpoint: Path, content: Mapping[str, Any], trained: Trained, metrics: str | Path | None
+def _read_scores(
+    checkpoint: Path, content: Mapping[str, Any], model: str, metrics: str | Path | None
 ) -> dict[str, Any] | None:
     path = checkpoint.parent.parent / "metrics.json" if metrics is None else Path(metrics).expanduser()
     if metrics is not None and not path.is_file():
-        raise FileNotFoundError(f"no scores at {path}; give metrics.json of an evaluation, or leave metrics out.")
+        raise FileNotFoundError(f"no scores at {path}; give metrics.json of an evaluation, or remove metrics.")
     found = read_json(path) if path.is_file() else None
-    if isinstance(found, dict) and _scores_this_network(found, content, trained.model):
+    if isinstance(found, dict) and _are_scores_of(found, content, model):
         return found
     if metrics is not None:
-        raise ValueError(f"{path} holds no scores of this {trained.model}; evaluate the checkpoint, and give those.")
+        raise ValueError(f"{path} holds no scores of this {model}; evaluate the checkpoint, and give those.")
     return None
 
 
-def _scores_this_network(scores: Mapping[str, Any], content: Mapping[str, Any], model: str) -> bool:
+def _are_scores_of(scores: Mapping[str, Any], content: Mapping[str, Any], model: str) -> bool:
     if not isinstance(scores.get("val/iou"), dict):
         return False
     if "model" in scores:  # of an evaluation; a training scores what it validates
@@ -103,80 +149,32 @@ def _scores_this_network(scores: Mapping[str, Any], content: Mapping[str, Any], 
     return same_step and bool(content[CONFIG_KEY].get("validate") == model)
 
 
-def card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
+def _card(trained: Trained, scores: Mapping[str, Any] | None, licence: str) -> str:
     """Write the model card in Markdown: network, scores of metrics.json if any, classes, use, licence."""
-    config, encoder = trained.config, trained.config.network.backbone.name
+    config, kind = trained.config, type(trained.network).__name__
     target = config.get("target") if config.get("kind") == ADAPTATION else None
-    adapted = f", adapted to unlabelled images of {dataset_name(target)}" if target else ""
-    numbers = ", ".join(
-        f"{key} {config[key]}" for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config
+    keys = [key for key in ("lambda_d", "tau", "s_T", "alpha", "lambda_fd") if key in config]
+    method = str(config.method.get("_target_", "")).rpartition(".")[2] if "method" in config else "unknown"
+    network, classes = Table(["", ""]), Table(["id", "name", "colour (RGB)"])
+    network.add("network", f"{kind} with the encoder {config.network.backbone.name}")
+    network.add("method", f"{method} ({', '.join(f'{key} {config[key]}' for key in keys)})")
+    network.add("which network", f"the {trained.model}")
+    network.add("parameters", f"{sum(value.numel() for value in trained.network.parameters()):,}")
+    for index, (name, colour) in enumerate(zip(trained.classes.names, trained.classes.colours, strict=True)):
+        classes.add(index, name, ", ".join(map(str, colour)))
+    return _CARD.format(
+        name=config.name,
+        source=dataset_name(config.source),
+        adapted=f", adapted to unlabelled images of {dataset_name(target)}" if target else "",
+        network=network.as_markdown(),
+        scores="None were measured for this network." if scores is None else _describe_scores(scores),
+        classes=classes.as_markdown(),
+        licence=licence,
     )
-    of_method = str(config.method.get("_target_", "")).rpartition(".")[2] if "method" in config else "unknown"
-    return f"""---
-library_name: hrda_lit
-pipeline_tag: image-segmentation
-license: {licence}
-tags: [semantic-segmentation, domain-adaptation, hrda]
----
-
-# {config.name}
-
-Semantic segmentation, learned from labelled images of {dataset_name(config.source)}{adapted}.
-
-| | |
-|---|---|
-| network | {type(trained.network).__name__} with the encoder {encoder} |
-| method | {of_method} ({numbers}) |
-| which network | the {trained.model} |
-| parameters | {sum(value.numel() for value in trained.network.parameters()):,} |
-
-## Scores
-
-{_table(scores)}
-## Classes
-
-| id | name | colour (RGB) |
-|---|---|---|
-{_classes(trained)}
-## Use
-
-With the Python package `hrda_lit`; `hf://user/name`, the name of this repository, works instead of a folder:
-
-```bash
-python -m hrda_lit.predict checkpoint=this_folder input=street.png
-python -m hrda_lit.evaluate checkpoint=this_folder data_root=/path
-```
-
-```python
-import hrda_lit
-
-hrda_lit.Predictor("this_folder")("street.png").overlay()
-```
-
-No code of this repository is run: the weights are safetensors, and the config may name the package's own parts alone.
-
-## Sources and licence
-
-HRDA: Hoyer, Dai, Van Gool, ECCV 2022. DAFormer: Hoyer, Dai, Van Gool, CVPR 2022.
-
-The weights are given under: {licence}. The terms of the data they were learned from, and of the pretrained weights
-that the encoder started from, hold besides.
-"""
 
 
-def _table(scores: Mapping[str, Any] | None) -> str:
-    if scores is None:
-        return "None were measured for this network.\n"
-    rows = {"mIoU": scores["val/miou"], **scores["val/iou"]}
-    shown = {
-        name: "absent" if value is None or math.isnan(value) else f"{100 * value:.1f}" for name, value in rows.items()
-    }
-    lines = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
-    return f"IoU in percent, {scores.get('name', 'validation set')}:\n\n| class | IoU |\n|---|---|\n{lines}\n"
-
-
-def _classes(trained: Trained) -> str:
-    pairs = zip(trained.classes.names, trained.classes.colours, strict=True)
-    return "".join(
-        f"| {index} | {name} | {', '.join(map(str, colour))} |\n" for index, (name, colour) in enumerate(pairs)
-    )
+def _describe_scores(scores: Mapping[str, Any]) -> str:
+    table = Table(["class", "IoU"])
+    for name, value in {"mIoU": scores["val/miou"], **scores["val/iou"]}.items():
+        table.add(name, "absent" if value is None or math.isnan(value) else f"{100 * value:.1f}")
+    return f"IoU in percent, {scores.get('name', 'validation set')}:\n\n{table.as_markdown()}"

@@ -1,8 +1,9 @@
-"""Check every data set that a run uses, and say whether it can start."""
+"""Check every dataset that a run uses, and say whether it can start."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from hrda_lit.inspecting.faults import (
     find_padding,
     find_useless_labels,
 )
-from hrda_lit.inspecting.survey import Survey, survey
+from hrda_lit.inspecting.survey import Survey, survey_split
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,7 +33,7 @@ class DataCheck:
     """Set up the check.
 
     Args:
-        labels: number of labels of each set that are read, spread evenly over it; >= 0.
+        labels: number of labels of each dataset that are read, spread evenly over it; >= 0.
         every: whether every image is decoded and every label read instead (once, then only what changed).
         most_ignored: share of ignored pixels above which labels are refused, in [0, 1].
         skip_broken: whether images that cannot be used are excluded instead of refused; needs `every`, and implies it.
@@ -85,7 +86,7 @@ class Findings:
 
 
 def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
-    """Check the data of a run; images are excluded from their data sets where the options say so.
+    """Check the data of a run; images are excluded from their datasets where the options say so.
 
     Args:
         splits: everything that is read; the roles "source" and "val" must share a class.
@@ -93,52 +94,42 @@ def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
-        ValueError: if a data set's rules do not fit, or an archive is damaged.
+        ValueError: if a dataset's rules do not fit, or an archive is damaged.
     """
-    surveys, refusals = [], []
+    surveys, refusals = list[Survey](), list[str]()
     for split in splits:
-        seen, refused = _survey_usable(split, options)
-        surveys.append(seen)
+        survey, refused = _survey_usable(split, options)
+        surveys.append(survey)
         refusals += refused
-    surveys = [_complete_if_useless(seen, options) if seen.split.labelled else seen for seen in surveys]
-    labelled = [seen for seen in surveys if seen.split.labelled]
-    refusals += [text for seen in labelled if (text := find_useless_labels(seen, options.most_ignored))]
-    by_role = {role: [seen for seen in surveys if seen.split.role == role] for role in ("source", "target", "val")}
-    for source in by_role["source"]:
-        refusals += [text for val in by_role["val"] if (text := _find_disjoint(source, val, options))]
+    for survey in surveys:
+        refusals += find_useless_labels(survey, options.most_ignored)
+    by_role = {role: [one for one in surveys if one.split.role == role] for role in ("source", "target", "val")}
+    for source, val in product(by_role["source"], by_role["val"]):
+        if find_disjoint_classes(source, val):
+            refusals += find_disjoint_classes(source.with_all_ids(options.folder), val.with_all_ids(options.folder))
     warnings = find_oddities(surveys)
     if options.crop:
-        cropped = by_role["source"] + by_role["target"]
-        warnings += [text for seen in cropped if (text := find_padding(seen, options.crop))]
+        for survey in by_role["source"] + by_role["target"]:
+            warnings += find_padding(survey, options.crop)
     return Findings(surveys, refusals, warnings)
 
 
 def _survey_usable(split: DataSplit, options: DataCheck) -> tuple[Survey, list[str]]:
+    """Survey the images of a split that can be used; refuse the others, or exclude them."""
     every = options.every or options.skip_broken
-    seen = survey(split, options.folder, every)
+    survey = survey_split(split, options.folder, every)
     if split.labelled:
-        count = len(seen.samples) if every else options.labels
-        seen = seen.with_ids(spread(seen.samples, count), options.folder)
-    if not (found := find_faults(seen)):
-        return seen, []
-    if not options.skip_broken:
-        return replace(seen, samples=[s for s in seen.samples if s not in found]), [describe_faults(seen, found)]
-    return seen.without(sample.image for sample in found), []
-
-
-def _complete_if_useless(seen: Survey, options: DataCheck) -> Survey:
-    """Read all labels where those that were read would be refused: they may be no fair sample."""
-    return _complete(seen, options) if find_useless_labels(seen, options.most_ignored) else seen
-
-
-def _find_disjoint(source: Survey, val: Survey, options: DataCheck) -> str:
-    if not find_disjoint_classes(source, val):
-        return ""
-    return find_disjoint_classes(_complete(source, options), _complete(val, options))
-
-
-def _complete(seen: Survey, options: DataCheck) -> Survey:
-    return seen if seen.complete else seen.with_ids(seen.samples, options.folder)
+        count = len(survey.samples) if every else options.labels
+        survey = survey.with_ids(spread(survey.samples, count), options.folder)
+    faults = find_faults(survey)
+    if faults and options.skip_broken and len(faults) < len(survey.samples):
+        survey, faults = survey.without(sample.image for sample in faults), {}
+    refused = [describe_faults(survey, faults)] if faults else []
+    survey = replace(survey, samples=[sample for sample in survey.samples if sample not in faults])
+    if find_useless_labels(survey, options.most_ignored):
+        # The labels that were read may be no fair sample.
+        survey = survey.with_all_ids(options.folder)
+    return survey, refused
 
 
 def require_good_data(splits: Sequence[DataSplit], options: DataCheck | None) -> None:
@@ -146,7 +137,7 @@ def require_good_data(splits: Sequence[DataSplit], options: DataCheck | None) ->
 
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
-        ValueError: if a data set's rules or files do not fit.
+        ValueError: if a dataset's rules or files do not fit.
     """
     if options is None:
         return

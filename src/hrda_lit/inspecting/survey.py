@@ -51,7 +51,7 @@ class Survey:
         samples: its files, those that can be used.
         headers: headers by file.
         ids: pixels by id of each label that was read; the fault in words where it cannot be read.
-        left_out: images that were excluded because they are broken.
+        excluded: images that were excluded because they are broken.
         unused: files beside the images that are neither images nor labels.
         deep: (largest, mean) value of some images of more than 8 bits per channel.
     """
@@ -60,7 +60,7 @@ class Survey:
     samples: list[Sample]
     headers: dict[Path, Header]
     ids: dict[Path, Counter[int] | str] = field(default_factory=dict)
-    left_out: tuple[Path, ...] = ()
+    excluded: tuple[Path, ...] = ()
     unused: tuple[Path, ...] = ()
     deep: tuple[tuple[int, float], ...] = ()
 
@@ -88,17 +88,12 @@ class Survey:
         names = self.split.dataset.classes.names
         return [name for name, number in zip(names, self.pixels.tolist(), strict=False) if number]
 
-    @property
-    def complete(self) -> bool:
-        """Return whether every label was read."""
-        return all(sample.label in self.ids for sample in self.samples)
-
     def without(self, images: Iterable[Path]) -> "Survey":
-        """Exclude images, here and whenever the data set is listed."""
-        out = tuple(images)
-        self.split.dataset.leave_out(out)
-        kept = [sample for sample in self.samples if sample.image not in set(out)]
-        return replace(self, samples=kept, left_out=(*self.left_out, *out))
+        """Exclude images, here and whenever the dataset is listed."""
+        excluded = tuple(images)
+        self.split.dataset.leave_out(excluded)
+        kept = [sample for sample in self.samples if sample.image not in set(excluded)]
+        return replace(self, samples=kept, excluded=(*self.excluded, *excluded))
 
     def with_ids(self, samples: Sequence[Sample], cache_dir: Path) -> "Survey":
         """Count the ids of the labels of some samples whose headers are whole."""
@@ -106,8 +101,12 @@ class Survey:
         text = f"reading labels of {self.split}"
         return replace(self, ids={**self.ids, **self.split.dataset.labels.count_files(files, cache_dir, text)})
 
+    def with_all_ids(self, cache_dir: Path) -> "Survey":
+        """Count the ids of the labels of all samples."""
+        return self.with_ids(self.samples, cache_dir)
 
-def survey(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
+
+def survey_split(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     """Read the header of every file of a split; with `every`, decode images to the last pixel.
 
     Raises:

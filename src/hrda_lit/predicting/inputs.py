@@ -2,19 +2,20 @@
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from hrda_lit.data.file_tree import existing, literal, search, walk
-from hrda_lit.data.images import read_pixels
+from hrda_lit.data.images import SUFFIXES, read_pixels
 from hrda_lit.data.pixels import Pixels
+from hrda_lit.predicting.output import is_output
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
 from hrda_lit.system.paths import require_below
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+IMAGE_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in VIDEO_SUFFIXES)
 
 
 class Item(NamedTuple):
@@ -34,84 +35,105 @@ class Inputs(NamedTuple):
         base: folder or video at which their names start.
         refused: a sentence for each image that cannot be predicted because of its name.
         others: files beside the images that are none.
+        twins: names that keep the suffix of their image, because another image has the same stem.
     """
 
     items: Iterable[Item]
     total: int | None
     base: Path
-    refused: tuple[str, ...] = ()
-    others: tuple[Path, ...] = ()
+    refused: Sequence[str] = ()
+    others: Sequence[Path] = ()
+    twins: Sequence[str] = ()
 
     @property
     def video(self) -> Path | None:
         """Return the video that the pictures are frames of; None for image files."""
         return self.base if self.base.suffix.lower() in VIDEO_SUFFIXES and self.base.is_file() else None
 
+    def describe_skipped(self) -> str:
+        """Count the files that are not images by their suffixes, in one sentence."""
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in self.others)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+        return f"skipped files that are no images: {counts}, e.g. {self.others[0].relative_to(self.base)}"
 
-def find_inputs(spec: str, leave_out: Collection[Path] = ()) -> Inputs:
-    """List the pictures that `spec` means.
+
+def find_inputs(spec: str, bits: int | None = None) -> Inputs:
+    """List the pictures that `spec` means, without those that were predicted before.
 
     Args:
         spec: an image or video file, a folder, which is searched with all below it, linked folders too, or a
             glob (`**` for any depth).
-        leave_out: files and folders to skip, because predictions are written there.
+        bits: bits that 16-bit images use, see `read_pixels`.
 
     Returns:
         At least one picture; names repeat the tree below the folder or below a glob's part without wildcards.
 
     Raises:
         FileNotFoundError: if nothing is there.
-        ValueError: if a single file cannot be read, or two images would have outputs of one name.
+        ValueError: if a single file cannot be read.
     """
     path = existing(Path(spec).expanduser())
+    read = partial(read_pixels, bits=bits)
     if path.is_file():
-        return _video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _single(path)
+        return _video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _single(path, read)
     base, found = (path, walk(path)) if path.is_dir() else _globbed(path)
-    skipped = [one.absolute() for one in leave_out] + [one.resolve() for one in leave_out]
-    files = sorted(file for file in found if _is_shown(file, base) and not _lies_below(file, skipped))
+    files = sorted(file for file in found if _is_shown(file, base) and not is_output(file, base))
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise FileNotFoundError(
             f"no image at input={spec}; give an image, a video, a folder or a glob of files that end in "
             f"{' '.join(IMAGE_SUFFIXES)}."
         )
-    names = {image: image.relative_to(base).with_suffix("").as_posix() for image in images}
-    return image_inputs(names, base)._replace(others=tuple(file for file in files if file not in names))
+    names = _name_outputs(images, base)
+    twins = [name for image, name in names.items() if base / name == image]
+    return image_inputs(names, base, read)._replace(others=sorted(set(files) - set(images)), twins=twins)
 
 
-def image_inputs(names: dict[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
-    """Make inputs of image files with the names of their outputs; files whose name cannot be one are refused.
-
-    Raises:
-        ValueError: if two files have one name.
-    """
-    if twice := [name for name, times in Counter(names.values()).items() if times > 1]:
-        first, second = [path for path, name in names.items() if name == twice[0]][:2]
-        raise ValueError(
-            f"{first} and {second} would have outputs of the same name {twice[0]}; choose one of them, "
-            f"e.g. by a glob like input='{base}/**/*{first.suffix}'."
-        )
+def image_inputs(names: Mapping[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
+    """Make inputs of image files with the names of their outputs; files whose name cannot be one are refused."""
     items, refused = list[Item](), list[str]()
     for path, name in names.items():
         try:
-            require_below(name, f"the name of the outputs of {str(path)!r}")
+            _require_name(path, name)
         except ValueError as error:
             refused.append(str(error))
         else:
             items.append(Item(name, str(path), partial(read, path)))
-    return Inputs(items, len(items), base, tuple(refused))
+    return Inputs(items, len(items), base, refused)
 
 
-def _single(path: Path) -> Inputs:
-    read_pixels(path)  # a single broken image is refused here, before a model is loaded for it
-    require_below(path.stem, f"the name of the outputs of {str(path)!r}")
-    return image_inputs({path: path.stem}, path.parent)
+def _require_name(path: Path, name: str) -> None:
+    require_below(name, f"the name of the outputs of {str(path)!r}")
+
+
+def _single(path: Path, read: Callable[[Path], Pixels]) -> Inputs:
+    read(path)  # a single broken image is refused here, before a model is loaded for it
+    names = _name_outputs([path], path.parent)
+    _require_name(path, names[path])
+    return image_inputs(names, path.parent, read)
 
 
 def _video(path: Path) -> Inputs:
-    require_below(path.stem, f"the name of the outputs of {str(path)!r}")
+    _require_name(path, path.stem)
     frames = (Item(f"{path.stem}/{index:06d}", f"{path} frame {index}", read) for index, read in read_frames(path))
     return Inputs(frames, count_frames(path), path)
+
+
+def _name_outputs(images: Sequence[Path], base: Path) -> dict[Path, str]:
+    """Name images by their path below `base`, without its suffix unless another image would have the same name.
+
+    Images beside them count as well, so that an image has the same name whichever of them are predicted.
+    """
+    taken: Counter[Path] = Counter()
+    for folder in {image.parent for image in images}:
+        for file in folder.iterdir():
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                taken.update([file, folder / file.stem])
+    names = {}
+    for image in images:
+        short = image.parent / image.stem
+        names[image] = (short if taken[short] < 2 else image).relative_to(base).as_posix()
+    return names
 
 
 def _globbed(pattern: Path) -> tuple[Path, Iterable[Path]]:
@@ -123,7 +145,3 @@ def _globbed(pattern: Path) -> tuple[Path, Iterable[Path]]:
 
 def _is_shown(path: Path, base: Path) -> bool:
     return not any(part.startswith(".") for part in path.relative_to(base).parts) and path.is_file()
-
-
-def _lies_below(path: Path, folders: Collection[Path]) -> bool:
-    return any(one.is_relative_to(folder) for one in (path.absolute(), path.resolve()) for folder in folders)

@@ -5,7 +5,7 @@ Predictor("model.ckpt")("street.png").overlay()
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from hrda_lit.checkpoints.load import choose_device, load_trained
 from hrda_lit.config.choices import read_choice
+from hrda_lit.config.ranges import Bits, Sides
+from hrda_lit.config.values import check
 from hrda_lit.data.classes import ID_MAPS, raw_table
 from hrda_lit.data.images import read_pixels
 from hrda_lit.data.mixed import dataset_configs
-from hrda_lit.data.pixels import Pixels, rgb
+from hrda_lit.data.pixels import KindError, Pixels, rgb
 from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.logits import decide, deciding
@@ -33,7 +35,8 @@ log = logging.getLogger(__name__)
 
 SCALE = 2  # factor between file and network above which a warning is logged
 IDS = ("train", "raw", *ID_MAPS)
-Picture = str | Path | Image.Image | Pixels
+Picture = str | Path | Image.Image | Pixels | UInt8[Tensor, "H W 3"]
+Pictures = list[Picture] | tuple[Picture, ...]
 
 
 class Predictor:
@@ -52,6 +55,7 @@ class Predictor:
             config; None: that of validation.
         size: (height, width) of the box that pictures are fitted into, or one number for both, instead of
             that of `like`; a warning is logged once if pictures become more than twice as large or small.
+        bits: bits that the values of 16-bit images use, see `read_pixels`.
 
     Attributes:
         classes: classes of the predictions.
@@ -72,9 +76,13 @@ class Predictor:
         weights: str | None = None,
         like: Any = None,
         size: int | Sequence[int] | None = None,
+        bits: int | None = None,
     ) -> None:
+        sides = list(size) if isinstance(size, Iterable) else size and [size, size]
+        check(sides, Sides | None, "size")
+        check(bits, Bits | None, "bits")
+        self._size, self.bits, self._warned = sides, bits, False
         self._given_like = read_choice("dataset", like) if isinstance(like, str) else like
-        self._size, self._warned = _as_size(size), False
         self.device = choose_device(device)
         trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes, self.model = trained.network, trained.classes, trained.model
@@ -88,12 +96,12 @@ class Predictor:
     @overload
     def __call__(self, picture: Picture, views: bool = False) -> Result: ...
     @overload
-    def __call__(self, picture: list[Picture], views: bool = False) -> list[Result]: ...
-    def __call__(self, picture: Picture | list[Picture], views: bool = False) -> Result | list[Result]:
+    def __call__(self, picture: Pictures, views: bool = False) -> list[Result]: ...
+    def __call__(self, picture: Picture | Pictures, views: bool = False) -> Result | list[Result]:
         """Predict one picture, or each of a list.
 
         Args:
-            picture: path, Pillow image, or RGB values as an array of uint8; or a list of such.
+            picture: path, Pillow image, or RGB values as an array or tensor of uint8, H x W x 3; or a list of such.
             views: whether the result holds context, detail and attention.
 
         Raises:
@@ -102,7 +110,7 @@ class Predictor:
         """
         if views:
             self.require_views()
-        if isinstance(picture, list):
+        if isinstance(picture, list | tuple):
             return [self._predict(one, views) for one in counted(picture, "predicting")]
         return self._predict(picture, views)
 
@@ -111,15 +119,17 @@ class Predictor:
         return f"Predictor({self.config.name}, {self.model}, {len(self.classes)} classes, {how}, {self.device})"
 
     def _predict(self, picture: Any, views: bool) -> Result:
-        image = _as_pixels(picture)
+        image = self._read(picture)
+        size, parts = (image.shape[0], image.shape[1]), dict[str, Tensor]()
         with torch.inference_mode():
-            size = (image.shape[0], image.shape[1])
             prepared, original = self._prepare(image)
-            if views or original is not None or prepared.shape[-2:] != size:
-                parts = self._parts(prepared, original, views)
+            if views:
+                parts = self.inference.views(self.network, prepared, original)
                 label, confidence = decide(parts.pop("fused"), size)
+            elif original is not None or prepared.shape[-2:] != size:
+                label, confidence = decide(self.inference(self.network, prepared, original), size)
             else:
-                parts, (label, confidence) = {}, self._decide_by_rows(prepared)
+                label, confidence = self._decide_by_rows(prepared)
             shown = {
                 name: deciding(view, label) if name == "attention" else decide(view, size)[0]
                 for name, view in parts.items()
@@ -127,6 +137,22 @@ class Predictor:
         arrays = {name: view.cpu().numpy() for name, view in shown.items()}
         name = Path(picture).name if isinstance(picture, str | Path) else ""
         return Result(image, label.cpu().numpy(), confidence.cpu().numpy(), self.classes, arrays, name)
+
+    def _read(self, picture: Any) -> Pixels:
+        if isinstance(picture, str | Path):
+            return read_pixels(Path(picture).expanduser(), self.bits)
+        if isinstance(picture, Image.Image):
+            try:
+                return rgb(picture, self.bits)
+            except KindError as error:
+                raise ValueError(f"the picture {error}.") from error
+        shape, dtype = tuple(getattr(picture, "shape", ())), getattr(picture, "dtype", type(picture).__name__)
+        if str(dtype) not in ("uint8", "torch.uint8") or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+            raise ValueError(
+                f"got a picture of {dtype} with shape {shape}, need RGB as uint8 of shape "
+                "(height, width, 3); convert it."
+            )
+        return np.ascontiguousarray(picture.cpu() if isinstance(picture, Tensor) else picture)
 
     def require_views(self) -> None:
         """Raise a ValueError if the network has no context, detail and attention."""
@@ -205,34 +231,8 @@ class Predictor:
         label, confidence = (torch.cat(parts) for parts in zip(*decided, strict=True))
         return label, confidence
 
-    def _parts(self, image: Tensor, original: Original | None, views: bool) -> dict[str, Tensor]:
-        if views:
-            return self.inference.views(self.network, image, original)
-        return {"fused": self.inference(self.network, image, original)}
-
 
 def check_ids(ids: str) -> None:
     """Raise a ValueError if `ids` is unknown."""
     if ids not in IDS:
         raise ValueError(f"ids={ids!r} is none of {list(IDS)}; choose one.")
-
-
-def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    sides = (size, size) if isinstance(size, int) else tuple(size or ())
-    if size is not None and (len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides)):
-        raise ValueError(f"size={size!r}: expected (height, width) in pixels, or one number for both, >= 1.")
-    return (sides[0], sides[1]) if sides else None
-
-
-def _as_pixels(picture: Picture) -> Pixels:
-    if isinstance(picture, str | Path):
-        return read_pixels(Path(picture).expanduser())
-    if isinstance(picture, Image.Image):
-        return rgb(picture)
-    image = np.asarray(picture)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(
-            f"got a picture of {image.dtype} with shape {image.shape}, need RGB as uint8 of shape (height, width, 3); "
-            "convert it."
-        )
-    return np.ascontiguousarray(image)

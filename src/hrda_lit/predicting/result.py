@@ -100,7 +100,7 @@ class Result:
             raise ValueError(f"this result has no {kind}; ask for it by views=True.")
         if kind != "figure" and suffix != ".png":
             raise ValueError(f"{target}: {kind} is made of pixels; choose .png, or the kind 'figure'.")
-        write_atomically(target, encode_kind(KINDS[kind](self, torch.arange(256, dtype=torch.uint8)), suffix))
+        write_atomically(target, encode_kind(KINDS[kind](self, TRAIN_IDS), suffix))
 
     def _repr_png_(self) -> bytes:
         """Draw the picture beside its overlay, for a notebook."""
@@ -134,19 +134,12 @@ def encode_kind(drawn: Image.Image | Figure, suffix: str = ".png") -> bytes:
     return encode(drawn, suffix) if isinstance(drawn, Figure) else png(drawn)
 
 
-def _label(result: Result, table: UInt8[Tensor, "256"]) -> Image.Image:
-    colours = [0] * 768
-    for train, colour in enumerate(result.classes.colours):
-        start = 3 * int(table[train])
-        colours[start : start + 3] = colour
-    image = Image.fromarray(table.numpy()[result.label])
-    image.putpalette(colours)
-    return image
-
-
-def _view(result: Result, name: str) -> Image.Image:
-    image = Image.fromarray(result.views[name])
-    image.putpalette([value for colour in result.classes.colours for value in colour])
+def _with_palette(label: np.ndarray, classes: Classes, table: Tensor) -> Image.Image:
+    """Turn train ids into those of a file, under a palette of their classes' colours."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[table[: len(classes)].numpy()] = classes.colours
+    image = Image.fromarray(table.numpy()[label])
+    image.putpalette(colours.tobytes())
     return image
 
 
@@ -154,14 +147,15 @@ def _grey(values: np.ndarray) -> Image.Image:
     return Image.fromarray(grey(torch.from_numpy(values))[0].numpy())
 
 
+TRAIN_IDS = torch.arange(256, dtype=torch.uint8)
 # Kinds of files; the table turns train ids into those of label files.
 KINDS: dict[str, Callable[[Result, Tensor], Image.Image | Figure]] = {
-    "label": _label,
+    "label": lambda result, table: _with_palette(result.label, result.classes, table),
     "colour": lambda result, _: result.colour(),
     "overlay": lambda result, _: result.overlay(),
     "confidence": lambda result, _: _grey(result.confidence),
     "attention": lambda result, _: _grey(result.views["attention"]),
-    "context": lambda result, _: _view(result, "context"),
-    "detail": lambda result, _: _view(result, "detail"),
+    "context": lambda result, _: _with_palette(result.views["context"], result.classes, TRAIN_IDS),
+    "detail": lambda result, _: _with_palette(result.views["detail"], result.classes, TRAIN_IDS),
     "figure": lambda result, _: result.figure(),
 }

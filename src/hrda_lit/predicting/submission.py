@@ -2,10 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -62,7 +61,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
     """List the test images under the names of their labels; reject an incomplete set before hours of work.
 
     Raises:
-        FileNotFoundError: if the data set is missing.
+        FileNotFoundError: if the dataset is missing.
         ValueError: if number or size of the images are not what the server scores.
     """
     paths = [sample.image for sample in dataset.files(rules.split, labelled=False)]
@@ -72,10 +71,18 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             "complete the data, or set submission.count for a trial."
         )
     for path in counted(paths, "reading the sizes of test images"):
-        if (size := dataset.read_size(path)) != tuple(rules.size):
+        size = dataset.read_size(path)
+        if size != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
-    names = {path: rules.file.replace("{stem}", path.stem).removesuffix(".png") for path in paths}
-    return image_inputs(names, dataset.root, dataset.read_pixels)
+    images: dict[str, Path] = {}
+    for path in paths:
+        name = rules.file.replace("{stem}", path.stem).removesuffix(".png")
+        if name in images:
+            raise ValueError(
+                f"{images[name]} and {path} would have labels of the same name {name}; remove one of them."
+            )
+        images[name] = path
+    return image_inputs({path: name for name, path in images.items()}, dataset.root, dataset.read_pixels)
 
 
 def check_classes(classes: Classes, rules: Rules) -> None:
@@ -95,47 +102,24 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
     """Write a zip file of labels, by their names in it, if the server would take it.
 
     Raises:
-        ValueError: if the server would refuse it, see `check_archive`; then nothing is written.
+        ValueError: if the server would refuse a label: it is broken, or its size, ids, or number of channels
+            are wrong; then nothing is written.
     """
-    buffer = io.BytesIO()
+    faults, buffer = list[str](), io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
         for name, path in counted(sorted(labels.items()), "packing labels"):
-            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
-    check_archive(buffer, rules, labels.keys())
+            content = path.read_bytes()
+            faults += [f"{path} {fault}" for fault in _find_faults(content, rules)]
+            archive.writestr(zipfile.ZipInfo(name), content)
+    if faults:
+        raise ValueError(
+            f"the archive for {rules.name} would have {len(faults)} faults, the first: {faults[0]}; "
+            "delete what is wrong and predict again."
+        )
     write_atomically(target, buffer.getvalue())
 
 
-def check_archive(archive: Path | BinaryIO, rules: Rules, names: Collection[str]) -> None:
-    """Reject an archive of labels with these names that the server would refuse or score wrongly.
-
-    Raises:
-        ValueError: if it is no zip file; a label is missing, unknown, twice there, or broken; or its size,
-            ids, or number of channels are wrong.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            found = opened.namelist()
-            faults = _wrong_names(found, names, rules)
-            for name in counted(sorted(set(found) & set(names)), "checking the archive"):
-                faults += [f"{name} {fault}" for fault in _wrong_label(opened.read(name), rules)]
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"the archive for {rules.name} is no zip file or broken ({error}); make it again.") from error
-    if faults:
-        raise ValueError(
-            f"the archive for {rules.name} has {len(faults)} faults, the first: {faults[0]}; "
-            "delete what is wrong and predict again."
-        )
-
-
-def _wrong_names(found: Sequence[str], names: Collection[str], rules: Rules) -> list[str]:
-    faults = [f"{name} is missing" for name in sorted(set(names) - set(found))]
-    faults += [f"{name} belongs to no test image" for name in sorted(set(found) - set(names))]
-    if len(found) != rules.count:
-        faults.append(f"it holds {len(found)} files instead of {rules.count}")
-    return faults
-
-
-def _wrong_label(content: bytes, rules: Rules) -> list[str]:
+def _find_faults(content: bytes, rules: Rules) -> list[str]:
     try:
         # Decoding alone forgives a missing end; verifying reads every checksum.
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()
@@ -148,6 +132,7 @@ def _wrong_label(content: bytes, rules: Rules) -> list[str]:
     faults = []
     if values.shape != tuple(rules.size):
         faults.append(f"is {values.shape} instead of {tuple(rules.size)}")
-    if strange := sorted(set(np.unique(values).tolist()) - rules.allowed):
+    strange = sorted(set(np.unique(values).tolist()) - rules.allowed)
+    if strange:
         faults.append(f"holds the ids {strange}, which are no {rules.ids} ids")
     return faults

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hrda_lit.config.ranges import (
+    Bits,
     Count,
     KeysOf,
     NotNegative,
@@ -130,6 +131,7 @@ class PredictKeys(TypedDict):
     weights: str | None
     device: str
     size: Sides | None
+    bits: Bits | None
     data_root: str
     cache_dir: str
     like: Part | None

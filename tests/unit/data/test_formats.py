@@ -184,8 +184,8 @@ def test_16_bits_of_which_12_are_used(tmp_path: Path, name: str, caplog: pytest.
     assert not caplog.text
     assert read_pixels(tmp_path / name).max() == 16
     assert "holds 16 bits per channel, but no value above 4095" in caplog.text
-    assert "layout.bits=12" in caplog.text
-    with pytest.raises(ValueError, match=r"holds values from \d+ to 4095, need 0 to 1023; raise layout.bits"):
+    assert "set bits=12" in caplog.text
+    with pytest.raises(ValueError, match=r"holds values from \d+ to 4095, need 0 to 1023; raise bits"):
         read_pixels(tmp_path / name, 10)
     assert read_header(tmp_path / name, FileTree(tmp_path)).is_deep
 

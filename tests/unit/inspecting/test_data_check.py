@@ -80,6 +80,22 @@ def test_a_fault_is_refused_in_one_sentence_or_left_out(
     assert len(part.dataset.files("train", labelled=True)) == total - 1
 
 
+def test_a_split_without_a_usable_image_is_refused(make_part: Make, looked: Callable[..., Findings]) -> None:
+    part = make_part(count=2)
+    for path in (part.dataset.root / "images").iterdir():
+        cut(path, 9)
+    [refusal] = looked(part, skip_broken=True).refusals
+    assert "of the 2 images of source (source, train), 2 cannot be used (2 broken)" in refusal
+
+
+def test_images_of_two_sources_are_compared_with_validation(make_part: Make, looked: Callable[..., Findings]) -> None:
+    one, other = make_part(), make_part("other")._replace(role="source")
+    assert any(
+        "12 images are in source and val alike" in text
+        for text in looked(one, other, one._replace(role="val")).warnings
+    )
+
+
 def test_damage_inside_is_found_where_everything_is_decoded(make_part: Make, looked: Callable[..., Findings]) -> None:
     part = make_part()
     path = part.dataset.root / "labels/05.png"

@@ -30,8 +30,8 @@ def link(path: Path, to: Path) -> None:
     path.symlink_to(to, target_is_directory=to.is_dir())
 
 
-def names(spec: str, *leave_out: Path) -> list[str]:
-    return [item.name for item in find_inputs(spec, leave_out).items]
+def names(spec: object) -> list[str]:
+    return [item.name for item in find_inputs(str(spec)).items]
 
 
 def test_a_folder_gives_every_image_below_it_with_its_relative_path(tree: Path) -> None:
@@ -61,16 +61,38 @@ def test_a_file_is_called_by_its_stem(tree: Path) -> None:
     assert names(str(tree / "sub" / "d.tiff")) == ["d"]
 
 
+@pytest.mark.parametrize("suffix", ["jp2", "pgm", "avif"])
+def test_every_format_that_datasets_may_have_is_found(suffix: str, tmp_path: Path) -> None:
+    Image.new("L" if suffix == "pgm" else "RGB", (6, 4)).save(tmp_path / f"x.{suffix}")
+    [item] = find_inputs(str(tmp_path)).items
+    assert item.read().shape == (4, 6, 3)
+
+
+def test_bits_of_16_bit_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.fromarray(np.full((4, 6), 4095, np.uint16)).save(tmp_path / "x.png")
+    [dark], [bright] = (find_inputs(str(tmp_path), bits).items for bits in (None, 12))
+    assert dark.read().max() == 16
+    assert "nearly black; set bits=12" in caplog.text
+    assert bright.read().min() == 255
+    with pytest.raises(ValueError, match=r"x\.png holds values from 4095 to 4095, need 0 to 1023; raise bits\."):
+        find_inputs(str(tmp_path / "x.png"), 10)
+
+
 def test_a_name_with_brackets_is_no_glob(tmp_path: Path) -> None:
     write(tmp_path / "a [1]" / "b [2].png")
     assert names(str(tmp_path / "a [1]" / "b [2].png")) == ["b [2]"]
     assert names(str(tmp_path / "a [1]")) == ["b [2]"]
 
 
-def test_what_was_predicted_into_the_folder_is_no_input(tree: Path) -> None:
+def test_predictions_of_any_run_are_no_input(tree: Path) -> None:
     write(tree / "label" / "a.png")
-    assert names(str(tree), tree / "label") == ["a", "b", "sub/d", "sub/deep/c"]
-    assert names(str(tree)) == ["a", "b", "label/a", "sub/d", "sub/deep/c"]
+    write(tree / "sub" / "runs" / "colour" / "x" / "a.png")
+    assert names(tree) == ["a", "b", "label/a", "sub/d", "sub/deep/c", "sub/runs/colour/x/a"]
+    for folder in (tree, tree / "sub" / "runs"):
+        (folder / "predictions.json").write_text("{}")
+    assert names(tree) == names(f"{tree}/**/*.*") == ["a", "b", "sub/d", "sub/deep/c"]
+    assert names(tree / "label") == ["a"]
+    assert [path.name for path in find_inputs(str(tree)).others] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("spec", ["nothing", "nothing.png", "tree/*.bmp", "tree/notes.txt/*"])
@@ -79,11 +101,15 @@ def test_nothing_is_refused(tree: Path, spec: str) -> None:
         find_inputs(str(tree.parent / spec))
 
 
-def test_two_images_of_one_name_are_refused(tree: Path) -> None:
-    write(tree / "a.png")
-    with pytest.raises(ValueError, match=r"a\.jpg and .*a\.png would have outputs of the same name a; choose one"):
-        find_inputs(str(tree))
-    assert names(f"{tree}/*.jpg") == ["a"]
+def test_images_of_one_stem_keep_their_suffix_whichever_are_predicted(tree: Path) -> None:
+    for name in ("a.png", "a.jpg.bmp", "sub/a.png"):
+        write(tree / name)
+    inputs = find_inputs(str(tree))
+    twins = ["a.jpg", "a.jpg.bmp", "a.png"]
+    assert [item.name for item in inputs.items] == [*twins, "b", "sub/a", "sub/d", "sub/deep/c"]
+    assert inputs.twins == twins
+    assert names(f"{tree}/*.jpg") == names(tree / "a.jpg") == ["a.jpg"]
+    assert find_inputs(f"{tree}/sub").twins == []
 
 
 def test_a_single_broken_image_is_refused_at_once_and_one_of_many_when_it_is_read(tree: Path) -> None:
@@ -92,7 +118,7 @@ def test_a_single_broken_image_is_refused_at_once_and_one_of_many_when_it_is_rea
         find_inputs(str(tree / "b.png"))
     first, second, *_ = find_inputs(str(tree)).items
     assert first.read().shape == (4, 6, 3)
-    with pytest.raises(ValueError, match=r"b\.png is broken or no image .*copy it again or leave it out"):
+    with pytest.raises(ValueError, match=r"b\.png is broken or no image .*copy it again or remove it"):
         second.read()
 
 
@@ -138,9 +164,10 @@ def test_linked_folders_are_followed_once(tree: Path, tmp_path: Path) -> None:
 
 def test_files_that_are_no_images_are_listed(tree: Path) -> None:
     (tree / "sub" / "clip.mp4").write_bytes(b"")
-    assert [path.name for path in find_inputs(str(tree)).others] == ["notes.txt", "clip.mp4"]
-    assert find_inputs(str(tree), [tree / "notes.txt"]).others == (tree / "sub" / "clip.mp4",)
-    assert find_inputs(f"{tree}/*.png").others == ()
+    inputs = find_inputs(str(tree))
+    assert [path.name for path in inputs.others] == ["notes.txt", "clip.mp4"]
+    assert inputs.describe_skipped() == "skipped files that are no images: 1 .txt, 1 .mp4, e.g. notes.txt"
+    assert find_inputs(f"{tree}/*.png").others == []
 
 
 @pytest.mark.parametrize("odd", ["two\nlines.png", "c:x.png", " .png", "\x1b[31mred.png"])

@@ -14,8 +14,9 @@ from PIL import Image
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.data.label_files import read_label
 from hrda_lit.predicting.inputs import Inputs, Item, find_inputs
-from hrda_lit.predicting.output import PredictionFolder, Tally, predict_all
+from hrda_lit.predicting.output import PredictionFolder
 from hrda_lit.predicting.result import KINDS, Result
+from hrda_lit.predicting.run import Tally, choose_kinds, predict_all
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 LABEL = np.random.default_rng(1).integers(0, 19, (5, 7), dtype=np.uint8)
@@ -104,14 +105,18 @@ def test_broken_pictures_are_reported_and_the_others_predicted(
         Item("b", "/in/b.png", partial(_fail, ValueError("/in/b.png is broken [or] no image"))),
         Item("c", "/in/c.png", partial(_fail, RuntimeError("odd\nsecond line"))),
         Item("d", "/in/d.png", lambda: np.zeros_like(IMAGE)),
+        Item("e", "/in/e.png", partial(_fail, MemoryError())),
+        Item("f", "/in/f.png", partial(_fail, RuntimeError())),
     ]
     folder = PredictionFolder(tmp_path, ["label"])
-    found = predict_all(Stand(), Inputs([good[0], *bad, good[1]], 5, Path("/in")), folder, "train")
-    assert found == Tally(2, 0, 3)
+    found = predict_all(Stand(), Inputs([good[0], *bad, good[1]], 7, Path("/in")), folder, "train")
+    assert found == Tally(2, 0, 5)
     said = capsys.readouterr().err
     assert "error: /in/b.png is broken [or] no image\n" in said
     assert "error: /in/c.png: odd\n" in said
     assert "error: /in/d.png: memory ran out" in said
+    assert "error: /in/e.png: memory ran out" in said
+    assert "error: /in/f.png: RuntimeError\n" in said
     assert "device=cpu" in said
     assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["0.png", "1.png"]
 
@@ -215,10 +220,10 @@ def test_a_video_that_was_stopped_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_video_of_pictures_is_refused(tmp_path: Path) -> None:
-    folder = PredictionFolder(tmp_path, ["video"])
-    folder.require_video(film(tmp_path))
+    assert choose_kinds(None, film(tmp_path)) == choose_kinds("video", film(tmp_path)) == ["video"]
+    assert choose_kinds(None, inputs(1)) == ["label", "colour", "overlay"]
     with pytest.raises(ValueError, match="save=video needs a video as input, and /in is none"):
-        folder.require_video(inputs(1))
+        choose_kinds(["label", "video"], inputs(1))
 
 
 def test_a_damaged_video_keeps_what_was_predicted_and_fails_each_time(

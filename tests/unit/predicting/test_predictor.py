@@ -104,7 +104,8 @@ def test_path_image_and_array_give_the_same(hrda: Path, tmp_path: Path) -> None:
     Image.fromarray(image).save(tmp_path / "street.png")
     predictor = Predictor(hrda, device="cpu")
     of_array = predictor(image)
-    for given in (tmp_path / "street.png", str(tmp_path / "street.png"), Image.fromarray(image)):
+    tensor = torch.from_numpy(image.copy())
+    for given in (tmp_path / "street.png", str(tmp_path / "street.png"), Image.fromarray(image), tensor):
         result = predictor(given)
         assert np.array_equal(result.label, of_array.label)
         assert np.array_equal(result.confidence, of_array.confidence)
@@ -155,11 +156,25 @@ def test_an_inference_of_ones_own_replaces_that_of_training(hrda: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
-)
-def test_an_array_that_is_no_picture_is_refused(hrda: Path, bad: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="need RGB as uint8 of shape"):
-        Predictor(hrda, device="cpu")(bad)
+    [
+        np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8),
+        torch.zeros(4, 4, 3, dtype=torch.bfloat16), torch.zeros(4, 4, 3, requires_grad=True), None, b"street.png", 7,
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused(hrda: Path, bad: object) -> None:
+    with pytest.raises(ValueError, match=r"got a picture of .* need RGB as uint8 of shape"):
+        Predictor(hrda, device="cpu")(bad)  # type: ignore[call-overload]
+
+
+def test_pillow_images_of_other_values(hrda: Path) -> None:
+    predictor = Predictor(hrda, device="cpu", bits=12)
+    assert predictor(Image.fromarray(np.full((8, 8), 4095, np.uint16))).image.min() == 255
+    with pytest.raises(ValueError, match=r"the picture holds values from 4096 to 4096, need 0 to 4095; raise bits\."):
+        predictor(Image.fromarray(np.full((8, 8), 4096, np.uint16)))
+    with pytest.raises(ValueError, match="the picture holds fractions"):
+        predictor(Image.fromarray(np.zeros((8, 8), np.float32)))
+    with pytest.raises(ValueError, match=r"bits=17: expected a whole number in \[8, 16\]"):
+        Predictor(hrda, device="cpu", bits=17)
 
 
 def test_label_ids(hrda: Path) -> None:
@@ -225,7 +240,7 @@ def test_of_several_data_sets_only_what_they_share_is_taken_for_granted(hrda: Pa
 def test_a_list_is_predicted_one_by_one_and_a_line_says_what_predicts(hrda: Path) -> None:
     predictor = Predictor(hrda, device="cpu")
     images = [np.full((40, 60 + index, 3), 90 * index, np.uint8) for index in range(2)]
-    found = predictor(images)
+    found = predictor(tuple(images))
     assert [one.label.shape for one in found] == [(40, 60), (40, 61)]
     assert all(np.array_equal(one.label, predictor(image).label) for one, image in zip(found, images, strict=True))
     assert repr(predictor) == "Predictor(hrda_demo, teacher, 19 classes, slide, cpu)"
@@ -241,5 +256,5 @@ def test_the_names_of_the_command_work(hrda: Path) -> None:
     with pytest.raises(ValueError, match="dataset=marsh: expected one of"):
         Predictor(hrda, device="cpu", like="marsh")
     for size in (0, [256], [256, 0], "wide"):
-        with pytest.raises(ValueError, match="size="):
+        with pytest.raises(ValueError, match=r"size.*=.*: expected"):
             Predictor(hrda, device="cpu", size=size)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
 from hrda_lit.data.folder import FolderDataset
-from hrda_lit.predicting.submission import Rules, check_archive, check_classes, images_to_submit, pack
+from hrda_lit.predicting.submission import Rules, check_classes, images_to_submit, pack
 
 RULES = Rules("cityscapes", "test", 2, (4, 6), "cityscapes")
 NAMES = ["a_leftImg8bit.png", "b_leftImg8bit.png"]
@@ -25,70 +25,37 @@ def png(values: np.ndarray = GOOD, mode: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def archive(*members: tuple[str, bytes]) -> io.BytesIO:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, content in members:
-            opened.writestr(name, content)
-    return buffer
-
-
-def test_a_right_archive_is_accepted() -> None:
-    check_archive(archive(*[(name, png()) for name in NAMES]), RULES, NAMES)
-
-
 @pytest.mark.parametrize(
     ("second", "sentence"),
     [
-        ((NAMES[1], png(GOOD[:3])), r"1 faults, the first: b_leftImg8bit.png is \(3, 6\) instead of \(4, 6\)"),
-        ((NAMES[1], png(GOOD * 0)), r"b_leftImg8bit.png holds the ids \[0\], which are no cityscapes ids"),
-        ((NAMES[1], png(GOOD * 0 + 255)), r"holds the ids \[255\]"),
-        ((NAMES[1], png(mode="RGB")), "has the mode RGB instead of 8 bits in one channel"),
-        ((NAMES[1], png(mode="P")), "has the mode P"),
-        ((NAMES[1], png(GOOD.astype(np.uint16))), "has the mode I;16"),
-        ((NAMES[1], png()[:-20]), "is broken or no PNG"),
-        ((NAMES[1], b"text"), "is broken or no PNG"),
-        (("c.png", png()), "2 faults, the first: b_leftImg8bit.png is missing"),
-        (("labels/" + NAMES[1], png()), "2 faults, the first: b_leftImg8bit.png is missing"),
+        (png(GOOD[:3]), r"1 faults, the first: .*b_leftImg8bit\.png is \(3, 6\) instead of \(4, 6\); delete"),
+        (png(GOOD * 0), r"b_leftImg8bit.png holds the ids \[0\], which are no cityscapes ids"),
+        (png(GOOD * 0 + 255), r"holds the ids \[255\]"),
+        (png(mode="RGB"), "has the mode RGB instead of 8 bits in one channel"),
+        (png(mode="P"), "has the mode P"),
+        (png(GOOD.astype(np.uint16)), "has the mode I;16"),
+        (png()[:-20], "is broken or no PNG"),
+        (png()[:60] + bytes([png()[60] ^ 1]) + png()[61:], "is broken or no PNG"),
+        (b"text", "is broken or no PNG"),
+        (png(GOOD[:3] * 0), "2 faults, the first"),
     ],
 )
-def test_a_wrong_label_is_named(second: tuple[str, bytes], sentence: str) -> None:
+def test_a_wrong_label_is_named(second: bytes, sentence: str, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in NAMES}
+    for path, content in zip(files.values(), (png(), second), strict=True):
+        path.write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
-        check_archive(archive((NAMES[0], png()), second), RULES, NAMES)
+        pack(files, tmp_path / "a.zip", RULES)
+    assert not (tmp_path / "a.zip").exists()
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_wrong_numbers_of_labels_are_named() -> None:
-    with pytest.raises(ValueError, match=r"b_leftImg8bit\.png is missing"):
-        check_archive(archive((NAMES[0], png())), RULES, NAMES)
-    with pytest.raises(ValueError, match=r"c\.png belongs to no test image"):
-        check_archive(archive(*[(name, png()) for name in [*NAMES, "c.png"]]), RULES, NAMES)
-    with pytest.raises(ValueError, match="it holds 3 files instead of 2"):
-        check_archive(archive(*[(name, png()) for name in [*NAMES, NAMES[0]]]), RULES, NAMES)
-
-
-def test_a_broken_archive_is_named(tmp_path: Path) -> None:
-    content = archive(*[(name, png()) for name in NAMES]).getvalue()
-    (tmp_path / "x.zip").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="is no zip file or broken"):
-        check_archive(tmp_path / "x.zip", RULES, NAMES)
-    damaged = bytearray(content)
-    damaged[80] ^= 255  # in the first file's pixels: its checksum is wrong now
-    with pytest.raises(ValueError, match="is no zip file or broken"):
-        check_archive(io.BytesIO(bytes(damaged)), RULES, NAMES)
-
-
-def test_what_is_packed_is_what_lies_there_and_nothing_is_written_otherwise(tmp_path: Path) -> None:
+def test_what_is_packed_is_what_lies_there(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in NAMES}
     for path in files.values():
         path.write_bytes(png())
     pack(files, tmp_path / "a.zip", RULES)
     with zipfile.ZipFile(tmp_path / "a.zip") as opened:
         assert {name: opened.read(name) for name in opened.namelist()} == dict.fromkeys(NAMES, png())
-    files[NAMES[1]].write_bytes(png(GOOD + 100))
-    with pytest.raises(ValueError, match=r"b_leftImg8bit\.png holds the ids"):
-        pack(files, tmp_path / "b.zip", RULES)
-    assert not (tmp_path / "b.zip").exists()
 
 
 @pytest.fixture
@@ -121,7 +88,7 @@ def test_images_of_another_size_are_refused(dataset: FolderDataset) -> None:
 
 def test_one_name_for_two_images_is_refused(dataset: FolderDataset) -> None:
     (dataset.root / "test" / "y" / "b.png").rename(dataset.root / "test" / "y" / "a.png")
-    with pytest.raises(ValueError, match="of the same name a"):
+    with pytest.raises(ValueError, match=r"a\.png and .*y/a\.png would have labels of the same name a; remove"):
         images_to_submit(dataset, RULES)
 
 

@@ -54,7 +54,7 @@ SENSE: list[tuple[str, set[str], str]] = [
      "a text; what it names is looked for or refused by its user, before data are read"),
     (r"(data\.(rare_class|distortion|sync_crop|scale_jitter|margins_of)|method\.masked(\.tau)?|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|data_check|prepare_data|checkpoint|input|model|data_root|network\.backbone\.options"
-     r"|weights|submission|like|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
+     r"|weights|submission|like|bits|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
      r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.((masked\.)?augmentation|weak_jitter)"
      r"|network\.backbone\.input_scale|.*\.layout)", {"null"},
      "null leaves it out or open"),
