@@ -11,7 +11,7 @@ from hrda_lit.schema.check import check_evaluate
 
 if TYPE_CHECKING:
     from hrda_lit.checkpoints.load import Trained
-    from hrda_lit.data.draws import ValImages
+    from hrda_lit.data.reading import ValImages
     from hrda_lit.inspecting.data_check import DataCheck
 
 
@@ -52,8 +52,8 @@ def _images(
 ) -> "dict[str, ValImages]":
     """List and check the files of every dataset before the first is predicted."""
     from hrda_lit.build import build_dataset
-    from hrda_lit.data.draws import ValImages
-    from hrda_lit.data.mixed import data_splits
+    from hrda_lit.data.folder import DataSplit
+    from hrda_lit.data.reading import ValImages
     from hrda_lit.inspecting.data_check import require_good_data
 
     sets, default = {}, trained.config.splits.val
@@ -68,7 +68,7 @@ def _images(
                 f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
             )
         split = config.splits.get(key, default)
-        require_good_data([*data_splits(key, dataset, split, labelled=True)], check)
+        require_good_data([DataSplit(key, member, split, labelled=True) for member in dataset.members], check)
         samples = dataset.files(split, labelled=True)
         sets[key] = ValImages(dataset, samples, trained.network.downscale, scales=scales)
     return sets

@@ -88,14 +88,13 @@ def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
 
 def _inputs(config: DictConfig, rules: "Rules | None") -> "Inputs":
     from hrda_lit.build import build_dataset
-    from hrda_lit.data.mixed import members
     from hrda_lit.predicting.inputs import find_inputs
     from hrda_lit.predicting.submission import images_to_submit
 
     if bool(config.input) == bool(rules):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     if rules:
-        [dataset] = members(build_dataset(config.submission.dataset, "submission.dataset"))
+        [dataset] = build_dataset(config.submission.dataset, "submission.dataset").members
         return images_to_submit(dataset, rules)
     return find_inputs(config.input, config.bits)
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hrda_lit.data.draws import UNCOUNTED, SourceDraws, TargetDraws, ValImages, ready
+from hrda_lit.data.draws import SourceDraws, TargetDraws, ready
 from hrda_lit.data.folder import DataSplit, Sample
-from hrda_lit.data.loaders import QuietLoader, StepBatches, StepLoader, count_workers, worker_options
-from hrda_lit.data.mixed import Images, check_same_classes, data_splits, members, of_sample, shares
+from hrda_lit.data.loaders import QuietLoader, StepBatches, count_workers, worker_options
+from hrda_lit.data.mixed import Images, check_same_classes
 from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClassSampler, class_counts
-from hrda_lit.data.reading import Reader, require_room
+from hrda_lit.data.reading import UNCOUNTED, Reader, ValImages, require_room
 from hrda_lit.ops import rng
 
 SPLITS = {"source": "train", "target": "train", "val": "val"}
@@ -37,7 +37,7 @@ class UDADataModule(L.LightningDataModule):
         scales: scales of validation images, see `ValImages`.
 
     Raises:
-        ValueError: if the data sets' classes differ, sizes are not whole or splits has an unknown key.
+        ValueError: if the datasets' classes differ, sizes are not whole or splits has an unknown key.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class UDADataModule(L.LightningDataModule):
         for other in (source, target, val):
             if other is not None:
                 check_same_classes(source, other)
-                for member in members(other):
+                for member in other.members:
                     pipeline.check(member)
         self._source_draws: SourceDraws | None = None
         self._target_draws: TargetDraws | None = None
@@ -75,14 +75,13 @@ class UDADataModule(L.LightningDataModule):
         return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
 
     def data_splits(self) -> list[DataSplit]:
-        """List each data set that is read, with its role, its split and whether labels count."""
-        used = (("source", self.source, True), ("target", self.target, False), ("val", self.val, True))
-        return [
-            one
-            for role, data, labelled in used
-            if data is not None
-            for one in data_splits(role, data, self.splits[role], labelled)
-        ]
+        """List each dataset that is read, with its role, its split and whether labels count."""
+        used = {"source": self.source, "target": self.target, "val": self.val}
+        found = []
+        for role, data in used.items():
+            members = [] if data is None else data.members
+            found += [DataSplit(role, member, self.splits[role], role != "target") for member in members]
+        return found
 
     def file_name(self, domain: str, file: int) -> str:
         """Return the path of an image by its domain ("source" or "target") and the batch's "file"."""
@@ -109,11 +108,11 @@ class UDADataModule(L.LightningDataModule):
         """
         if self._source_draws is not None:
             return
-        if self.loading.kept is not None:
-            kept, downscale = self.loading.kept, self.pipeline.downscale
+        kept, downscale = self.loading.kept, self.pipeline.downscale
+        if kept is not None:
             reading = [
-                (Reader(one.dataset, downscale, kept), one.dataset.files(one.split, one.labelled))
-                for one in self.data_splits()
+                (Reader(dataset, downscale, kept), dataset.files(split, labelled))
+                for _, dataset, split, labelled in self.data_splits()
             ]
             require_room(kept, reading)
         if self.pipeline.rare_class is not None:
@@ -136,8 +135,8 @@ class UDADataModule(L.LightningDataModule):
         seed, samples, rare = self.loading.seed, self._source_samples(), None
         if self.pipeline.rare_class is not None:
             names = self.source.classes.names
-            often = shares(self.source, samples)
-            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, often)
+            shares = self.source.shares(samples)
+            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, shares)
         self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
         if self.target is not None:
             self._target_draws = self.target_draws(self.target)
@@ -147,13 +146,14 @@ class UDADataModule(L.LightningDataModule):
         samples = target.files(self.splits["target"], labelled=False)
         return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.kept)
 
-    def train_dataloader(self) -> dict[str, StepLoader]:
+    def train_dataloader(self) -> dict[str, QuietLoader]:
         """Make the "source" and perhaps "target" loader of the steps that are still to do.
 
         Raises:
             ValueError: if the trainer has no max_steps.
         """
-        trainer = self._trainer()
+        trainer = self.trainer
+        assert trainer is not None, "loaders are made by a Trainer"
         if trainer.max_steps < 1:
             raise ValueError(
                 f"trainer.max_steps={trainer.max_steps}, need a number of steps; set it, because draws with "
@@ -165,7 +165,7 @@ class UDADataModule(L.LightningDataModule):
             domains["target"] = self._target_draws
         steps = (trainer.global_step, trainer.max_steps, self.loading.per_step)
         return {
-            name: StepLoader(
+            name: QuietLoader(
                 draws,
                 batch_sampler=StepBatches(*steps, trainer.global_rank, trainer.world_size),
                 **self._options(count_workers(self.loading.num_workers)),
@@ -178,7 +178,8 @@ class UDADataModule(L.LightningDataModule):
         images = self._val_images
         if images is None:
             return []
-        trainer = self._trainer()
+        trainer = self.trainer
+        assert trainer is not None, "loaders are made by a Trainer"
         share = list(range(trainer.global_rank, len(images), trainer.world_size))
         # Without a batch, Lightning would skip in this process a validation whose end the others wait for.
         share = share or [UNCOUNTED]
@@ -187,10 +188,6 @@ class UDADataModule(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Make the same loader as for validation."""
         return self.val_dataloader()
-
-    def _trainer(self) -> L.Trainer:
-        assert self.trainer is not None, "loaders are made by a Trainer"
-        return self.trainer
 
     def _options(self, workers: int) -> dict[str, Any]:
         return {
@@ -205,9 +202,8 @@ class UDADataModule(L.LightningDataModule):
         return self.source.files(self.splits["source"], labelled=True)
 
     def _counts(self, samples: list[Sample]) -> Tensor:
-        cache = Path(self.loading.cache_dir).expanduser()
-        apart = (
-            (member, [sample for sample in samples if of_sample(self.source, sample) is member])
-            for member in members(self.source)
-        )
-        return torch.cat([class_counts(member, own, cache) for member, own in apart])
+        cache, counts = Path(self.loading.cache_dir).expanduser(), []
+        for member in self.source.members:
+            own = [sample for sample in samples if self.source.of(sample) is member]
+            counts.append(class_counts(member, own, cache))
+        return torch.cat(counts)

@@ -3,7 +3,7 @@
 Items are uint8 (a quarter of float32); `ready` normalises them on the device.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from torch.utils.data import Dataset
 
 from hrda_lit.data.folder import Sample
 from hrda_lit.data.layout import Margins, crop_mask, image_mask
-from hrda_lit.data.mixed import Images, of_sample, shares
+from hrda_lit.data.mixed import Images
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.data.rare_class import RareClassSampler
-from hrda_lit.data.reading import Reader, fitted
+from hrda_lit.data.rare_class import RareClassSampler, draw_index
+from hrda_lit.data.reading import Reader
 from hrda_lit.data.transforms import (
     Size,
     finish,
@@ -34,7 +34,6 @@ from hrda_lit.ops import rng
 from hrda_lit.ops.boxes import Box, crop
 from hrda_lit.ops.normalise import normalise
 
-UNCOUNTED = -1  # a validation image that a process without any gets
 FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
@@ -60,7 +59,7 @@ class DomainDraws(Dataset[dict[str, Tensor]]):
         cache: Path | None = None,
     ) -> None:
         self.dataset, self.samples, self.pipeline, self.seed, self.rare = dataset, samples, pipeline, seed, rare
-        self.read, self.shares = Reader(dataset, pipeline.downscale, cache), shares(dataset, samples)
+        self.read, self.shares = Reader(dataset, pipeline.downscale, cache), dataset.shares(samples)
 
     def _scaled(
         self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator
@@ -71,6 +70,9 @@ class DomainDraws(Dataset[dict[str, Tensor]]):
         low, high = self.pipeline.scale_jitter
         factor = low + (high - low) * float(torch.rand((), generator=generator))
         return resize_image(image, fitted_size((image.shape[1], image.shape[2]), None, 1 / factor)), factor
+
+    def _file(self, generator: torch.Generator) -> int:
+        return draw_index(len(self.samples), self.shares, generator)
 
     def _part(self, draw: int) -> Box:
         """Draw the part of a padded crop that is trained on: the same for source and target of one draw."""
@@ -90,10 +92,12 @@ class SourceDraws(DomainDraws):
         "extent" is the height and width of both without padding, "file" the index of the image.
         """
         generator = rng.generator(self.seed, "source", draw)
-        wanted, file = self._pick(generator)
+        # official: without rare class sampling, shuffled pairs of source and target files; here: independent
+        # uniform draws, so that a draw needs no list of all pairs.
+        wanted, file = self.rare.pick(generator) if self.rare else (None, self._file(generator))
         image, label = self.read(self.samples[file])
         assert label is not None, "source samples are labelled"
-        dataset, pipeline = of_sample(self.dataset, self.samples[file]), self.pipeline
+        dataset, pipeline = self.dataset.of(self.samples[file]), self.pipeline
         image, factor = self._scaled(image, generator)
         size = (image.shape[1], image.shape[2])
         label_size = fitted_size((label.shape[0], label.shape[1]), dataset.size, pipeline.downscale)
@@ -114,13 +118,6 @@ class SourceDraws(DomainDraws):
             "extent": torch.tensor(_extent(box, part)),
             "file": torch.tensor(file),
         }
-
-    def _pick(self, generator: torch.Generator) -> tuple[int | None, int]:
-        if self.rare is not None:
-            return self.rare.pick(generator)
-        # official: without rare class sampling, shuffled pairs of source and target files; here: independent
-        # uniform draws, so that a draw needs no list of all pairs.
-        return None, _draw_file(len(self.samples), self.shares, generator)
 
     def _box(
         self,
@@ -157,14 +154,14 @@ class TargetDraws(DomainDraws):
     def __getitem__(self, draw: int) -> dict[str, Tensor]:
         """Return "image", "extent" and "file" as for the source, and "valid" (uint8, h x w, 0 or 1) of a draw."""
         generator = rng.generator(self.seed, "target", draw)
-        file = _draw_file(len(self.samples), self.shares, generator)
+        file = self._file(generator)
         sample = Sample(self.samples[file].image, None)
         image, factor = self._scaled(self.read(sample)[0], generator)
         pipeline, size, downscale = self.pipeline, (image.shape[1], image.shape[2]), self.pipeline.downscale / factor
         box, part = random_crop(size, pipeline.crop_size, generator), self._part(draw)
         flip = _flip(generator)
         extent = _extent(box, part)
-        margins = Margins() if pipeline.margins_of is None else of_sample(self.dataset, sample).layout.margins
+        margins = Margins() if pipeline.margins_of is None else self.dataset.of(sample).layout.margins
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
         if pipeline.margins_of == "crop":
             valid = finish(crop_mask(extent, margins, downscale), part.size, flip, 0)
@@ -177,53 +174,6 @@ class TargetDraws(DomainDraws):
             "extent": torch.tensor(extent),
             "file": torch.tensor(file),
         }
-
-
-class ValImages(Dataset[dict[str, Any]]):
-    """Read whole validation images with labels at their own size.
-
-    Args:
-        dataset: reads the files.
-        samples: labelled, from `dataset.files`.
-        downscale: divides the image size, see `Pipeline`.
-        cache: folder where decoded pictures are kept; None for none.
-        scales: further factors of the image, resized from its file, which then is decoded each time.
-    """
-
-    def __init__(
-        self,
-        dataset: Images,
-        samples: list[Sample],
-        downscale: float,
-        cache: Path | None = None,
-        scales: Sequence[float] = (),
-    ) -> None:
-        self.dataset, self.samples, self.downscale, self.scales = dataset, samples, downscale, scales
-        self.read = Reader(dataset, downscale, cache)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W), "index" and, with scales, "scaled".
-
-        `UNCOUNTED` is the first file with every pixel ignored.
-        """
-        sample = self.samples[max(index, 0)]
-        (image, *scaled), label = self._scaled(sample)
-        assert label is not None, "validation samples are labelled"
-        if index == UNCOUNTED:
-            label = torch.full_like(label, self.dataset.classes.ignore)
-        item = {"image": image.contiguous(), "label": label, "index": index}
-        return item | ({"scaled": [one.contiguous() for one in scaled]} if scaled else {})
-
-    def _scaled(self, sample: Sample) -> tuple[list[UInt8[Tensor, "3 h w"]], UInt8[Tensor, "H W"] | None]:
-        if not self.scales:
-            image, label = self.read(sample)
-            return [image], label
-        dataset = of_sample(self.dataset, sample)
-        image, label = dataset.read(sample)
-        return fitted(image, dataset.size, self.downscale, (1, *self.scales)), label
 
 
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,25 +196,16 @@ def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
 def _without_padding(image: Float[Tensor, "*B 3 h w"], extent: Int[Tensor, "*B 2"] | None) -> Float[Tensor, "*B 3 h w"]:
     if extent is None:
         return image
-    rows, columns = (
-        torch.arange(side, device=image.device) >= extent[..., axis, None] for axis, side in enumerate(image.shape[-2:])
-    )
+    height, width = image.shape[-2:]
+    rows = torch.arange(height, device=image.device) >= extent[..., 0, None]
+    columns = torch.arange(width, device=image.device) >= extent[..., 1, None]
     return image.masked_fill_((rows[..., :, None] | columns[..., None, :]).unsqueeze(-3), 0)
 
 
 def _extent(box: Box, part: Box) -> Size:
-    """Return height and width of the part of a padded crop that are no padding."""
-    height, width = (
-        min(max(inside - begin, 0), end - begin)
-        for inside, begin, end in zip(box.size, (part.top, part.left), (part.bottom, part.right), strict=True)
-    )
-    return height, width
-
-
-def _draw_file(count: int, shares: Tensor | None, generator: torch.Generator) -> int:
-    if shares is None:
-        return int(torch.randint(count, (), generator=generator))
-    return int(torch.multinomial(shares, 1, generator=generator))
+    """Return (height, width) of the part of a padded crop without its padding."""
+    height, width = box.size
+    return min(max(height, part.top), part.bottom) - part.top, min(max(width, part.left), part.right) - part.left
 
 
 def _flip(generator: torch.Generator) -> bool:

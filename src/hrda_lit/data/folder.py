@@ -79,6 +79,18 @@ class FolderDataset:
         """Return the folder, or the archive, below which all files lie."""
         return self.tree.root
 
+    @property
+    def members(self) -> list["FolderDataset"]:
+        """Return the datasets that are read: this one; see `MixedDatasets`."""
+        return [self]
+
+    def of(self, sample: Sample) -> "FolderDataset":
+        """Return the dataset of a sample of `files`: this one; see `MixedDatasets`."""
+        return self
+
+    def shares(self, samples: list[Sample]) -> None:
+        """Return how often each file is drawn: None, as often as any other; see `MixedDatasets`."""
+
     def files(self, split: str, labelled: bool) -> list[Sample]:
         """List the files of a split, at least one, sorted by path.
 

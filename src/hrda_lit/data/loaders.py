@@ -39,16 +39,12 @@ class StepBatches(Sampler[list[int]]):
 
 
 class QuietLoader(DataLoader[Any]):
-    """Load in processes that no signal to the group of this one reaches."""
+    """Load in processes that no signal to the group of this one reaches; Lightning can resume it without a state."""
 
     def __iter__(self) -> Any:
         """Start the processes, or those that persist anew."""
         with block_signals():
             return super().__iter__()
-
-
-class StepLoader(QuietLoader):
-    """Load `StepBatches`; Lightning can resume it, for which it needs no state."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: the batches follow from the step."""

@@ -1,7 +1,7 @@
 """Several sets of one class list as one: GTA5 with SYNTHIA and UrbanSyn, or Cityscapes with Mapillary."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hrda_lit.config.ranges import Positive, Sides
-from hrda_lit.data.folder import DataSplit, FolderDataset, Sample
+from hrda_lit.data.folder import FolderDataset, Sample
 
 
 class MixedDatasets:
-    """Read several data sets as if they were one.
+    """Read several datasets as if they were one.
 
     Args:
-        sets: data sets by any name; each fits its images into its own box and has its own margins.
+        sets: datasets by any name; each fits its images into its own box and has its own margins.
         weights: frequency of each, relative to the others, > 0; 1 where not given.
         name: name in messages.
         size: (height, width) of one box for all, instead of their own; None leaves them.
@@ -35,7 +35,7 @@ class MixedDatasets:
     ) -> None:
         if not sets:
             raise ValueError(
-                f"{name} holds no data set; add some, e.g. +dataset@source.sets.one=gta5 "
+                f"{name} holds no dataset; add some, e.g. +dataset@source.sets.one=gta5 "
                 "+dataset@source.sets.other=synthia."
             )
         if unknown := sorted(set(weights or {}) - set(sets)):
@@ -52,11 +52,12 @@ class MixedDatasets:
         """List the files of a split, one set after the other; a ValueError if two sets share a file."""
         samples = []
         for member in self.members:
-            own = member.files(split, labelled)
-            for image, _ in own:
-                if self._owners.setdefault(image, member) is not member:
-                    raise ValueError(f"{image} is of two sets of {self.name}; correct root or images of one of them.")
-            samples += own
+            for sample in member.files(split, labelled):
+                if self._owners.setdefault(sample.image, member) is not member:
+                    raise ValueError(
+                        f"{sample.image} is of two sets of {self.name}; correct root or images of one of them."
+                    )
+                samples.append(sample)
         return samples
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
@@ -78,28 +79,8 @@ class MixedDatasets:
 Images = FolderDataset | MixedDatasets
 
 
-def members(data: Images) -> list[FolderDataset]:
-    """Return the sets that are read."""
-    return data.members if isinstance(data, MixedDatasets) else [data]
-
-
-def of_sample(data: Images, sample: Sample) -> FolderDataset:
-    """Return the set of a sample."""
-    return data.of(sample) if isinstance(data, MixedDatasets) else data
-
-
-def shares(data: Images, samples: list[Sample]) -> Float[Tensor, " files"] | None:
-    """Return how often each file is drawn; None for all alike."""
-    return data.shares(samples) if isinstance(data, MixedDatasets) else None
-
-
-def data_splits(role: str, data: Images, split: str, labelled: bool) -> Iterator[DataSplit]:
-    """Return what is read in a role, dataset by dataset."""
-    return (DataSplit(role, member, split, labelled) for member in members(data))
-
-
 def check_same_classes(one: Images, other: Images) -> None:
-    """Raise a ValueError if two data sets have other class names or another ignored id."""
+    """Raise a ValueError if two datasets have other class names or another ignored id."""
     a, b = one.classes, other.classes
     if (a.names, a.ignore) != (b.names, b.ignore):
         raise ValueError(
@@ -114,10 +95,10 @@ def dataset_configs(dataset: Mapping[str, Any]) -> list[Any]:
 
 
 def dataset_name(dataset: Mapping[str, Any]) -> str:
-    """Name a data set; several by all of them, e.g. "gta5 + synthia"."""
+    """Name a dataset; several by all of them, e.g. "gta5 + synthia"."""
     return " + ".join(map(str, dataset["sets"])) if dataset.get("sets") else str(dataset.get("name"))
 
 
 def dataset_names(dataset: Mapping[str, Any]) -> set[str]:
-    """Return the name of a data set, or those of all that several are."""
+    """Return the name of a dataset, or those of all that several are."""
     return {str(one["name"]) for one in dataset_configs(dataset) if "name" in one}

@@ -31,13 +31,14 @@ def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path)
     """
     files = [sample.label for sample in samples if sample.label is not None]
     found = dataset.labels.count_files(files, cache_dir, f"counting classes of {dataset.name}")
-    table = dataset.labels.table.long()
+    table = dataset.labels.table.tolist()
     counts = torch.zeros(len(files), 256, dtype=torch.int64)
     for row, path in zip(counts, files, strict=True):
-        if isinstance(ids := found[path], str):
+        ids = found[path]
+        if isinstance(ids, str):
             raise ValueError(ids)  # noqa: TRY004
-        raw, numbers = (torch.tensor([*values], dtype=torch.int64) for values in (ids.keys(), ids.values()))
-        row.index_add_(0, table[raw], numbers)
+        for raw, number in ids.items():
+            row[table[raw]] += number
     return counts[:, : len(dataset.classes)]
 
 
@@ -132,8 +133,8 @@ class RareClassSampler:
                 f"no file has more than min_pixels={options.min_pixels} pixels of any class; lower "
                 "data.rare_class.min_pixels."
             )
-        # official: stops with an assertion where a class has no file; here: the class is left out, because a
-        # small data set should train too.
+        # official: stops with an assertion where a class has no file; here: the class is skipped, because a small
+        # dataset should train too.
         dropped = (counts.sum(0) > 0) & ~served
         if dropped.any():
             log.warning(
@@ -146,8 +147,13 @@ class RareClassSampler:
 
     def pick(self, generator: torch.Generator) -> tuple[int, int]:
         """Pick a class and the index of a file."""
-        chosen = int(torch.multinomial(self.probabilities, 1, generator=generator))
+        chosen = draw_index(len(self.probabilities), self.probabilities, generator)
         files = self.candidates[chosen]
-        if self.shares is None:
-            return chosen, files[int(torch.randint(len(files), (), generator=generator))]
-        return chosen, files[int(torch.multinomial(self.shares[files], 1, generator=generator))]
+        return chosen, files[draw_index(len(files), None if self.shares is None else self.shares[files], generator)]
+
+
+def draw_index(count: int, shares: Float[Tensor, " count"] | None, generator: torch.Generator) -> int:
+    """Draw one of `count` indices, by their shares or uniformly."""
+    if shares is None:
+        return int(torch.randint(count, (), generator=generator))
+    return int(torch.multinomial(shares, 1, generator=generator))

@@ -1,25 +1,29 @@
-"""Pictures as training uses them: decoded, images fitted into their box, and optionally cached on disk so."""
+"""Pictures as training and validation use them: decoded, images fitted into their box, optionally cached so."""
 
 import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from hrda_lit.data.cache import Arrays
-from hrda_lit.data.folder import FolderDataset, Sample
-from hrda_lit.data.mixed import Images, members, of_sample
+from hrda_lit.data.folder import Sample, spread
+from hrda_lit.data.mixed import Images
 from hrda_lit.data.transforms import Size, fitted_size, resize_image
 
 log = logging.getLogger(__name__)
 
+UNCOUNTED = -1  # a validation image that a process without any gets
 _SIZED = 64  # files whose size stands for that of all
 
 
 class Reader:
-    """Read the pictures of one data set or of several, images fitted into the box of their own.
+    """Read the pictures of one dataset or of several, images fitted into the box of their own.
 
     Args:
         data: reads the files.
@@ -29,7 +33,7 @@ class Reader:
 
     def __init__(self, data: Images, downscale: float, folder: Path | None = None) -> None:
         self.data, self.downscale = data, downscale
-        self._arrays = {one: None if folder is None else Arrays(folder / one.name, one.tree) for one in members(data)}
+        self._arrays = {} if folder is None else {one: Arrays(folder / one.name, one.tree) for one in data.members}
 
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         """Return the image at the size of its box, and the label, if the sample has one, at the file's own.
@@ -38,49 +42,90 @@ class Reader:
             FileNotFoundError: if there is no such file.
             ValueError: if a file cannot be used.
         """
-        dataset = of_sample(self.data, sample)
-        if (arrays := self._arrays[dataset]) is None:
-            return self._decode(dataset, sample)
-        paths = self._paths(sample)
+        if not self._arrays:
+            return self._decode(sample)
+        arrays, paths = self._arrays[self.data.of(sample)], self._paths(sample)
         kept = [array for path in paths if (array := arrays.load(path)) is not None]
         if len(kept) == len(paths):
             return kept[0].permute(2, 0, 1), kept[1] if len(kept) > 1 else None
-        image, label = self._decode(dataset, sample)
+        image, label = self._decode(sample)
         arrays.save(paths[0], image.permute(1, 2, 0))
         if label is not None:
             arrays.save(paths[1], label)
         return image, label
 
     def _paths(self, sample: Sample) -> list[Path]:
-        dataset = of_sample(self.data, sample)
+        dataset = self.data.of(sample)
         arrays, layout = self._arrays[dataset], dataset.layout
-        assert arrays is not None
-        settings = (dataset.size, self.downscale, layout.sizes, layout.bits), dataset.labels.key
-        return [arrays.path(path, setting) for path, setting in zip(sample, settings, strict=True) if path is not None]
+        paths = [arrays.path(sample.image, (dataset.size, self.downscale, layout.sizes, layout.bits))]
+        return paths if sample.label is None else [*paths, arrays.path(sample.label, dataset.labels.key)]
 
     def bytes_to_keep(self, samples: Sequence[Sample]) -> int:
         """Estimate how many bytes are still to be written, from the sizes of evenly spread images."""
         new = [sample for sample in samples if not all(path.exists() for path in self._paths(sample))]
-        some = [new[len(new) * index // _SIZED] for index in range(_SIZED)] if len(new) > _SIZED else new
+        some = spread(new, _SIZED)
         return sum(map(self._bytes, some)) * len(new) // max(len(some), 1)
 
     def _bytes(self, sample: Sample) -> int:
-        dataset = of_sample(self.data, sample)
+        dataset = self.data.of(sample)
         height, width = dataset.read_size(sample.image)
         rows, columns = fitted_size((height, width), dataset.size, self.downscale)
         return 3 * rows * columns + (0 if sample.label is None else height * width)
 
-    def _decode(
-        self, dataset: FolderDataset, sample: Sample
-    ) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
+    def _decode(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
+        dataset = self.data.of(sample)
         image, label = dataset.read(sample)
         return fitted(image, dataset.size, self.downscale)[0], label
+
+
+class ValImages(Dataset[dict[str, Any]]):
+    """Read whole validation images with labels at their own size.
+
+    Args:
+        dataset: reads the files.
+        samples: labelled, from `dataset.files`.
+        downscale: divides the image size, see `Pipeline`.
+        cache: folder where decoded pictures are kept; None for none.
+        scales: further factors of the image, resized from its file, which then is decoded each time.
+    """
+
+    def __init__(
+        self,
+        dataset: Images,
+        samples: list[Sample],
+        downscale: float,
+        cache: Path | None = None,
+        scales: Sequence[float] = (),
+    ) -> None:
+        self.dataset, self.samples, self.downscale, self.scales = dataset, samples, downscale, scales
+        self.read = Reader(dataset, downscale, cache)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return "image" (uint8, 3 x h x w), "label" (uint8, H x W), "index" and, with scales, "scaled".
+
+        `UNCOUNTED` is the first file with every pixel ignored.
+        """
+        sample = self.samples[max(index, 0)]
+        if self.scales:
+            dataset = self.dataset.of(sample)
+            whole, label = dataset.read(sample)
+            image, *scaled = fitted(whole, dataset.size, self.downscale, (1, *self.scales))
+        else:
+            (image, label), scaled = self.read(sample), []
+        assert label is not None, "validation samples are labelled"
+        if index == UNCOUNTED:
+            label = torch.full_like(label, self.dataset.classes.ignore)
+        item = {"image": image.contiguous(), "label": label, "index": index}
+        return item | ({"scaled": [one.contiguous() for one in scaled]} if scaled else {})
 
 
 def fitted(
     image: UInt8[Tensor, "3 H W"], box: Size | None, downscale: float, scales: Sequence[float] = (1,)
 ) -> list[UInt8[Tensor, "3 h w"]]:
-    """Fit an image into the box of its data set, at each scale of the fitted size; see `fitted_size`."""
+    """Fit an image into the box of its dataset, at each scale of the fitted size; see `fitted_size`."""
     size = (image.shape[1], image.shape[2])
     return [resize_image(image, fitted_size(size, box, downscale / scale)) for scale in scales]
 

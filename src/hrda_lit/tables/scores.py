@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from hrda_lit.checkpoints.load import Trained
 from hrda_lit.data.classes import Classes
-from hrda_lit.data.draws import ValImages, ready
+from hrda_lit.data.draws import ready
 from hrda_lit.data.loaders import worker_options
+from hrda_lit.data.reading import ValImages
 from hrda_lit.inference.base import Inference, Original, predict_labels
 from hrda_lit.inference.iou import class_iou, logged_means, mean_iou, mean_ious
 from hrda_lit.networks.segmentor import Segmentor

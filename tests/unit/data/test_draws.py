@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 from torch.utils.data import default_collate
 
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages, ready
+from hrda_lit.data.draws import SourceDraws, TargetDraws, ready
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler, class_counts
+from hrda_lit.data.reading import ValImages
 from hrda_lit.ops.boxes import Box
 from hrda_lit.ops.rng import generator
 

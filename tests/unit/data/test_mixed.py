@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 from hrda_lit.build import build_dataset
 from hrda_lit.checkpoints.trusted import plain_tree, require_buildable
 from hrda_lit.data.datamodule import UDADataModule
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import SourceDraws, TargetDraws
 from hrda_lit.data.mixed import MixedDatasets
 from hrda_lit.data.pipeline import Loading, Pipeline
 from hrda_lit.data.rare_class import RareClass, RareClassSampler
+from hrda_lit.data.reading import ValImages
 from hrda_lit.schema.check import check_train
 
 Make = Callable[..., Any]
@@ -102,7 +103,7 @@ def test_validation_fits_each_image_into_its_own_box(several: MixedDatasets) -> 
 def test_what_does_not_make_sense(make_dataset: Make) -> None:
     one = make_dataset("one")
     other = make_dataset("other", classes={"names": ["road", "sky", "tree", "dog"]})
-    with pytest.raises(ValueError, match=r"several holds no data set; add some, e\.g\. \+dataset@source\.sets\.one"):
+    with pytest.raises(ValueError, match=r"several holds no dataset; add some, e\.g\. \+dataset@source\.sets\.one"):
         MixedDatasets({})
     with pytest.raises(ValueError, match=r"weights of several has the keys \['two'\].*may have \['one'\]"):
         MixedDatasets({"one": one}, {"two": 1})

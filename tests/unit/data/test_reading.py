@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrda_lit.data.draws import SourceDraws, TargetDraws, ValImages
+from hrda_lit.data.draws import SourceDraws, TargetDraws
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.pipeline import Pipeline
-from hrda_lit.data.reading import Reader, require_room
+from hrda_lit.data.reading import Reader, ValImages, require_room
 
 Make = Callable[..., Any]
 
