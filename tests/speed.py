@@ -25,9 +25,10 @@ from hrda_lit.ops.colour import StrongAugmentation
 from hrda_lit.ops.rng import generator
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.training.ema_teacher import EMATeacher
+from hrda_lit.training.graph_runner import GraphRunner
 from hrda_lit.training.options import Memory, StepOptions
 from hrda_lit.training.regions import Regions
-from hrda_lit.training.step_runner import GraphRunner, StepRunner
+from hrda_lit.training.step_runner import StepRunner
 from tests.tape import Tapes
 from tests.waits import as_on_a_gpu
 
@@ -116,9 +117,8 @@ def with_graphs(patch: pytest.MonkeyPatch, graphs: Any = None) -> tuple[list[Ste
     runners, graphs = list[StepRunner](), graphs or Tapes()
 
     def choose(options: StepOptions, networks: Any, names: Any, *_: Any) -> StepRunner:
-        rows = options.memory.rows
         eager = options.speed == "eager"
-        runners.append(StepRunner(rows) if eager else GraphRunner(networks, Regions([]), names, graphs, rows))
+        runners.append(StepRunner() if eager else GraphRunner(networks, Regions([]), names, graphs))
         return runners[-1]
 
     as_on_a_gpu(patch)

@@ -66,5 +66,5 @@ class Tapes:
         return self.made[-1]
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def on_stream(self) -> Iterator[None]:
         yield

@@ -1,4 +1,4 @@
-"""From a config to objects: the only file that knows both the keys of the YAML files and the classes."""
+"""Build objects from a config: the only file that knows both the keys of the YAML files and the classes."""
 
 import logging
 from functools import partial
@@ -35,41 +35,35 @@ log = logging.getLogger(__name__)
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
-    """Build the readers and the data module; nothing is read yet.
+    """Build the datasets and the data module; nothing is read yet.
 
     Raises:
         ConfigError: if a key does not fit.
         ValueError: if a value is out of range.
     """
-    pipeline = dict(to_plain(config.data))
-    pipeline.pop("skip_broken", None)  # of the check of the data
+    if needs_target and config.get("target") is None:
+        raise ConfigError("missing choice target, which this method adapts to; choose one, or method=supervised.")
+    pipeline = {**to_plain(config.data), "downscale": config.network.downscale}
+    pipeline.pop("skip_broken", None)  # a key of the data check
     for key, make in (("rare_class", RareClass), ("distortion", Distortion)):
-        if (keys := pipeline.get(key)) is not None:
-            pipeline[key] = construct(make, f"data.{key}", keys)
+        if pipeline.get(key) is not None:
+            pipeline[key] = construct(make, f"data.{key}", pipeline[key])
+    loading = dict(to_plain(config.get("loading", {})))
+    # The config of a checkpoint has no cache.
+    loading.update({key: config[key] for key in ("seed", "cache_dir") if key in config})
     return UDADataModule(
         build_dataset(config.source, "source"),
-        _target(config) if needs_target else None,
+        build_dataset(config.target, "target") if needs_target else None,
         None if config.val is None else build_dataset(config.val, "val"),
-        construct(Pipeline, "data", {**pipeline, "downscale": config.network.downscale}),
-        construct(Loading, "loading", {**to_plain(config.get("loading", {})), **_loading_keys(config)}),
+        construct(Pipeline, "data", pipeline),
+        construct(Loading, "loading", loading),
         to_plain(config.splits),
         build_inference(config).scales,
     )
 
 
-def _loading_keys(config: DictConfig) -> dict[str, Any]:
-    # A config from a checkpoint decides no cache.
-    return {key: config[key] for key in ("seed", "cache_dir") if key in config}
-
-
-def _target(config: DictConfig) -> Images:
-    if config.get("target") is None:
-        raise ConfigError("missing choice target, which this method adapts to; choose one, or method=supervised.")
-    return build_dataset(config.target, "target")
-
-
 def build_dataset(config: DictConfig | None, role: str) -> Images:
-    """Build one reader; `role` (source, target or val) names it in errors."""
+    """Build one dataset; `role` (source, target or val) names it in errors."""
     if config is None:
         raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
@@ -80,7 +74,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
 
 
 def build_validation(config: DictConfig) -> Images:
-    """Build the reader of the data set that a run was validated on.
+    """Build the dataset that a run was validated on.
 
     Raises:
         ConfigError: if it was validated on none, or a key does not fit.
@@ -94,8 +88,8 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
     """Build the method for these classes.
 
     Raises:
-        ConfigError: if a key does not fit, a teacher is to be validated that this method does not have, or
-            the feature distance has no pretrained features to stay near, or no things to act on.
+        ConfigError: if a key does not fit, or the method lacks a teacher to validate, pretrained features or
+            things for the feature distance, or a mask token for masked tokens.
     """
     method: Method = build_with(config.method, "method", {"classes": classes}, "passes")
     if config.validate == "teacher" and not method.needs_teacher:
@@ -115,10 +109,8 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
 
 
 def _check_encoder(config: DictConfig, method: Method) -> None:
-    """Reject an encoder without what the method needs."""
     keys = config.network.backbone
-    hide = OmegaConf.select(config, "method.masked.hide")
-    if hide == "tokens" and not keys.get("mask_token"):
+    if OmegaConf.select(config, "method.masked.hide") == "tokens" and not keys.get("mask_token"):
         raise ConfigError(
             "method.masked.hide=tokens replaces patches by a mask token: expected a plain transformer with "
             "network.backbone.mask_token=true; set it, or method.masked.hide=pixels."
@@ -164,19 +156,20 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
         FileNotFoundError: if a weight file is missing.
     """
     L.seed_everything(config.seed, verbose=False)
-    if config.network.backbone.weights is None and (tune := config.network.backbone.get("tune", "full")) != "full":
+    tune = config.network.backbone.get("tune", "full")
+    if config.network.backbone.weights is None and tune != "full":
         log.warning(
             "network.backbone.tune=%s keeps random weights as they are, since network.backbone.weights is null; set "
             "weights to imagenet or a file, or tune=full.",
             tune,
         )
-    return around(build_network(config, classes), config, method, classes, build_memory(config))
+    return wrap_student(build_network(config, classes), config, method, classes, build_memory(config))
 
 
-def around(
+def wrap_student(
     student: Segmentor, config: DictConfig, method: Method, classes: Classes, memory: Memory | None = None
 ) -> UDAModule:
-    """Build the LightningModule of a student that is there; see `build_module`."""
+    """Build the LightningModule of a given student; see `build_module`."""
     return UDAModule(
         student,
         method,
@@ -190,12 +183,12 @@ def around(
 
 
 def stored_values(config: DictConfig, method: type[Method] | None = None) -> dict[str, Any]:
-    """Return the plain values that a checkpoint stores of a config, and the kind of the run."""
+    """Return the plain values of a config that a checkpoint stores, and the kind of the run."""
     return {**to_plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
 
 
 def build_memory(config: DictConfig) -> Memory:
-    """Build how a training step saves memory.
+    """Build the memory options of a training step.
 
     Raises:
         ConfigError: if a key does not fit.
@@ -206,7 +199,7 @@ def build_memory(config: DictConfig) -> Memory:
 
 
 def build_inference(config: DictConfig) -> Inference:
-    """Build how whole images are predicted; windows are as large as training crops where no size is set.
+    """Build the inference on whole images; windows without a size are as large as training crops.
 
     Without a `base`, test-time augmentation predicts as the papers do: a network at low resolution sees
     images whole, any other in windows.
@@ -230,18 +223,21 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     Raises:
         ConfigError: if a key does not fit.
     """
-    callbacks, loggers = _parts(config, "callbacks"), _parts(config, "logger")
+    callbacks, loggers = _build_parts(config, "callbacks"), _build_parts(config, "logger")
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
-    # Without callbacks.progress there is no bar, where Lightning would bring its own.
+    # Without callbacks.progress there is no bar; Lightning would add its own.
     given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if config.trainer.get("deterministic"):
+        given["benchmark"] = False  # cuDNN's search for the fastest kernels is not deterministic
     trainer: L.Trainer = build_part(config.trainer, "trainer", "fit", given=given)
-    # Its handlers stop and save amid a step; system/signals.py has taken the signals over.
+    # Lightning's handlers stop and save amid a step; system/signals.py handles the signals instead.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
-def _parts(config: DictConfig, group: str) -> list[Any]:
-    return [build_part(item, f"{group}.{name}") for name, item in (config.get(group) or {}).items() if item]
+def _build_parts(config: DictConfig, group: str) -> list[Any]:
+    nodes = config.get(group) or {}
+    return [build_part(node, f"{group}.{name}") for name, node in nodes.items() if node]
 
 
 def training_crop(config: DictConfig) -> tuple[int, int]:

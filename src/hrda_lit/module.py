@@ -23,8 +23,10 @@ from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.pretrained_reference import remove_pretrained_, restore_pretrained_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
+from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
+from hrda_lit.training.casts import cast_once
 from hrda_lit.training.choose_runner import choose_runner
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.optimizer_pair import pair_optimizers
@@ -42,12 +44,12 @@ class UDAModule(L.LightningModule):
 
     Args:
         student: network to train.
-        method: says with which labels.
+        method: with which labels it learns.
         classes: classes of the labels.
         optim: optimiser and schedule.
         inference: how whole images are predicted.
         ema: moves the teacher.
-        options: how a step is run; None for the defaults.
+        options: how a step is executed; None for the defaults.
         config: plain containers, stored in every checkpoint so that it can be used alone.
 
     Attributes:
@@ -56,7 +58,7 @@ class UDAModule(L.LightningModule):
         iou: IoU per class of the last validation, or None.
         counts: its pixels by label (rows) and prediction (columns), or None.
         scored: number of steps before it, or None.
-        crops: a dict that a callback puts here is filled with the crops of a step (its first part); None fills nothing.
+        crops: dict of a callback, filled with the crops of a step (of its first part); None for none.
     """
 
     def __init__(
@@ -71,14 +73,14 @@ class UDAModule(L.LightningModule):
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        # Several backward calls per step: Lightning's automatic loop knows one.
+        # Several backward calls per step, where Lightning's automatic loop has one.
         self.automatic_optimization = False
         self.student, self.method, self.classes = student, method, classes
         self.optim, self.inference, self.ema = optim, inference, ema
         self.options, self.config = options or StepOptions(), config or {}
         self.teacher = _frozen(student) if method.needs_teacher else None
         self.discriminator = method.discriminator()
-        # The frozen ImageNet encoder is rebuilt from its file: in a list, it is no parameter and never stored.
+        # In a list, so that it is not stored: the frozen ImageNet encoder is rebuilt from its file.
         self._imagenet: list[Backbone] = [_frozen(student.backbone).eval()] if method.needs_imagenet else []
         self.options.memory.apply_to(student, self.teacher, *self._imagenet)
         self.bad_steps, self.runner = BadSteps(optim.max_skipped), StepRunner()
@@ -92,15 +94,15 @@ class UDAModule(L.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]
         cls, checkpoint_path: str | Path, map_location: str | torch.device | None = None, **kwargs: Any
     ) -> "UDAModule":
-        """Load the module from a checkpoint alone, without running code of the file; see `hrda_lit.load_module`."""
-        import hrda_lit  # building from a config belongs to rooms above this one
+        """Load the module from a checkpoint alone, see `hrda_lit.load_module`; no code of the file runs."""
+        import hrda_lit  # not at the top: it is built above this file
 
         return hrda_lit.load_module(checkpoint_path, map_location or "cpu", **kwargs)
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """Add what no run may lack: the guard of its weights and, with a teacher, what moves it."""
-        self.bad_steps = BadSteps(self.optim.max_skipped)  # of each fit its own counts
-        return [self.bad_steps, *([self.ema] if self.teacher is not None else [])]
+        """Add the callback that skips bad steps and, with a teacher, the one that updates it."""
+        self.bad_steps = BadSteps(self.optim.max_skipped)  # counts anew in each fit
+        return [self.bad_steps] if self.teacher is None else [self.bad_steps, self.ema]
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its schedule."""
@@ -108,32 +110,28 @@ class UDAModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def build_optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
-        """Build the optimiser of the student, joined by that of the discriminator, with its schedule.
-
-        Args:
-            steps: number of steps of the whole run.
-        """
-        of_student = self.optim.build(self.student, steps)
+        """Build the optimiser of the student, and of a discriminator, for a run of `steps`."""
+        student = self.optim.build(self.student, steps)
         if self.discriminator is None or self.method.discriminator_optim is None:
-            return of_student
-        return pair_optimizers(of_student, self.method.discriminator_optim.build(self.discriminator, steps))
+            return student
+        return pair_optimizers(student, self.method.discriminator_optim.build(self.discriminator, steps))
 
     def configure_model(self) -> None:
-        """Bring the frozen encoder to the student's device, and lay weights out as the device likes them.
+        """Move all networks to the device, with weights in channels-last layout on a CPU.
 
-        Here and not when the fit starts, because DDP lays its buckets of gradients out like the weights it is given.
+        Here and not when the fit starts, because DDP's buckets of gradients take the layout of its weights.
         """
         device = self.trainer.strategy.root_device
         networks: list[nn.Module] = [self, *self._imagenet]
         for network in networks:
             network.to(device)
             if device.type == "cpu":
-                # A sixth faster for small convolutional encoders; on GPUs not measured, so left as it is.
+                # A sixth faster for small convolutional encoders; not measured on GPUs.
                 network.to(memory_format=torch.channels_last)
 
     def on_train_start(self) -> None:
         """Choose how passes are executed, once weights and buffers are where they stay."""
-        networks = [one for one in self._networks() if one is not None]
+        networks = [network for network in self._networks() if network is not None]
         self.runner = choose_runner(self.options, networks, self.method.names, self.trainer)
 
     def on_train_end(self) -> None:
@@ -141,17 +139,17 @@ class UDAModule(L.LightningModule):
         self.runner = StepRunner()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Sample, then back-propagate every pass of the method as it comes, part by part of the batch; step once.
+        """Draw, back-propagate every pass of the method as it comes, for each part of the batch; step once.
 
         `bad_steps` lets the optimiser skip a step whose loss or gradient is NaN or infinite.
         """
-        where = (self.options.seed, "step", self.trainer.global_step, self.trainer.global_rank)
-        torch.manual_seed(fold(*where, "dropout"))  # dropout and drop path know only the global generator
+        seed = (self.options.seed, "step", self.trainer.global_step, self.trainer.global_rank)
+        torch.manual_seed(fold(*seed, "dropout"))  # dropout and drop path use the global generator
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
-        draws, logs = generator(*where), dict[str, list[Tensor]]()
+        random, logs = generator(*seed), dict[str, list[Tensor]]()
         for part, last in cut_into_parts(batch, self.options.accumulate):
-            drawn = self.method.draw(self.student, part["source"]["image"].shape, draws)
+            drawn = self.method.draw(self.student, part["source"]["image"].shape, random)
             drawn = self.trainer.strategy.batch_to_device(drawn)
             for done in self.runner.run(partial(self._learn, last=last), part, drawn):
                 for name, value in done.logs.items():
@@ -159,38 +157,36 @@ class UDAModule(L.LightningModule):
                 if self.crops is not None:
                     self.crops |= pytree.tree_map_only(Tensor, torch.clone, done.crops) | self.crops
         for name, values in logs.items():
-            self.log(f"train/{name}", torch.stack(values).mean())  # with prog_bar, Lightning reads it in every step
+            # Without prog_bar, for which Lightning would wait for the device in every step.
+            self.log(f"train/{name}", torch.stack(values).mean())
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr]
 
     def _learn(self, batch: Batch, drawn: Any, last: bool) -> Iterator[Pass]:
-        """Yield the passes of the method once they are back-propagated; a function of tensors.
-
-        Args:
-            batch: part of a batch.
-            drawn: see `Method.draw`.
-            last: whether it is the last part of the step.
-        """
-        for done in self.method.passes(batch, self._networks(), drawn):
-            with self._gradient_sync(last and done.name == self.method.names[-1]):
-                self.manual_backward(done.loss * (self.bad_steps.loss_factor(done.loss) / self.options.accumulate))
-            yield done
+        """Yield the passes on a part of a batch, the `last` or not, once they are back-propagated."""
+        with rows_at_once(self.options.memory.rows), cast_once():
+            for done in self.method.passes(batch, self._networks(), drawn):
+                factor = self.bad_steps.loss_factor(done.loss) / self.options.accumulate
+                with self._gradient_sync(last and done.name == self.method.names[-1]):
+                    self.manual_backward(done.loss * factor)
+                yield done
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip and log; here gradients are unscaled in 16-bit training too."""
+        """Clip and log the gradients, which are unscaled here in 16-bit training too."""
         if self.optim.clip is not None:
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
         if self._logs_now():
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
-            # Skipped steps have their gradients cleared.
+            # A skipped step has its gradients cleared.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
             for group in optimizer.param_groups:
                 self.log(f"train/lr/{group['name']}", group["lr"])
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count a full image in the confusion matrix, at the size of its label."""
-        label = batch["label"]
-        original = Original(batch["scaled"], (label.shape[-2], label.shape[-1])) if "scaled" in batch else None
+        label, original = batch["label"], None
+        if "scaled" in batch:
+            original = Original(batch["scaled"], (label.shape[-2], label.shape[-1]))
         self.validation.update(self.inference(self.evaluated, batch["image"], original), label)
 
     def on_validation_epoch_end(self) -> None:
@@ -219,28 +215,32 @@ class UDAModule(L.LightningModule):
         return self.teacher if self.ema.validate == "teacher" and self.teacher is not None else self.student
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the config beside the weights, without the weights that training leaves as they are."""
+        """Add the config, and remove pretrained weights that training does not change."""
         checkpoint[CONFIG_KEY] = self.config
         remove_pretrained_(checkpoint, self.student.backbone)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Reject the weights of another network in one sentence, before Lightning lists them in many."""
+        weights = checkpoint["state_dict"]
         for network in ("student",) if self.teacher is None else ("student", "teacher"):
             prefix = f"{network}.backbone."
-            restore_pretrained_(checkpoint["state_dict"], checkpoint, self.student.backbone, prefix, "the checkpoint")
-        check_keys(self.state_dict(), checkpoint["state_dict"], "the checkpoint does not fit this network")
+            restore_pretrained_(weights, checkpoint, self.student.backbone, prefix, "the checkpoint")
+        check_keys(self.state_dict(), weights, "the checkpoint does not fit this network")
 
     def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:
         # With several devices, gradients are exchanged once, by the last backward of a step.
-        block = getattr(self.trainer.strategy, "block_backward_sync", contextlib.nullcontext)
-        return contextlib.nullcontext() if last else block()
+        if last or not hasattr(self.trainer.strategy, "block_backward_sync"):
+            return contextlib.nullcontext()
+        block: contextlib.AbstractContextManager[Any] = self.trainer.strategy.block_backward_sync()
+        return block
 
     def _networks(self) -> Networks:
         return Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.discriminator)
 
     def _logs_now(self) -> bool:
-        # Loggers get the last step of every n; what was logged in another would reach them late.
-        return bool((self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
+        # Loggers get the last step of every n; a number logged in another step would reach them late.
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return (self.trainer.global_step + 1) % every == 0
 
 
 def _frozen(network: Any) -> Any:

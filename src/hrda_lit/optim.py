@@ -12,57 +12,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hrda_lit.config.ranges import AboveShare, Count, Length, Momentum, NotNegative, Number, Positive, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor
 
 Betas = Annotated[Sequence[Momentum], Length(2)]
-
-
-def parameter_groups(
-    student: Segmentor,
-    lr: float,
-    head_factor: float,
-    weight_decay: float,
-    layer_decay: float = 1.0,
-    decay_norms: bool = False,
-) -> list[dict[str, Any]]:
-    """Sort what the student learns into backbone, backbone norms and heads, and with a decay also into layers.
-
-    official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm"
-    in their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15);
-    here: the same.
-
-    Args:
-        student: the network.
-        lr: learning rate of the encoder.
-        head_factor: learning rate of the heads / of the encoder.
-        weight_decay: weight decay of all groups but the norms.
-        layer_decay: each layer of the encoder learns so much slower than the one after it, in (0, 1].
-        decay_norms: whether the encoder's norms have weight decay as everything else.
-    """
-    encoder: Backbone = student.backbone
-    groups = _encoder_groups(encoder, lr, weight_decay, layer_decay, decay_norms)
-    inside = {id(parameter) for parameter in encoder.parameters()}
-    heads = [parameter for parameter in student.parameters() if id(parameter) not in inside]
-    groups.append({"name": "head", "params": heads, "lr": lr * head_factor, "weight_decay": weight_decay})
-    for group in groups:
-        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
-    return [group for group in groups if group["params"]]
-
-
-def _encoder_groups(
-    encoder: Backbone, lr: float, weight_decay: float, layer_decay: float, decay_norms: bool
-) -> list[dict[str, Any]]:
-    layers = encoder.layers() if layer_decay < 1 else {}
-    last, groups = max(layers.values(), default=0), dict[str, dict[str, Any]]()
-    for name, parameter in encoder.named_parameters():
-        norm, layer = "norm" in name, layers.get(name)
-        share = 1 if layer is None else layer_decay ** (last + 1 - layer)  # as BEiT: the heads are the layer after
-        key = ("norm" if norm else "backbone") + ("" if layer is None else f"_{layer}")
-        group = {"name": key, "params": [], "lr": lr * share}
-        group["weight_decay"] = 0.0 if norm and not decay_norms else weight_decay
-        groups.setdefault(key, group)["params"].append(parameter)
-    return sorted(groups.values(), key=lambda group: "norm" in group["name"])
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
@@ -88,20 +40,49 @@ def linear_schedule(step: int, total: int, warmup: int, start: float) -> float:
     return max(0.0, (total - step) / max(total - warmup, 1))
 
 
+def parameter_groups(student: Segmentor, optim: "StudentOptim") -> list[dict[str, Any]]:
+    """Sort the weights that learn into backbone, backbone norms and heads; with layer decay also by layer.
+
+    official: everything outside the encoder learns `head_factor` times faster; encoder parameters with "norm"
+    in their names have no weight decay; biases and the heads' BatchNorm keep theirs (docs/official.md 15);
+    here: the same.
+    """
+    layers = student.backbone.layers() if optim.layer_decay < 1 else {}
+    heads = max(layers.values(), default=0) + 1  # as in BEiT: the heads are the layer after the last
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in student.named_parameters():
+        key, lr, weight_decay = "backbone", optim.lr, optim.weight_decay
+        layer = layers.get(name.removeprefix("backbone."))
+        if not name.startswith("backbone."):
+            key, lr = "head", lr * optim.head_factor
+        elif "norm" in name:
+            key = "norm"
+            weight_decay = weight_decay if optim.decay_norms else 0.0
+        if layer is not None:
+            key, lr = f"{key}_{layer}", lr * optim.layer_decay ** (heads - layer)
+        group = groups.setdefault(key, {"name": key, "params": [], "lr": lr, "weight_decay": weight_decay})
+        if parameter.requires_grad:
+            group["params"].append(parameter)
+    learning = [group for group in groups.values() if group["params"]]
+    return sorted(learning, key=lambda group: (group["name"] == "head", "norm" in group["name"]))
+
+
 @dataclass(frozen=True)
 class StudentOptim(ABC):
-    """What optimisers of a student have in common: groups and schedule.
+    """Base of the optimisers of a student: parameter groups and schedule.
 
     Attributes:
         lr: learning rate of the encoder, > 0.
         head_factor: learning rate of the heads / of the encoder.
         weight_decay: weight decay of everything but the encoder's norms, >= 0.
         warmup: steps of the warm-up, >= 0.
-        layer_decay: factor from the learning rate of a layer of the encoder to that of the layer before it,
-            in (0, 1]; 1 in the papers, less for large pretrained transformers.
+        layer_decay: learning rate of an encoder layer / that of the next one, in (0, 1]; 1 in the papers.
         clip: largest gradient norm, or None for no clipping (official: none).
-        max_skipped: steps in a row that may be skipped because loss or gradient is not finite, >= 1.
+        max_skipped: largest number of skipped steps in a row (non-finite loss or gradient), >= 1.
         decay_norms: whether the encoder's norms have weight decay too.
+
+    Raises:
+        ValueError: if a value is out of range.
     """
 
     decay_norms: ClassVar[bool] = False
@@ -116,10 +97,8 @@ class StudentOptim(ABC):
     def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
-        rates = (self.lr, self.head_factor, self.weight_decay, self.layer_decay)
-        groups = parameter_groups(student, *rates, self.decay_norms)
         # The fused kernel can skip a bad step without a host sync.
-        optimizer = self._optimizer(groups, _on_gpu(student))
+        optimizer = self._optimizer(parameter_groups(student, self), _on_gpu(student))
         return add_schedule(optimizer, lambda step: self.share(step, total))
 
     @abstractmethod
@@ -128,7 +107,7 @@ class StudentOptim(ABC):
 
     @abstractmethod
     def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        """Return the optimiser of some groups."""
+        """Return the optimiser of these groups."""
 
 
 @check_arguments
@@ -139,9 +118,6 @@ class AdamWPoly(StudentOptim):
     Args:
         betas: momenta of Adam.
         power: power of the decay; for the others see `StudentOptim`.
-
-    Raises:
-        ValueError: if a value is out of range.
 
     DAFormer section 4.1.
     """
@@ -160,14 +136,11 @@ class AdamWPoly(StudentOptim):
 @check_arguments
 @dataclass(frozen=True)
 class AdamWLinear(StudentOptim):
-    """AdamW whose rate rises linearly and then falls linearly to 0; weight decay acts on everything, norms included.
+    """AdamW with a linear warm-up and a linear decay to 0, and weight decay on everything, norms included.
 
     Args:
         betas: momenta of Adam.
         warmup_from: share of the rate at the first step, in [0, 1]; for the others see `StudentOptim`.
-
-    Raises:
-        ValueError: if a value is out of range.
 
     VFM-UDA section 4 and released code.
     """
@@ -188,14 +161,11 @@ class AdamWLinear(StudentOptim):
 @check_arguments
 @dataclass(frozen=True)
 class SGDPoly(StudentOptim):
-    """SGD with momentum, warm-up and polynomial decay, the optimiser of entropy minimisation and adversarial training.
+    """SGD with momentum, warm-up and polynomial decay, for entropy minimisation and adversarial training.
 
     Args:
-        momentum: share of the last direction that is kept.
+        momentum: momentum of the gradients, in [0, 1).
         power: power of the decay; for the others see `StudentOptim`.
-
-    Raises:
-        ValueError: if a value is out of range.
 
     HRDA, released code; the papers of both methods decay by a power of 0.9, without a warm-up.
     """
@@ -243,15 +213,15 @@ class AdamPoly:
 
 
 def add_schedule(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
-    """Return an optimiser, which leaves the scaling of gradients to others, with its schedule."""
+    """Return an optimiser and its schedule."""
     optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
-    # Else GradScaler would leave it to the kernel to unscale gradients, after they are judged and clipped.
+    # Else GradScaler lets the fused kernel unscale gradients, after they are checked and clipped.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     return optimizer, LambdaLR(optimizer, share)
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
-    # A CPU's checkpoint holds moments in channels-last order; a fused kernel needs that of its weights.
+    # Checkpoints of a CPU hold moments channels-last; a fused kernel needs the layout of its weights.
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape and value.stride() != weight.stride():

@@ -98,6 +98,7 @@ def _quieten() -> None:
     for message in (
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*LeafSpec.*",  # Lightning's own
+        r".*before `optimizer.step\(\)`.*",  # a step that the loss scale skips uses up its learning rate, as any other
         ".*across ranks is zero.*",  # no validation set, which was asked for
         ".*smaller than the logging interval.*",  # a short trial of a long run's config
         ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged

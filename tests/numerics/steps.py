@@ -17,7 +17,7 @@ from hrda_lit.networks.layouts import from_official
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.weights import load_checked
 from hrda_lit.ops.boxes import Box
-from hrda_lit.ops.ema import ema_update_
+from hrda_lit.ops.ema import detached, ema_update_
 from hrda_lit.optim import AdamWPoly
 
 
@@ -76,7 +76,7 @@ class Run:
 
     def accumulate(self, step: int) -> dict[str, float]:
         """Move the teacher, run all passes backwards, and return the logged numbers."""
-        ema_update_(self.teacher, self.student, step, self.config["alpha"])
+        ema_update_(detached(self.teacher), detached(self.student), step, self.config["alpha"])
         self.optimizer.zero_grad()
         logs: dict[str, float] = {}
         batch = self.batch(f"it{step}")

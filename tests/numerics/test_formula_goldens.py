@@ -13,7 +13,7 @@ from hrda_lit.methods.base import supervise
 from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, DeviceBox
 from hrda_lit.ops.colour import Jitter, gaussian_blur, jitter
-from hrda_lit.ops.ema import ema_momentum, ema_update_
+from hrda_lit.ops.ema import detached, ema_momentum, ema_update_
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy, thing_mask
 from hrda_lit.ops.masks import batch_classes, block_mask, class_mask, paste
 from hrda_lit.ops.normalise import denormalise, renormalise
@@ -149,7 +149,7 @@ def test_ema(alpha: float) -> None:
         assert ema_momentum(step, alpha) == pytest.approx(float(golden[f"{key}_alpha"][row]), rel=1e-12)
         for name in student:
             student[name].data = golden[f"{key}_student_{name}"][row].clone()
-        ema_update_(teacher, student, step, alpha)
+        ema_update_(detached(teacher), detached(student), step, alpha)
         for name in student:
             torch.testing.assert_close(teacher[name].data, golden[f"{key}_teacher_{name}"][row])
 

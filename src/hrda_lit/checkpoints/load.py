@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from hrda_lit.build import around, build_dataset, build_inference, build_method, build_network
+from hrda_lit.build import build_dataset, build_inference, build_method, build_network, wrap_student
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import plain_tree, require_buildable, require_keys, trusted_part
@@ -147,7 +147,7 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     with fitting(path):
         if config.method.get("lambda_fd"):
             config.method.lambda_fd = 0
-        module = around(student, config, build_method(config, classes), classes)
+        module = wrap_student(student, config, build_method(config, classes), classes)
         module.config = content[CONFIG_KEY]
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])

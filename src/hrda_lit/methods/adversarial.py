@@ -1,9 +1,8 @@
 """Adversarial training on the output space: make target predictions look like those on the source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -11,11 +10,10 @@ from torch.func import functional_call
 from hrda_lit.config.ranges import NotNegative, Width
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
-from hrda_lit.methods.masked_consistency import MaskedConsistency, MaskedPass
-from hrda_lit.methods.minent import TwoDraws, draw_both, output_space
+from hrda_lit.methods.base import Batch, Draws, Method, Networks, Pass, supervise_source
+from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.minent import predict_low_resolution
 from hrda_lit.networks.discriminator import Discriminator
-from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.optim import AdamPoly
 
 SOURCE, TARGET = 0.0, 1.0  # targets of the discriminator
@@ -23,24 +21,22 @@ SOURCE, TARGET = 0.0, 1.0  # targets of the discriminator
 
 @check_arguments
 class Adversarial(Method):
-    """Learn from source labels and deceive a discriminator about the domain of a prediction, by least squares.
+    """Learn from source labels and deceive a least-squares discriminator of source and target.
 
     official: predictions are fused ones at low resolution (docs/official.md 24); here: the same.
 
     Args:
-        classes: the classes of the labels.
+        classes: classes of the labels.
         lambda_adv: weight of the adversarial loss of the student, >= 0.
         channels: width of the first layer of the discriminator.
-        optim: optimiser of the discriminator; None: that of the paper.
+        optim: optimiser of the discriminator; None for that of the paper.
         masked: the masked pass of MIC, with a teacher of its own; None for none.
-
-    Raises:
-        ValueError: if lambda_adv is out of range.
 
     AdaptSegNet section 3; least squares: Mao et al., ICCV 2017.
     """
 
     needs_target = True
+    names: tuple[str, ...] = ("source", "adversarial")
 
     def __init__(
         self,
@@ -52,34 +48,31 @@ class Adversarial(Method):
     ) -> None:
         self.classes, self.lambda_adv, self.channels = classes, lambda_adv, channels
         self.discriminator_optim = optim or AdamPoly()
-        self.masked = None if masked is None else MaskedPass(masked, classes)
-        # The last pass must reach every weight that learns, the discriminator's among them.
-        self.names = ("source", "adversarial") if self.masked is None else ("source", "masked", "adversarial")
-        self.needs_teacher = self.masked is not None and self.masked.needs_teacher
+        self.add_masked_pass(masked)
+        if self.masked is not None:
+            # The last pass must reach every weight that learns, the discriminator's among them.
+            self.names = ("source", "masked", "adversarial")
 
     def discriminator(self) -> nn.Module:
         """Build the discriminator."""
         return Discriminator(len(self.classes), self.channels)
 
-    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> TwoDraws:
-        """Draw the random numbers of the student and of the masks."""
-        return draw_both(self.masked, student, shape, generator)
-
-    def passes(self, batch: Batch, networks: Networks, drawn: TwoDraws) -> Iterator[Pass]:
+    def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source pass, the masked pass if there is one, and the adversarial pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
-        outputs = networks.student(image, drawn.source)
-        done = on_source(outputs, image, label, self.classes)
-        predicted = output_space(outputs.outputs[0].logits, image, networks.student).softmax(1).detach()
-        yield done
-        del outputs, done
-        if self.masked is not None and drawn.masked is not None:
-            yield self.masked(batch, networks, drawn.masked)
-        yield self._against(predicted, batch["target"]["image"], networks, drawn.target)
+        outputs = networks.student(image, drawn.student["source"])
+        source = supervise_source(outputs, image, label, self.classes)
+        predicted = predict_low_resolution(networks.student, outputs, image).softmax(1).detach()
+        yield source
+        del outputs, source  # their tensors would outlive their backward
+        if self.masked is not None:
+            yield self.masked(batch, networks, drawn)
+        yield self._adversarial(predicted, batch["target"]["image"], networks, drawn.student["adversarial"])
 
-    def _against(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:
+    def _adversarial(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:
         assert networks.discriminator is not None
-        target = output_space(networks.student(image, drawn).outputs[0].logits, image, networks.student).softmax(1)
+        outputs = networks.student(image, drawn)
+        target = predict_low_resolution(networks.student, outputs, image).softmax(1)
         student = self.lambda_adv * mean_square(call_frozen(networks.discriminator, target), SOURCE)
         discriminator = (
             mean_square(networks.discriminator(source), SOURCE)

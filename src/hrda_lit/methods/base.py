@@ -1,22 +1,26 @@
-"""What a method is: a generator of forward/backward passes."""
+"""Define a training method: a generator of forward/backward passes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.boxes import DeviceBox, crop_at
+from hrda_lit.ops.colour import Augmentation
 from hrda_lit.ops.losses import pixel_weighted_cross_entropy
+from hrda_lit.ops.weak_jitter import WeakDraws
 from hrda_lit.optim import AdamPoly
 
 if TYPE_CHECKING:
-    from hrda_lit.methods.masked_consistency import MaskedPass
+    from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency, MaskedPass
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -36,6 +40,26 @@ class Networks(NamedTuple):
     teacher: Segmentor | None = None
     imagenet: Backbone | None = None
     discriminator: nn.Module | None = None
+
+
+class Draws(NamedTuple):
+    """Everything random of a step, in small tensors.
+
+    Attributes:
+        student: randomness of the student (for HRDA: offset of the detail crop), by the name of the pass.
+        masks: hidden blocks of the masked pass; None without one.
+        augmentation: jitter and blur of mixed images (without mixing: of source images); None for none.
+        priorities: order in which classes are pasted, see `draw_priorities`; None without mixing.
+        weak_source: weak jitter of the source pass's images; None for none.
+        weak_target: weak jitter of target images before they are mixed; None for none.
+    """
+
+    student: dict[str, Tensor]
+    masks: "MaskDraws | None" = None
+    augmentation: Augmentation | None = None
+    priorities: Int[Tensor, "B 256"] | None = None
+    weak_source: WeakDraws | None = None
+    weak_target: WeakDraws | None = None
 
 
 class LoggedCrops(NamedTuple):
@@ -79,14 +103,16 @@ class Method(ABC):
     is a function of tensors, which never asks the device for a number.
 
     Attributes:
+        classes: classes of the labels.
         needs_target: whether batches must hold target images.
         needs_teacher: whether a moving average of the student is kept.
         needs_imagenet: whether a frozen copy of the pretrained encoder is kept.
-        names: the passes of one step, in order; the last one reaches every weight that learns.
-        discriminator_optim: how the network of `discriminator` learns; None without one.
+        names: passes of one step, in order; the last one reaches every weight that learns.
+        discriminator_optim: optimiser of the network that `discriminator` builds; None without one.
         masked: the masked pass of MIC; None without one.
     """
 
+    classes: Classes
     needs_target: bool = False
     needs_teacher: bool = False
     needs_imagenet: bool = False
@@ -98,19 +124,30 @@ class Method(ABC):
         """Build a network that learns against the student; it is stored and resumed like the student."""
         return None
 
-    @abstractmethod
+    def add_masked_pass(self, options: "MaskedConsistency | None", tau: float = 0.968) -> None:
+        """End each step with a masked pass, with labels of threshold `tau`; None changes nothing."""
+        if options is None:
+            return
+        self.masked = options.build(self.classes, tau)
+        self.names = (*self.names, "masked")
+        self.needs_target = self.needs_target or self.masked.needs_target
+        self.needs_teacher = self.needs_teacher or self.masked.needs_teacher
+
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Any:
-        """Draw everything random of a step: tensors on the CPU, in a NamedTuple.
+        """Draw everything random of a step: tensors on the CPU, by default the `Draws` of student and masks.
 
         Args:
-            student: network with randomness of its own, e.g. where it looks in detail.
+            student: network with randomness of its own, e.g. the place of the detail crop.
             shape: (B, 3, H, W) of the images.
             generator: source of randomness (CPU).
         """
+        masked_last = sorted(self.names, key=lambda name: name == "masked")
+        drawn = {name: student.draw((shape[-2], shape[-1]), generator) for name in masked_last}
+        return Draws(drawn, None if self.masked is None else self.masked.options.draw(shape, generator))
 
     @abstractmethod
     def passes(self, batch: Batch, networks: Networks, drawn: Any) -> Iterator[Pass]:
-        """Yield the passes of `names`, one at a time; the caller runs its backward before it asks for the next.
+        """Yield the passes of `names`, one at a time; the caller runs the backward of each before the next.
 
         Args:
             batch: {"source": {"image", "label"}, "target": {"image", "valid"}}.
@@ -124,11 +161,8 @@ class Method(ABC):
             self.masked.options.check_crop(size)
 
 
-def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:
-    """Cut a batch into equal parts, for gradients that are accumulated.
-
-    Returns:
-        The parts in order, and whether each is the last.
+def cut_into_parts(batch: Batch, count: int) -> Iterator[tuple[Batch, bool]]:
+    """Yield equal parts of a batch, for gradients that are accumulated, and whether each is the last.
 
     Raises:
         ValueError: if the batch does not divide.
@@ -136,12 +170,9 @@ def cut_into_parts(batch: Batch, count: int) -> list[tuple[Batch, bool]]:
     total = len(batch["source"]["image"])
     if total % count:
         raise ValueError(f"a batch of {total} has no {count} equal parts; load loading.batch_size for each of them.")
-    sizes = [total // count] * count
-    pieces = {domain: {key: torch.split(x, sizes) for key, x in tensors.items()} for domain, tensors in batch.items()}
-    return [
-        ({domain: {key: x[i] for key, x in tensors.items()} for domain, tensors in pieces.items()}, i == count - 1)
-        for i in range(count)
-    ]
+    size = total // count
+    for start in range(0, total, size):
+        yield pytree.tree_map(itemgetter(slice(start, start + size)), batch), start + size == total
 
 
 def supervise(
@@ -160,16 +191,14 @@ def supervise(
 
     User's document, L^S_HRDA and L^T_HRDA.
     """
-    losses = [
-        output.weight
-        * pixel_weighted_cross_entropy(
-            output.logits,
-            _part(label, output.spot),
-            None if weight is None else _part(weight, output.spot),
-            classes.ignore,
-        )
-        for output in supervised.outputs
-    ]
+    losses = []
+    for output in supervised.outputs:
+        labels, weights = label, weight
+        if output.spot is not None:
+            labels = crop_at(label, output.spot)
+            weights = None if weight is None else crop_at(weight, output.spot)
+        loss = pixel_weighted_cross_entropy(output.logits, labels, weights, classes.ignore)
+        losses.append(output.weight * loss)
     return torch.stack(losses).sum()
 
 
@@ -179,17 +208,13 @@ def source_pass(batch: Batch, student: Segmentor, drawn: Tensor, classes: Classe
     User's document, L^S.
     """
     image, label = batch["source"]["image"], batch["source"]["label"]
-    return on_source(student(image, drawn), image, label, classes)
+    return supervise_source(student(image, drawn), image, label, classes)
 
 
-def on_source(
+def supervise_source(
     outputs: TrainingOutput, image: Float[Tensor, "B 3 H W"], label: Int[Tensor, "B H W"], classes: Classes
 ) -> Pass:
-    """Make the pass "source" of what the student made of labelled images; for arguments see `supervise`."""
+    """Make the pass "source" of the student's outputs on labelled images; for arguments see `supervise`."""
     loss = supervise(outputs, label, classes)
     crops = {"source": LoggedCrops(image, label, spot=outputs.outputs[-1].spot)}
     return Pass("source", loss, {"loss/source": loss.detach()}, crops)
-
-
-def _part(x: Tensor, spot: DeviceBox | None) -> Tensor:
-    return x if spot is None else crop_at(x, spot)

@@ -1,4 +1,4 @@
-"""Keeping the encoder near its ImageNet features on things."""
+"""The feature distance: keep the encoder near its ImageNet features on things."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,8 @@ class FeatureDistance:
     """L_FD between the student and the frozen ImageNet encoder, on the source image.
 
     Args:
-        classes: says which classes are things.
+        classes: classes of the labels, and which of them are things.
         min_ratio: share of a feature cell that one class must cover, in (0, 1].
-
-    Raises:
-        ValueError: if min_ratio is out of range.
 
     DAFormer section 3.3; user's document, L_FD.
     """
@@ -39,36 +36,35 @@ class FeatureDistance:
         image: Float[Tensor, "B 3 H W"],
         label: Int[Tensor, "B H W"],
     ) -> Float[Tensor, ""]:
-        """Return the distance on a source image, of which the student made `supervised`.
+        """Return the distance between the student's features in `supervised` and those of the frozen encoder.
 
-        HRDA measures it on the context crop alone (docs/official.md 10); only where the detail crop is all of
-        the crop is it the sum over both (docs/official.md 25).
+        HRDA measures it on the context crop alone (docs/official.md 10), and on both crops where the detail crop
+        is the whole crop (docs/official.md 25).
         """
         distance = self._between(networks, supervised.features, networks.student.context(image), label)
         if supervised.closer is None:
             return distance
         return distance + self._between(networks, supervised.closer, image, label)
 
-    def add_to(self, done: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
-        """Add the distance, times `weight` (0 for none), to the pass "source", in one backward for both.
+    def add_to(self, source: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
+        """Add the distance, times `weight` (0 for none), to the source pass, in one backward for both.
 
-        official: the release retains the graph for a second one (docs/official.md 13).
+        official: the release retains the graph for a second backward (docs/official.md 13).
         """
         if weight == 0:
-            return done
-        source = done.crops["source"]
-        distance = weight * self(networks, supervised, source.image, source.label)
-        logs = {**done.logs, "loss/feature_distance": distance.detach()}
-        return done._replace(loss=done.loss + distance, logs=logs)
+            return source
+        crops = source.crops["source"]
+        distance = weight * self(networks, supervised, crops.image, crops.label)
+        logs = {**source.logs, "loss/feature_distance": distance.detach()}
+        return source._replace(loss=source.loss + distance, logs=logs)
 
-    def _between(self, networks: Networks, features: Tensor, seen: Tensor, label: Tensor) -> Tensor:
+    def _between(self, networks: Networks, features: Tensor, image: Tensor, label: Tensor) -> Tensor:
         assert networks.imagenet is not None
         with torch.no_grad():
-            reference = networks.imagenet(seen)[-1]
+            reference = networks.imagenet(image)[-1]
         cell = label.shape[-1] // features.shape[-1]
         small = downscale_label(label, cell, self.min_ratio, len(self.classes), self.classes.ignore)
-        # A crop that is no multiple of the cell leaves one cell more in the features than in the label.
-        rows, columns = small.shape[-2:]
-        rows, columns = min(rows, features.shape[-2]), min(columns, features.shape[-1])
+        # Features have one cell more than the label where a crop is not a multiple of the cell.
+        rows, columns = (min(sides) for sides in zip(small.shape[-2:], features.shape[-2:], strict=True))
         mask = thing_mask(small[:, :rows, :columns], self.classes.things)
         return feature_distance(features[..., :rows, :columns], reference[..., :rows, :columns], mask)

@@ -1,25 +1,16 @@
-"""Domain generalisation: no target at all, but a source in many colours."""
+"""Domain generalisation: learn from augmented source images, without a target."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from hrda_lit.config.ranges import AboveShare, NotNegative
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Method, Networks, Pass, on_source
+from hrda_lit.methods.base import Batch, Draws, Method, Networks, Pass, supervise_source
 from hrda_lit.methods.feature_distance import FeatureDistance
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
-
-
-class GeneraliseDraws(NamedTuple):
-    """Everything random of a step: what the student leaves to chance, and the augmentation; None for none."""
-
-    student: Tensor
-    augmentation: Augmentation | None
+from hrda_lit.ops.colour import StrongAugmentation, augment
 
 
 @check_arguments
@@ -27,13 +18,10 @@ class Generalise(Method):
     """Learn from source labels under strong changes of colour and sharpness, near the pretrained features.
 
     Args:
-        classes: the classes of the labels.
-        lambda_fd: weight of the feature distance, >= 0; 0 leaves it out.
+        classes: classes of the labels.
+        lambda_fd: weight of the feature distance, >= 0; 0 for none.
         augmentation: jitter and blur of source images; None for none.
         min_ratio: see `FeatureDistance`.
-
-    Raises:
-        ValueError: if lambda_fd is out of range.
 
     HRDA's extension to domain generalisation (TPAMI 2023) section 3.4, without its style hallucination.
     """
@@ -51,16 +39,18 @@ class Generalise(Method):
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
 
-    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> GeneraliseDraws:
-        """Draw where the student looks and how images are augmented."""
-        seen = student.draw((shape[-2], shape[-1]), generator)
-        return GeneraliseDraws(seen, None if self.augmentation is None else self.augmentation.draw(shape[0], generator))
+    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
+        """Draw the student's randomness and how images are augmented."""
+        drawn: Draws = super().draw(student, shape, generator)
+        if self.augmentation is not None:
+            drawn = drawn._replace(augmentation=self.augmentation.draw(shape[0], generator))
+        return drawn
 
-    def passes(self, batch: Batch, networks: Networks, drawn: GeneraliseDraws) -> Iterator[Pass]:
+    def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
-        outputs = networks.student(image, drawn.student)
-        done = on_source(outputs, image, label, self.classes)
-        yield self.feature_distance.add_to(done, self.lambda_fd, networks, outputs)
+        outputs = networks.student(image, drawn.student["source"])
+        source = supervise_source(outputs, image, label, self.classes)
+        yield self.feature_distance.add_to(source, self.lambda_fd, networks, outputs)

@@ -1,6 +1,4 @@
-"""Pseudo-labels of target crops, and the mode of the network that makes them."""
-
-import copy
+"""Pseudo-labels of target crops, and the mode of the network that predicts them."""
 
 import torch
 from jaxtyping import Float
@@ -18,7 +16,7 @@ class Labeller:
     """Label target crops with a teacher.
 
     Args:
-        tau: confidence threshold in [0, 1]; 0 gives every label outside the margins a weight of 1.
+        tau: confidence threshold in [0, 1]; with 0, every label outside the margins has a weight of 1.
         per_image: whether q is the share of each image instead of the batch (docs/official.md 2).
         mirror: whether to average the softmax over a crop and its mirror image.
 
@@ -44,11 +42,6 @@ class Labeller:
         return Labelled(image, labels.label, weight_map(labels.q, valid)), labels.q.mean()
 
 
-def twin(network: Segmentor) -> Segmentor:
-    """Copy a network that shares its parameters with the copy, but neither buffers nor mode."""
-    return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
-
-
 def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
     """Put a teacher into `LabellingMode` and return it."""
     LabellingMode(teacher).enter()
@@ -56,31 +49,30 @@ def batch_statistics_mode(teacher: Segmentor) -> Segmentor:
 
 
 class LabellingMode:
-    """Mode of a teacher that labels: BatchNorm uses batch statistics, everything else is in evaluation mode.
-
-    A frozen encoder keeps its mode.
+    """Mode of a teacher that labels: batch statistics in BatchNorm, all else and frozen encoders evaluate.
 
     official: the same, though the paper calls it inference (docs/official.md 11).
-
-    Args:
-        teacher: network whose modules are listed once, because listing them every step costs host time.
     """
 
     def __init__(self, teacher: Segmentor) -> None:
         self.teacher = teacher
-        self._modules = list(teacher.modules())
-        # By running_var, as timm has relatives of BatchNorm; .train() would reach the parts of a layer.
-        encoders = [one for one in self._modules if isinstance(one, Backbone) and one.tune == "frozen"]
-        frozen = {id(part) for one in encoders for part in one.modules()}
-        self._modes = ["running_var" in module._buffers and id(module) not in frozen for module in self._modules]
+        # Modules are listed once: in every step, it would cost host time.
+        frozen: set[nn.Module] = set()
+        for module in teacher.modules():
+            if isinstance(module, Backbone) and module.tune == "frozen":
+                frozen.update(module.modules())
+        # By running_var, for timm's variants of BatchNorm; not by .train(), which reaches the parts of a layer.
+        self._training = {
+            module: "running_var" in module._buffers and module not in frozen for module in teacher.modules()
+        }
         # Some encoders cache fused weights in eval mode; training mode drops them after each EMA update.
-        self._keeping = [module for module in self._modules if type(module).train is not nn.Module.train]
+        self._caching = [module for module in teacher.modules() if type(module).train is not nn.Module.train]
 
     def enter(self) -> None:
         """Set the mode of every module."""
-        for module in self._keeping:
-            module.train()  # apart, for some encoders of timm return nothing from it
+        for module in self._caching:
+            module.train()  # not chained: some encoders of timm return None from it
             module.eval()
-        for module, training in zip(self._modules, self._modes, strict=True):
+        for module, training in self._training.items():
             if module.training != training:
                 module.training = training

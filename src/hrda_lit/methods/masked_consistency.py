@@ -1,5 +1,6 @@
 """The masked pass of MIC: predict hidden pixels or tokens from the context that remains."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -11,8 +12,8 @@ from torch import Tensor
 from hrda_lit.config.ranges import Count, NotNegative, Ratio, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.base import Batch, Labelled, LoggedCrops, Networks, Pass, supervise
-from hrda_lit.methods.labelling import Labeller, twin
+from hrda_lit.methods.base import Batch, Draws, Labelled, LoggedCrops, Networks, Pass, supervise
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.colour import Augmentation, StrongAugmentation, augment
 from hrda_lit.ops.masks import block_mask, draw_blocks
@@ -23,13 +24,6 @@ class MaskDraws(NamedTuple):
 
     blocks: Float[Tensor, "B 1 rows columns"]
     augmentation: Augmentation | None
-
-
-class MaskedPassDraws(NamedTuple):
-    """Random numbers of a masked pass: those of the student, and of the masks."""
-
-    student: Tensor
-    masks: MaskDraws
 
 
 @check_arguments
@@ -48,13 +42,12 @@ class MaskedConsistency:
         augmentation: jitter and blur of masked images; None for none.
         downscale: factor by which images are downscaled at loading, and blocks with them.
         hide: "pixels" shows the mean colour, "tokens" replaces the patches whose centre lies in a hidden
-            block by the mask token of the encoder. Blocks no larger than a patch hide each token
-            independently.
-        tau: threshold of their pseudo-labels in [0, 1]; 0 weighs all labels alike, None takes the method's.
+            block by the encoder's mask token; blocks no larger than a patch hide tokens independently.
+        tau: threshold of their pseudo-labels in [0, 1]; 0 weights all labels equally, None is the method's.
         teacher: whether the teacher labels target images; else the student does, as with a momentum of 0.
 
     Raises:
-        ValueError: if a value is out of range.
+        ValueError: if a block is smaller than a downscaled pixel.
 
     MIC section 3.2; VFM-UDA, released code, for tokens.
     """
@@ -76,6 +69,10 @@ class MaskedConsistency:
                 f"{self.downscale:g}; raise it."
             )
 
+    def build(self, classes: Classes, tau: float) -> "MaskedPass":
+        """Build the pass of a method with these classes and this confidence threshold."""
+        return MaskedPass(self, classes, tau)
+
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if blocks are larger than a high-resolution crop of `size`."""
         if self.block > min(size):
@@ -96,9 +93,9 @@ class MaskedConsistency:
                 "one half of each domain; correct it, or set method.masked.images=target."
             )
         # official: one order of jitter, one sigma of blur per batch (docs/official.md 21); here: per image.
-        own = None if self.augmentation is None else self.augmentation.draw(shape[0], generator)
+        augmentation = None if self.augmentation is None else self.augmentation.draw(shape[0], generator)
         blocks = draw_blocks(shape[0], (shape[-2], shape[-1]), round(self.block / self.downscale), generator)
-        return MaskDraws(blocks, own)
+        return MaskDraws(blocks, augmentation)
 
     def prepare(self, source: Labelled, target: Labelled, drawn: MaskDraws) -> Labelled:
         """Choose, augment and mask as many images as there are in each domain.
@@ -121,68 +118,51 @@ class MaskedConsistency:
 class MaskedPass:
     """The masked pass of a method, with pseudo-labels of its own where the method has none.
 
-    Args:
-        options: which images are masked, how, and with which labels.
-        classes: the classes of the labels.
-        tau: confidence threshold of the method, used where the options have none.
-
     Attributes:
         needs_target: whether it needs target images.
         needs_teacher: whether it needs a teacher.
-        shares_labels: whether the pseudo-labels of the method, if it has any, serve here too.
+        shares_labels: whether it learns from the same pseudo-labels as a method that has some.
 
     MIC section 3.2.
     """
 
-    def __init__(self, options: MaskedConsistency, classes: Classes, tau: float = 0.968) -> None:
+    def __init__(self, options: MaskedConsistency, classes: Classes, tau: float) -> None:
         self.options, self.classes = options, classes
         self.needs_target = options.images != "source"
         self.needs_teacher = self.needs_target and options.teacher
         self._labeller = Labeller(tau if options.tau is None else options.tau)
         # official: labels are shared where threshold and momentum are those of the method; here: the same.
         self.shares_labels = options.teacher and self._labeller.tau == tau
-        self._student: tuple[Segmentor, Segmentor] | None = None
+        self._labelling_copy: tuple[Segmentor, Segmentor] | None = None
 
-    def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> MaskedPassDraws:
-        """Draw everything random of the pass; for arguments see `Method.draw`."""
-        return MaskedPassDraws(student.draw((shape[-2], shape[-1]), generator), self.options.draw(shape, generator))
+    def __call__(self, batch: Batch, networks: Networks, drawn: Draws, target: Labelled | None = None) -> Pass:
+        """Make the pass "masked"; for arguments see `Method.passes`.
 
-    def __call__(
-        self,
-        batch: Batch,
-        networks: Networks,
-        drawn: MaskedPassDraws,
-        target: Labelled | None = None,
-    ) -> Pass:
-        """Make the pass "masked".
-
-        Args:
-            batch: see `Method.passes`.
-            networks: the student, and the teacher where it labels.
-            drawn: random numbers of `draw`, on the device of the batch.
-            target: target crops with the pseudo-labels of the method; None labels them here.
+        `target` are target crops with the pseudo-labels of the method; None labels them here.
         """
+        assert drawn.masks is not None
         image, label = batch["source"]["image"], batch["source"]["label"]
         source = Labelled(image, label, torch.ones_like(label, dtype=image.dtype))
         if target is None:
-            target = self._labelled(batch, networks) if self.needs_target else source
-        hidden = self.options.prepare(source, target, drawn.masks)
-        outputs = networks.student(hidden.image, drawn.student)
-        loss = supervise(outputs, hidden.label, self.classes, hidden.weight)
-        shown = hidden._replace(image=visible(hidden.image))
+            target = self._label_target(batch, networks) if self.needs_target else source
+        masked = self.options.prepare(source, target, drawn.masks)
+        outputs = networks.student(masked.image, drawn.student["masked"])
+        loss = supervise(outputs, masked.label, self.classes, masked.weight)
+        shown = masked._replace(image=visible(masked.image))
         crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
         return Pass("masked", self.options.weight * loss, {"loss/masked": loss.detach()}, crops)
 
-    def _labelled(self, batch: Batch, networks: Networks) -> Labelled:
-        teacher = networks.teacher if self.options.teacher else self._twin(networks.student)
+    def _label_target(self, batch: Batch, networks: Networks) -> Labelled:
+        teacher = networks.teacher if self.options.teacher else self._copy_of(networks.student)
         assert teacher is not None
         return self._labeller(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
 
-    def _twin(self, student: Segmentor) -> Segmentor:
-        # A copy has buffers and modes of its own: labelling changes neither those of the student.
-        if self._student is None or self._student[0] is not student:
-            self._student = student, twin(student)
-        return self._student[1]
+    def _copy_of(self, student: Segmentor) -> Segmentor:
+        # It shares the student's weights, and labelling changes the copy's buffers and modes instead.
+        if self._labelling_copy is None or self._labelling_copy[0] is not student:
+            weights = {id(parameter): parameter for parameter in student.parameters()}
+            self._labelling_copy = student, copy.deepcopy(student, weights)
+        return self._labelling_copy[1]
 
 
 def visible(image: Float[Tensor, "B K H W"]) -> Float[Tensor, "B 3 H W"]:

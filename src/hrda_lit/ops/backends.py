@@ -1,4 +1,4 @@
-"""What operators do differently by where they run: on a CPU, on a GPU, compiled for a GPU."""
+"""Differences between a CPU, a GPU and code that is compiled for a GPU."""
 
 from collections.abc import Callable
 
@@ -19,15 +19,10 @@ def reading_is_free(x: Tensor) -> bool:
 
 
 def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
-    """Return what `yes` or what `no` computes, without a host sync.
+    """Return `yes()` where the flag is true and else `no()`, tensors of one shape, without a host sync.
 
-    A GPU computes both and takes one: reading the flag would make the host wait, and a replayed graph cannot
-    leave anything out. On a CPU only what is taken is computed.
-
-    Args:
-        flag: which.
-        yes: computes a tensor.
-        no: computes one of the same shape.
+    A GPU computes both: reading the flag would make the host wait, and a replayed graph cannot skip anything.
+    A CPU computes only the one that is returned.
     """
     if reading_is_free(flag):
         return yes() if bool(flag) else no()
@@ -35,11 +30,10 @@ def choose(flag: Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], T
 
 
 def along_classes(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, int]:
-    """Return scores and the axis of their classes, for functions that would copy channels-last tensors.
+    """Return logits and the axis of their classes, for functions that would copy channels-last tensors.
 
     Returns:
-        The same numbers as (B, H, W, C) and -1 if memory has them so, else as they are and 1. A reduction
-        over the axis is (B, H, W) either way.
+        A view of shape (B, H, W, C) and -1 of channels-last logits, any other logits unchanged and 1.
     """
     if logits.is_contiguous(memory_format=torch.channels_last):
         return logits.permute(0, 2, 3, 1), -1

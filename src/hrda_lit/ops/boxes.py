@@ -22,7 +22,7 @@ class Box(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def moved(self, into: "Box") -> "Box":
-        """Return a rectangle of a window as one of the image that the window `into` lies in."""
+        """Return this rectangle of the window `into` as a rectangle of the image."""
         return Box(self.top + into.top, self.bottom + into.top, self.left + into.left, self.right + into.left)
 
     def divided(self, factor: float) -> "Box":
@@ -61,7 +61,7 @@ def random_aligned_box(
         crop_size: (height, width) of the box in pixels.
         multiple: alignment of the offsets in pixels, s * o in the paper (8 for s = 2, o = 4).
         generator: source of randomness.
-        last: whether the last offset, at which the box ends where the image does, is drawn like the others.
+        last: whether the last offset, whose box ends at the border of the image, is drawn too.
 
     Raises:
         ValueError: if the box does not fit.
@@ -80,8 +80,8 @@ def random_aligned_box(
         # (docs/official.md 7); here: the same by default, because published numbers were made with it.
         choices = margin // multiple + 1 if last else max(1, -(-margin // multiple))
         offsets.append(int(torch.randint(choices, (), generator=generator)) * multiple)
-    (top, left), (height, width) = offsets, crop_size
-    return Box(top, top + height, left, left + width)
+    top, left = offsets
+    return Box(top, top + crop_size[0], left, left + crop_size[1])
 
 
 def sliding_boxes(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> list[Box]:
@@ -114,7 +114,7 @@ def hann(count: int, like: Tensor) -> Float[Tensor, " count"]:
 
 
 def bell(box: Box, like: Tensor) -> Float[Tensor, "h w"]:
-    """Return how much each pixel of a window counts: most in its middle, next to nothing at its borders."""
+    """Return the weight of each pixel of a window: most in its middle, next to nothing at its borders."""
     height, width = box.size
     return hann(height, like)[:, None] * hann(width, like)
 
@@ -126,13 +126,13 @@ def stitch(
     smooth: bool = False,
     start: int = 0,
 ) -> Float[Tensor, "B C H W"]:
-    """Lay pieces on a canvas, averaging where they overlap.
+    """Lay pieces on a canvas and average them where they overlap.
 
     Args:
-        pieces: one tensor per box, of the box's size; consumed one by one.
-        boxes: place of each piece; together they cover the canvas.
+        pieces: one tensor of the box's size per box; consumed one by one.
+        boxes: places of the pieces; together they cover the canvas.
         size: (height, width) of the canvas.
-        smooth: whether pieces fade towards their borders, see `bell`, which hides seams.
+        smooth: whether pieces fade towards their borders to hide seams, see `bell`.
         start: first row of the canvas; pieces are cut to its rows.
 
     Raises:
@@ -180,7 +180,7 @@ class DeviceBox(NamedTuple):
         return cls(torch.tensor([box.top, box.left]), box.size)
 
     def box(self) -> Box:
-        """Return the same box in numbers; waits for the device."""
+        """Return the same box on the host; waits for the device."""
         top, left = self.offset.tolist()
         return Box(top, top + self.size[0], left, left + self.size[1])
 
@@ -190,19 +190,15 @@ class DeviceBox(NamedTuple):
         Raises:
             ValueError: if the sides are no multiples of it.
         """
-        height, width = Box(0, self.size[0], 0, self.size[1]).divided(factor).size
-        return DeviceBox((self.offset / factor).round().long(), (height, width))
+        return DeviceBox((self.offset / factor).round().long(), whole(self.size).divided(factor).size)
 
     def rows(self) -> Int[Tensor, " height"]:
         """Return the indices of its rows."""
-        return self._line(0)
+        return self.offset[0] + torch.arange(self.size[0], device=self.offset.device)
 
     def columns(self) -> Int[Tensor, " width"]:
         """Return the indices of its columns."""
-        return self._line(1)
-
-    def _line(self, axis: int) -> Tensor:
-        return self.offset[axis] + torch.arange(self.size[axis], device=self.offset.device)
+        return self.offset[1] + torch.arange(self.size[1], device=self.offset.device)
 
 
 def crop_at(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B h w"]:
@@ -212,8 +208,9 @@ def crop_at(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B 
 
 def mask_outside(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B H W"]:
     """Set everything outside a box to zero."""
-    rows, columns = (torch.zeros(extent, dtype=torch.bool, device=x.device) for extent in x.shape[-2:])
-    rows, columns = rows.index_fill(0, spot.rows(), True), columns.index_fill(0, spot.columns(), True)
+    height, width = x.shape[-2:]
+    rows = torch.zeros(height, dtype=torch.bool, device=x.device).index_fill(0, spot.rows(), True)
+    columns = torch.zeros(width, dtype=torch.bool, device=x.device).index_fill(0, spot.columns(), True)
     return torch.where(rows[:, None] & columns, x, 0)
 
 

@@ -1,6 +1,6 @@
 """Strong augmentation of mixed images: colour jitter and blur, as DACS defines them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, NamedTuple
@@ -22,9 +22,8 @@ class Jitter(NamedTuple):
     """Colour changes of one image or, with a leading dimension, of several.
 
     Attributes:
-        factors: by `KINDS`: brightness (a factor around 1, whose excess over 1 is added), contrast
-            (multiplied, without subtracting the mean), saturation (multiplied, on S of HSV), and hue (a shift
-            in turns, around 0).
+        factors: of `KINDS`: brightness (a factor whose excess over 1 is added), contrast (multiplied, without
+            subtracting the mean), saturation (multiplied, on S of HSV), and hue (a shift in turns).
         order: indices into `KINDS`, which change comes first.
     """
 
@@ -51,20 +50,26 @@ def jitter(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W
 
     DACS section 3; DAFormer section 4.1.
     """
-    kinds = torch.arange(len(KINDS), device=image.device)
-    for kind in drawn.order.unbind():
-        factors = torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
-        image = choose(kind < 2, partial(_scale, image, factors), partial(_turn, image, factors, kind == 2))
+    for kind, factors in changes_in_order(drawn):
+        change_hsv = partial(_change_hsv, image, factors, kind == 2)
+        image = choose(kind < 2, partial(_change_rgb, image, factors), change_hsv)
     return image
 
 
-def _scale(image: Tensor, factors: Tensor) -> Tensor:
+def changes_in_order(drawn: Jitter) -> Iterator[tuple[Int[Tensor, ""], Float[Tensor, "4"]]]:
+    """Yield the index of each kind of change, with factors that change nothing else."""
+    kinds = torch.arange(len(KINDS), device=drawn.order.device)
+    for kind in drawn.order.unbind():
+        yield kind, torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
+
+
+def _change_rgb(image: Tensor, factors: Tensor) -> Tensor:
     return (image * factors[1] + (factors[0] - 1)).clamp(0, 1)
 
 
-def _turn(image: Tensor, factors: Tensor, saturates: Tensor) -> Tensor:
+def _change_hsv(image: Tensor, factors: Tensor, saturates: Tensor) -> Tensor:
     hue, saturation, value = rgb_to_hsv(image)
-    # Where a colour lies outside of 0..1, its saturation may too; a change of hue lets it.
+    # A colour outside 0..1 may have a saturation outside 0..1, which a change of hue keeps.
     saturation = torch.where(saturates, (saturation * factors[2]).clamp(0, 1), saturation)
     return hsv_to_rgb((hue + factors[3]) % 1.0, saturation, value)
 
@@ -125,7 +130,7 @@ class Augmentation(NamedTuple):
     """Random choices for a batch.
 
     Attributes:
-        decisions: whether to jitter and whether to blur, for all images alike.
+        decisions: whether to jitter and whether to blur, the same for all images.
         jitter: colour changes of each image.
         sigma: standard deviation of the blur of each image in pixels.
     """
@@ -150,7 +155,7 @@ class StrongAugmentation:
         sigma: smallest and largest standard deviation of the blur in pixels, > 0.
 
     Raises:
-        ValueError: if a probability or a range is out of bounds.
+        ValueError: if the smallest sigma exceeds the largest.
     """
 
     jitter_probability: Share = 0.8
@@ -164,7 +169,8 @@ class StrongAugmentation:
 
     def draw(self, count: int, generator: torch.Generator) -> Augmentation:
         """Draw how to augment a batch of `count` images, by a generator on the CPU."""
-        decisions = torch.rand(2, generator=generator) < torch.tensor([self.jitter_probability, self.blur_probability])
+        probabilities = torch.tensor([self.jitter_probability, self.blur_probability])
+        decisions = torch.rand(2, generator=generator) < probabilities
         changes = draw_jitter(self.strength, count, generator)
         low, high = self.sigma
         sigmas = low + (high - low) * torch.rand(count, generator=generator)
@@ -173,8 +179,10 @@ class StrongAugmentation:
 
 def augment(images: Float[Tensor, "B 3 H W"], drawn: Augmentation) -> Float[Tensor, "B 3 H W"]:
     """Augment normalised images as drawn; both lie on one device."""
-    parts = zip(images, *drawn.jitter, drawn.sigma, strict=True)
-    return torch.stack([_augment(image, drawn.decisions, Jitter(*changes), sigma) for image, *changes, sigma in parts])
+    augmented = []
+    for image, factors, order, sigma in zip(images, *drawn.jitter, drawn.sigma, strict=True):
+        augmented.append(_augment(image, drawn.decisions, Jitter(factors, order), sigma))
+    return torch.stack(augmented)
 
 
 def _augment(image: Tensor, decisions: Tensor, drawn: Jitter, sigma: Tensor) -> Tensor:

@@ -31,7 +31,8 @@ def depthwise(
         return shifted_depthwise(x, weight, dilation)
     if goes_by_phases(x):
         return depthwise_by_phases(x, weight, dilation)
-    return F.conv2d(x, weight, None, 1, [dilation * (side // 2) for side in weight.shape[-2:]], dilation, len(weight))
+    padding = [dilation * (side // 2) for side in weight.shape[-2:]]
+    return F.conv2d(x, weight, None, 1, padding, dilation, len(weight))
 
 
 def goes_by_phases(x: Tensor) -> bool:
@@ -42,10 +43,9 @@ def goes_by_phases(x: Tensor) -> bool:
 def shifted_depthwise(
     x: Float[Tensor, "B C h w"], weight: Float[Tensor, "C 1 kh kw"], dilation: int
 ) -> Float[Tensor, "B C h w"]:
-    """Convolve as `depthwise`, by shifted multiply-adds, for a compiler: cuDNN takes milliseconds for 1024 channels.
+    """Convolve as `depthwise` by shifted multiply-adds, for a compiler: cuDNN needs milliseconds for 1024 channels.
 
-    The sum of products is taken in float32 and rounded once, to the type that a convolution returns under
-    autocast.
+    Products are summed in float32 and rounded once, to the type that a convolution returns under autocast.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
@@ -55,9 +55,9 @@ def shifted_depthwise(
 
 
 class _Shifted(torch.autograd.Function):
-    """Each tap has zeros of its own around it: a compiler reads them where they are and writes no padded map.
+    """Pads each tap by itself, so that a compiler writes no padded map.
 
-    Backwards it is the outer gradient that is shifted, never x, so that of x nothing but itself is kept.
+    The backward pass shifts the outer gradient instead of x, so that only x itself is kept.
     """
 
     @staticmethod
@@ -66,7 +66,7 @@ class _Shifted(torch.autograd.Function):
         ctx.dilation = dilation
         total = torch.zeros((), device=x.device)
         for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
-            total = total + _moved(x, tap.there, tap.here) * _of_channels(weight, tap)
+            total = total + _shift(x, tap.there, tap.here) * _tap_weight(weight, tap)
         # Compiled by torch 2.11, a result that is cast to the type it has would have no gradient.
         return total if total.dtype == x.dtype else total.to(x.dtype)
 
@@ -76,24 +76,23 @@ class _Shifted(torch.autograd.Function):
         inner = torch.zeros((), device=x.device)
         sums = [torch.zeros(len(weight), device=x.device)] * weight[0].numel()
         for tap in _taps(weight.shape[-2:], x.shape[-2:], ctx.dilation):
-            moved = _moved(outer, tap.here, tap.there)
-            inner = inner + moved * _of_channels(weight, tap)
-            sums[tap.row * weight.shape[-1] + tap.column] = (moved * x.float()).sum((0, 2, 3))
+            shifted = _shift(outer, tap.here, tap.there)
+            inner = inner + shifted * _tap_weight(weight, tap)
+            sums[tap.row * weight.shape[-1] + tap.column] = (shifted * x.float()).sum((0, 2, 3))
         return inner.to(x.dtype), torch.stack(sums, 1).view_as(weight).to(weight.dtype), None
 
 
-def _of_channels(weight: Float[Tensor, "C 1 kh kw"], tap: "_Tap") -> Float[Tensor, "1 C 1 1"]:
+def _tap_weight(weight: Float[Tensor, "C 1 kh kw"], tap: "_Tap") -> Float[Tensor, "1 C 1 1"]:
     return weight[:, 0, tap.row, tap.column].float().view(1, -1, 1, 1)
 
 
-def _moved(
+def _shift(
     x: Float[Tensor, "B C h w"], there: tuple[slice, slice], here: tuple[slice, slice]
 ) -> Float[Tensor, "B C h w"]:
-    """Move a part of a map, in float32; zeros around it."""
-    (top, bottom), (left, right) = (
-        (part.start, extent - part.stop) for part, extent in zip(here, x.shape[-2:], strict=True)
-    )
-    return F.pad(x[(..., *there)], (left, right, top, bottom)).float()
+    """Move the part `there` of a map to `here`, in float32, with zeros around it."""
+    (rows, columns), (height, width) = here, x.shape[-2:]
+    padding = (columns.start, width - columns.stop, rows.start, height - rows.stop)
+    return F.pad(x[(..., *there)], padding).float()
 
 
 def depthwise_by_phases(
@@ -111,13 +110,13 @@ def depthwise_by_phases(
 
 
 class _ByPhases(torch.autograd.Function):
-    """Under autocast, the convolution inside casts what it is given, and a weight once a step like any other."""
+    """Under autocast, the convolution inside casts its inputs, and a weight once a step like any other."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
-        return _convolved(x, weight, dilation)
+        return _convolve(x, weight, dilation)
 
     @staticmethod
     @once_differentiable
@@ -125,25 +124,25 @@ class _ByPhases(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         inner = kernel = None
         if ctx.needs_input_grad[0]:
-            inner = _convolved(outer, weight.flip(2, 3).to(outer.dtype), ctx.dilation)
+            inner = _convolve(outer, weight.flip(2, 3).to(outer.dtype), ctx.dilation)
         if ctx.needs_input_grad[1]:
-            kernel = _correlated(x.to(outer.dtype), outer, weight, ctx.dilation)
+            kernel = _weight_gradient(x.to(outer.dtype), outer, weight, ctx.dilation)
         return inner, kernel, None
 
 
-def _convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+def _convolve(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
     margins = [side // 2 for side in weight.shape[-2:]]
     if dilation <= FAST:
         return F.conv2d(x, weight, None, 1, [dilation * margin for margin in margins], dilation, len(weight))
     size = (x.shape[-2], x.shape[-1])
-    every = (min(dilation, size[0]), min(dilation, size[1]))  # beyond the map there is nothing to see
-    phases = F.conv2d(_split(x, every), weight, None, 1, margins, 1, len(weight))
-    whole = _joined(phases, every)[..., : size[0], : size[1]]
-    return whole.contiguous(memory_format=torch.channels_last)  # a part of a larger one slows BatchNorm down
+    every = (min(dilation, size[0]), min(dilation, size[1]))  # beyond the map are only zeros
+    phases = F.conv2d(_split_phases(x, every), weight, None, 1, margins, 1, len(weight))
+    whole = _join_phases(phases, every)[..., : size[0], : size[1]]
+    return whole.contiguous(memory_format=torch.channels_last)  # a view of a larger map slows BatchNorm down
 
 
-def _split(x: Float[Tensor, "B C h w"], every: tuple[int, int]) -> Float[Tensor, "N C r c"]:
-    """Make an image of each phase: of the rows and columns that lie `every` so many apart."""
+def _split_phases(x: Float[Tensor, "B C h w"], every: tuple[int, int]) -> Float[Tensor, "N C r c"]:
+    """Make an image of each phase: the rows and columns that are `every` so many apart."""
     batch, channels, *size = x.shape
     rows, columns = (-(-extent // step) for extent, step in zip(size, every, strict=True))
     # Channels last, so that copies move whole cells.
@@ -152,15 +151,15 @@ def _split(x: Float[Tensor, "B C h w"], every: tuple[int, int]) -> Float[Tensor,
     return grid.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
 
 
-def _joined(phases: Float[Tensor, "N C r c"], every: tuple[int, int]) -> Float[Tensor, "B C h w"]:
-    """Put the images of all phases into one another again."""
+def _join_phases(phases: Float[Tensor, "N C r c"], every: tuple[int, int]) -> Float[Tensor, "B C h w"]:
+    """Invert `_split_phases`, up to its padding."""
     _, channels, rows, columns = phases.shape
     grid = phases.permute(0, 2, 3, 1).reshape(-1, *every, rows, columns, channels).permute(0, 3, 1, 4, 2, 5)
     return grid.reshape(-1, rows * every[0], columns * every[1], channels).permute(0, 3, 1, 2)
 
 
 class _Tap(NamedTuple):
-    """An entry of the kernel: its place, where it adds something, and what it looks at there."""
+    """An entry of the kernel, the part of the output it adds to, and the part of the input it reads."""
 
     row: int
     column: int
@@ -169,23 +168,21 @@ class _Tap(NamedTuple):
 
 
 def _taps(kernel: torch.Size, size: torch.Size, dilation: int) -> Iterator[_Tap]:
-    """Yield the taps that see anything but zeros."""
+    """Yield the taps that read more than zeros."""
     for row in range(kernel[0]):
         for column in range(kernel[1]):
             down, right = (row - kernel[0] // 2) * dilation, (column - kernel[1] // 2) * dilation
             if abs(down) < size[0] and abs(right) < size[1]:
-                here, there = (
-                    (_kept(size[0], -down), _kept(size[1], -right)),
-                    (_kept(size[0], down), _kept(size[1], right)),
-                )
+                here = _overlap(size[0], -down), _overlap(size[1], -right)
+                there = _overlap(size[0], down), _overlap(size[1], right)
                 yield _Tap(row, column, here, there)
 
 
-def _kept(extent: int, shift: int) -> slice:
+def _overlap(extent: int, shift: int) -> slice:
     return slice(max(0, shift), extent - max(0, -shift))
 
 
-def _correlated(x: Tensor, outer: Tensor, weight: Tensor, dilation: int) -> Tensor:
+def _weight_gradient(x: Tensor, outer: Tensor, weight: Tensor, dilation: int) -> Tensor:
     """Return the gradient of the weight, tap by tap."""
     kind = torch.promote_types(weight.dtype, torch.float32)
     x, outer, gradient = x.to(kind), outer.to(kind), torch.zeros_like(weight, dtype=kind)

@@ -17,32 +17,26 @@ def ema_momentum(step: int, alpha: float) -> float:
     return min(1 - 1 / (step + 1), alpha)
 
 
-@torch.no_grad()
-def ema_update_(teacher: nn.Module, student: nn.Module, step: int, alpha: float) -> None:
+def ema_update_(teacher: list[Tensor], student: list[Tensor], step: int, alpha: float) -> None:
     """Move the teacher's parameters towards the student's: phi <- alpha_t phi + (1 - alpha_t) theta.
 
     Parameters only: the teacher keeps BatchNorm buffers of its own (docs/official.md 12).
 
+    Args:
+        teacher: its `detached` parameters, changed in place.
+        student: those of the student, in the same order.
+        step: see `ema_momentum`.
+        alpha: see `ema_momentum`.
+
     DAFormer section 3.2.
     """
-    ema_move_(detached(teacher), detached(student), step, alpha)
-
-
-def ema_move_(teacher: list[Tensor], student: list[Tensor], step: int, alpha: float) -> None:
-    """Move listed parameters as `ema_update_` does, all in few launches."""
     torch._foreach_lerp_(teacher, student, 1 - ema_momentum(step, alpha))
 
 
-@torch.no_grad()
-def parameter_distance(teacher: nn.Module, student: nn.Module) -> float:
-    """Return the Euclidean distance between all parameters of teacher and student."""
-    differences = torch._foreach_sub(detached(teacher), detached(student))
-    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(differences))))
-
-
 def relative_distance(teacher: nn.Module, student: nn.Module) -> float:
-    """Return how far the teacher is from the student, ||theta - phi|| / ||theta|| over all parameters."""
-    return parameter_distance(teacher, student) / float(get_total_norm(detached(student)))
+    """Return ||theta - phi|| / ||theta|| over all parameters of student (theta) and teacher (phi)."""
+    theta, phi = detached(student), detached(teacher)
+    return float(get_total_norm(torch._foreach_sub(phi, theta))) / float(get_total_norm(theta))
 
 
 def detached(module: nn.Module) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Logits at the size of the image, some rows or one class at a time, so that not all of them are held."""
+"""Logits at the size of the image, with only some rows or one class in memory at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,33 +32,32 @@ def current_rows() -> int | None:
 
 
 class Tile(NamedTuple):
-    """Some rows of a picture, and the rows of smaller logits that they are made of.
+    """Some rows of an image, and the rows of smaller logits that they are upsampled from.
 
     Attributes:
-        rows: rows of the picture.
+        rows: rows of the image.
         cells: rows of the logits, with a neighbour above and below where there is one.
-        inside: place of `rows` in what `cells` become.
-        grown: (height, width) that `cells` become.
+        inside: place of `rows` in the upsampled `cells`.
+        size: (height, width) of the upsampled `cells`.
     """
 
     rows: slice
     cells: slice
     inside: slice
-    grown: tuple[int, int]
+    size: tuple[int, int]
 
     def upsample(self, cells: Float[Tensor, "B C k w"]) -> Float[Tensor, "B C r W"]:
-        """Resample the logits' `cells` to the picture's `rows`, as zeta does for the whole picture."""
-        return resize(cells, self.grown)[..., self.inside, :]
+        """Resample the logits' `cells` to the image's `rows`, as zeta does for the whole image."""
+        return resize(cells, self.size)[..., self.inside, :]
 
 
 def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]:
-    """Divide a picture into tiles of whole rows, from top to bottom.
+    """Divide an image into tiles of whole rows, from top to bottom.
 
     Args:
-        cells: rows of the logits.
-        size: (height, width) of the picture.
-        rows: maximum of rows of the picture in a tile, but no less than one cell; None for one tile of
-            everything.
+        cells: number of rows of the logits.
+        size: (height, width) of the image.
+        rows: largest number of rows in a tile, though at least those of one cell; None for a single tile.
 
     Raises:
         ValueError: if the height is not a multiple of `cells`.
@@ -78,7 +77,8 @@ def tiles(cells: int, size: tuple[int, int], rows: int | None) -> Iterator[Tile]
         bottom = min(top + step, cells)
         first, last = max(0, top - 1), min(cells, bottom + 1)
         inside = slice((top - first) * factor, (bottom - first) * factor)
-        yield Tile(slice(top * factor, bottom * factor), slice(first, last), inside, ((last - first) * factor, width))
+        image_rows = slice(top * factor, bottom * factor)
+        yield Tile(image_rows, slice(first, last), inside, ((last - first) * factor, width))
 
 
 def decide(
@@ -92,7 +92,7 @@ def decide(
     require_finite(logits)
     best = torch.full(size, -torch.inf, device=logits.device)
     total, label = torch.zeros_like(best), torch.zeros(size, dtype=torch.uint8, device=logits.device)
-    # Class by class: all logits of a photograph of 50 megapixels would need 4 GB.
+    # Class by class: all logits of an image of 50 megapixels would need 4 GB.
     for index, plane in enumerate(_planes(logits, size)):
         label[plane > best] = index
         higher = torch.maximum(best, plane)

@@ -36,24 +36,24 @@ def pixel_weighted_cross_entropy(
 
     User's document, "Loss", L_ce.
     """
-    if (rows := current_rows()) is not None:
+    rows = current_rows()
+    if rows is not None:
         tiled: Tensor = _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
         return tiled
     height, width = label.shape[-2:]
-    loss = _of_each_pixel(resize(logits, (height, width)), label.long(), ignore)
+    loss = _pixel_cross_entropy(resize(logits, (height, width)), label.long(), ignore)
     return (loss if weight is None else loss * weight).mean()
 
 
-def _of_each_pixel(
+def _pixel_cross_entropy(
     logits: Float[Tensor, "B C H W"], label: Int[Tensor, "B H W"], ignore: int
 ) -> Float[Tensor, "B H W"]:
-    # `F.cross_entropy` copies channels-last images, forward and backward, half of its time on a CPU; a list
-    # of pixels it takes as it is.
+    # `F.cross_entropy` copies channels-last images, half of its time on a CPU, but not a list of pixels.
     scores, axis = along_classes(logits)
     if axis == 1:
         return F.cross_entropy(scores, label, ignore_index=ignore, reduction="none")
-    of_pixels = F.cross_entropy(scores.flatten(0, 2), label.flatten(), ignore_index=ignore, reduction="none")
-    return of_pixels.view_as(label)
+    losses = F.cross_entropy(scores.flatten(0, 2), label.flatten(), ignore_index=ignore, reduction="none")
+    return losses.view_as(label)
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
@@ -69,8 +69,8 @@ class _TiledCrossEntropy(torch.autograd.Function):
             cells = logits[..., tile.cells, :].detach().requires_grad_()
             part = label[..., tile.rows, :].long()
             with torch.enable_grad():
-                loss = _of_each_pixel(tile.upsample(cells), part, ignore)
-                # Not yet divided by the number of pixels, which 16 bits would not survive.
+                loss = _pixel_cross_entropy(tile.upsample(cells), part, ignore)
+                # Divided by the number of pixels only later: 16 bits would underflow.
                 summed = (loss if weight is None else loss * weight[..., tile.rows, :]).sum()
             total += summed.detach()
             if ctx.needs_input_grad[0]:
@@ -131,8 +131,10 @@ def downscale_label(
 def thing_mask(small_label: Int[Tensor, "B h w"], things: frozenset[int]) -> Bool[Tensor, "B h w"]:
     """Mark the cells of classes with a well-defined shape: M_things (equation 10 in the user's document)."""
     # Not isin(): its second argument would be copied to the device in every step.
-    none = torch.zeros_like(small_label, dtype=torch.bool)
-    return torch.stack([none, *(small_label == thing for thing in sorted(things))]).any(0)
+    mask = torch.zeros_like(small_label, dtype=torch.bool)
+    for thing in things:
+        mask = mask | (small_label == thing)
+    return mask
 
 
 def feature_distance(

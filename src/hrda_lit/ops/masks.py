@@ -9,10 +9,9 @@ IDS = 256  # labels are uint8
 
 
 def draw_priorities(batch: int, generator: torch.Generator) -> Int[Tensor, "B 256"]:
-    """Draw, for each sample, which classes go before which.
+    """Draw a random order of all ids for each sample.
 
-    The first half of the classes that occur, ranked by such a permutation of all ids, is a draw without
-    replacement; which ones occur need not be known yet.
+    The first half in it of the classes that occur is a draw without replacement, made before they are known.
     """
     return torch.stack([torch.randperm(IDS, generator=generator) for _ in range(batch)])
 

@@ -42,21 +42,17 @@ def pseudo_labels(
 
     User's document, "Preliminary", p^T, and equation 3, q^T.
     """
-    whole = (logits.shape[-2], logits.shape[-1]) if size is None else size
-    made = [
-        _most_probable(tile.upsample(logits[..., tile.cells, :]).float())
-        for tile in tiles(logits.shape[-2], whole, current_rows())
-    ]
-    confidence, label = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
+    cells = logits.shape[-2]
+    confidences, labels = [], []
+    for tile in tiles(cells, size or (cells, logits.shape[-1]), current_rows()):
+        scores, axis = along_classes(tile.upsample(logits[..., tile.cells, :]).float())
+        confidence, label = scores.softmax(axis).max(axis)
+        confidences.append(confidence)
+        labels.append(label)
+    confidence, label = torch.cat(confidences, dim=1), torch.cat(labels, dim=1)
     # A comparison turns NaN into a number; q must be NaN, so that the step is skipped.
     confident = (confidence >= tau).float() + 0 * confidence
     return PseudoLabels(label, confidence, confident.mean((1, 2)) if per_image else confident.mean())
-
-
-def _most_probable(logits: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
-    scores, axis = along_classes(logits)
-    confidence, label = scores.softmax(axis).max(axis)
-    return confidence, label
 
 
 def weight_map(q: Float[Tensor, "*B"], valid: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
@@ -77,11 +73,11 @@ def relative_entropy(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]
 def agreement(
     one: Float[Tensor, "B C H W"], other: Float[Tensor, "B C H W"], valid: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "3"]:
-    """Sum up how sure `one` is and where `other` takes the same class, each pixel weighted by `valid`.
+    """Sum the relative entropy of `one` and the pixels where `other` has the same class, weighted by `valid`.
 
     Returns:
-        Sums of relative entropy, of equal classes, and of weights, to be added up over images and devices;
-        NaN where a logit is NaN or infinite.
+        Sums of relative entropy, of equal classes, and of weights, to be added over images and devices; NaN
+        where a logit is NaN or infinite.
     """
     same = (one.argmax(dim=1) == other.argmax(dim=1)).float()
     # A comparison turns NaN into a number.

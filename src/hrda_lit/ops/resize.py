@@ -20,18 +20,18 @@ def resize(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, 
 def resize_by_products(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Resample as `resize` does, by a product of matrices for each side, for compilers.
 
-    What a compiler makes of the operator adds gradients up one by one, by atomic additions whose order, and
-    with it the last digits, differ from run to run; and it writes maps in float32.
+    The compiled operator sums gradients by atomic additions, whose order differs from run to run, and writes
+    maps in float32.
 
     Args:
-        x: maps, best with their channels last in memory.
+        x: maps, best with channels last in memory.
         size: (height, width) of the result.
 
     Returns:
-        The maps, with their channels last in memory.
+        Maps with channels last in memory.
     """
     batch, channels, height, width = x.shape
-    rows, columns = (_shares(*extents, x) for extents in zip((height, width), size, strict=True))
+    rows, columns = _shares(height, size[0], x), _shares(width, size[1], x)
     cells = x.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
     wide = torch.bmm(columns.expand(batch * height, -1, -1), cells)
     grown = torch.bmm(rows.expand(batch, -1, -1), wide.view(batch, height, size[1] * channels))
@@ -39,7 +39,7 @@ def resize_by_products(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Fl
 
 
 def _shares(inside: int, outside: int, like: Tensor) -> Float[Tensor, "outside inside"]:
-    """Return what each new cell takes of each old one: centres aligned, edges repeated."""
+    """Return the share of each old cell in each new one: centres aligned, edges repeated."""
     centre = (torch.arange(outside, device=like.device) + 0.5) * (inside / outside) - 0.5
     distance = centre.clamp(0, inside - 1)[:, None] - torch.arange(inside, device=like.device)
     return (1 - distance.abs()).clamp(min=0).to(like.dtype)
@@ -58,7 +58,7 @@ def low_resolution_size(size: tuple[int, int], s_T: float) -> tuple[int, int]:
     """Divide `size` (height, width) in pixels by s_T, high resolution / low resolution.
 
     Raises:
-        ValueError: if s_T < 1 or a size does not come out whole.
+        ValueError: if s_T < 1 or a size is not divisible.
 
     User's document, "High Resolution vs. Low Resolution".
     """

@@ -6,7 +6,7 @@ import torch
 
 
 def fold(*parts: int | str) -> int:
-    """Fold numbers and words, e.g. (seed, "source", draw), into a seed in [0, 2**63), alike everywhere."""
+    """Fold numbers and words, e.g. (seed, "source", draw), into a seed in [0, 2**63)."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from hrda_lit.config.ranges import Range, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.ops.backends import choose
-from hrda_lit.ops.colour import KINDS, Jitter, draw_jitter, hsv_to_rgb, rgb_to_hsv
+from hrda_lit.ops.colour import Jitter, changes_in_order, draw_jitter, hsv_to_rgb, rgb_to_hsv
 from hrda_lit.ops.normalise import denormalise, renormalise
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2
 
 
 class WeakDraws(NamedTuple):
-    """Which images of a batch are changed, and how; all four kinds change in a random order."""
+    """Which images of a batch are changed, and how; all four kinds of change, in a random order."""
 
     decisions: Bool[Tensor, " B"]
     jitter: Jitter
@@ -35,9 +35,6 @@ class WeakJitter:
         contrast: largest relative change of the distance to the mean grey, in [0, 1].
         saturation: largest relative change of the distance to grey, in [0, 1].
         hue: largest shift in turns, in [0, 0.5].
-
-    Raises:
-        ValueError: if a value is out of range.
 
     VFM-UDA, released code.
     """
@@ -59,20 +56,20 @@ def weaken(images: Float[Tensor, "B 3 H W"], drawn: WeakDraws | None) -> Float[T
     """Jitter normalised images as drawn, on their device; None leaves them unchanged."""
     if drawn is None:
         return images
-    parts = zip(images, drawn.decisions, *drawn.jitter, strict=True)
-    return torch.stack([_jittered_if(yes, image, Jitter(*how)) for image, yes, *how in parts])
+    weakened = []
+    for image, decision, factors, order in zip(images, drawn.decisions, *drawn.jitter, strict=True):
+        weakened.append(_weaken(image, decision, Jitter(factors, order)))
+    return torch.stack(weakened)
 
 
-def _jittered_if(decision: Tensor, image: Tensor, drawn: Jitter) -> Tensor:
+def _weaken(image: Tensor, decision: Tensor, drawn: Jitter) -> Tensor:
     return choose(decision, lambda: renormalise(jitter_weakly(denormalise(image), drawn)), lambda: image)
 
 
 def jitter_weakly(image: Float[Tensor, "3 H W"], drawn: Jitter) -> Float[Tensor, "3 H W"]:
     """Change the colours of one RGB image in [0, 1] as torchvision does."""
-    kinds = torch.arange(len(KINDS), device=image.device)
-    for kind in drawn.order.unbind():
-        factors = torch.where(kinds == kind, drawn.factors, kinds < 3)  # 1, 1, 1, 0 change nothing
-        image = choose(kind < 3, partial(_blend, image, factors), partial(_turn, image, factors[3]))
+    for kind, factors in changes_in_order(drawn):
+        image = choose(kind < 3, partial(_blend, image, factors), partial(_shift_hue, image, factors[3]))
     return image
 
 
@@ -81,10 +78,12 @@ def _blend(image: Tensor, factors: Tensor) -> Tensor:
     brightness, contrast, saturation, _ = factors.unbind()
     red, green, blue = image
     grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
-    changed: Tensor = brightness * image + (contrast - 1) * (image - grey.mean()) + (saturation - 1) * (image - grey)
+    contrasted = (contrast - 1) * (image - grey.mean())
+    saturated = (saturation - 1) * (image - grey)
+    changed: Tensor = brightness * image + contrasted + saturated
     return changed.clamp(0, 1)
 
 
-def _turn(image: Tensor, shift: Tensor) -> Tensor:
+def _shift_hue(image: Tensor, shift: Tensor) -> Tensor:
     hue, saturation, value = rgb_to_hsv(image)
     return hsv_to_rgb((hue + shift) % 1.0, saturation, value)

@@ -20,7 +20,7 @@ from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.restore import SCORES, adapt
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
-from hrda_lit.training.skipped_steps import in_doubt
+from hrda_lit.training.skipped_steps import skipped_last_step
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -144,7 +144,7 @@ class Checkpoint(L.Callback):
         if self._saved == (now := _reached(trainer)):
             return
         # A step that failed may have failed with these weights; what was saved before it leads here again.
-        if in_doubt(trainer) and trainer.global_step < trainer.max_steps:
+        if skipped_last_step(trainer) and trainer.global_step < trainer.max_steps:
             return
         last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
         value = self._number(trainer)

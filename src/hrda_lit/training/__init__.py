@@ -1,1 +1,1 @@
-"""Callbacks and step runners: EMA teacher, skipped steps, health, memory options, compiled and replayed steps."""
+"""Training: EMA teacher, skipped steps, health, memory options, step runners."""

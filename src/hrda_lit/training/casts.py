@@ -1,4 +1,4 @@
-"""Weights in half precision, cast once a step: by autocast, and together for each compiled region."""
+"""Cast weights to half precision once a step: by autocast, or together for each compiled region."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,17 +10,16 @@ from torch.autograd.function import once_differentiable
 
 from hrda_lit.networks.heads import DepthwiseConv
 
-# Forwards that use a layer's weights for nothing but a product, for which autocast casts them.
+# Forwards whose weights autocast casts, because they use them for nothing but a product.
 PRODUCTS = {nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward, DepthwiseConv.forward}
 
 
 @contextmanager
 def cast_once() -> Iterator[None]:
-    """Let autocast keep its casts of weights over all passes that go forward in here. Weights must not change inside.
+    """Let autocast cache its casts of weights over all passes inside; weights must not change meanwhile.
 
-    Autocast casts a float32 weight at every call, unless it keeps what it has cast, which it does for weights that
-    require gradients. Gradients of several passes are still summed in float32, those of several uses in one pass in the
-    type of the cast, as always where autocast keeps its casts.
+    Gradients of several passes are still summed in float32, those of several uses in one pass in the type of the
+    cast.
     """
     before = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(True)
@@ -31,59 +30,60 @@ def cast_once() -> Iterator[None]:
         torch.clear_autocast_cache()
 
 
-class Place(NamedTuple):
-    """A weight that learns, and where it lies."""
+class CastWeight(NamedTuple):
+    """A weight that learns and is cast, and the attribute that holds it."""
 
     layer: nn.Module
     name: str
     weight: nn.Parameter
 
 
-def places(region: nn.Module) -> list[Place]:
+def list_cast_weights(region: nn.Module) -> list[CastWeight]:
     """List the weights and biases of a region that learn and that autocast casts: those of products."""
-    return [
-        Place(layer, name, weight)
-        for layer in region.modules()
-        if type(layer).forward in PRODUCTS
-        for name, weight in layer._parameters.items()
-        if weight is not None and weight.requires_grad
-    ]
+    found = []
+    for layer in region.modules():
+        if type(layer).forward in PRODUCTS:
+            for name, weight in layer._parameters.items():
+                if weight is not None and weight.requires_grad:
+                    found.append(CastWeight(layer, name, weight))
+    return found
 
 
 @contextmanager
-def cast_together(regions: Sequence[Sequence[Place]]) -> Iterator[None]:
+def cast_together(regions: Sequence[Sequence[CastWeight]]) -> Iterator[None]:
     """Under autocast, let layers use copies of their weights that are made here, in one call for each region.
 
-    A compiled region casts its weights itself, in every pass, one by one, and its backward pass casts their gradients:
-    thousands of small kernels for an encoder of 52 blocks. Weights must not change inside.
-
-    Args:
-        regions: weights of each region, see `places`.
+    A compiled region would cast its weights and their gradients itself, one by one in every pass: thousands of
+    small kernels for an encoder of 52 blocks. Weights must not change inside.
     """
     try:
-        for some in regions:
-            _cast(some)
+        for weights in regions:
+            _cast(weights)
         yield
     finally:
-        for place in (place for some in regions for place in some):
-            place.layer.__dict__.pop(place.name, None)
+        for weights in regions:
+            for layer, name, _ in weights:
+                layer.__dict__.pop(name, None)
 
 
-def _cast(some: Sequence[Place]) -> None:
-    if not some or not torch.is_autocast_enabled(device := some[0].weight.device.type):
+def _cast(weights: Sequence[CastWeight]) -> None:
+    if not weights:
         return
-    copies = _Together.apply(torch.get_autocast_dtype(device), *(place.weight for place in some))
-    for place, copy in zip(some, copies, strict=True):
-        # Found before the weight itself, which keeps its place among the parameters.
-        place.layer.__dict__[place.name] = copy
+    device = weights[0].weight.device.type
+    if not torch.is_autocast_enabled(device):
+        return
+    copies = _CastTogether.apply(torch.get_autocast_dtype(device), *(weight for _, _, weight in weights))
+    for (layer, name, _), copy in zip(weights, copies, strict=True):
+        # Found before the weight itself, which stays among the parameters.
+        layer.__dict__[name] = copy
 
 
-class _Together(torch.autograd.Function):
-    """Cast tensors of one type. Of each pass, the gradients of several uses are summed in the type of the copy."""
+class _CastTogether(torch.autograd.Function):
+    """Cast tensors of one type; gradients of several uses in a pass are summed in the type of the copy."""
 
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(False)  # a weight that nothing uses has no gradient
+        ctx.set_materialize_grads(False)  # an unused weight has no gradient
         ctx.dtype = weights[0].dtype
         return _cast_all(weights, dtype)
 
@@ -95,6 +95,6 @@ class _Together(torch.autograd.Function):
 
 
 def _cast_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
-    torch._foreach_copy_(made, tuple(tensors))
-    return made
+    copies = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
+    torch._foreach_copy_(copies, tuple(tensors))
+    return copies

@@ -1,4 +1,4 @@
-"""How Lightning writes checkpoints: beside, synced, renamed."""
+"""Write checkpoints beside the old one, then rename."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from hrda_lit.system.files import replacing
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Write a checkpoint so that its place holds the old one or the new one, and both on the same file system."""
+    """Write checkpoints atomically: a crash or a full disk leaves the old one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint`.

@@ -7,10 +7,10 @@ import lightning as L
 from lightning.pytorch.plugins import MixedPrecision, Precision
 from torch import nn
 
-from hrda_lit.training.graphs import CudaGraphs
+from hrda_lit.training.graph_runner import CudaGraphs, GraphRunner
 from hrda_lit.training.options import StepOptions
 from hrda_lit.training.regions import Regions
-from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
+from hrda_lit.training.step_runner import CompiledRunner, StepRunner
 
 log = logging.getLogger(__name__)
 
@@ -18,31 +18,24 @@ log = logging.getLogger(__name__)
 def choose_runner(
     options: StepOptions, networks: Sequence[nn.Module], names: Sequence[str], trainer: L.Trainer
 ) -> StepRunner:
-    """Choose how passes are executed, and log it once.
-
-    Args:
-        options: its `speed` decides; "auto" is "eager", until a table measured on a GPU stands in docs/speed.md.
-        networks: everything that passes go through.
-        names: names of the passes.
-        trainer: trainer of the run.
-    """
-    speed, rows = options.speed, options.memory.rows
+    """Choose by `options.speed` how the passes `names` of these networks are executed, and log it once."""
+    speed = options.speed  # "auto" is "eager" until docs/speed.md has a table measured on a GPU
     if speed in ("auto", "eager"):
         log.info("speed: eager")
-        return StepRunner(rows)
+        return StepRunner()
     regions, obstacle = Regions(networks), obstacle_to_graphs(options, trainer)
     if speed == "graphs" and obstacle is None:
         log.info("speed: graphs over compiled regions, the first step takes longer")
-        return GraphRunner(networks, regions, names, CudaGraphs(), rows)
+        return GraphRunner(networks, regions, names, CudaGraphs())
     if speed == "graphs":
         log.warning("speed=graphs, but %s; steps run one by one, with compiled regions", obstacle)
     else:
         log.info("speed: compiled, the first step takes longer")
-    return CompiledRunner(networks, regions, rows)
+    return CompiledRunner(networks, regions)
 
 
 def obstacle_to_graphs(options: StepOptions, trainer: L.Trainer) -> str | None:
-    """Return why steps of a run cannot be captured as graphs, as the part of a sentence; None for no known reason."""
+    """Return why steps cannot be captured as graphs, as a part of a sentence; None for no known reason."""
     plugin, device = trainer.precision_plugin, trainer.strategy.root_device
     if device.type != "cuda":
         return f"the device is a {device.type.upper()}, not a CUDA device"

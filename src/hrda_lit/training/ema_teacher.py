@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.ema import detached, ema_move_
+from hrda_lit.ops.ema import detached, ema_update_
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -22,9 +22,6 @@ class EMATeacher(L.Callback):
     Args:
         alpha: momentum in [0, 1]; the first steps use min(1 - 1 / (t + 1), alpha).
         validate: whether validation scores the "student" (docs/official.md 12) or the "teacher".
-
-    Raises:
-        ValueError: if alpha is out of range or validate is neither of the two.
 
     DAFormer section 3.2; user's document, g_phi.
     """
@@ -43,4 +40,4 @@ class EMATeacher(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Update the teacher before it labels the batch."""
-        ema_move_(*self._weights, trainer.global_step, self.alpha)
+        ema_update_(*self._weights, trainer.global_step, self.alpha)

@@ -1,4 +1,4 @@
-"""The health of a run: warnings about classes, q and the teacher, and two measures that need no label."""
+"""The health of a run: warnings about classes, q and the teacher, and two measures without labels."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,13 @@ log = logging.getLogger(__name__)
 
 @check_arguments
 class HealthWarnings(L.Callback):
-    """Warn of lost classes, a stuck q and a teacher that departs; each thing once, also over resumed runs.
+    """Warn once of each collapsed class, a stuck q and a teacher far from the student, also when resumed.
 
     Args:
-        learned: IoU in [0, 1] from which a class counts as learned, so that its loss is reported.
-        validations: number of validations after which a labelled class that was never predicted is reported, >= 1.
+        learned: IoU in [0, 1] of a learned class, whose later collapse is reported.
+        validations: number of validations after which a never predicted class is reported, >= 1.
         stuck: number of logged steps after which a q of 0 or 1 is reported, >= 1.
         departed: distance of the teacher from the student, relative to the student's norm, that is reported.
-
-    Raises:
-        ValueError: if a number is out of range.
     """
 
     def __init__(
@@ -52,19 +49,20 @@ class HealthWarnings(L.Callback):
         module, step = cast("UDAModule", pl_module), trainer.global_step
         if module.teacher is None or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        if (q := trainer.callback_metrics.get("train/pseudo/q")) is not None:
+        q = trainer.callback_metrics.get("train/pseudo/q")
+        if q is not None:
             self.check_q(float(q), step)
         if "teacher" not in self._warned:
             self.check_teacher(relative_distance(module.teacher, module.student), step)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Check the classes that were labelled."""
+        """Check the labelled classes."""
         module = cast("UDAModule", pl_module)
         if module.counts is not None and not trainer.sanity_checking:
             self.check_classes(module.counts, module.classes.names, trainer.global_step)
 
     def check_q(self, q: float, step: int) -> None:
-        """Count logged steps whose q, in [0, 1], is 0 or 1; both within 0.0001."""
+        """Count the logged steps in a row whose q, in [0, 1], is 0 or 1, both within 0.0001."""
         extreme = round(q) if min(q, 1 - q) < 1e-4 else None
         if extreme is None:
             self._steps = 0
@@ -89,35 +87,32 @@ class HealthWarnings(L.Callback):
             )
 
     def check_classes(self, counts: Int[Tensor, "C C"], names: Sequence[str], step: int) -> None:
-        """Look for collapsed classes and for such that are never predicted.
-
-        Args:
-            counts: confusion matrix of a whole validation set in pixels, labels in rows.
-            names: names of the classes.
-            step: number of training steps before.
-        """
+        """Report classes that collapsed or are never predicted, by a confusion matrix with labels in rows."""
         self._validated += 1
-        right, labelled, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
-        scores = (right / (labelled + predicted - right).clamp_min(1)).tolist()
+        right, labelled, predicted = counts.diagonal(), counts.sum(dim=1).tolist(), counts.sum(dim=0).tolist()
+        scores = (right / (counts.sum(dim=1) + counts.sum(dim=0) - right).clamp_min(1)).tolist()
         self._predicted = [name for name, n in zip(names, predicted, strict=True) if n or name in self._predicted]
-        for name, score, pixels in zip(names, scores, labelled.tolist(), strict=True):
+        never = []
+        for index, name in enumerate(names):
+            score = scores[index]
             best = self._best[name] = max(score, self._best.get(name, 0.0))
-            if pixels and score == 0 and best > self.learned:
+            if labelled[index] and score == 0 and best > self.learned:
                 self._warn(
                     f"class {name}",
                     f"{name} has collapsed: no pixel of it is right at step {step}, where its IoU has been "
                     f"{100 * best:.1f} %",
                 )
-        never = [name for name, n in zip(names, labelled, strict=True) if n and name not in self._predicted]
+            if labelled[index] and name not in self._predicted:
+                never.append(name)
         if never and self._validated >= self.validations:
             self._warn("never", f"never predicted in {self._validated} validations: {', '.join(never)}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been seen and warned of."""
+        """Return the counts and the warnings so far."""
         return {name: value for name, value in vars(self).items() if name.startswith("_")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what a resumed run has seen and warned of."""
+        """Continue with the counts and warnings of a resumed run."""
         vars(self).update(state_dict)
 
     def _warn(self, about: str, sentence: str) -> None:
@@ -130,17 +125,14 @@ class HealthWarnings(L.Callback):
 class TargetHealth(L.Callback):
     """Log two measures on training crops of the target that no step draws, the same crops every time.
 
-    `target/entropy` is the mean entropy of the validated network's predictions as a share of log C, `target/agreement`
-    the share of pixels to which student and teacher give the same class, both where pseudo-labels may be trusted.
-    A checkpoint can be chosen by them where no target is labelled. They show training gone wrong, not right classes: a
-    network that is sure of one class everywhere has the best of both.
+    `target/entropy` is the mean entropy of the validated network's predictions as a share of log C,
+    `target/agreement` the share of pixels to which student and teacher give the same class, both where
+    pseudo-labels may be trusted. They can choose a checkpoint without target labels. They show training gone
+    wrong, not right classes: a network that predicts one class everywhere has the best of both.
 
     Args:
         every: steps from one measurement to the next, >= 1; the last step of a run is measured too.
         count: number of crops over all devices, >= 1.
-
-    Raises:
-        ValueError: if every or count is below 1.
     """
 
     def __init__(self, every: Count, count: Count = 4) -> None:
@@ -167,7 +159,7 @@ class TargetHealth(L.Callback):
         if not pixels:
             return
         numbers = {"target/entropy": entropy / pixels, "target/agreement": same / pixels}
-        # For checkpoints and the bar; loggers would get it only with the next logged step, which may be none.
+        # For checkpoints and the bar; loggers would wait for the next logged step, if there is one.
         module.log_dict(numbers, logger=False)
         for logger in trainer.loggers:
             # Lightning counts the steps of its rows from 0.
@@ -193,15 +185,14 @@ class TargetHealth(L.Callback):
 
 @contextmanager
 def inference_mode_of(*networks: nn.Module | None) -> Iterator[None]:
-    """Let networks predict as in inference, and leave each module of them in the mode it was in."""
-    modes = [(module, module.training) for network in networks if network for module in network.modules()]
-    for network in filter(None, networks):
-        network.eval()
+    """Put networks into evaluation mode without gradients; restore the mode of each module afterwards."""
+    evaluated = nn.ModuleList(filter(None, networks))
+    modes = {module: module.training for module in evaluated.modules()}
+    evaluated.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for network in filter(None, networks):
-            network.train()  # some encoders cache fused weights in eval mode, and let go of them here
-        for module, training in modes:
+        evaluated.train()  # some encoders cache fused weights in eval mode, and drop them here
+        for module, training in modes.items():
             module.training = training

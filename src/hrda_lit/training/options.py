@@ -1,4 +1,4 @@
-"""How a training step is run, and what it leaves out to save memory."""
+"""Options of a training step: how it is executed, and how it saves memory."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,19 +15,17 @@ Precision = Literal["full", "bfloat16"]
 @check_arguments
 @dataclass(frozen=True)
 class Memory:
-    """Choose how a training step saves memory. The first four change no number but by rounding.
+    """Choose how a training step saves memory. The first four change numbers by rounding alone.
 
     Args:
-        encoder: whether activations of the encoder's blocks are kept for the backward pass, or recomputed in it.
+        encoder: whether to keep activations of the encoder's blocks or recompute them in the backward pass.
         heads: the same for the heads.
-        windows: detail windows that go at once through the teacher's head, and its encoder where that has no BatchNorm;
-            the head runs as often as its BatchNorm layers are deep, for statistics of all windows. None for all.
+        windows: number of detail windows that go through the teacher's head at once (and through its encoder, if
+            that has no BatchNorm); the head runs once per level of its BatchNorm layers, so that statistics
+            are those of all windows. None for all.
         rows: rows of pixels whose logits of all classes are held at full size at a time; None for all.
         imagenet: type of the frozen encoder's weights and activations.
-        teacher: type in which the teacher predicts; its weights stay float32, or they would not feel small steps.
-
-    Raises:
-        ValueError: if a value is out of range.
+        teacher: type in which the teacher predicts; its weights stay float32, which small steps need.
     """
 
     encoder: Kept = "keep"
@@ -43,13 +41,7 @@ class Memory:
         return "recompute" in (self.encoder, self.heads)
 
     def apply_to(self, student: Segmentor, teacher: Segmentor | None = None, imagenet: Any = None) -> None:
-        """Make the networks of a step save memory; `rows` acts where `rows_at_once` is entered.
-
-        Args:
-            student: changed in place.
-            teacher: the same; None without one.
-            imagenet: the frozen encoder, changed in place; None without one.
-        """
+        """Change the networks of a step in place to save memory; `rows` acts on losses, by `rows_at_once`."""
         if self.encoder == "recompute":
             for block in blocks(student.backbone):
                 recompute(block)
@@ -73,7 +65,7 @@ class StepOptions:
         seed: seed of every draw.
         accumulate: number of equal parts of a batch that go through the network one after the other, >= 1.
         speed: how passes are executed, see `choose_runner`.
-        memory: what a step recomputes, or does in pieces.
+        memory: how it saves memory.
     """
 
     seed: int = 0

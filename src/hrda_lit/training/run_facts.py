@@ -1,4 +1,4 @@
-"""Facts of a run that are logged: config, code version, class probabilities, teacher's distance, speed, memory."""
+"""Log facts of a run: config, code version, class probabilities, teacher's distance, speed and memory."""
 
 import subprocess
 import sys
@@ -19,19 +19,18 @@ _GIB = 2**30
 
 
 class RunFacts(L.Callback):
-    """Log once what a run is made of, and with every row of numbers its speed and memory.
+    """Log the config and code version once, and speed and memory with every row of numbers.
 
-    Logs train/teacher_distance (relative), train/throughput (source crops per second over all devices, without
-    validation), train/memory (maximum so far in GiB; on a GPU what PyTorch allocated, else that of the process) and
-    train/replays (CUDA graphs, with speed=graphs), and once train/class_probability/<class>, the config and the version
-    of the code.
+    Rows have train/teacher_distance (relative), train/throughput (source crops per second over all devices,
+    without validation), train/memory (maximum so far in GiB: PyTorch's on a GPU, else the process's) and
+    train/replays (CUDA graphs, with speed=graphs); train/class_probability/<class> is logged once.
     """
 
     def __init__(self) -> None:
         self._since, self._crops = 0.0, 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log what does not change."""
+        """Log the facts that do not change."""
         module = cast("UDAModule", pl_module)
         probabilities = getattr(cast(Any, trainer).datamodule, "class_probabilities", None) or {}
         numbers = {f"train/class_probability/{name}": value for name, value in probabilities.items()}
@@ -71,28 +70,23 @@ def memory(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / _GIB
     import resource  # not on Windows
 
-    # In bytes on macOS, in KiB elsewhere.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _GIB
+    unit = 1 if sys.platform == "darwin" else 1024  # in bytes on macOS, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _GIB
 
 
 def code_version(path: Path = Path(__file__)) -> dict[str, str | None]:
-    """Return the version of the package and the commit it is checked out at.
-
-    Args:
-        path: a file of the package.
-
-    Returns:
-        "version", and "commit", which ends in -dirty where files differ from it and is None outside a checkout.
-    """
+    """Return the "version" of the package, and the "commit" of its checkout with -dirty if files differ, or None."""
+    commit = None
     # A package installed into another project's checkout would report that project's commit.
-    tracked = _git(path.parent, "ls-files", "--error-unmatch", path.name)
-    commit = _git(path.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else None
+    if _git(path.parent, "ls-files", "--error-unmatch", path.name):
+        commit = _git(path.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     return {"version": version("hrda_lit"), "commit": commit}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

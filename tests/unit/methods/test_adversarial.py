@@ -39,14 +39,14 @@ def test_each_network_learns_from_its_own_loss(classes: Classes, batch: Batch, a
     found = [p.grad.clone() for p in against.discriminator.parameters()]
     drawn = method.draw(against.student, image.shape, torch.Generator())
     size, scores = (32, 32), []
-    for x, where in ((image, drawn.source), (target, drawn.target)):
+    for x, where in ((image, drawn.student["source"]), (target, drawn.student["adversarial"])):
         fused = against.student(x, where).outputs[0].logits
         small = nn.functional.interpolate(fused, size, mode="bilinear").softmax(1).detach()
         scores.append(against.discriminator(small))
     # Boxes differ from those of the step, but only the attention's mask depends on them.
     told = (scores[0].square().mean() + (scores[1] - 1).square().mean()) / 2
-    assert logs["adversarial"]["loss/discriminator"] == pytest.approx(float(told), rel=0.05)
-    assert logs["adversarial"]["loss/adversarial"] == pytest.approx(0.5 * float(scores[1].square().mean()), rel=0.05)
+    assert logs["adversarial"]["loss/discriminator"] == pytest.approx(told.item(), rel=0.05)
+    assert logs["adversarial"]["loss/adversarial"] == pytest.approx(0.5 * scores[1].square().mean().item(), rel=0.05)
     assert all(gradient.any() for gradient in found)
     silent = [name for name, p in against.student.named_parameters() if p.grad is None]
     assert not silent

@@ -16,7 +16,7 @@ def test_without_augmentation_and_distance_it_is_source_only(
 ) -> None:
     networks.student.eval()
     losses = [
-        float(next(iter(steps(method, batch, networks))).loss)
+        next(iter(steps(method, batch, networks))).loss.item()
         for method in (Supervised(classes), Generalise(classes, lambda_fd=0))
     ]
     assert losses[0] == losses[1]

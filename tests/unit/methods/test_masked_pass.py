@@ -63,14 +63,14 @@ def test_without_a_teacher_the_student_labels_and_stays_as_it_is(
     method = Supervised(classes, MaskedConsistency(block=16, teacher=False))
     assert method.needs_target
     assert not method.needs_teacher
-    labels = method.masked._labelled(batch, networks._replace(teacher=None)).label
+    labels = method.masked._label_target(batch, networks._replace(teacher=None)).label
     assert torch.equal(labels, expected)
     assert all(module.training for module in student.modules())
     assert all(torch.equal(a, b) for a, b in zip(student.buffers(), before.buffers(), strict=True))
     with torch.no_grad():
         list(student.head.parameters())[-1].copy_(torch.tensor([0.0, 100.0, 0.0]))  # biases of the classes
         list(student.fusion.parameters())[-1].fill_(-100)
-    moved = method.masked._labelled(batch, networks).label
+    moved = method.masked._label_target(batch, networks).label
     assert bool((moved == 1).all()), "the copy shares its weights with the student"
 
 

@@ -7,7 +7,8 @@ import torch
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
-from hrda_lit.methods.minent import MinEnt, output_space
+from hrda_lit.methods.masked_consistency import MaskedConsistency
+from hrda_lit.methods.minent import MinEnt, predict_low_resolution
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.ops.losses import entropy
 from tests.passes import steps
@@ -47,12 +48,25 @@ def test_a_step_makes_the_target_more_certain(classes: Classes, batch: Batch, ne
     assert seen[-1] < seen[0]
 
 
-def test_the_output_space_is_at_low_resolution(networks: Networks, single: SingleScaleSegmentor) -> None:
-    image, logits = torch.zeros(1, 3, 64, 128), torch.zeros(1, 5, 16, 32)
-    assert output_space(logits, image, networks.student).shape == (1, 5, 32, 64), "half of HRDA's crop"
-    assert output_space(logits, image, single).shape == (1, 5, 64, 128), "all that a single-scale network sees"
+def test_the_prediction_is_at_low_resolution(networks: Networks, single: SingleScaleSegmentor) -> None:
+    image = torch.zeros(1, 3, 64, 128)
+    for student, size, why in (
+        (networks.student, (32, 64), "half of HRDA's crop"),
+        (single, (64, 128), "all that a single-scale network sees"),
+    ):
+        outputs = student(image, student.draw((64, 128), torch.Generator()))
+        assert predict_low_resolution(student, outputs, image).shape[-2:] == size, why
 
 
 def test_a_negative_weight_is_refused(classes: Classes) -> None:
     with pytest.raises(ValueError, match="lambda_ent=-1: expected"):
         MinEnt(classes, -1)
+
+
+def test_a_subclass_names_passes_of_its_own(classes: Classes, networks: Networks) -> None:
+    class MaxSquares(MinEnt):
+        names = ("source", "max_squares")
+
+    method = MaxSquares(classes, masked=MaskedConsistency(block=16))
+    assert method.names == ("source", "max_squares", "masked")
+    assert {*method.draw(networks.student, (2, 3, 64, 64), torch.Generator()).student} == {*method.names}

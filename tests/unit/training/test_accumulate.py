@@ -107,4 +107,4 @@ def test_parts_keep_the_order_of_the_crops() -> None:
     for key, value in batch["source"].items():
         assert torch.equal(torch.cat([first["source"][key], second["source"][key]]), value)
     with pytest.raises(ValueError, match="a batch of 4 has no 3 equal parts"):
-        cut_into_parts(batch, 3)
+        list(cut_into_parts(batch, 3))

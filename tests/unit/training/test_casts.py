@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrda_lit.networks.encoder_layers import add_low_rank_
 from hrda_lit.ops.rng import generator
-from hrda_lit.training.casts import cast_once, cast_together, places
+from hrda_lit.training.casts import cast_once, cast_together, list_cast_weights
 
 
 class Region(nn.Module):
@@ -46,7 +46,7 @@ def test_losses_and_gradients_are_those_of_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         with cast_once():
             expected = passes(plain)
-        with cast_together([places(made)]):
+        with cast_together([list_cast_weights(made)]):
             assert made.linear.weight.dtype == made.conv.bias.dtype == torch.bfloat16
             assert made.norm.weight.dtype == torch.float32, "which autocast does not cast"
             losses = passes(made)
@@ -63,7 +63,7 @@ def test_losses_and_gradients_are_those_of_autocast() -> None:
 def test_parameters_stay_what_they_are() -> None:
     made = region()
     weights, names = dict(made.named_parameters()), list(made.state_dict())
-    with torch.autocast("cpu", torch.bfloat16), cast_together([places(made)]):
+    with torch.autocast("cpu", torch.bfloat16), cast_together([list_cast_weights(made)]):
         assert all(weights[name] is weight for name, weight in made.named_parameters())
         assert list(made.state_dict()) == names
         assert made.linear.weight is not weights["linear.weight"]
@@ -75,14 +75,14 @@ def test_parameters_stay_what_they_are() -> None:
 def test_what_fails_inside_leaves_no_copy() -> None:
     made = region()
     with torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError):  # noqa: SIM117
-        with cast_together([places(made)]):
+        with cast_together([list_cast_weights(made)]):
             made(torch.ones(1))
     assert made.linear.weight is made.linear._parameters["weight"]
 
 
 def test_without_autocast_nothing_is_cast() -> None:
     made = region()
-    with cast_together([places(made), []]):
+    with cast_together([list_cast_weights(made), []]):
         assert made.linear.weight is made.linear._parameters["weight"]
 
 
@@ -108,4 +108,4 @@ def with_low_rank() -> nn.Module:
     ],
 )
 def test_which_weights(make: Callable[[], Any], expected: list[str]) -> None:
-    assert [place.name for place in places(make())] == expected
+    assert [weight.name for weight in list_cast_weights(make())] == expected

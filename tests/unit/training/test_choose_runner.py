@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch.plugins import DoublePrecision, MixedPrecision
 
 from hrda_lit.training.choose_runner import choose_runner, obstacle_to_graphs
+from hrda_lit.training.graph_runner import GraphRunner
 from hrda_lit.training.options import Memory, StepOptions
-from hrda_lit.training.step_runner import CompiledRunner, GraphRunner, StepRunner
+from hrda_lit.training.step_runner import CompiledRunner, StepRunner
 from tests.speed import fit, module, student
 from tests.tape import Tapes
 
@@ -42,11 +43,10 @@ def test_choice(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("hrda_lit.training.choose_runner.CudaGraphs", Tapes)
     monkeypatch.setattr("hrda_lit.training.choose_runner.obstacle_to_graphs", lambda *_: obstacle)
-    options = StepOptions(speed=speed, memory=Memory(rows=16))
+    options = StepOptions(speed=speed)
     with caplog.at_level(logging.INFO):
         runner = choose_runner(options, [student("hrda")], ("source",), L.Trainer(accelerator="cpu", logger=False))
     assert type(runner) is kind
-    assert runner.rows == 16
     assert [record.getMessage() for record in caplog.records if record.name.startswith("hrda_lit")] == [sentence]
 
 

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.memory_saving import Recomputed
 from hrda_lit.networks.multires import MultiResSegmentor
+from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.training.options import Memory
-from hrda_lit.training.step_runner import StepRunner
 from tests.passes import crops, steps
 
 pytestmark = pytest.mark.slow
@@ -50,11 +49,11 @@ def learn(build: Build, method: Method, memory: Memory, batch: Batch) -> dict[st
         parameter.data.mul_(1.1)
     torch.manual_seed(1)
     left: dict[str, Any] = {}
-    passes = partial(steps, method)
-    for done in StepRunner(memory.rows).run(passes, batch, Networks(student, teacher, imagenet)):
-        done.loss.backward()
-        left |= {name: float(value) for name, value in done.logs.items()}
-        left |= {f"label/{name}": crops.label for name, crops in done.crops.items()}
+    with rows_at_once(memory.rows):
+        for done in steps(method, batch, Networks(student, teacher, imagenet)):
+            done.loss.backward()
+            left |= {name: float(value) for name, value in done.logs.items()}
+            left |= {f"label/{name}": crops.label for name, crops in done.crops.items()}
     left |= {f"gradient/{name}": parameter.grad for name, parameter in student.named_parameters()}
     left |= {f"student/{name}": buffer for name, buffer in student.named_buffers()}
     left |= {f"teacher/{name}": buffer for name, buffer in teacher.named_buffers()}

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
-from hrda_lit.training.casts import places
+from hrda_lit.training.casts import list_cast_weights
 from hrda_lit.training.options import Memory
 from hrda_lit.training.regions import Regions, regions
 from hrda_lit.training.run_facts import RunFacts
@@ -62,7 +62,7 @@ def test_precision_and_clipping(options: dict[str, Any], monkeypatch: pytest.Mon
 def test_copies_of_weights_in_half_precision_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     def uncompiled(_: Any) -> Regions:
         made = Regions([])
-        made._places = [places(region) for region in regions(student)]
+        made._weights = [list_cast_weights(region) for region in regions(student)]
         return made
 
     def make() -> UDAModule:
@@ -87,7 +87,7 @@ def test_windows_in_chunks_and_rows_in_tiles(memory: Memory, monkeypatch: pytest
 def test_what_is_recomputed_cannot_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why it is an obstacle: a tape draws another drop path in the backward pass, which may pass the comparison."""
     runners, _ = with_graphs(monkeypatch)
-    monkeypatch.setattr("hrda_lit.training.step_runner.REPLAYED_ALIKE", 1.0)
+    monkeypatch.setattr("hrda_lit.training.graph_runner.REPLAYED_TOLERANCE", 1.0)
     plain, *_ = run(module(memory=Memory(encoder="recompute")), "eager")
     graphs, *_ = run(module(memory=Memory(encoder="recompute")), "graphs")
     assert runners[-1].replays == STEPS * 2

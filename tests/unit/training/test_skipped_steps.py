@@ -14,7 +14,7 @@ from torch import Tensor
 from hrda_lit import optim
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
-from hrda_lit.training.skipped_steps import BadSteps, in_doubt
+from hrda_lit.training.skipped_steps import BadSteps, skipped_last_step
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ def test_weights_are_in_doubt_after_a_bad_step_alone(make_module: Make, fit: Fit
             self.answers: list[bool] = []
 
         def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-            self.answers.append(in_doubt(trainer))
+            self.answers.append(skipped_last_step(trainer))
 
     asks = Asks()
     fit(make_module(), 5, asks, spoil=spoil_image("source", {1, 2}))
