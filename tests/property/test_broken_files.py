@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hrda_lit.data.file_tree import read_lines
 from hrda_lit.data.images import read_image
 from hrda_lit.data.label_files import read_label
+from hrda_lit.data.split_lists import read_lines
 from hrda_lit.system.files import read_json
 from hrda_lit.tables.records import RunRecord
 from hrda_lit.tables.sweeps import read_job

@@ -11,14 +11,16 @@ from typing import IO, NamedTuple
 from hrda_lit.system.paths import require_below
 
 KINDS = (".zip", ".tar")  # members are found at once; compressed tars are read from their start
-COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".zip.001")
 
 _BLOCK = 512  # bytes of a tar
 _LOCAL = struct.Struct("<4s5H3I2H")  # the header before each member of a zip
 _DESCRIPTOR = 8  # the flag of a zip member whose size and checksum follow its content
+_ENCRYPTED = 1  # flags of a zip member
 _UTF8 = 0x800  # the flag of a zip member whose name is in UTF-8
 _IN_EXTRA = 0xFFFFFFFF  # a size that stands in a field of zip64
 _MOST_LINKS = 40  # in a chain; Linux follows as many
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 class Member(NamedTuple):
@@ -47,7 +49,7 @@ def list_members(archive: Path) -> dict[str, Member]:
         return dict(_list(archive, (status.st_size, status.st_mtime_ns)))
     # zipfile and tarfile raise whatever damage leads them to: struct.error, OverflowError, ...
     except Exception as error:
-        raise _damaged(archive, error) from error
+        raise _damaged(str(archive), error) from error
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +72,7 @@ def read_member(member: Member, opened: zipfile.ZipFile | None = None) -> bytes:
         if len(content) != member.size:
             raise EOFError("it ends early")
     except Exception as error:
-        raise _damaged(member.archive, error, member.name) from error
+        raise _damaged(f"{member.name} in {member.archive}", error) from error
     return content
 
 
@@ -106,25 +108,31 @@ def _check_end_of_tar(archive: Path, end: int) -> None:
 def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
     files: dict[str, Member] = {}
     links: dict[str, str] = {}
+    if archive.with_suffix(".z01").exists():
+        raise ValueError("it is one of several volumes")
     with zipfile.ZipFile(archive) as opened, archive.open("rb") as file:
         _check_headers_of_zip(opened, file)
         for info in opened.infolist():
+            if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+                raise ValueError(f"{info.filename} in it is encrypted or compressed by a method that is not read")
+            name = _plain(info.filename.replace("\\", "/"))  # as some programs for Windows write it
             if stat.S_ISLNK(info.external_attr >> 16):
-                links[info.filename] = _link_target(info.filename, opened.read(info).decode())
-            elif not info.is_dir():
-                files[info.filename] = Member(archive, info.filename, info.file_size, info.CRC)
+                links[name] = _link_target(name, opened.read(info).decode())
+            elif not info.filename.endswith(("/", "\\")):
+                files[name] = Member(archive, info.filename, info.file_size, info.CRC)
     return files, links
 
 
 def _check_headers_of_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Compare each entry of the directory with the header of its content, and find headers without entry."""
-    end = 0
+    end, gaps = 0, []
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
-        if b"PK\3\4" in _between(file, end, info.header_offset):
-            raise ValueError("it holds files that its directory does not list")
+        gaps.append((end, info.header_offset))
         end = _check_header_of_zip(file, info)
-    if b"PK\3\4" in _between(file, end, opened.start_dir):
-        raise ValueError("it holds files that its directory does not list")
+    for start, stop in [*gaps, (end, opened.start_dir)]:
+        file.seek(start)
+        if b"PK\3\4" in file.read(max(0, stop - start)):
+            raise ValueError("it holds files that its directory does not list")
     if len(opened.infolist()) != _count_of_entries(file, opened):
         raise ValueError("its directory is cut")
 
@@ -153,11 +161,6 @@ def _count_of_entries(file: IO[bytes], opened: zipfile.ZipFile) -> int:
         name, extra, comment = struct.unpack_from("<3H", rest, at + 28)
         count, at = count + 1, at + 46 + name + extra + comment
     return count
-
-
-def _between(file: IO[bytes], start: int, end: int) -> bytes:
-    file.seek(start)
-    return file.read(max(0, end - start))
 
 
 def _follow(name: str, files: dict[str, Member], links: dict[str, str]) -> dict[str, Member]:
@@ -192,7 +195,6 @@ def _is_below(name: str) -> bool:
     return True
 
 
-def _damaged(archive: Path, error: Exception, name: str = "") -> ValueError:
+def _damaged(where: str, error: Exception) -> ValueError:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    where = f"{name} in {archive}" if name else str(archive)
     return ValueError(f"{where} cannot be read ({reason}); copy the archive again, or unpack it and move it away.")

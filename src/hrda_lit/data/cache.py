@@ -1,4 +1,4 @@
-"""What was computed of files, kept on disk as long as the files and the settings stay as they are."""
+"""Results computed from files, kept on disk as long as the files and the settings stay as they are."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class Records:
     def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
         self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
         self.tree = tree
-        self._entries, self._damaged = self._load(), 0
+        self._entries = self._load()
 
     def __call__(
         self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
@@ -57,31 +57,26 @@ class Records:
             parse: turns that into a result; raises a TypeError or ValueError where it is malformed.
             text: label of the progress bar.
         """
-        states = {path: [*self.tree.state(path)] for path in dict.fromkeys(files)}
-        known = {path: self._known(path, state, parse) for path, state in states.items()}
-        if self._damaged:
-            log.warning("%d entries of %s are damaged and are computed again", self._damaged, self.path)
-            self._damaged = 0
-        if fresh := [path for path, result in known.items() if result is None]:
+        states = {path: [*self.tree.state(path)] for path in files}
+        names = {path: path.relative_to(self.tree.root).as_posix() for path in states}
+        known, damaged = dict[Path, Result](), 0
+        for path, state in states.items():
+            try:
+                before, raw = self._entries.get(names[path], (None, None))
+                if before == state:
+                    known[path] = parse(raw)
+            except (TypeError, ValueError, ArithmeticError):
+                damaged += 1
+        if damaged:
+            log.warning("%d entries of %s are damaged and are computed again", damaged, self.path)
+        fresh = [path for path in states if path not in known]
+        if fresh:
             # Threads suffice: reading and decoding release the interpreter's lock.
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                results = list(counted(pool.map(compute, fresh), text, len(fresh)))
-            self._entries |= {self._name(p): [states[p], raw] for p, raw in zip(fresh, results, strict=True)}
-            known |= {path: parse(raw) for path, raw in zip(fresh, results, strict=True)}
+                for path, raw in zip(fresh, counted(pool.map(compute, fresh), text, len(fresh)), strict=True):
+                    self._entries[names[path]], known[path] = [states[path], raw], parse(raw)
             self._save()
-        return {path: result for path, result in known.items() if result is not None}
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.tree.root).as_posix()
-
-    def _known(self, path: Path, state: list[int], parse: Callable[[Any], Result]) -> Result | None:
-        entry: Any = self._entries.get(self._name(path))
-        try:
-            before, raw = entry
-            return parse(raw) if before == state else None
-        except (TypeError, ValueError):
-            self._damaged += entry is not None
-            return None
+        return {path: known[path] for path in states}
 
     def _load(self) -> dict[str, Any]:
         with suppress(OSError):
@@ -90,7 +85,7 @@ class Records:
             entries = json.loads(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             entries = None
         if isinstance(entries, dict):
             return entries
@@ -105,7 +100,7 @@ class Records:
 
 
 def _forget(folder: Path) -> None:
-    """Remove records that were last read long ago: other settings and data sets leave files of their own."""
+    """Remove records that were last read long ago: other settings and datasets leave files of their own."""
     for path in folder.glob("records_*.json"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT:
@@ -133,7 +128,7 @@ class Arrays:
         """Map an array into memory; None where there is none, or one that is cut or of another kind."""
         try:
             pixels = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # a damaged header leads NumPy to anything, e.g. tokenize.TokenError
             return None
         return torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 else None
 

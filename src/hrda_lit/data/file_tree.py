@@ -1,4 +1,4 @@
-"""The files below a folder, on disk or in archives, found by patterns, names or split lists."""
+"""The files below a folder, on disk or in archives, found by patterns or names."""
 
 import fnmatch
 import os
@@ -8,18 +8,18 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from glob import escape, glob, has_magic
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from hrda_lit.data.archives import COMPRESSED, Member, is_archive, list_members, read_member
 
-FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+_SYSTEM = ("Thumbs.db", "desktop.ini")  # left in folders of pictures by Windows
 
 
 class FileTree:
     """Read files below a root as if its archives had been unpacked where they lie.
 
-    What lies on disk goes before what lies in archives, and those are listed once, when something is looked
-    for in them. A copy in another process opens the archives again, because a shared handle has one position.
+    Files on disk take precedence over those in archives, which are listed once, when first needed. A copy in
+    another process opens the archives again, because a shared handle has one position.
 
     Args:
         root: folder with files or archives, or one archive.
@@ -36,7 +36,7 @@ class FileTree:
         Raises:
             ValueError: if it is an archive that would be read from its start for each file.
         """
-        if self.root.is_file() and self.root.suffix.lower() in COMPRESSED:
+        if self.root.is_file() and self.root.name.lower().endswith(COMPRESSED):
             raise ValueError(
                 f"{self.root} would be read from its start for every file; unpack it, or pack it as .zip or .tar."
             )
@@ -46,13 +46,8 @@ class FileTree:
         """Return whether there is a file, on disk or in an archive."""
         return path.is_file() or self._member(path) is not None
 
-    def content(self, path: Path) -> bytes:
-        """Read a file; a FileNotFoundError if there is none, a ValueError if its archive is damaged."""
-        archived = self.archived(path)
-        return path.read_bytes() if archived is None else archived
-
     def archived(self, path: Path) -> bytes | None:
-        """Read a file that lies in an archive; None for any other."""
+        """Read a file that lies in an archive; None for any other; a ValueError if the archive is damaged."""
         member = None if path.is_file() else self._member(path)
         if member is None:
             return None
@@ -68,18 +63,31 @@ class FileTree:
 
     def search(self, pattern: str) -> list[Path]:
         """Find files as `search` does, in archives only where none is on disk; a ValueError if damaged."""
-        parts = [same(part) for part in PurePosixPath(pattern).parts]
         # Archives beside what was unpacked from them are not opened.
-        return search(self.root, pattern) or [
-            self.root / name for name in self._index() if _fits(name.split("/"), parts)
-        ]
+        found = search(self.root, pattern)
+        if found:
+            return found
+        parts = [same(part) for part in PurePosixPath(pattern).parts]
+        return [self.root / name for name in self._index() if _fits(name.split("/"), parts)]
 
     def beside(self, folders: Iterable[Path]) -> list[Path]:
-        """List the files that lie in some folders themselves, hidden ones left out."""
+        """List the files directly in some folders, except hidden ones and those of operating systems."""
         parents = {*folders}
         found = [Path(file) for folder in parents if folder.is_dir() for file in os.scandir(folder) if file.is_file()]
-        found = found or [path for name in self._index() if (path := self.root / name).parent in parents]
-        return sorted(path for path in found if not path.name.startswith("."))
+        if not found:
+            found = [path for path in map(self.root.joinpath, self._index()) if path.parent in parents]
+        return sorted(path for path in found if not path.name.startswith(".") and path.name not in _SYSTEM)
+
+    def describe(self, pattern: str) -> str:
+        """Say what lies where a pattern begins, for messages; "" where nothing does."""
+        base, _ = literal(self.root, PurePosixPath(pattern).parts)
+        found = sorted(path.name for path in base.glob("*") if not path.name.startswith("."))
+        packed = [name for name in found if name.lower().endswith(COMPRESSED)]
+        if packed:
+            return f", {base / packed[0]} is not read: unpack it, or pack it as .zip or .tar"
+        if base == self.root:
+            found = sorted(self._index()) or found
+        return f", {base} holds {', '.join(found[:3])}" if found else ""
 
     def _member(self, path: Path) -> Member | None:
         if self.root not in path.parents:
@@ -125,12 +133,17 @@ def same(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def _forms(text: str) -> list[str]:
+    """Return a name as it is written and with accents in both forms."""
+    return list(dict.fromkeys([text, same(text), unicodedata.normalize("NFD", text)]))
+
+
 def existing(path: Path) -> Path:
-    """Return the path in the form of accents that is there, or as it is."""
+    """Return the path with each name in the form of accents that is there, or as it is."""
     if path.exists() or str(path).isascii():
         return path
-    forms = (Path(unicodedata.normalize(form, str(path))) for form in FORMS)
-    return next((other for other in forms if other.exists()), path)
+    base, rest = literal(Path(path.anchor), path.parts[1:] if path.anchor else path.parts)
+    return path if rest else base
 
 
 def search(root: Path, pattern: str) -> list[Path]:
@@ -144,21 +157,19 @@ def search(root: Path, pattern: str) -> list[Path]:
     """
     base, rest = literal(root, PurePath(pattern).parts)
     if not rest:
-        return [base]
+        return [base] if base.is_file() else []
     if "**" in rest:
         parts = [same(part) for part in rest]
         return [path for path in walk(base) if _fits([same(part) for part in path.relative_to(base).parts], parts)]
     inner = "/".join(rest)
-    for form in dict.fromkeys((inner, *(unicodedata.normalize(form, inner) for form in FORMS))):
-        if found := glob(f"{escape(str(base))}/{form}"):
-            return [Path(name) for name in found]
-    return []
+    return sorted({Path(name) for form in _forms(inner) for name in glob(f"{escape(str(base))}/{form}")})
 
 
 def literal(root: Path, parts: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """Walk down while the parts of a pattern exist as written; return how far it went and the parts left."""
     for index, part in enumerate(parts):
-        if not (further := existing(root / part)).exists():
+        further = next((path for path in map(root.joinpath, _forms(part)) if path.exists()), None)
+        if further is None:
             return root, tuple(parts[index:])
         root = further
     return root, ()
@@ -192,73 +203,3 @@ class Names:
     def __contains__(self, relative: PurePath) -> bool:
         names = {same(relative.as_posix()), same(relative.with_suffix("").as_posix()), same(relative.stem)}
         return not self._literal.isdisjoint(names) or any(map(self._pattern.match, names))
-
-
-def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
-    """Read the lines of a split list in UTF-8, stripped, without blank lines and those that start with #.
-
-    Args:
-        listing: path of the list.
-        content: bytes of a file that lies in an archive; None for one on disk.
-
-    Raises:
-        ValueError: if it is not text.
-    """
-    try:
-        text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{listing} is not text in UTF-8 ({error.reason}); save it as such.") from error
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def match_lines(
-    lines: Sequence[str], images: Sequence[Path], listing: Path, ending: str = ""
-) -> tuple[list[Path], list[str]]:
-    """Find the image of each line; return the images in their own order, and the lines without one.
-
-    Args:
-        lines: one name each, with or without suffix or `ending`; where it has folders, they must be the
-            image's last. A second column, after a tab, a comma or a blank, is not read.
-        images: images of all splits.
-        listing: path of the list, for messages.
-        ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".
-
-    Raises:
-        ValueError: if a line means several images.
-    """
-    index = _index(images, ending)
-    taken, absent = set(), []
-    for line in lines:
-        found = next((found for name in _readings(line) if (found := _meant(name, index))), [])
-        if len(found) > 1:
-            raise ValueError(
-                f"the line '{line}' of {listing} means both {found[0]} and {found[1]}; write as many folders, and the "
-                "suffix, as tell them apart."
-            )
-        taken.update(found)
-        absent += [] if found else [line]
-    return [path for path in images if path in taken], absent
-
-
-def _index(images: Iterable[Path], ending: str) -> dict[str, list[Path]]:
-    index: dict[str, list[Path]] = {}
-    for path in images:
-        for name in {same(path.name), same(path.stem), same(path.name.removesuffix(ending))}:
-            index.setdefault(name, []).append(path)
-    return index
-
-
-def _readings(line: str) -> list[PurePosixPath]:
-    """Return what a line may name: all of it, or its first column."""
-    columns = (line, line.split("\t")[0], line.split(",")[0], line.split()[0])
-    return [PurePosixPath(same(text.strip().replace("\\", "/"))) for text in dict.fromkeys(columns)]
-
-
-def _meant(name: PurePosixPath, index: dict[str, list[Path]]) -> list[Path]:
-    folders = [part for part in name.parts[:-1] if part != "/"]
-    return [path for path in index.get(name.name, []) if _ends(path.absolute().parts[:-1], folders)]
-
-
-def _ends(parts: Sequence[str], wanted: list[str]) -> bool:
-    return not wanted or [same(part) for part in parts[-len(wanted) :]] == wanted

@@ -1,4 +1,4 @@
-"""One reader for every data set that is a folder of images and labels."""
+"""One reader for every dataset that is a folder of images and labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,11 +11,12 @@ from torch import Tensor
 from hrda_lit.config.ranges import Byte, KeysOf, Sides
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes, ClassKeys, classes_from
-from hrda_lit.data.file_tree import FileTree, Names, existing, match_lines, read_lines
+from hrda_lit.data.file_tree import FileTree, Names, existing
 from hrda_lit.data.images import SUFFIXES, read_image, read_pixels, read_size
 from hrda_lit.data.labels import Labels
 from hrda_lit.data.layout import Layout
 from hrda_lit.data.pixels import Pixels
+from hrda_lit.data.split_lists import match_lines, read_lines
 from hrda_lit.system.paths import below, require_below, require_plain
 
 Item = TypeVar("Item")
@@ -47,7 +48,7 @@ class FolderDataset:
         id_map: raw id to train id, see `id_table`; None where label files hold train ids.
         size: (height, width) of the box into which images are fitted, in high-resolution pixels, aspect ratio
             kept; None keeps each image's own size.
-        layout: everything that only some data sets need.
+        layout: everything that only some datasets need.
 
     Raises:
         ValueError: if an argument does not make sense.
@@ -67,7 +68,7 @@ class FolderDataset:
         self.name, self.images, self.label_rule = name, images, label_rule
         self.tree = FileTree(existing(Path(root).expanduser()))
         self.classes = classes if isinstance(classes, Classes) else classes_from(classes)
-        require_plain(name, "the name of a data set")
+        require_plain(name, "the name of a dataset")
         self.layout = Layout.of(layout)
         self._excluded = Names(self.layout.exclude)
         self.labels = Labels(name, self.classes, id_map, self.layout, self.tree)
@@ -100,15 +101,17 @@ class FolderDataset:
 
         Raises:
             DataNotFoundError: if the root, the images, the split file or label files are missing.
-            ValueError: if the data set has no such split or the label rule does not fit.
+            ValueError: if the dataset has no such split or the label rule does not fit.
         """
         samples = self.pairs(split, labelled)
-        absent = [sample for sample in samples if sample.label is not None and not self.tree.is_file(sample.label)]
+        absent = [(image, label) for image, label in samples if label is not None and not self.tree.is_file(label)]
         if absent:
+            image, label = absent[0]
+            there = self.tree.describe(label.relative_to(self.root).as_posix()) if len(absent) == len(samples) else ""
             raise self._missing(
-                f"{absent[0].label} does not exist, need a label file for each of the {len(samples)} images of "
-                f"{self.name} ({split}), {len(absent)} missing; layout.exclude=['{absent[0].image.stem}', ...] leaves "
-                "them out, data.skip_broken=true does so for whatever is missing or broken"
+                f"{label} does not exist{there}, need a label file for each of the {len(samples)} images of "
+                f"{self.name} ({split}), {len(absent)} missing; layout.exclude=['{image.stem}', ...] skips "
+                "them, data.skip_broken=true skips whatever is missing or broken"
             )
         return samples
 
@@ -123,7 +126,7 @@ class FolderDataset:
     def require_root(self) -> None:
         """Raise a DataNotFoundError if there is nothing at the root."""
         if not self.tree.is_there():
-            raise self._missing(f"{self.root} is not a folder, need the root of the data set {self.name} there")
+            raise self._missing(f"{self.root} is not a folder, need the root of the dataset {self.name} there")
 
     def leave_out(self, images: Iterable[Path]) -> None:
         """Exclude images from every list from now on."""
@@ -138,7 +141,7 @@ class FolderDataset:
         image = read_image(sample.image, self.layout.bits or 16, self.tree.archived(sample.image))
         if sample.label is None:
             return image, None
-        label = self.read_label(sample.label)
+        label = self.labels.read(sample.label)
         if label.shape != image.shape[1:] and self.layout.sizes == "same":
             raise ValueError(
                 f"label {sample.label} has {tuple(label.shape)} pixels, its image {tuple(image.shape[1:])}; correct "
@@ -153,10 +156,6 @@ class FolderDataset:
     def read_pixels(self, path: Path) -> Pixels:
         """Read an image as RGB in [0, 255], see `images.read_pixels`."""
         return read_pixels(path, self.layout.bits or 16, self.tree.archived(path))
-
-    def read_label(self, path: Path) -> UInt8[Tensor, "H W"]:
-        """Read a label as train ids and `classes.ignore`, see `Labels.read`."""
-        return self.labels.read(path)
 
     def list_unused(self, split: str) -> list[Path]:
         """List files beside the images of a split that are neither images nor labels of any split."""
@@ -178,7 +177,10 @@ class FolderDataset:
             quote = ", where [ in a name is written [[]" if "[" in pattern else ""
             if "," in pattern and "{" in pattern:
                 quote = "; for several suffixes write * and the label_rule {.*: .png}"
-            raise self._missing(f"no file fits {self.root / pattern}{quote}, need the images of {self.name} ({split})")
+            raise self._missing(
+                f"no file fits {self.root / pattern}{quote}{self.tree.describe(pattern)}, need the images of "
+                f"{self.name} ({split})"
+            )
         if self.layout.split_file is None:
             return images
         listing = self.layout.split_file.replace("{split}", self.layout.splits.get(split, split))
@@ -230,7 +232,7 @@ class FolderDataset:
 
 
 class DataSplit(NamedTuple):
-    """One split of a data set, its role (source, target, val or a user's name), and whether it has labels."""
+    """One split of a dataset, its role (source, target, val or a user's name), and whether it has labels."""
 
     role: str
     dataset: FolderDataset

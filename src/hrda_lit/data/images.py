@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import imagecodecs
 import numpy as np
@@ -15,16 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
-from hrda_lit.data.pixels import (
-    PNG,
-    KindError,
-    Pixels,
-    deep_values,
-    may_turn,
-    rgb,
-    scaled,
-    upright_size,
-)
+from hrda_lit.data.pixels import PNG, KindError, Pixels, deep_values, may_turn, rgb, scaled, upright_size
 
 log = logging.getLogger(__name__)
 # Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
@@ -45,12 +36,15 @@ _OTHERS = {
     b"\0\0\0\x0cJXL ": "JPEG XL",
     NUMPY: "NumPy",
     b"<svg": "SVG",
+    b"<!DOCTYPE": "HTML",
+    b"<html": "HTML",
     b"<?xml": "XML",
     b"PK\3\4": "zip",
     b"\x1f\x8b": "gzip",
     b"\x89HDF": "HDF5",
     b"version https://git-lfs": "Git LFS (a pointer to the file)",
 }
+_MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses more
 MOST_DARK = 12  # bits of 16 that images use that are shown nearly black
 Result = TypeVar("Result")
 
@@ -92,16 +86,9 @@ def read_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
 
 
 def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes | None = None) -> Result:
-    """Open an image file, not decoded yet, and return what `read` returns of it.
+    """Open an image file, not decoded yet, and return what `read` returns of it; for errors see `read_pixels`.
 
-    Args:
-        path: path of the file.
-        read: function of the opened file.
-        content: bytes of the file; None to read them from disk as they are needed.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is broken or no image, or holds something else than `read` needs.
+    Without `content`, its bytes are read from disk as they are needed.
     """
     _require(path, content)
     Image.init()
@@ -112,7 +99,23 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
         except UnidentifiedImageError:
             stream.seek(0)
             raise _unknown_format(stream.read(64)) from None
+        except Image.DecompressionBombError:
+            raise KindError(f"holds more than {_MOST_PIXELS} pixels; cut it into tiles or scale it down") from None
+        _refuse_pages(file)
         return read(file)
+
+
+def _refuse_pages(image: Any) -> None:
+    """Raise a KindError for an opened TIFF of several pages of one size; smaller ones are previews."""
+    if image.format != "TIFF" or image.n_frames == 1:
+        return
+    size, alike = image.size, 0
+    for page in range(image.n_frames):
+        image.seek(page)
+        alike += image.size == size
+    image.seek(0)
+    if alike > 1:
+        raise KindError(f"holds {alike} pages, of which one would be read; save each as a file of its own")
 
 
 def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:
@@ -144,15 +147,10 @@ def describe_dark(ranges: Sequence[tuple[int, float]], key: str) -> str:
     )
 
 
-def verify(path: Path, content: bytes | None = None) -> None:
-    """Compare the checksums of a PNG, which decoding does not; raises a ValueError if one differs."""
-    open_picture(path, lambda file: file.verify() if file.format == "PNG" else None, content)
-
-
 def decode(path: Path, read: Callable[[ImageFile.ImageFile], Result], content: bytes) -> Result:
-    """Open a picture and read something of it, after the checksums of a PNG."""
+    """Open a picture as `open_picture` does, and compare the checksums of a PNG, which decoding does not."""
     if content.startswith(PNG):
-        verify(path, content)
+        open_picture(path, lambda file: file.verify(), content)
     return open_picture(path, read, content)
 
 
@@ -178,7 +176,7 @@ def read_content(path: Path, content: bytes | None) -> bytes:
 
 def _require(path: Path, content: bytes | None) -> None:
     if content is None and not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the data set's rules.")
+        raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the dataset's rules.")
 
 
 @contextmanager
@@ -196,6 +194,8 @@ def name_in_errors(path: Path) -> Iterator[None]:
 
 def _unknown_format(start: bytes) -> ValueError:
     known = ", ".join(FORMATS)
+    if not start:
+        return ValueError("it is empty")
     if start[4:8] == b"ftyp":
         kind = "AVIF, for which Pillow 11.3 is needed" if start[8:11] == b"avi" else "HEIC or a video"
     else:

@@ -70,15 +70,15 @@ def as_ids(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
 def _class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> UInt8[np.ndarray, "H W"]:
     """Read the upright class ids of a label that is opened, but not decoded."""
     _refuse_lossy(file, content)
-    raw = raw_mode(file)  # before it is decoded
+    raw, step = raw_mode(file), _grey_step(file)  # before it is decoded
     deep = deep_values(file, content)
-    values = _first_of_three(deep) if channel == "red16" else _one_channel(file, deep, raw)
+    values = _first_of_three(deep) if channel == "red16" else _one_channel(file, deep)
     if values is None:
         raise KindError(
             f"does not hold {_KINDS[channel]}, which label_channel={channel} needs, but {raw or file.mode}; convert "
             "it, or set layout.label_channel, or layout.colour_map where colours stand for classes"
         )
-    return as_ids(values)
+    return as_ids(values if step == 1 else np.rint(values / step).astype(np.int64))
 
 
 def _refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
@@ -90,17 +90,20 @@ def _first_of_three(deep: np.ndarray | None) -> np.ndarray | None:
     return None if deep is None or deep.ndim != 3 or deep.shape[2] != 3 else deep[..., 0]
 
 
-def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None, raw: str) -> np.ndarray | None:
+def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None) -> np.ndarray | None:
     """Return one channel, that beside alpha, the indices of a palette or one of three equal channels."""
     if deep is None and file.mode not in _MODES:
         return None
-    values = turn_upright(np.asarray(file), file) // _grey_step(raw) if deep is None else deep
+    values = turn_upright(np.asarray(file), file) if deep is None else deep
     if values.ndim == 2:
         return values
     is_grey = values.shape[2] == 2 or bool((values[..., 1:3] == values[..., :1]).all())
     return values[..., 0] if is_grey else None
 
 
-def _grey_step(raw: str) -> int:
-    """Return by what Pillow multiplies grey of 2 and 4 bits, so that white becomes 255."""
+def _grey_step(file: ImageFile.ImageFile) -> float:
+    """Return by what Pillow multiplies grey that ends before 255 or 65535, so that the largest value is white."""
+    raw, args = raw_mode(file), file.tile[0][3] if file.tile else None
+    if file.format == "PPM" and file.mode in ("L", "I", "RGB") and isinstance(args, tuple):
+        return (65535 if file.mode == "I" else 255) / int(args[1])
     return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1

@@ -1,4 +1,4 @@
-"""Settings that only some data sets need: split names and lists, margins, unusual label files."""
+"""Settings that only some datasets need: split names and lists, margins, unusual label files."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def crop_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt
 @check_arguments
 @dataclass(frozen=True)
 class Layout:
-    """Gather what only some data sets need.
+    """Gather what only some datasets need.
 
     Args:
         splits: word that replaces `{split}` in paths, per split, e.g. {train: training, val: validation};
@@ -110,7 +110,7 @@ class Layout:
     sizes: Literal["same", "differ"] = "same"
     colour_map: Mapping[Any, Any] | None = None
     unknown_colours: Literal["refuse", "ignore"] = "refuse"
-    help: str = "correct root, images and label_rule of the data set"
+    help: str = "correct root, images and label_rule of the dataset"
 
     def __post_init__(self) -> None:
         if self.colour_map is not None and self.label_channel != "index":

@@ -86,7 +86,7 @@ class Pipeline:
         return low_resolution_size((height, width), self.downscale)
 
     def check(self, dataset: FolderDataset) -> None:
-        """Refuse, by a ValueError, a data set whose resize box is not a multiple of `downscale`."""
+        """Refuse, by a ValueError, a dataset whose resize box is not a multiple of `downscale`."""
         if dataset.size is None:
             return
         try:

@@ -16,7 +16,7 @@ from torch import Tensor
 from hrda_lit.data.cache import Records
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataSplit, Sample, spread
-from hrda_lit.data.images import NUMPY, deep_range, open_picture, verify
+from hrda_lit.data.images import NUMPY, decode, deep_range, open_picture
 from hrda_lit.data.label_files import as_ids, read_array
 from hrda_lit.data.pixels import is_deep, upright_size
 
@@ -139,8 +139,8 @@ def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
         if _start(path, content).startswith(NUMPY):
             height, width = as_ids(read_array(path.read_bytes() if content is None else content)).shape
             return Header(height, width, "NumPy")
-        if every:
-            verify(path, content)
+        if every and content is not None:
+            return decode(path, lambda file: _describe(file, _tail(path, content), every), content)
         return open_picture(path, lambda file: _describe(file, _tail(path, content), every), content)
     except (ValueError, OSError) as error:
         return Header(0, 0, "", str(error))

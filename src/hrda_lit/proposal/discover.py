@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from hrda_lit.data.file_tree import match_lines, read_lines
+from hrda_lit.data.split_lists import match_lines, read_lines
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 LABELS = (".png", ".bmp", ".tif", ".tiff")

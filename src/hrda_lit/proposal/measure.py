@@ -83,7 +83,7 @@ def measure(dataset: FolderDataset, samples: Sequence[Sample]) -> Measured:
     pixels, boxes = np.zeros((len(labels), count), np.int64), np.full((len(labels), count), np.nan)
     areas = np.zeros(len(labels), np.int64)
     for row, path in enumerate(counted(labels, "counting classes")):
-        label = dataset.read_label(path).numpy()
+        label = dataset.labels.read(path).numpy()
         areas[row] = label.size
         pixels[row] = np.bincount(label.ravel(), minlength=256)[:count]
         for index in np.flatnonzero(pixels[row]):

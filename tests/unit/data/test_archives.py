@@ -110,7 +110,7 @@ def test_accents_and_brackets_in_names(tmp_path: Path) -> None:
         file.writestr("stra\u0301sse [1]/x.png", "decomposed")
     tree = FileTree(tmp_path)
     [path] = tree.search("str\u00e1sse [1]/*.png")
-    assert tree.content(path) == tree.content(tmp_path / "str\u00e1sse [1]/x.png") == b"decomposed"
+    assert tree.archived(path) == tree.archived(tmp_path / "str\u00e1sse [1]/x.png") == b"decomposed"
 
 
 def test_what_was_unpacked_comes_first(unpacked: Path) -> None:
@@ -175,14 +175,14 @@ def test_odd_members(tmp_path: Path) -> None:
     links = {"b/soft.png": "../a/x.png", "b/hard.png": "=a/x.png", "b/chain.png": "soft.png", "c": "a"}
     tree = FileTree(tar_of(tmp_path / "t/good.tar", {"a/x.png": b"content", **links}))
     for name in ("a/x.png", "b/soft.png", "b/hard.png", "b/chain.png", "c/x.png"):
-        assert tree.content(tree.root / name) == b"content", name
+        assert tree.archived(tree.root / name) == b"content", name
     with zipfile.ZipFile(tmp_path / "t/good.zip", "w") as file:
         file.writestr("a/x.png", "content")
         info = zipfile.ZipInfo("b.png")
         info.external_attr = 0o120777 << 16
         file.writestr(info, "a/x.png")
     tree = FileTree(tmp_path / "t/good.zip")
-    assert tree.content(tree.root / "b.png") == b"content"
+    assert tree.archived(tree.root / "b.png") == b"content"
     odd: dict[str, Any] = {
         "outside": "../../etc/passwd", "nowhere": "gone.png", "circle": "circle", "pipe": tarfile.FIFOTYPE,
         "device": tarfile.CHRTYPE, "sparse": tarfile.GNUTYPE_SPARSE,
@@ -202,3 +202,81 @@ def test_a_zip_whose_directory_lacks_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match=r"a.zip cannot be read \(it holds files that its directory does not list"):
         FileTree(tmp_path / "a.zip").search("*")
+
+
+def test_names_as_programs_write_them(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for name in (
+            "./images/0.png",
+            "images\\1.png",
+            "images\\",
+            "images/._0.png",
+            "__MACOSX/images/._0.png",
+            "images/Thumbs.db",
+        ):
+            info = zipfile.ZipInfo("x")
+            info.filename = name  # ZipInfo itself would turn backslashes on Windows
+            file.writestr(info, name)
+    tree = FileTree(tmp_path)
+    found = tree.search("images/*.png")
+    assert [path.name for path in sorted(found)] == ["0.png", "1.png"]
+    assert [tree.archived(path) for path in sorted(found)] == [b"./images/0.png", b"images\\1.png"]
+    assert tree.search("**/*.png") == found
+    assert tree.beside([tmp_path / "images"]) == sorted(found)
+
+
+@pytest.mark.parametrize(("flags", "method"), [(1, 8), (0, 9), (0, 99)], ids=["encrypted", "deflate64", "aes"])
+def test_zips_that_python_cannot_read_are_refused_when_they_are_listed(tmp_path: Path, flags: int, method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", "content")
+    content = bytearray(buffer.getvalue())
+    for magic, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        start = content.index(magic) + at
+        content[start] |= flags
+        content[start + 2] = method
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.zip cannot be read \(a.png in it is encrypted or .*; .* unpack it"):
+        FileTree(tmp_path).search("*.png")
+
+
+def test_one_of_several_volumes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.z01").write_bytes(b"PK")
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"a.zip cannot be read \(it is one of several volumes\)"):
+        FileTree(tmp_path).search("*.png")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ({"a.zip": ["mine/images/train/0.jpg"]}, r"no file fits .*, \S*root holds mine/images/train/0.jpg, need"),
+        ({"mine/images/0.jpg": []}, r"no file fits .*, \S*root holds mine, need"),
+        ({"images/train/0.JPG": []}, r"no file fits .*, \S*train holds 0.JPG, need"),
+        ({"a.tar.gz": []}, r"no file fits .*, \S*a.tar.gz is not read: unpack it, or pack it as .zip or .tar"),
+        ({"a.zip.001": []}, r"no file fits .*, \S*a.zip.001 is not read: unpack it"),
+        (
+            {"images/train/0.jpg": [], "Labels/train/0.png": []},
+            r"labels/train/0.png does not .*root holds Labels, images",
+        ),
+    ],
+)
+def test_what_lies_there_instead_is_said(tmp_path: Path, names: dict[str, list[str]], sentence: str) -> None:
+    root = tmp_path / "root"
+    for name, members in names.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(root / name, "w") as file:
+                for member in members:
+                    file.writestr(member, "content")
+    with pytest.raises(FileNotFoundError, match=sentence):
+        dataset(root).files("train", True)
+
+
+def test_a_folder_is_no_image(make_folder: Make) -> None:
+    root = make_folder()
+    with pytest.raises(
+        FileNotFoundError, match=r"no file fits \S*images/train, \S*train holds 000.jpg, 001.jpg, 002.jpg"
+    ):
+        FolderDataset("data", str(root), "images/{split}/", {}, CLASSES).files("train", False)

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_what_the_data_check_counted_is_not_counted_again(
     assert class_counts(dataset, samples, tmp_path / "cache").tolist() == counted_by_hand(samples, 4)
 
 
-@pytest.mark.parametrize("content", [b"", b"no json", b"[]", "cut", "entries"])
+@pytest.mark.parametrize("content", [b"", b"no json", b"[]", b"[" * 10**5, "cut", "entries", "endless"])
 def test_a_broken_cache_is_made_anew_and_said(
     make_dataset: Make, tmp_path: Path, content: bytes | str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,12 +118,13 @@ def test_a_broken_cache_is_made_anew_and_said(
     counts = class_counts(dataset, samples, tmp_path / "cache")
     [path] = (tmp_path / "cache").iterdir()
     data = path.read_bytes()
-    if content == "entries":
-        odd = {key: [state, {"odd": [None]}] for key, (state, _) in json.loads(data).items()}
+    if content in ("entries", "endless"):
+        ids = {"odd": [None]} if content == "entries" else {"0": math.inf}
+        odd = {key: [state, ids] for key, (state, _) in json.loads(data).items()}
         path.write_text(json.dumps(odd))
     else:
         path.write_bytes(data[: len(data) // 2] if isinstance(content, str) else content)
     assert class_counts(dataset, samples, tmp_path / "cache").equal(counts)
     assert caplog.text.count("damaged") == 1
     assert str(path) in caplog.text
-    assert ("6 entries" in caplog.text) == (content == "entries")
+    assert ("6 entries" in caplog.text) == (content in ("entries", "endless"))

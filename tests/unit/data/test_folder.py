@@ -254,6 +254,6 @@ def test_colours_of_labels(make_dataset: Make) -> None:
     with pytest.raises(ValueError, match=r"000\.png has 1 pixels of 1 colours .* most of them \[1, 2, 3\] \(1\)"):
         dataset.read(sample)
     options["layout"] = {"colour_map": colours, "unknown_colours": "ignore"}
-    assert int(make_dataset(**options).read_label(sample.label)[0, 0]) == 255
+    assert int(make_dataset(**options).labels.read(sample.label)[0, 0]) == 255
     with pytest.raises(ValueError, match="both an id_map and a layout"):
         make_dataset(**options, id_map={0: 0})

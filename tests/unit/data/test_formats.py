@@ -61,7 +61,7 @@ def test_what_pillow_can_read_is_read(tmp_path: Path, name: str) -> None:
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
         (b"II*\0\xff\xff", "TIFF"),
         (b"no picture", "does not begin as any of PNG, JPEG"),
-        (b"", "does not begin as any of PNG, JPEG"),
+        (b"<!DOCTYPE html>", "HTML"),
     ],
 )
 def test_any_other_file_is_named_with_its_format(tmp_path: Path, start: bytes, word: str) -> None:
@@ -268,3 +268,45 @@ def test_a_png_that_says_behind_its_pixels_that_it_is_turned(tmp_path: Path, tex
     if len(text) < 10_000:
         assert read_header(path, FileTree(tmp_path))[:2] == (32, 16)
     assert read_header(path, FileTree(tmp_path), every=True)[:2] == (32, 16)
+
+
+HUGE = struct.pack(">IIBBBBB", 20_000, 10_000, 1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "it is empty"),
+        (
+            late(late(b"\x89PNG\r\n\x1a\n" + bytes(12), b"IHDR", HUGE), b"IDAT", b""),
+            "holds more than 178956970 pixels; cut it into tiles",
+        ),
+    ],
+)
+def test_empty_and_huge_files(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    for read in (read_image, read_size, read_label):
+        with pytest.raises(ValueError, match=rf"a.png .*{sentence}"):
+            read(tmp_path / "a.png")
+
+
+def test_pages_of_a_tiff(tmp_path: Path) -> None:
+    path, page = tmp_path / "a.tif", Image.fromarray(GREY)
+    page.save(path, save_all=True, append_images=[page.resize((16, 8)), page.resize((8, 4))])  # previews
+    assert (read_image(path)[0].numpy() == GREY).all()
+    assert (read_label(path).numpy() == GREY).all()
+    page.save(path, save_all=True, append_images=[page])
+    for read in (read_image, read_size, read_label):
+        with pytest.raises(ValueError, match=r"a.tif holds 2 pages, of which one would be read; save each"):
+            read(path)
+    assert "holds 2 pages" in read_header(path, FileTree(tmp_path)).fault
+
+
+@pytest.mark.parametrize(
+    ("head", "dtype"),
+    [("P5\n16 16\n3\n", "u1"), ("P5\n16 16\n255\n", "u1"), ("P5\n16 16\n300\n", ">u2"), ("P2\n16 16\n3\n", "")],
+)
+def test_ids_of_a_pgm_are_as_written_whatever_its_largest_value(tmp_path: Path, head: str, dtype: str) -> None:
+    body = IDS.astype(dtype).tobytes() if dtype else " ".join(map(str, IDS.flatten())).encode()
+    (tmp_path / "a.pgm").write_bytes(head.encode() + body)
+    assert (read_label(tmp_path / "a.pgm").numpy() == IDS).all()

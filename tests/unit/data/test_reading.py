@@ -71,14 +71,18 @@ def test_a_file_that_changed_is_decoded_anew(make_dataset: Make, tmp_path: Path)
     assert after.eq(7).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None], ids=["empty", "strange", "cut"])
-def test_what_was_damaged_is_made_anew(make_dataset: Make, tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"\x93NUMPY", lambda whole: whole[:-1], lambda whole: whole.replace(b")", b"(", 1)],
+    ids=["empty", "strange", "cut", "unbalanced"],
+)
+def test_what_was_damaged_is_made_anew(make_dataset: Make, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     dataset = make_dataset()
     sample, reading = dataset.files("train", True)[0], Reader(dataset, 1, tmp_path / "kept")
     before = [picture.clone() for picture in reading(sample) if picture is not None]
     sizes = [path.stat().st_size for path in kept(tmp_path)]
     for path in kept(tmp_path):
-        path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+        path.write_bytes(damage(path.read_bytes()))
     after = reading(sample)
     assert all(a.equal(b) for a, b in zip(before, after, strict=True))
     assert [path.stat().st_size for path in kept(tmp_path)] == sizes

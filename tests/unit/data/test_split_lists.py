@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.data.file_tree import match_lines, read_lines
+from hrda_lit.data.split_lists import match_lines, read_lines
 
 IMAGES = [
     Path("/data/set") / name

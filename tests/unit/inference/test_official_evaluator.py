@@ -24,7 +24,7 @@ def test_iou_of_every_class(tmp_path: Path) -> None:
         label, noise = rng.integers(0, 34, (40, 60), dtype=np.uint8), rng.integers(0, 19, (40, 60), dtype=np.uint8)
         files = [tmp_path / f"{index}_{what}.png" for what in ("label", "prediction")]
         Image.fromarray(label).save(files[0])
-        truth = dataset.read_label(files[0])
+        truth = dataset.labels.read(files[0])
         guess = np.where((truth.numpy() < 19) & (rng.random(label.shape) < 0.6), truth.numpy(), noise)
         Image.fromarray(table[guess]).save(files[1])
         confusion.update(torch.from_numpy(guess).long()[None], truth.long()[None])

@@ -33,7 +33,7 @@ def dataset(root: Path, **changed: Any) -> FolderDataset:
 
 @pytest.mark.parametrize("name", [*BESIDE, "a/b", "", "a\0"])
 def test_the_name_of_a_data_set_names_its_cache(name: str, root: Path) -> None:
-    with pytest.raises(ValueError, match="the name of a data set is"):
+    with pytest.raises(ValueError, match="the name of a dataset is"):
         dataset(root, name=name)
 
 
