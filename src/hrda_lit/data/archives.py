@@ -1,9 +1,11 @@
 """The files in zip and tar archives; what a listing claims is compared with the whole archive."""
 
+import posixpath
 import stat
 import struct
 import tarfile
 import zipfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -14,13 +16,7 @@ KINDS = (".zip", ".tar")  # members are found at once; compressed tars are read 
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".zip.001")
 
 _BLOCK = 512  # bytes of a tar
-_LOCAL = struct.Struct("<4s5H3I2H")  # the header before each member of a zip
-_DESCRIPTOR = 8  # the flag of a zip member whose size and checksum follow its content
-_ENCRYPTED = 1  # flags of a zip member
-_UTF8 = 0x800  # the flag of a zip member whose name is in UTF-8
-_IN_EXTRA = 0xFFFFFFFF  # a size that stands in a field of zip64
 _MOST_LINKS = 40  # in a chain; Linux follows as many
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 class Member(NamedTuple):
@@ -57,7 +53,12 @@ def _list(archive: Path, state: tuple[int, int]) -> dict[str, Member]:
     files, links = _list_zip(archive) if archive.suffix.lower() == ".zip" else _list_tar(archive)
     for name in links:
         files |= _follow(name, files, links)
-    return {name: member for name, member in files.items() if _is_below(name)}
+    kept = {}
+    for name, member in files.items():
+        with suppress(ValueError):
+            require_below(name, "a name in an archive")
+            kept[name] = member
+    return kept
 
 
 def read_member(member: Member, opened: zipfile.ZipFile | None = None) -> bytes:
@@ -82,10 +83,10 @@ def _list_tar(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
     mark = archive.stat().st_mtime_ns
     with tarfile.open(archive, "r:") as tar:
         for info in tar:
-            name = _plain(info.name)
+            name = str(PurePosixPath(info.name))
             links.pop(name, None)  # of two members of one name the later counts
             if info.issym() or info.islnk():
-                links[name] = _link_target(name, info.linkname) if info.issym() else _plain(info.linkname)
+                links[name] = _link_target(name if info.issym() else "", info.linkname)
                 files.pop(name, None)
             elif info.issparse() or not (info.isreg() or info.isdir()):
                 raise ValueError(f"{name} in it is sparse, a device or a pipe")
@@ -97,12 +98,15 @@ def _list_tar(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
 
 def _check_end_of_tar(archive: Path, end: int) -> None:
     # A damaged header ends tarfile's listing without an error, and the members behind it are not listed.
+    zeros = 0
     with archive.open("rb") as file:
         file.seek(end)
-        pieces = iter(lambda: file.read(1 << 20), b"")
-        zeros = sum(len(piece) if not any(piece) else -(1 << 62) for piece in pieces)
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            if any(piece):
+                raise ValueError("its listing stops before its end")
+            zeros += len(piece)
     if zeros < _BLOCK:
-        raise ValueError("its listing stops before its end" if zeros else "its end is missing")
+        raise ValueError("its end is missing")
 
 
 def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
@@ -111,11 +115,9 @@ def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
     if archive.with_suffix(".z01").exists():
         raise ValueError("it is one of several volumes")
     with zipfile.ZipFile(archive) as opened, archive.open("rb") as file:
-        _check_headers_of_zip(opened, file)
+        _check_zip(opened, file)
         for info in opened.infolist():
-            if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
-                raise ValueError(f"{info.filename} in it is encrypted or compressed by a method that is not read")
-            name = _plain(info.filename.replace("\\", "/"))  # as some programs for Windows write it
+            name = str(PurePosixPath(info.filename.replace("\\", "/")))  # as some programs for Windows write it
             if stat.S_ISLNK(info.external_attr >> 16):
                 links[name] = _link_target(name, opened.read(info).decode())
             elif not info.filename.endswith(("/", "\\")):
@@ -123,43 +125,29 @@ def _list_zip(archive: Path) -> tuple[dict[str, Member], dict[str, str]]:
     return files, links
 
 
-def _check_headers_of_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
+def _check_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Compare each entry of the directory with the header of its content, and find headers without entry."""
-    end, gaps = 0, []
+    gaps, end = [], 0
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
+        opened.open(info).close()  # compares names, and refuses encrypted members and unknown methods
         gaps.append((end, info.header_offset))
-        end = _check_header_of_zip(file, info)
+        file.seek(info.header_offset + 26)
+        name, extra = struct.unpack("<2H", file.read(4))
+        end = info.header_offset + 30 + name + extra + info.compress_size
     for start, stop in [*gaps, (end, opened.start_dir)]:
         file.seek(start)
         if b"PK\3\4" in file.read(max(0, stop - start)):
             raise ValueError("it holds files that its directory does not list")
-    if len(opened.infolist()) != _count_of_entries(file, opened):
+    if len(opened.infolist()) != _count_entries(file, opened.start_dir):
         raise ValueError("its directory is cut")
 
 
-def _check_header_of_zip(file: IO[bytes], info: zipfile.ZipInfo) -> int:
-    """Return where the content of a member ends."""
-    file.seek(info.header_offset)
-    magic, _, _, method, _, _, crc, packed, size, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
-    text = file.read(name).decode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-    pairs = [(text, info.orig_filename), (method, info.compress_type)]
-    if not info.flag_bits & _DESCRIPTOR:
-        sizes = ((crc, info.CRC), (packed, info.compress_size), (size, info.file_size))
-        pairs += [(a, b) for a, b in sizes if a != _IN_EXTRA]
-    if magic != b"PK\3\4" or any(a != b for a, b in pairs):
-        raise ValueError(f"its directory and the file disagree on {info.filename!r}")
-    end: int = info.header_offset + _LOCAL.size + name + extra + info.compress_size
-    return end
-
-
-def _count_of_entries(file: IO[bytes], opened: zipfile.ZipFile) -> int:
+def _count_entries(file: IO[bytes], start: int) -> int:
     """Count the entries of the central directory in the file, whatever its end says."""
-    file.seek(opened.start_dir)
-    count, rest = 0, file.read()
-    at = 0
+    file.seek(start)
+    rest, count, at = file.read(), 0, 0
     while rest[at : at + 4] == b"PK\1\2":
-        name, extra, comment = struct.unpack_from("<3H", rest, at + 28)
-        count, at = count + 1, at + 46 + name + extra + comment
+        count, at = count + 1, at + 46 + sum(struct.unpack_from("<3H", rest, at + 28))
     return count
 
 
@@ -177,22 +165,7 @@ def _follow(name: str, files: dict[str, Member], links: dict[str, str]) -> dict[
 
 
 def _link_target(name: str, target: str) -> str:
-    parts: list[str] = [] if target.startswith("/") else [*PurePosixPath(name).parent.parts]
-    for part in PurePosixPath(target).parts:
-        parts = parts[:-1] if part == ".." else [*parts, part]
-    return _plain("/".join(parts))
-
-
-def _plain(name: str) -> str:
-    return str(PurePosixPath(name))
-
-
-def _is_below(name: str) -> bool:
-    try:
-        require_below(name, "a name in an archive")
-    except ValueError:
-        return False
-    return True
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
 
 
 def _damaged(where: str, error: Exception) -> ValueError:

@@ -236,7 +236,7 @@ def test_zips_that_python_cannot_read_are_refused_when_they_are_listed(tmp_path:
         content[start] |= flags
         content[start + 2] = method
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a.zip cannot be read \(a.png in it is encrypted or .*; .* unpack it"):
+    with pytest.raises(ValueError, match=r"a.zip cannot be read \(.*(encrypted|compression).*\); .* unpack it"):
         FileTree(tmp_path).search("*.png")
 
 
