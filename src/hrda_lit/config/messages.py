@@ -26,7 +26,8 @@ def wrong_value(key: str, value: object, expected: str) -> str:
 
 def wrong_name(key: str, name: object, expected: str) -> str:
     """Say which name below a key is of a wrong type."""
-    return f"{key} has the key {show(name)}: expected {expected}; put it into quotes."
+    remedy = "put it into quotes" if "text" in expected else f"correct {key}"
+    return f"{key} has the key {show(name)}: expected {expected}; {remedy}."
 
 
 def unknown_key(key: str, names: Iterable[str]) -> str:

@@ -44,7 +44,7 @@ class Records:
     def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
         self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
         self.tree = tree
-        self._entries = self._load()
+        self._entries, self._writing = self._load(), BestEffort("what is known of files")
 
     def __call__(
         self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
@@ -83,9 +83,9 @@ class Records:
             os.utime(self.path)  # in use
         try:
             entries = json.loads(self.path.read_bytes())
-        except FileNotFoundError:
+        except OSError:
             return {}
-        except (OSError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             entries = None
         if isinstance(entries, dict):
             return entries
@@ -93,8 +93,7 @@ class Records:
         return {}
 
     def _save(self) -> None:
-        # A cache that cannot be kept costs time, nothing else.
-        with suppress(OSError):
+        with self._writing.writing():
             write_atomically(self.path, json.dumps(self._entries).encode())
             _forget(self.path.parent)
 

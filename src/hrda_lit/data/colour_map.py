@@ -1,6 +1,6 @@
 """Labels whose colours stand for classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 def _train_id(name: Any, classes: Classes) -> int:
     if isinstance(name, bool) or name is None:
-        raise ValueError(wrong_name("layout.colour_map", name, "the name or train id of a class"))
+        raise ValueError(wrong_name("layout.colour_map", name, "text or a whole number"))
     if name in classes.names:
         return classes.names.index(name)
     if name in ("ignore", classes.ignore):
@@ -69,9 +69,9 @@ def _train_id(name: Any, classes: Classes) -> int:
 
 
 def _triples(name: Any, given: Any) -> list[Any]:
-    several = given if isinstance(given, Sequence) and given and isinstance(given[0], Sequence) else [given]
+    several = given if isinstance(given, list | tuple) and given and isinstance(given[0], list | tuple) else [given]
     for colour in several:
-        whole = isinstance(colour, Sequence) and all(isinstance(v, int) and 0 <= v <= 255 for v in colour)
+        whole = isinstance(colour, list | tuple) and all(isinstance(v, int) and 0 <= v <= 255 for v in colour)
         if not whole or len(colour) != 3:
             raise ValueError(
                 f"layout.colour_map gives {name} {colour}, need [red, green, blue] in [0, 255]; correct it."

@@ -201,5 +201,5 @@ class Names:
         self._pattern = re.compile("|".join(fnmatch.translate(form) for form in forms if has_magic(form)) or r"(?!)")
 
     def __contains__(self, relative: PurePath) -> bool:
-        names = {same(relative.as_posix()), same(relative.with_suffix("").as_posix()), same(relative.stem)}
+        names = {same(relative.as_posix()), same((relative.parent / relative.stem).as_posix()), same(relative.stem)}
         return not self._literal.isdisjoint(names) or any(map(self._pattern.match, names))

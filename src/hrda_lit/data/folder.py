@@ -200,10 +200,12 @@ class FolderDataset:
         lines = read_lines(listing, self.tree.archived(listing))
         listed, absent = match_lines(lines, images, listing, ending=pattern.rpartition("*")[2])
         absent = [line for line in absent if PurePath(line) not in self._excluded]
-        if absent or not lines:
+        if not lines:
+            raise self._missing(f"{listing} is empty, need the names of images of {self.name}, one a line")
+        if absent:
             raise self._missing(
-                f"{listing} lists {len(lines)} images, need at least one and a file for each, but {len(absent)} have "
-                f"none ({', '.join(absent[:3])})"
+                f"{listing} lists {len(lines)} images, need a file for each, but {len(absent)} have none "
+                f"({', '.join(absent[:3])})"
             )
         return listed
 

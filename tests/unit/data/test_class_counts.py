@@ -109,6 +109,23 @@ def test_what_the_data_check_counted_is_not_counted_again(
     assert class_counts(dataset, samples, tmp_path / "cache").tolist() == counted_by_hand(samples, 4)
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "folder"])
+def test_a_cache_that_cannot_be_written_is_said_and_costs_time_alone(
+    make_dataset: Make, tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = make_dataset()
+    samples = dataset.files("train", True)
+    (tmp_path / "file").write_text("a file where the folder should be")
+    if place == "folder":
+        class_counts(dataset, samples, tmp_path / place)
+        [record] = (tmp_path / place).iterdir()
+        record.unlink()
+        record.mkdir()
+    assert class_counts(dataset, samples, tmp_path / place).tolist() == counted_by_hand(samples, 4)
+    assert caplog.text.count("cannot be written, the run continues without") == 1
+    assert "damaged" not in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"no json", b"[]", b"[" * 10**5, "cut", "entries", "endless"])
 def test_a_broken_cache_is_made_anew_and_said(
     make_dataset: Make, tmp_path: Path, content: bytes | str, caplog: pytest.LogCaptureFixture

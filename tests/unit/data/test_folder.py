@@ -111,6 +111,14 @@ def test_split_file_and_exclude(make_dataset: Make) -> None:
         dataset.files("val", True)
 
 
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
+def test_an_empty_split_list_is_named(make_dataset: Make, text: str) -> None:
+    dataset = make_dataset(layout={"split_file": "{split}.txt"})
+    (dataset.root / "train.txt").write_text(text)
+    with pytest.raises(DataNotFoundError, match=r"train\.txt is empty, need the names of images of data, one a line"):
+        dataset.files("train", True)
+
+
 def test_missing_split_file(make_dataset: Make) -> None:
     dataset = make_dataset(layout={"split_file": "{split}.txt", "help": "ask the authors"})
     with pytest.raises(DataNotFoundError, match=r"train\.txt does not exist.*; ask the authors\.$"):
@@ -172,6 +180,8 @@ def test_sizes_must_agree(make_dataset: Make) -> None:
         ({"layout": {"label_channel": "red"}}, "label_channel=red: expected"),
         ({"layout": {"exclude": [123]}}, "exclude[0]=123: expected text"),
         ({"id_map": {1: 4}}, "1 -> 4"),
+        ({"id_map": {"7": 0}}, "id_map has the key '7': expected a whole number in [0, 255]; correct id_map"),
+        ({"layout": {"colour_map": {"a": "#00ff00"}}}, "colour_map gives a #00ff00, need [red, green, blue]"),
     ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], sentence: str) -> None:

@@ -1,7 +1,8 @@
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
+from hrda_lit.data.file_tree import Names
 from hrda_lit.data.split_lists import match_lines, read_lines
 
 IMAGES = [
@@ -49,6 +50,12 @@ def test_lines_without_an_image_are_returned(line: str) -> None:
 def test_a_line_that_means_several_is_refused() -> None:
     with pytest.raises(ValueError, match=r"line '000' of train\.txt means both /data/set/a/000\.png and .*b/000\.png"):
         names(["b/001", "000"])
+
+
+@pytest.mark.parametrize("line", ["/", ".", "..", "~", '"000.png"', "c/x y.jpg labels/x y.png"])
+def test_odd_lines_name_no_image(line: str) -> None:
+    assert match_lines([line], IMAGES, Path("train.txt")) == ([], [line])
+    assert PurePath(line) not in Names(["x", "b/*"])
 
 
 def test_byte_order_windows_ends_blanks_and_comments(tmp_path: Path) -> None:
