@@ -10,56 +10,58 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hrda_lit.inspecting.data_check import Findings
-    from hrda_lit.proposal.propose import Proposal
+    from hrda_lit.proposal.write import Proposal
 
 
 def init(config: DictConfig) -> "Path":
-    """Measure the data, choose, write YAML files, and check that a training can start with them.
+    """Measure the data, choose, write YAML files, and check that training can start with them.
 
     Args:
         config: the composed tree of conf/init.yaml.
 
     Returns:
-        The folder that was made.
+        The new folder.
 
     Raises:
-        ValueError: if a key does not fit, something is ambiguous, or training could not start.
-        FileExistsError: if the folder is there already.
+        ValueError: if a key does not fit or something is ambiguous; or if the data have faults, once all is written.
+        FileExistsError: if the folder exists already.
         FileNotFoundError: if images are missing.
     """
     # Imported here, so that --help need not wait for torch.
-    import shutil
+    import tempfile
     from pathlib import Path
 
-    from hrda_lit.proposal.propose import propose, write
+    from hrda_lit.proposal.propose import propose
+    from hrda_lit.proposal.write import write
     from hrda_lit.schema.check import check_init
+    from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
 
     check_init(config)
     keys: dict[str, Any] = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     out = Path(keys["out"]).expanduser().absolute()
     if out.exists():
         raise FileExistsError(f"out={keys['out']} is there already; give another folder, or remove it.")
-    made = out.with_name(f".{out.name}.part")
-    shutil.rmtree(made, ignore_errors=True)
     proposal = propose(keys)
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale(out.parent.glob(SCRATCH))
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(), suffix=".part", dir=out.parent) as scratch:
+        made = Path(scratch, out.name)
         write(proposal, made, out)
-        findings = _check(proposal, made)
-        findings.require()
         made.rename(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    findings = _check(proposal, out)
     _show(proposal, findings, out)
+    findings.require()
     return out
 
 
-def _check(proposal: "Proposal", made: "Path") -> "Findings":
+def _check(proposal: "Proposal", out: "Path") -> "Findings":
     """Check keys and data as a training does before its first step."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, check_data
+    from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.schema.check import check_train
 
     before = GlobalHydra.instance().hydra
@@ -67,14 +69,13 @@ def _check(proposal: "Proposal", made: "Path") -> "Findings":
     try:
         with initialize_config_module("hrda_lit.conf", version_base="1.3"):
             for kind in proposal.kinds:
-                words = [f"experiment={proposal.name}_{kind}", "run_dir=.", f'hydra.searchpath=["file://{made}"]']
+                words = [f"experiment={proposal.name}_{kind}", "run_dir=.", f'hydra.searchpath=["file://{out}"]']
                 config = compose("train", words)
-                for role in ("source", "target", "val"):
-                    if config.get(role) is not None:
-                        config[role].root = str(made / "data" / config[role].name)
                 check_train(config)
+                classes = build.build_dataset(config.source, "source").classes
+                method = build.build_method(config, classes)
+                check_geometry(config, method, classes)
                 if kind == "hrda":
-                    method = build.build_method(config, build.build_dataset(config.source, "source").classes)
                     parts = build.build_datamodule(config, method.needs_target).data_splits()
                     check = DataCheck.of(config)
                     assert check is not None
@@ -95,12 +96,14 @@ def _show(proposal: "Proposal", findings: "Findings", out: "Path") -> None:
     for text in findings.warnings:
         console.print(f"warning: {text}")
     console.print(f"{out} holds these files, with the reason of each number beside it. What comes next:")
-    folder = shlex.quote(str(out))
-    first, *others = [f"{proposal.name}_{kind}" for kind in proposal.kinds]
-    console.print(f"  python -m hrda_lit.inspect experiment={proposal.name}_hrda --config-dir {folder}")
-    for experiment in (first, *others):
-        console.print(f"  python -m hrda_lit.train experiment={experiment} --config-dir {folder}")
-    console.print(f"  python -m hrda_lit.scripts.results_table {' '.join(f'outputs/{e}' for e in (first, *others))}")
+    experiments = [f"{proposal.name}_{kind}" for kind in proposal.kinds]
+    commands = [["inspect", f"experiment={proposal.name}_hrda", "--config-dir", str(out)]]
+    if not findings.refusals:
+        commands += [["train", f"experiment={name}", "--config-dir", str(out)] for name in experiments]
+        if "val" in proposal.target.lists:
+            commands.append(["scripts.results_table", *(f"outputs/{name}" for name in experiments)])
+    for module, *words in commands:
+        console.print(f"  python -m hrda_lit.{module} {shlex.join(words)}")
 
 
 @command("init")

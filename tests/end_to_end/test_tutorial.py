@@ -1,6 +1,7 @@
 """docs/tutorial.md, typed as it stands into an empty folder with a few drawn pictures."""
 
 import re
+import shlex
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_the_tutorial(street: Path) -> None:
             case program:
                 filled = [re.sub(r"^checkpoint=.*", f"checkpoint={checkpoint}", word) for word in words]
                 getattr(api, program.removeprefix("hrda_lit."))(*filled)
-    assert done == {"hrda_lit.init": 1, "hrda_lit.inspect": 1, "hrda_lit.train": 3,
+    assert done == {"hrda_lit.init": 1, "hrda_lit.inspect": 1, "hrda_lit.train": 4,
                     "hrda_lit.scripts.results_table": 1, "hrda_lit.evaluate": 1, "hrda_lit.predict": 1}  # fmt: skip
     for kind in ("label", "overlay", "attention"):
         assert len(list((street / "predictions" / kind).glob("*.png"))) == 44
@@ -63,6 +64,7 @@ def test_what_init_prints_runs_and_every_number_has_its_reason(street: Path) -> 
     assert [(name, experiment) for name, experiment, _ in printed] == [
         ("inspect", "experiment=dusk_hrda"),
         ("train", "experiment=dusk_source_only"),
+        ("train", "experiment=dusk_daformer"),
         ("train", "experiment=dusk_hrda"),
         ("train", "experiment=dusk_oracle"),
     ]
@@ -76,6 +78,19 @@ def test_what_init_prints_runs_and_every_number_has_its_reason(street: Path) -> 
     assert len(numbers) > 6
     assert all(" # " in line for line in numbers if "head:" not in line)
     assert yaml.safe_load((street / "mine/dataset/dusk.yaml").read_text())["classes"]["names"] == NAMES
+
+
+def test_what_init_prints_runs_from_elsewhere_with_spaces_and_without_scores(tmp_path: Path) -> None:
+    draw_street(tmp_path / "my data", labelled=0)
+    (tmp_path / "other place").mkdir()
+    done = commands.run("hrda_lit.init", "source=my data/day", "target=my data/dusk", "out=my data/mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = [shlex.split(line)[2:] for line in done.stdout.splitlines() if line.startswith("  python -m ")]
+    kinds = [word for words in printed for word in words if word.startswith("experiment=")]
+    assert kinds == [f"experiment=dusk_{kind}" for kind in ("hrda", "source_only", "daformer", "hrda")]
+    for module, *words in printed:
+        ran = commands.run(module, *words, *(SMALL if "train" in module else ()), cwd=tmp_path / "other place")
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_nothing_is_written_over_and_nothing_half_written_stays(street: Path) -> None:

@@ -213,7 +213,7 @@ class FolderDataset:
         relative = image.relative_to(self.root).as_posix()
         for old, new in self.label_rule.items():
             if old == ".*":
-                relative = PurePath(relative).with_suffix(new).as_posix()
+                relative = relative.removesuffix(PurePath(relative).suffix) + new
                 continue
             if old not in relative:
                 raise ValueError(

@@ -109,7 +109,7 @@ class Painter:
     def polygon(self, points: Sequence[Point], colour: Colour | None, label: int | None = None) -> None:
         """Fill a polygon."""
         flat = [self.camera.project(point) for point in points]
-        self._fill("polygon", flat, colour, label, sum(point[2] for point in points) / len(points))
+        self.fill("polygon", flat, colour, label, sum(point[2] for point in points) / len(points))
 
     def plate(self, box: Rectangle, z: float, colour: Colour | None, label: int | None = None) -> None:
         """Fill an upright rectangle that faces the camera."""
@@ -125,13 +125,13 @@ class Painter:
         """Fill an upright ellipse that faces the camera."""
         x0, y0, x1, y1 = box
         left, top = self.camera.project((x0, y1, z))
-        self._fill("ellipse", (left, top, *self.camera.project((x1, y0, z))), colour, label, z)
+        self.fill("ellipse", (left, top, *self.camera.project((x1, y0, z))), colour, label, z)
 
     def bar(self, start: Point, end: Point, width: float, colour: Colour, label: int | None = None) -> None:
         """Draw a straight bar, `width` metres but at least one pixel wide."""
         flat = [self.camera.project(start), self.camera.project(end)]
         z = (start[2] + end[2]) / 2
-        self._fill("line", flat, colour, label, z, width=max(1, round(width * self.camera.focal / z)))
+        self.fill("line", flat, colour, label, z, width=max(1, round(width * self.camera.focal / z)))
 
     def strip(self, x: Range, z: Range, colour: Colour, label: int | None = None) -> None:
         """Fill a strip of the ground that follows the bend of the road."""
@@ -158,13 +158,14 @@ class Painter:
         """Return the x of the side of a box that the camera sees."""
         return box[0] if self.camera.lateral(box[0], box[4]) > 0 else box[1]
 
-    def _fill(
+    def fill(
         self, shape: str, where: Sequence[Any], colour: Colour | None, label: int | None, depth: float, **options: int
     ) -> None:
+        """Draw a shape of Pillow, in pixels of the drawing, on all layers."""
         marks: tuple[float | None, float | None] = (None, None) if label is None else (int(label), depth)
-        for layer, fill in zip(self._draws, (colour, *marks), strict=True):
-            if fill is not None:
-                getattr(layer, shape)(where, fill=fill, **options)
+        for layer, value in zip(self._draws, (colour, *marks), strict=True):
+            if value is not None:
+                getattr(layer, shape)(where, fill=value, **options)
 
 
 def sections(z: Range) -> list[float]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from PIL import ImageDraw
 
 from hrda_lit.demo import roadside, street, traffic
 from hrda_lit.demo.painter import HEIGHT, SCALE, WIDTH, Painter, Raw, place_camera
@@ -151,6 +150,4 @@ def _draw_bonnet(painter: Painter) -> None:
     rise, grey = painter.rng.uniform(0.06, 0.1) * HEIGHT, int(painter.rng.integers(28, 60))
     wide, high = WIDTH * SCALE, HEIGHT * SCALE
     corners = (-0.1 * wide, high - rise * SCALE, 1.1 * wide, high + 4 * rise * SCALE)
-    ImageDraw.Draw(painter.colour).ellipse(corners, fill=(grey, grey, grey + 4))
-    ImageDraw.Draw(painter.label).ellipse(corners, fill=int(Raw.EGO))
-    ImageDraw.Draw(painter.depth).ellipse(corners, fill=1.0)
+    painter.fill("ellipse", corners, (grey, grey, grey + 4), Raw.EGO, 1.0)

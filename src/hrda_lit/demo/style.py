@@ -49,9 +49,19 @@ class Style:
     squat: float
 
 
+def rgb(*values: float) -> Colour:
+    """Round and clip three numbers to a colour."""
+    red, green, blue = (min(255, max(0, round(value))) for value in values)
+    return red, green, blue
+
+
 def colours(text: str) -> tuple[Colour, ...]:
     """Parse colours as in "b06e54 cdb282", two hexadecimal digits for each of red, green and blue."""
-    return tuple((code[0], code[1], code[2]) for code in map(bytes.fromhex, text.split()))
+    return tuple(rgb(*bytes.fromhex(code)) for code in text.split())
+
+
+def _gradients(zeniths: str, horizons: str) -> tuple[tuple[Colour, Colour], ...]:
+    return tuple(zip(colours(zeniths), colours(horizons), strict=True))
 
 
 SOURCE = Style(
@@ -62,9 +72,7 @@ SOURCE = Style(
     facades=colours("b06e54 cdb282 969ca6 c4966e 806860 d6cebe 968e84 bab0a0"),
     foliage=colours("366826 487830 305830"),
     grounds=colours("706e70 807a74 626268"),
-    skies=tuple(
-        zip(colours("3a78d6 4a8adc 6080be 96accc bac6d4"), colours("b0d0f0 cedeec f0cca0 dee2e6 e2e4e6"), strict=True)
-    ),
+    skies=_gradients("3a78d6 4a8adc 6080be 96accc bac6d4", "b0d0f0 cedeec f0cca0 dee2e6 e2e4e6"),
     haze=(0.0012, 0.004),
     texture=(0.8, 1.2),
     saturation=(0.95, 1.3),
@@ -84,7 +92,7 @@ SECOND_SOURCE = replace(
     facades=colours("c6c0b8 aaa6a4 ded6c6 988c86 baa896 868a92 9e6858 cec8d0"),
     foliage=colours("42702c 56763c 3a542a"),
     grounds=colours("787878 68686a 888480"),
-    skies=tuple(zip(colours("588cd4 a0bada c8ced6 7886b0"), colours("d6e2ee e6eaee eaecec eed4b2"), strict=True)),
+    skies=_gradients("588cd4 a0bada c8ced6 7886b0", "d6e2ee e6eaee eaecec eed4b2"),
     haze=(0.001, 0.003),
     texture=(0.4, 0.8),
     saturation=(0.8, 1.1),
@@ -102,7 +110,7 @@ TARGET = Style(
     facades=colours("bcb4a8 9e968e cec4ac 8c8078 b09c8c 787a7e a87662 c0a07c"),
     foliage=colours("3e5c2e 506a38 364e30"),
     grounds=colours("6a6a6c 7a7876 5e5f63"),
-    skies=tuple(zip(colours("ced4da b2c2d6 8caed6 6896d6"), colours("eceeee e2e8ec dae4ec d2deea"), strict=True)),
+    skies=_gradients("ced4da b2c2d6 8caed6 6896d6", "eceeee e2e8ec dae4ec d2deea"),
     haze=(0.002, 0.0055),
     texture=(1.0, 1.6),
     saturation=(0.72, 0.95),
@@ -114,19 +122,9 @@ TARGET = Style(
 )
 
 
-def rgb(red: float, green: float, blue: float) -> Colour:
-    """Round and clip three numbers to a colour."""
-    return _byte(red), _byte(green), _byte(blue)
-
-
-def _byte(value: float) -> int:
-    return min(255, max(0, round(value)))
-
-
 def shade(colour: Colour, factor: float) -> Colour:
     """Darken a colour by a factor below 1, or lighten it by one above 1."""
-    red, green, blue = colour
-    return rgb(red * factor, green * factor, blue * factor)
+    return rgb(*(value * factor for value in colour))
 
 
 def tint(colour: Colour, change: tuple[float, float, float]) -> Colour:

@@ -70,11 +70,16 @@ def render_demo(
             (fresh / "demo.json").write_text(json.dumps(record, indent=2) + "\n")
         except OSError as error:  # pillow does not say which file it was
             raise OSError(f"no demo can be drawn at {root} ({error.strerror or error}); free space there.") from error
-        try:
-            os.rename(fresh, root)
-        except OSError:  # another process was faster; its pictures are the same if its parameters are
-            if not _is_finished(root, record):
-                raise
+        _publish(fresh, root, record)
+
+
+def _publish(fresh: Path, root: Path, record: dict[str, int]) -> None:
+    """Move what was rendered to its place, unless another process was faster with the same."""
+    try:
+        os.rename(fresh, root)
+    except OSError:
+        if not _is_finished(root, record):
+            raise
 
 
 def _is_finished(root: Path, record: dict[str, int]) -> bool:

@@ -1,1 +1,1 @@
-"""A proposal for data of your own: what is measured of two folders, and the YAML files that follow from it."""
+"""Propose experiments for your own data: measure two folders and write YAML files for them."""

@@ -10,24 +10,26 @@ from hrda_lit.data.transforms import half_crop
 from hrda_lit.proposal.measure import Measured, Size
 
 MULTIPLE = 32  # of a crop's sides, see `half_crop`
+SMALLEST = 192  # side of an image in pixels: crops of half its area fit the encoder
 SCALED = 3000 / (1024 * 2048)  # of an image: pixels that make it a candidate for a class, as in the paper
 CANDIDATES = 5  # images that must be candidates for each class
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+MANY = 500  # images that are scored: more are scored once, at the end
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder with ImageNet weights that timm downloads, and what fits it.
+    """An encoder with ImageNet weights from timm, and the settings that suit it.
 
     Args:
         name: name in timm.
-        least: memory of the device in bytes, 0 for a CPU.
+        least: memory that the device needs, in bytes; 0 for a CPU.
         pixels: most pixels of an image; larger ones are scaled down.
         head: keys of the DAFormer head, or "" for the paper's.
         attention: channels of the attention head, or None for the paper's.
         learning_rate: rate of the heads; the encoder's is that by `head_factor`.
-        batch_norm: whether its statistics tell student and teacher apart.
+        batch_norm: whether it has BatchNorm, whose statistics differ between student and teacher.
         steps: length of a training.
         rate_why: reason of the rate.
         steps_why: reason of the length.
@@ -69,15 +71,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the YAML files say beside names and paths.
+    """Everything in the YAML files except names and paths.
 
     Args:
-        encoder: the network's.
+        encoder: encoder of the network.
         crop: (height, width).
         source_size: box of source images; None keeps them.
         target_size: box of target images.
         margins: (top, bottom, left, right) of target images, in pixels of their box.
-        things: ids.
+        things: ids of thing classes.
         keys: other keys of the setting, dotted.
     """
 
@@ -91,7 +93,7 @@ class Plan:
 
 
 def choose(
-    source: Measured, target: Measured, names: Sequence[str], memory: float, cores: int, steps: int | None
+    source: Measured, target: Measured, names: Sequence[str], scored: int, memory: float, steps: int | None
 ) -> Plan:
     """Choose everything.
 
@@ -99,8 +101,8 @@ def choose(
         source: measurements of the source.
         target: measurements of the target.
         names: names of the classes.
+        scored: number of images of the validation.
         memory: bytes of the GPU; 0 for a CPU.
-        cores: cores of the processor.
         steps: length of a training where the user gave one.
     """
     encoder = next(one for one in ENCODERS if memory >= one.least)
@@ -110,22 +112,22 @@ def choose(
     seen = target_box or target.size
     crop = _crop(seen, source_box or source.size)
     length = steps or encoder.steps
+    validations = 4 if scored <= MANY else 1
     keys = {
         "data.crop": Choice(
             f"[{crop[0]}, {crop[1]}]",
-            f"about half of a picture of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}",
+            f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}",
         ),
-        "data.rare_class": _rare_classes(source, source_box),
+        "data.rare_class": _rare_classes(source, source_box or source.size),
         "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
-        "loading.num_workers": Choice(str(max(1, min(4, cores // 2))), f"for each domain, of {cores} cores"),
         "optim.lr": Choice(f"{encoder.learning_rate:.1e}", encoder.rate_why),
         "optim.warmup": Choice(str(round(length / 27)), "1500 of 40 000 steps in the paper"),
         "alpha": _momentum(length),
         "trainer.max_steps": Choice(str(length), "given" if steps else encoder.steps_why),
-        "trainer.val_check_interval": Choice(str(max(1, length // 4)), "four validations"),
+        "trainer.val_check_interval": Choice(str(max(1, length // validations)), f"validations: {validations}"),
     }
     if encoder.batch_norm:
-        keys["optim.head_factor"] = Choice("10", "heads learn from nothing")
+        keys["optim.head_factor"] = Choice("10", "heads start from random weights")
     return Plan(
         encoder, crop, Choice(_yaml(source_box), source_why), Choice(_yaml(target_box), target_why),
         _margins(target, seen), source.things(names), keys,
@@ -141,13 +143,17 @@ def _momentum(steps: int) -> Choice:
 def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, str]:
     """Return the box into which images are fitted, or None, and why."""
     height, width = seen.size
-    factor = math.sqrt(encoder.pixels / (height * width))
-    if factor < 0.9:
-        box = (round(height * factor / 8) * 8, round(width * factor / 8) * 8)
-        return box, f"{height} x {width} is large for {encoder.name} on {device}; a rule of thumb"
-    if seen.varied:
-        return seen.size, "sizes vary; this is the middle one, so that things have like sizes"
-    return None, f"as they are, {height} x {width}"
+    shrink, grow = math.sqrt(encoder.pixels / (height * width)), SMALLEST / min(height, width)
+    if grow > 1:
+        why = f"{height} x {width} is small; enlarged, because the encoder needs larger crops"
+    elif shrink < 0.9:
+        why = f"{height} x {width} is large for {encoder.name} on {device}; a rule of thumb"
+    elif seen.varied:
+        return seen.size, "sizes vary; this is the median, so that objects have similar sizes"
+    else:
+        return None, f"as they are, {height} x {width}"
+    factor = max(min(shrink, 1), grow)
+    return (round(height * factor / 8) * 8, round(width * factor / 8) * 8), why
 
 
 def _crop(*sizes: Size) -> Size:
@@ -156,7 +162,7 @@ def _crop(*sizes: Size) -> Size:
     return max(MULTIPLE, height // MULTIPLE * MULTIPLE), max(MULTIPLE, width // MULTIPLE * MULTIPLE)
 
 
-def _rare_classes(source: Measured, box: Size | None) -> Choice:
+def _rare_classes(source: Measured, box: Size) -> Choice:
     """Choose min_pixels and the temperature of rare class sampling."""
     shares = source.shares
     there = shares > 0
@@ -168,12 +174,16 @@ def _rare_classes(source: Measured, box: Size | None) -> Choice:
     known = np.sort(source.pixels[:, there], axis=0)[::-1]
     enough = float(known[min(CANDIDATES, len(known)) - 1].min())
     if enough < pixels:
-        pixels, why = max(enough, 20.0), f"so that {CANDIDATES} of {len(known)} labels show enough of each class"
+        pixels = max(enough, 20.0)
+        why = f"so that {CANDIDATES} of {len(known)} labels show enough of each class"
     least = max(1, int(float(f"{pixels:.1g}")))
-    temperature = next((t for t in TEMPERATURES if _largest(shares[there], t) <= 2 / there.sum()), TEMPERATURES[-1])
+    flat = (t for t in TEMPERATURES if _largest(shares[there], t) <= 2 / there.sum())
+    temperature = next(flat, TEMPERATURES[-1])
+    # min_pixels counts at the original size, the crop that is accepted has the size of the box.
+    ratio = float(f"{box[0] * box[1] / (height * width):.2g}")
     return Choice(
-        f"{{ temperature: {temperature}, min_pixels: {least}, accept_ratio: 1.0 }}",
-        f"{why}; no class is drawn more than twice as often as if all were alike",
+        f"{{ temperature: {temperature}, min_pixels: {least}, accept_ratio: {ratio} }}",
+        f"{why}; no class is sampled more than twice as often as uniformly",
     )
 
 
@@ -189,7 +199,7 @@ def _margins(target: Measured, size: Size) -> Choice | None:
     top, bottom, left, right = depths
     return Choice(
         f"{{ top: {top}, bottom: {bottom}, left: {left}, right: {right} }}",
-        "there all images look alike (the camera's own car, a frame), so pseudo-labels are not trusted",
+        "constant over all images (the camera's own car, a frame), so pseudo-labels are not trusted there",
     )
 
 

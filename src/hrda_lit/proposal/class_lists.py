@@ -4,12 +4,20 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Colour = tuple[int, int, int]
 _IGNORED = {"__ignore__", "_ignore_", "ignore", "void", "unlabeled", "unlabelled"}
+
+
+class Entry(NamedTuple):
+    """A line of a list: a name, its id in label files, and its colour where they hold colours."""
+
+    name: str
+    id: int
+    colour: Colour | None = None
 
 
 @dataclass(frozen=True)
@@ -17,86 +25,104 @@ class ClassList:
     """Names of classes.
 
     Args:
-        names: in the order of the list, without what is ignored.
         origin: name of the list, for messages.
-        ids: id of each name in label files.
-        colours: colour of each name in label files, where they hold colours.
-        ignored: colours that stand for no class.
+        classes: in the order of the list.
+        ignored: entries named void, ignore or unlabeled, whose pixels do not count.
     """
 
-    names: list[str]
     origin: str
-    ids: list[int]
-    colours: list[Colour] | None = None
-    ignored: list[Colour] = field(default_factory=list)
+    classes: list[Entry]
+    ignored: list[Entry]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the name of each class."""
+        return [entry.name for entry in self.classes]
+
+    @property
+    def ids(self) -> list[int]:
+        """Return the id of each class."""
+        return [entry.id for entry in self.classes]
+
+    @property
+    def colours(self) -> list[Colour]:
+        """Return the colour of each class that has one."""
+        return [entry.colour for entry in self.classes if entry.colour is not None]
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether ids count from 0 in the order of the names."""
+        return self.ids == list(range(len(self.classes)))
 
 
-def make_list(names: Iterable[str], origin: str, colours: Iterable[Colour] | None = None,
-              ids: Iterable[int] | None = None) -> ClassList:  # fmt: skip
-    """Make a list of classes, and set apart what is ignored by its name."""
-    all_names = [name.strip() for name in names]
-    all_ids = list(ids) if ids is not None else list(range(len(all_names)))
-    all_colours = list(colours) if colours is not None else None
-    kept = [index for index, name in enumerate(all_names) if name.lower() not in _IGNORED]
-    ignored = [] if all_colours is None else [c for i, c in enumerate(all_colours) if i not in kept]
-    return ClassList(
-        [all_names[index] for index in kept], origin, [all_ids[index] for index in kept],
-        None if all_colours is None else [all_colours[index] for index in kept], ignored,
-    )  # fmt: skip
+def make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
+    """Make a list of classes, and set apart what is ignored by its name.
+
+    Raises:
+        ValueError: if it is empty.
+    """
+    named = [entry._replace(name=entry.name.strip()) for entry in entries]
+    classes = [entry for entry in named if entry.name.lower() not in _IGNORED]
+    if not classes:
+        raise ValueError("it names no class")
+    return ClassList(origin, classes, [entry for entry in named if entry not in classes])
 
 
-def _cvat(path: Path) -> ClassList:
+def number(names: Iterable[str]) -> list[Entry]:
+    """Number names from 0."""
+    return [Entry(name, index) for index, name in enumerate(names)]
+
+
+def _cvat(path: Path) -> list[Entry]:
     """labelmap.txt of CVAT: `name:r,g,b:parts:actions`."""
     rows = [line.split(":") for line in _lines(path)]
-    colours = [_colour(row[1].split(",")) for row in rows]
-    return make_list((row[0] for row in rows), path.name, colours)
+    return [Entry(row[0], index, _colour(row[1].split(","))) for index, row in enumerate(rows)]
 
 
-def _camvid(path: Path) -> ClassList:
+def _camvid(path: Path) -> list[Entry]:
     """label_colors.txt of CamVid and CVAT: `r g b name`."""
     rows = [line.split(None, 3) for line in _lines(path)]
-    return make_list((row[3] for row in rows), path.name, [_colour(row[:3]) for row in rows])
+    return [Entry(row[3], index, _colour(row[:3])) for index, row in enumerate(rows)]
 
 
-def _roboflow(path: Path) -> ClassList:
+def _roboflow(path: Path) -> list[Entry]:
     """_classes.csv of Roboflow: `Pixel Value, Class`."""
     rows = [row for row in csv.reader(_lines(path)) if row and row[0].strip().isdigit()]
-    return make_list((row[1] for row in rows), path.name, ids=[int(row[0]) for row in rows])
+    return [Entry(row[1], int(row[0])) for row in rows]
 
 
-def _labelme(path: Path) -> ClassList:
+def _labelme(path: Path) -> list[Entry]:
     """class_names.txt of labelme's export: `__ignore__` is written as 255 and the next name as 0."""
-    names = _lines(path)
-    return make_list([name for name in names if name != "__ignore__"], path.name)
+    return number(name for name in _lines(path) if name != "__ignore__")
 
 
-def _names(path: Path) -> ClassList:
+def _names(path: Path) -> list[Entry]:
     """A name a line, perhaps behind its id."""
-    rows = [re.fullmatch(r"(?:(\d+)[\s,:;]+)?(.+)", line) for line in _lines(path)]
-    named = [row for row in rows if row is not None]
-    ids = [int(row[1]) for row in named] if all(row[1] for row in named) else None
-    return make_list((row[2] for row in named), path.name, ids=ids)
+    lines = _lines(path)
+    rows = [match for match in (re.fullmatch(r"(\d+)[\s,:;]+(.+)", line) for line in lines) if match]
+    return [Entry(row[2], int(row[1])) for row in rows] if len(rows) == len(lines) else number(lines)
 
 
-def _json(path: Path) -> ClassList:
-    """A list of names, a mapping of ids to names or of names to ids, or one of these under `names` or `classes`."""
-    content = json.loads(path.read_text())
-    if isinstance(content, dict):
-        content = content.get("names", content.get("classes", content))
+def _json(path: Path) -> list[Entry]:
+    """Names, records, ids to names or names to ids, perhaps under `names`, `classes` or `labels`."""
+    content = json.loads(path.read_bytes())
+    for key in ("names", "classes", "labels"):
+        if isinstance(content, dict) and key in content:
+            content = content[key]
     if isinstance(content, dict):
         pairs = [(key, value) if isinstance(value, str) else (value, key) for key, value in content.items()]
-        return make_list((str(name) for _, name in pairs), path.name, ids=[int(number) for number, _ in pairs])
-    if all(isinstance(one, dict) for one in content):
-        return _records(content, path.name)
-    return make_list(map(str, content), path.name)
+        return [Entry(str(name), int(index)) for index, name in pairs]
+    return [_record(one, index) for index, one in enumerate(content)]
 
 
-def _records(classes: list[dict[str, Any]], origin: str) -> ClassList:
-    colours = [_colour(one["color"]) for one in classes] if all("color" in one for one in classes) else None
-    return make_list((one["name"] for one in classes), origin, colours, [int(one["id"]) for one in classes])
+def _record(one: Any, index: int) -> Entry:
+    """Read a name, or a record of `name`, and perhaps `color` and `id`, as in Mapillary's config."""
+    if not isinstance(one, dict):
+        return Entry(str(one), index)
+    return Entry(one["name"], int(one.get("id", index)), _colour(one["color"]) if "color" in one else None)
 
 
-READERS: dict[str, Callable[[Path], ClassList]] = {
+READERS: dict[str, Callable[[Path], list[Entry]]] = {
     "labelmap.txt": _cvat,
     "label_colors.txt": _camvid,
     "_classes.csv": _roboflow,
@@ -106,24 +132,36 @@ READERS: dict[str, Callable[[Path], ClassList]] = {
     "names.txt": _names,
     "obj.names": _names,
     "classes.json": _json,
+    "config_v1.2.json": _json,
+    "config_v2.0.json": _json,
 }
 
 
-def read_class_list(root: Path) -> ClassList | None:
-    """Read the list of classes in a folder, in one of its folders, or beside it; None where there is no list.
+def find_class_list(root: Path) -> ClassList | None:
+    """Read the list of classes in a folder, in one of its folders, or beside it; None without a list.
 
     Raises:
         ValueError: if a list cannot be read.
     """
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir()), root.parent]
-    for folder in folders:
-        for name, read in READERS.items():
-            if (path := folder / name).is_file():
-                try:
-                    return read(path)
-                except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-                    raise ValueError(f"{path} is no list of classes that can be read ({error}); correct it.") from error
+    root = root.absolute()
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir()), root.parent):
+        for name in READERS:
+            if (folder / name).is_file():
+                return read_class_list(folder / name)
     return None
+
+
+def read_class_list(path: Path) -> ClassList:
+    """Read a list of classes; a file of another name than those of `READERS` has a name a line, or is JSON.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    read = READERS.get(path.name) or (_json if path.suffix == ".json" else _names)
+    try:
+        return make_list(path.name, read(path))
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read as a list of classes ({error}); correct it.") from error
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,20 +1,23 @@
-"""What the values of label files stand for: ids, a palette, colours, or masks of 0 and 255."""
+"""Interpret the values of label files: ids, a palette, colours, or masks of 0 and 255."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.data.folder import spread
-from hrda_lit.proposal.class_lists import ClassList, Colour, make_list
+from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
+from hrda_lit.data.images import open_picture
+from hrda_lit.data.label_files import read_label, read_label_colours
+from hrda_lit.proposal.class_lists import ClassList, Colour, Entry, make_list, number, read_class_list
+from hrda_lit.proposal.measure import read_some
 
 IGNORE = 255
 SAMPLE = 48  # labels that are read to see what they hold
+SMOOTH = 64  # values between 0 and 255, or colours per class: more come of smoothed or compressed labels
 
 
 @dataclass(frozen=True)
@@ -24,27 +27,25 @@ class LabelValues:
     Args:
         ids: pixels by value, where labels have one channel, a palette, or three equal channels.
         colours: pixels by colour, where colours stand for classes.
-        palette: colours of the palette, where there is one.
-        count: labels that were read.
+        palette: colours of the palette; empty without one.
     """
 
     ids: Counter[int] = field(default_factory=Counter)
     colours: Counter[Colour] = field(default_factory=Counter)
-    palette: list[Colour] | None = None
-    count: int = 0
+    palette: list[Colour] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Classes of label files, as a data set's YAML describes them.
+    """Classes of label files, as the YAML of a dataset describes them.
 
     Args:
         names: names of the classes.
         id_map: raw id to train id; None where files hold train ids; or the name of a known map.
+        why: reason, in words.
         colour_map: colours of each class, where colours stand for classes.
         colours: colour of each class in pictures.
-        ignored: colours that stand for no class.
-        why: reason for all this, in words.
+        ignored: colours of ignored pixels.
     """
 
     names: list[str]
@@ -54,136 +55,171 @@ class LabelSpace:
     colours: list[Colour] | None = None
     ignored: list[Colour] = field(default_factory=list)
 
-    def list_colours(self) -> dict[str, Any]:
-        """Return the `layout.colour_map` of a data set; empty where files hold ids."""
-        colours: dict[str, Any] = {name: list(colour) for name, colour in (self.colour_map or {}).items()}
-        return colours | ({"ignore": [list(colour) for colour in self.ignored]} if colours and self.ignored else {})
+    def list_colours(self) -> dict[str, Any] | None:
+        """Return the `layout.colour_map` of a dataset; None where files hold ids."""
+        if self.colour_map is None:
+            return None
+        colours: dict[str, Any] = {name: list(colour) for name, colour in self.colour_map.items()}
+        return colours | ({"ignore": [list(colour) for colour in self.ignored]} if self.ignored else {})
 
 
 def read_values(labels: Sequence[Path]) -> LabelValues:
     """Read what `SAMPLE` of some labels hold, evenly over all.
 
     Raises:
-        ValueError: if a file is no image.
+        ValueError: if none is a label.
     """
-    ids: Counter[int] = Counter()
-    colours: Counter[Colour] = Counter()
-    palette = None
-    some = spread(labels, SAMPLE)
-    for path in some:
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image if image.mode in ("P", "L", "1", "I", "I;16") else image.convert("RGB"))
-                if image.mode == "P":
-                    palette = [tuple(c) for c in np.array(image.getpalette()).reshape(-1, 3).tolist()]
-        except OSError as error:
-            raise ValueError(f"{path} is no label that can be read ({error}); copy it again or remove it.") from error
-        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-            pixels = pixels[..., 0]
+    found = LabelValues()
+    for pixels, palette in read_some(_read, labels, SAMPLE, "reading labels"):
+        if palette:
+            found = replace(found, palette=palette)
         if pixels.ndim == 2:
-            values, counts = np.unique(pixels.astype(np.int64), return_counts=True)
-            ids.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            found.ids.update(_count(pixels))
         else:
-            values, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
-            colours.update({tuple(c): n for c, n in zip(values.tolist(), counts.tolist(), strict=True)})
-    return LabelValues(ids, colours, palette, len(some))
+            codes = pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1)
+            found.colours.update({(c >> 16, c >> 8 & 255, c & 255): n for c, n in _count(codes).items()})
+    return found
 
 
-def label_space(
-    values: LabelValues, known: ClassList | None, role: str, ending: str, classes: Any = None
-) -> LabelSpace:
-    """Say what the values of labels stand for.
+def _read(path: Path) -> tuple[np.ndarray, list[Colour]]:
+    """Read ids and the colours of a palette, or colours where the channels differ."""
+    if path.suffix.lower() == ".npy":
+        return read_label(path).numpy(), []
+    mode, palette = open_picture(path, lambda file: (file.mode, file.getpalette() or []))
+    if mode in ("RGB", "RGBA"):
+        pixels = read_label_colours(path)
+        if bool((pixels != pixels[..., :1]).any()):
+            return pixels, []
+    return read_label(path).numpy(), list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+
+
+def _count(values: np.ndarray) -> dict[int, int]:
+    counts = np.bincount(values.ravel())
+    there = np.flatnonzero(counts)
+    return dict(zip(there.tolist(), counts[there].tolist(), strict=True))
+
+
+def label_space(values: LabelValues, known: ClassList | None, role: str, end: str, classes: Any) -> LabelSpace:
+    """Interpret the values of labels.
 
     Args:
         values: content of some labels.
         known: list of classes beside them; None without one.
         role: source or target, for messages.
-        ending: end of the names of labels.
-        classes: answer of the user: "cityscapes", a list of names, or a mapping of names to colours or ids.
+        end: end of the names of labels.
+        classes: answer of the user: "cityscapes", a file, a list of names, or a mapping of names to
+            colours or ids; None without one.
 
     Raises:
-        ValueError: if it cannot be told; the error names the key that does.
+        ValueError: if it is ambiguous; the error names the key that answers.
     """
+    if classes == "cityscapes" or (classes is None and known is None and re.search("_label(Train)?Ids", end)):
+        is_raw = "TrainIds" not in end and not set(values.ids) <= {*range(19), IGNORE}
+        id_map = "cityscapes" if is_raw else None
+        return LabelSpace(list(CITYSCAPES.names), id_map, "names of Cityscapes' files")
     if classes is not None:
         known = _given(classes)
-    if classes == "cityscapes" or (known is None and "_gtFine_" in ending):
-        raw = "TrainIds" not in ending and bool(set(values.ids) - set(range(19)) - {IGNORE})
-        return LabelSpace(list(CITYSCAPES.names), "cityscapes" if raw else None, "names of Cityscapes' files")
+    _require_sharp(values, known, role)
     if values.colours:
         return _coloured(values, known, role)
-    if set(values.ids) == {0, IGNORE} and (known is None or len(known.names) < 3):
-        return _mask(known)
+    if set(values.ids) in ({0, 1}, {0, IGNORE}) and _is_mask(known, max(values.ids)):
+        return _mask(known, max(values.ids))
     if known is None:
         raise ValueError(
-            f"{role}: labels hold the ids {_shown(values.ids)}, which no file names; give classes=[road,sky,...] in "
-            "the order of the ids, or classes={road: 0, sky: 3}."
+            f"{role}: labels hold the ids {_shown(values.ids)}, which no file names; give "
+            "classes=[road,sky,...] in the order of the ids, classes={road: 0, sky: 3}, classes=FILE "
+            "with a name a line, or classes=cityscapes."
         )
     return _numbered(values, known, role)
 
 
-def _mask(known: ClassList | None) -> LabelSpace:
-    if known is None:
-        names, why = ["background", "foreground"], "masks of 0 and 255"
-    else:
-        names, why = known.names, f"masks of 0 and 255, names of {known.origin}"
-    return LabelSpace(names if len(names) == 2 else ["background", *names], {0: 0, IGNORE: 1}, why)
+def _require_sharp(values: LabelValues, known: ClassList | None, role: str) -> None:
+    """Refuse values of edges that were smoothed."""
+    named = set(known.ids) if known else set()
+    between = set(values.ids) - named - {0, IGNORE}
+    is_smooth = len(between) > SMOOTH and values.ids[0] + values.ids[IGNORE] > values.ids.total() / 2
+    if is_smooth or len(values.colours) > SMOOTH * max(16, len(named)):
+        what = f"{len(between)} values between 0 and 255" if is_smooth else f"{len(values.colours)} colours"
+        raise ValueError(
+            f"{role}: labels hold {what}, as smooth edges, scaling or JPEG leave them; export them "
+            f"once more without, or say which files are labels by {role}_labels=... ."
+        )
+
+
+def _is_mask(known: ClassList | None, inside: int) -> bool:
+    return known is None or (known.is_plain and len(known.classes) < (3 if inside == IGNORE else 2))
+
+
+def _mask(known: ClassList | None, inside: int) -> LabelSpace:
+    names, origin = (known.names, f", names of {known.origin}") if known else (["foreground"], "")
+    id_map = None if inside == 1 else {0: 0, inside: 1}
+    return LabelSpace(["background", *names][-2:], id_map, f"masks of 0 and {inside}{origin}")
 
 
 def _numbered(values: LabelValues, known: ClassList, role: str) -> LabelSpace:
-    strange = sorted(set(values.ids) - set(known.ids) - {IGNORE})
-    plain = known.ids == list(range(len(known.names)))
-    if strange and (plain or strange != [0]):
+    if len(known.classes) < 2:
+        raise ValueError(f"{role}: {known.origin} names {known.names[0]} alone; name two classes or more.")
+    ignored = {IGNORE, *(entry.id for entry in known.ignored)}
+    strange = sorted(set(values.ids) - set(known.ids) - ignored)
+    if strange and (known.is_plain or strange != [0]):
         raise ValueError(
             f"{role}: labels hold the ids {_shown(strange)}, which {known.origin} does not name (it has "
-            f"{_shown(known.ids)}); give classes={{name: id, ...}} with each id that counts."
+            f"{_shown(known.ids)}); give classes={{name: id, ...}} with each id that counts, or put the "
+            "id before each name of the list."
         )
-    why = f"ids as in {known.origin}" + ("; 0 stands for no class there and is ignored" if strange else "")
-    ids = None if plain else {raw: index for index, raw in enumerate(known.ids)}
-    return LabelSpace(known.names, ids, why, None, _colours(values, known))
+    why = f"ids as in {known.origin}" + ("; 0, which it does not name, is ignored" if strange else "")
+    is_direct = known.is_plain and not known.ignored
+    id_map = None if is_direct else {raw: index for index, raw in enumerate(known.ids)}
+    return LabelSpace(known.names, id_map, why, colours=_distinct_colours(values, known))
 
 
-def _colours(values: LabelValues, known: ClassList) -> list[Colour] | None:
+def _distinct_colours(values: LabelValues, known: ClassList) -> list[Colour] | None:
     """Return the colours of a list or of a palette, if each class has one of its own."""
-    colours, palette = known.colours, values.palette
-    if colours is None and palette and max(known.ids) < len(palette):
-        colours = [palette[index] for index in known.ids]
-    return colours if colours and len(set(colours)) == len(colours) else None
+    colours = known.colours
+    if not colours and max(known.ids) < len(values.palette):
+        colours = [values.palette[raw] for raw in known.ids]
+    return colours if len(set(colours)) == len(known.classes) else None
 
 
 def _coloured(values: LabelValues, known: ClassList | None, role: str) -> LabelSpace:
-    if known is None or known.colours is None:
+    if known is None or len(known.colours) < len(known.classes):
         shown = ", ".join(str(list(colour)) for colour, _ in values.colours.most_common(5))
         raise ValueError(
             f"{role}: labels hold {len(values.colours)} colours ({shown}, ...), which no file names; give "
             "classes={road: [128,64,128], ...}."
         )
-    strange = set(values.colours) - set(known.colours) - set(known.ignored)
-    ignored = list(known.ignored)
+    ignored = [entry.colour for entry in known.ignored if entry.colour is not None]
+    strange = set(values.colours).difference(known.colours, ignored)
     if strange == {(0, 0, 0)}:
         ignored.append((0, 0, 0))
-        strange = set()
-    if strange:
+    elif strange:
         raise ValueError(
             f"{role}: labels hold {len(strange)} colours that {known.origin} does not name, e.g. "
             f"{list(min(strange))}; name them in it, or give classes={{name: [r,g,b], ...}}."
         )
     why = f"colours as in {known.origin}" + ("; black is ignored" if (0, 0, 0) in ignored else "")
-    return LabelSpace(
-        known.names, None, why, dict(zip(known.names, known.colours, strict=True)), known.colours, ignored
-    )
+    colour_map = dict(zip(known.names, known.colours, strict=True))
+    return LabelSpace(known.names, None, why, colour_map, known.colours, ignored)
 
 
-def _given(classes: Any) -> ClassList | None:
+def _given(classes: Any) -> ClassList:
+    """Read the answer of the user, see `label_space`."""
     if isinstance(classes, str):
-        if classes != "cityscapes":
-            raise ValueError(f"classes={classes}: expected cityscapes, a list of names, or a mapping; correct it.")
-        return None
-    if isinstance(classes, Mapping):
-        values = list(classes.values())
-        if all(isinstance(value, int) for value in values):
-            return make_list(map(str, classes), "classes", ids=values)
-        return make_list(map(str, classes), "classes", [(int(r), int(g), int(b)) for r, g, b in values])
-    return make_list(map(str, classes), "classes")
+        path = Path(classes).expanduser()
+        if not path.is_file():
+            raise ValueError(f"classes={classes}: expected cityscapes, a file, a list or a mapping.")
+        return read_class_list(path)
+    if not isinstance(classes, Mapping):
+        return make_list("classes", number(map(str, classes)))
+    entries = []
+    for index, (name, value) in enumerate(classes.items()):
+        if isinstance(value, int):
+            entries.append(Entry(str(name), value))
+        elif isinstance(value, list) and len(value) == 3:
+            entries.append(Entry(str(name), index, (value[0], value[1], value[2])))
+        else:
+            raise ValueError(f"classes has {name}: {value}; give an id or a colour [red, green, blue].")
+    return make_list("classes", entries)
 
 
 def same_classes(source: LabelSpace, target: LabelSpace) -> LabelSpace:
@@ -196,17 +232,18 @@ def same_classes(source: LabelSpace, target: LabelSpace) -> LabelSpace:
         return target
     if other := sorted(set(target.names) - set(source.names)):
         raise ValueError(
-            f"the target has the classes {other}, which the source lacks ({source.names}); rename them in its list, or "
-            "give classes=[...] for both."
+            f"the target has the classes {other}, which the source lacks ({source.names}); rename them "
+            "in its list, or give classes=[...] for both."
         )
-    place = {index: source.names.index(name) for index, name in enumerate(target.names)}
-    raw = {i: i for i in place} if target.id_map is None else target.id_map
-    assert isinstance(raw, dict)
-    ids = None if target.colour_map else {value: place[index] for value, index in raw.items()}
-    return LabelSpace(source.names, ids, f"{target.why}, in the source's order", target.colour_map, source.colours,
-                      target.ignored)  # fmt: skip
+    place = [source.names.index(name) for name in target.names]
+    raw = ID_MAPS[target.id_map] if isinstance(target.id_map, str) else target.id_map
+    ids = {value: place[index] for value, index in (raw or dict(enumerate(range(len(place))))).items()}
+    why = f"{target.why}, in the source's order"
+    return replace(
+        target, names=source.names, id_map=None if target.colour_map else ids, why=why, colours=source.colours
+    )
 
 
-def _shown(values: Sequence[int] | Counter[int]) -> str:
+def _shown(values: Iterable[int]) -> str:
     found = sorted(values)
     return ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")

@@ -1,26 +1,29 @@
-"""Measure images and labels: sizes, classes, things, and borders that never change."""
+"""Measure images and labels: sizes, classes, things, and constant borders."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from hrda_lit.data.folder import FolderDataset, Sample, spread
-from hrda_lit.data.images import read_size
+from hrda_lit.data.folder import spread
+from hrda_lit.data.images import read_pixels, read_size
 from hrda_lit.system.progress import counted
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 HEADERS = 200  # images whose size is read
 LABELS = 128  # labels whose pixels are counted
-VIEWS = 40  # images that are compared for borders that never change
-THING = 0.03  # of an image: the box of a thing's largest part is smaller, in three of four images that show it
-STILL = (
-    0.15  # of the usual change from image to image: a border that changes less shows the camera's own car or a frame
-)
-DEEPEST = 0.3  # of a side that is looked at for such a border
+VIEWS = 40  # images that are compared for constant borders
+# Share of an image: the box of a thing's largest part is smaller, in three of four images with it.
+THING = 0.03
+# Share of the usual change from image to image: a border that changes less is a car's bonnet or a frame.
+STILL = 0.15
+DEEPEST = 0.3  # of a side that is searched for such a border
 
 THINGS = {
     "person", "people", "pedestrian", "rider", "cyclist", "car", "vehicle", "truck", "bus", "train", "tram", "van",
@@ -35,24 +38,20 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the images of a set, and of their labels.
+    """What was measured of the images of a domain, and of their labels.
 
     Args:
         size: (height, width) in the middle of all.
         varied: whether sides differ by more than half of that.
-        images: number of images.
         pixels: pixels of each class in the labels that were read; (labels, classes).
-        areas: pixels of each of these labels.
-        boxes: share of an image that the box of a class's largest part stays below in three of four images that show
-            it; NaN for a class without pixels.
-        still: rows or columns at (top, bottom, left, right), as shares of the side, that never change.
+        boxes: share of an image that the box of a class's largest part stays below in three of four
+            images that show it; NaN for a class without pixels.
+        still: constant borders at (top, bottom, left, right), as shares of the side.
     """
 
     size: Size
     varied: bool
-    images: int
     pixels: np.ndarray
-    areas: np.ndarray
     boxes: np.ndarray
     still: tuple[float, float, float, float]
 
@@ -64,7 +63,7 @@ class Measured:
         return shares
 
     def things(self, names: Sequence[str]) -> list[int]:
-        """Return the classes that are things: by their names where these are usual, else small where they are."""
+        """Return the thing classes: those with usual names, and others that are small."""
         found = []
         for index, (name, box) in enumerate(zip(names, self.boxes, strict=True)):
             words = set(re.split(r"[\W_]+", name.lower()))
@@ -73,28 +72,57 @@ class Measured:
         return found
 
 
-def measure(dataset: FolderDataset, samples: Sequence[Sample]) -> Measured:
-    """Measure the images of a set, and the labels of those samples that have one."""
-    sizes = [read_size(sample.image) for sample in counted(spread(samples, HEADERS), "reading sizes")]
-    middle = (int(np.median([h for h, _ in sizes])), int(np.median([w for _, w in sizes])))
-    varied = any(max(h / middle[0], middle[0] / h, w / middle[1], middle[1] / w) > 1.5 for h, w in set(sizes))
-    labels = spread([sample.label for sample in samples if sample.label is not None], LABELS)
-    count = len(dataset.classes)
-    pixels, boxes = np.zeros((len(labels), count), np.int64), np.full((len(labels), count), np.nan)
-    areas = np.zeros(len(labels), np.int64)
-    for row, path in enumerate(counted(labels, "counting classes")):
-        label = dataset.labels.read(path).numpy()
-        areas[row] = label.size
-        pixels[row] = np.bincount(label.ravel(), minlength=256)[:count]
-        for index in np.flatnonzero(pixels[row]):
-            boxes[row, index] = _largest_box(label == index)
-    shown = np.array([np.nanquantile(column, 0.75) if (column == column).any() else np.nan for column in boxes.T])
-    return Measured(middle, varied, len(samples), pixels, areas, shown, still_borders([s.image for s in samples]))
+def measure(
+    images: Sequence[Path], labels: Sequence[str], read_label: Callable[[str], np.ndarray], classes: int
+) -> Measured:
+    """Measure images, and labels of some of them.
+
+    Args:
+        images: files.
+        labels: images whose labels count; may be empty.
+        read_label: function from one of `labels` to train ids.
+        classes: number of classes.
+    """
+    sizes = read_some(read_size, images, HEADERS, "reading sizes")
+    height, width = (int(side) for side in np.median(sizes, axis=0))
+    ratios = np.array(sizes) / (height, width)
+    varied = bool((np.maximum(ratios, 1 / ratios) > 1.5).any())
+    counts = read_some(lambda image: _measure_label(read_label(image), classes), labels, LABELS, "counting classes")
+    pixels = np.array([row for row, _ in counts], np.int64).reshape(-1, classes)
+    boxes = np.array([row for _, row in counts]).reshape(-1, classes)
+    shown = [np.nanquantile(column, 0.75) if (column == column).any() else np.nan for column in boxes.T]
+    return Measured((height, width), varied, pixels, np.array(shown), still_borders(images))
+
+
+def read_some(read: Callable[[Item], Result], items: Sequence[Item], count: int, text: str) -> list[Result]:
+    """Read at most `count` items, evenly over all; the data check reports those that cannot be read.
+
+    Raises:
+        ValueError: if none can be read.
+        OSError: likewise.
+    """
+    results: list[Result] = []
+    fault: ValueError | OSError | None = None
+    for item in counted(spread(items, count), text):
+        try:
+            results.append(read(item))
+        except (ValueError, OSError) as error:
+            fault = fault or error
+    if fault is not None and not results:
+        raise fault
+    return results
+
+
+def _measure_label(label: np.ndarray, classes: int) -> tuple[np.ndarray, list[float]]:
+    """Return the pixels of each class, and the box of its largest part, see `Measured`."""
+    pixels = np.bincount(label.ravel(), minlength=256)[:classes]
+    return pixels, [_largest_box(label == index) if pixels[index] else np.nan for index in range(classes)]
 
 
 def _largest_box(mask: np.ndarray) -> float:
     """Return the share of the image that the box around the largest part of a mask takes."""
-    parts, count = ndimage.label(mask[::2, ::2])
+    step = max(2, max(mask.shape) // 1024)
+    parts, count = ndimage.label(mask[::step, ::step])
     if count == 0:  # thinner than two pixels
         return 0.0
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
@@ -103,23 +131,22 @@ def _largest_box(mask: np.ndarray) -> float:
 
 
 def still_borders(images: Sequence[Path]) -> tuple[float, float, float, float]:
-    """Find borders that look alike in all images of a camera: the bonnet of its car, a frame, a banner.
+    """Find borders that are constant over all images: the bonnet of the camera's car, a frame, a banner.
 
     Returns:
         Depth at the top, bottom, left and right, as a share of the side; 0 for fewer than 8 images.
     """
-    some = spread(images, VIEWS)
-    if len(some) < 8:
+    small = read_some(_view, images, VIEWS, "comparing borders")
+    if len(small) < 8:
         return 0.0, 0.0, 0.0, 0.0
-    small = []
-    for path in some:
-        with Image.open(path) as image:
-            small.append(np.asarray(image.convert("L").resize((64, 64)), np.float32))
     change = np.stack(small).std(0)
     rows, columns = change.mean(1), change.mean(0)
-    return (
-        _depth(rows), _depth(rows[::-1]), _depth(columns), _depth(columns[::-1]),
-    )  # fmt: skip
+    return _depth(rows), _depth(rows[::-1]), _depth(columns), _depth(columns[::-1])
+
+
+def _view(path: Path) -> np.ndarray:
+    picture = Image.fromarray(read_pixels(path)).convert("L")
+    return np.asarray(picture.resize((64, 64)), np.float32)
 
 
 def _depth(change: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """Labels that are polygons: COCO's and labelme's JSON files, drawn into label images."""
 
 import json
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hrda_lit.proposal.discover import IMAGES, walk
+from hrda_lit.proposal.discover import walk
 
 IGNORE = 255
 Ring = list[tuple[float, float]]
@@ -49,7 +50,7 @@ class Polygons:
     origin: str
 
     def draw(self, image: str, background: int) -> np.ndarray:
-        """Draw the label of an image as uint8 ids, small regions over large ones, `background` in no region."""
+        """Draw the label of an image, uint8 ids: `background`, and small regions over large ones."""
         height, width = self.sizes[image]
         canvas = Image.new("L", (width, height), background)
         pen = ImageDraw.Draw(canvas)
@@ -63,62 +64,97 @@ class Polygons:
         return np.asarray(canvas)
 
 
-def find_polygons(root: Path) -> Polygons | None:
+def find_polygons(root: Path, images: Sequence[str], role: str) -> Polygons | None:
     """Read the annotations of COCO or labelme below a folder; None where there are none.
+
+    Args:
+        root: folder of the data.
+        images: paths of the images below it.
+        role: source or target; a source has to have labels.
 
     Raises:
         ValueError: if a file of annotations is damaged or names images that are not there.
     """
-    files = [(root / name, _read(root / name)) for name in sorted(walk(root, (".json",)))]
-    coco = [(path, content) for path, content in files
-            if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)]  # fmt: skip
-    labelme = [(path, content) for path, content in files
-               if isinstance(content, dict) and {"shapes", "imagePath"} <= set(content)]  # fmt: skip
+    files, broken = _read_files(root)
+    coco = [(name, content) for name, content in files if "annotations" in content]
+    if broken and (files or role == "source"):
+        raise ValueError(broken)
     try:
         if coco:
-            return _coco(root, coco)
-        return _labelme(root, labelme) if labelme else None
+            return _coco(coco, _Images(root, images))
+        return _labelme(files, _Images(root, images)) if files else None
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"the annotations below {root} lack {error}; export them once more.") from error
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON that can be read ({error}); export it once more.") from error
+def _read_files(root: Path) -> tuple[list[tuple[str, Any]], str]:
+    """Read the annotations of COCO and labelme, and name a file that is damaged."""
+    files, broken = [], ""
+    for name in sorted(walk(root, (".json",))):
+        try:
+            content = json.loads((root / name).read_bytes())
+        except (ValueError, RecursionError) as error:
+            broken = f"{root / name} is no JSON that can be read ({error}); export it once more."
+            continue
+        keys = set(content) if isinstance(content, dict) else set()
+        if keys >= {"images", "annotations", "categories"} or keys >= {"shapes", "imagePath"}:
+            files.append((name, content))
+    return files, broken
 
 
-def _coco(root: Path, files: Sequence[tuple[Path, Any]]) -> Polygons:
-    by_name = _by_name(root)
-    used = {a["category_id"] for _, content in files for a in content["annotations"]}
-    categories = {c["id"]: c["name"] for _, content in files for c in content["categories"] if c["id"] in used}
-    names = list(dict.fromkeys(categories[number] for number in sorted(categories)))
+def find_unread(root: Path, images: Sequence[str]) -> str:
+    """Name annotations in a format that is not read, as a part of a sentence; "" where there are none."""
+    stems = {PurePosixPath(image).stem for image in images}
+    for name in sorted(walk(root, (".json", ".xml", ".txt"))):
+        if not name.endswith(".txt") or PurePosixPath(name).stem in stems:
+            return f"; {name} has a format that is not read: export label images, COCO or labelme"
+    return ""
+
+
+def _coco(files: Sequence[tuple[str, Any]], there: "_Images") -> Polygons:
+    categories = _categories([content for _, content in files])
     regions: dict[str, list[Region]] = {}
     sizes = {}
-    for path, content in files:
-        images = {image["id"]: _locate(root, path.parent, image["file_name"], by_name) for image in content["images"]}
+    for file, content in files:
+        paths = {}
         for image in content["images"]:
-            regions[images[image["id"]]] = []
-            sizes[images[image["id"]]] = (int(image["height"]), int(image["width"]))
+            path = paths[image["id"]] = there.locate(file, image["file_name"])
+            regions.setdefault(path, [])
+            sizes[path] = (int(image["height"]), int(image["width"]))
         for annotation in content["annotations"]:
-            regions[images[annotation["image_id"]]].append(_region(annotation, categories))
-    return Polygons(names, regions, sizes, "COCO")
+            name = categories[annotation["category_id"]]
+            regions[paths[annotation["image_id"]]].append(_region(name, annotation["segmentation"]))
+    if not any(region.area for some in regions.values() for region in some):
+        raise ValueError(f"{files[0][0]} holds boxes and no polygons; export segmentations.")
+    return Polygons(list(dict.fromkeys(categories.values())), regions, sizes, "COCO")
 
 
-def _region(annotation: Any, categories: dict[int, str]) -> Region:
-    name, shape, area = categories[annotation["category_id"]], annotation["segmentation"], float(annotation["area"])
+def _categories(contents: Sequence[Any]) -> dict[int, str]:
+    """Return the names of the categories that annotations use, in the order of their ids."""
+    annotations = [annotation for content in contents for annotation in content["annotations"]]
+    if any("segments_info" in annotation for annotation in annotations[:1]):
+        raise ValueError(
+            "COCO's panoptic annotations are not read; convert them with panopticapi's "
+            "panoptic2semantic_segmentation and give the folder of its PNG files."
+        )
+    used = {annotation["category_id"] for annotation in annotations}
+    names = {category["id"]: category["name"] for content in contents for category in content["categories"]}
+    return {number: names[number] for number in sorted(used)}
+
+
+def _region(name: str, shape: Any) -> Region:
     if isinstance(shape, dict):
-        counts, size = shape["counts"], (int(shape["size"][0]), int(shape["size"][1]))
-        return Region(name, [], (_decompress(counts) if isinstance(counts, str) else counts, size), area)
-    return Region(name, [list(zip(ring[::2], ring[1::2], strict=True)) for ring in shape], None, area)
+        counts = shape["counts"]
+        runs = _decompress(counts) if isinstance(counts, str) else counts
+        return Region(name, [], (runs, (int(shape["size"][0]), int(shape["size"][1]))), sum(runs[1::2]))
+    rings = [list(zip(ring[::2], ring[1::2], strict=True)) for ring in shape]
+    return Region(name, rings, None, sum(map(_area, rings)))
 
 
-def _labelme(root: Path, files: Sequence[tuple[Path, Any]]) -> Polygons:
-    by_name = _by_name(root)
+def _labelme(files: Sequence[tuple[str, Any]], there: "_Images") -> Polygons:
     regions, sizes = {}, {}
-    for path, content in files:
-        image = _locate(root, path.parent, str(content["imagePath"]).replace("\\", "/"), by_name)
+    for file, content in files:
+        image = there.locate(file, str(content["imagePath"]).replace("\\", "/"))
         sizes[image] = (int(content["imageHeight"]), int(content["imageWidth"]))
         rings = [(str(shape["label"]), _ring(shape)) for shape in content["shapes"]]
         regions[image] = [Region(name, [ring], None, _area(ring)) for name, ring in rings]
@@ -133,7 +169,7 @@ def _ring(shape: Any) -> Ring:
         (left, top), (right, bottom) = points
         return [(left, top), (right, top), (right, bottom), (left, bottom)]
     if kind != "polygon":
-        raise ValueError(f"labelme's shape '{kind}' covers no area that is known; make polygons of such shapes.")
+        raise ValueError(f"labelme's shape '{kind}' is not read; replace such shapes by polygons.")
     return points
 
 
@@ -142,27 +178,31 @@ def _area(ring: Ring) -> float:
     return abs(sum(x * v - u * y for (x, y), (u, v) in zip(ring, turned, strict=True))) / 2
 
 
-def _by_name(root: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for image in walk(root, IMAGES):
-        found.setdefault(PurePosixPath(image).name, []).append(image)
-    return found
+class _Images:
+    """Find the image that annotations name: beside them, below the root, or the only one of that name."""
 
+    def __init__(self, root: Path, images: Sequence[str]) -> None:
+        self.root, self.images = root, set(images)
+        self.by_name: dict[str, list[str]] = {}
+        for image in images:
+            self.by_name.setdefault(PurePosixPath(image).name, []).append(image)
 
-def _locate(root: Path, folder: Path, name: str, by_name: dict[str, list[str]]) -> str:
-    """Return the image that annotations name: beside them, below the root, or the only one of that name."""
-    for place in (folder, root):
-        path = place / name
-        if path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            return path.resolve().relative_to(root.resolve()).as_posix()
-    same = by_name.get(PurePosixPath(name).name, [])
-    if len(same) != 1:
-        raise ValueError(f"annotations in {folder} name the image {name!r}, of which there are {len(same)}; add it.")
-    return same[0]
+    def locate(self, file: str, name: str) -> str:
+        for folder in (posixpath.dirname(file), ""):
+            path = posixpath.normpath(posixpath.join(folder, name))
+            if path in self.images:
+                return path
+        same = self.by_name.get(PurePosixPath(name).name, [])
+        if len(same) != 1:
+            raise ValueError(
+                f"{self.root / file} names the image {name!r}, of which there are {len(same)}; add it, or "
+                "remove it from the annotations."
+            )
+        return same[0]
 
 
 def _decompress(text: str) -> list[int]:
-    """Read COCO's compressed run lengths: 5 bits a sign, differences to the run before the last from the third on."""
+    """Read COCO's compressed runs: 5 bits a sign; from the third on, differences to the last but one."""
     counts: list[int] = []
     value = shift = 0
     for sign in text.encode():
@@ -182,5 +222,5 @@ def _from_runs(counts: Iterable[int], size: tuple[int, int]) -> np.ndarray:
     runs = np.fromiter(counts, np.int64)
     flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
     if flat.size != size[0] * size[1]:
-        raise ValueError(f"runs of {flat.size} pixels in an image of {size[0]} x {size[1]}; export them once more.")
+        raise ValueError(f"runs of {flat.size} pixels in an image of {size[0]} x {size[1]}; export again.")
     return flat.reshape(size[1], size[0]).T

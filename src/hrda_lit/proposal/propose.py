@@ -2,77 +2,24 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hrda_lit.data.folder import FolderDataset
-from hrda_lit.proposal.choose import Choice, Plan, choose
-from hrda_lit.proposal.class_lists import read_class_list
+from hrda_lit.proposal.choose import Choice, choose
+from hrda_lit.proposal.class_lists import find_class_list
 from hrda_lit.proposal.discover import discover
 from hrda_lit.proposal.label_space import LabelSpace, label_space, read_values, same_classes
 from hrda_lit.proposal.measure import Measured, measure
-from hrda_lit.proposal.polygons import IGNORE, Polygons, find_polygons
+from hrda_lit.proposal.polygons import IGNORE, Polygons, find_polygons, find_unread
 from hrda_lit.proposal.splits import source_lists, target_lists
-from hrda_lit.proposal.write import FILES, Domain, dataset_yaml, experiment_yaml, setting_yaml, write_domain
-from hrda_lit.system.files import write_atomically
-from hrda_lit.system.paths import require_plain
+from hrda_lit.proposal.write import Domain, Proposal
 
-COVERED = 0.9  # of an image: polygons that cover more leave nothing that is a class of its own
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What is written.
-
-    Args:
-        name: name of the setting; experiments begin with it.
-        source: the labelled domain.
-        target: the other.
-        plan: sizes, encoder, schedule.
-        kinds: experiments.
-        measured: measurements of source and target.
-        weights: weights of the encoder: a file, or "imagenet".
-    """
-
-    name: str
-    source: Domain
-    target: Domain
-    plan: Plan
-    kinds: list[str]
-    measured: tuple[Measured, Measured]
-    weights: str = "imagenet"
-
-    def summary(self) -> list[str]:
-        """Return what was found and chosen, and why, a line each."""
-        lines = []
-        for domain, seen in zip((self.source, self.target), self.measured, strict=True):
-            found = domain.found
-            rule = f" by {found.rule}" if found.rule else ""
-            lines.append(
-                f"{domain.name}: {len(found.images)} images of {seen.size[0]} x {seen.size[1]} in {found.root}, "
-                f"{len(found.labels)} with labels{rule}"
-            )
-            used = ", ".join(f"{split} {len(names)}" for split, names in domain.lists.items())
-            lines.append(f"  {used}: {domain.why}")
-            lines.append(f"  size: {domain.size.value} ({domain.size.why})")
-            if domain.margins is not None:
-                lines.append(f"  margins: {domain.margins.value} ({domain.margins.why})")
-        space = self.source.space
-        shares = ", ".join(
-            f"{name} {100 * share:.2g} %" for name, share in zip(space.names, self.measured[0].shares, strict=True)
-        )
-        lines.append(f"classes ({space.why}): {shares}")
-        things = ", ".join(space.names[index] for index in self.plan.things)
-        lines.append(f"things: {things or 'none'} (by usual names, else what is small where it is)")
-        lines.append(f"encoder: {self.plan.encoder.name}, weights: {self.weights}")
-        lines += [f"{key}: {choice.value} ({choice.why})" for key, choice in self.plan.keys.items()]
-        return lines
+COVERED = 0.9  # share of an image: where polygons cover more, the rest is ignored without a question
 
 
 def propose(keys: Mapping[str, Any]) -> Proposal:
@@ -82,79 +29,84 @@ def propose(keys: Mapping[str, Any]) -> Proposal:
         ValueError: if something is ambiguous; the error names the key that answers it.
         FileNotFoundError: if images or labels are missing.
     """
-    for role in ("source", "target"):
-        if keys[role] is None:
-            raise ValueError(f"there is no {role}; give {role}=FOLDER.")
+    _check_keys(keys)
+    memory = _memory(keys["device"])
     source = _domain(keys, "source")
-    if not source.found.labels:
-        raise FileNotFoundError(
-            f"source={keys['source']} has {len(source.found.images)} images and no label that belongs to one; put "
-            "labels into labels/ beside images/, or beside the images as name_mask.png, or give source_labels=... ."
-        )
     target = _domain(keys, "target", source)
     if target.name == source.name:
         target = replace(target, name=f"{target.name}_target")
-    measured = _measure(source, "train"), _measure(target, "train", "val")
-    memory = _memory(keys["device"])
-    plan = choose(*measured, source.space.names, memory, os.cpu_count() or 1, keys["steps"])
+    measured = _measure(source, labelled=True), _measure(target, labelled=False)
+    plan = choose(*measured, source.space.names, len(target.lists.get("val", ())), memory, keys["steps"])
     if not plan.things:
-        plan = replace(plan, keys={**plan.keys, "lambda_fd": Choice("0", "no class is a thing, on which it acts")})
-    name = keys["name"] or target.name
-    require_plain(name, "name")
-    kinds = ["source_only", "hrda"] + (["oracle"] if "oracle_train" in target.lists else [])
+        without = Choice("0", "it acts on thing classes, of which there are none")
+        plan = replace(plan, keys={**plan.keys, "lambda_fd": without})
+    kinds = ["source_only", "daformer", "hrda"] + (["oracle"] if "oracle_train" in target.lists else [])
     source = replace(source, size=plan.source_size)
     target = replace(target, size=plan.target_size, margins=plan.margins)
-    weights = "imagenet" if keys["weights"] is None else str(Path(keys["weights"]).expanduser().absolute())
-    return Proposal(name, source, target, plan, kinds, measured, weights)
+    weights = "imagenet" if keys["weights"] is None else str(_path(keys["weights"]))
+    return Proposal(keys["name"] or target.name, source, target, plan, kinds, measured, weights)
 
 
-def write(proposal: Proposal, folder: Path, root: Path) -> None:
-    """Write all files into a folder, which will lie at `root` in the end."""
-    name, source, target = proposal.name, proposal.source, proposal.target
-    for domain in (source, target):
-        write_domain(folder / "data" / domain.name, domain)
-    texts = {
-        f"dataset/{domain.name}.yaml": dataset_yaml(domain, root / "data" / domain.name, proposal.plan.things)
-        for domain in (source, target)
-    }
-    sets, scored = (source.name, target.name), "val" in target.lists
-    texts[f"setting/{name}.yaml"] = setting_yaml(name, proposal.weights, sets, scored, proposal.plan)
-    for kind in proposal.kinds:
-        text = experiment_yaml(name, kind, source.name, target.name, proposal.plan)
-        texts[f"experiment/{name}_{kind}.yaml"] = text
-    for path, text in texts.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / path, text.encode())
+def _check_keys(keys: Mapping[str, Any]) -> None:
+    """Refuse keys that the data cannot answer for."""
+    for role in ("source", "target"):
+        if keys[role] is None:
+            raise ValueError(f"missing key {role}; give {role}=FOLDER.")
+        if _path(keys["out"]).resolve().is_relative_to(_path(keys[role]).resolve()):
+            raise ValueError(f"out={keys['out']} lies in {role}={keys[role]}; give one outside the data.")
+    source, target = (_path(keys[role]).resolve() for role in ("source", "target"))
+    if source.is_relative_to(target) or target.is_relative_to(source):
+        raise ValueError(
+            f"source={keys['source']} and target={keys['target']} hold the same images; give two folders "
+            "of which none lies in the other."
+        )
+    if keys["name"] is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", keys["name"]):
+        raise ValueError(f"name={keys['name']}: expected letters, digits, _, . and -; correct name.")
+    if keys["weights"] is not None and not _path(keys["weights"]).is_file():
+        raise FileNotFoundError(
+            f"weights={keys['weights']} does not exist; correct the path, or remove it for timm's download."
+        )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) -> Domain:
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
-    known = read_class_list(root) or (source.known if source else None)
-    polygons, background = None if found.labels else find_polygons(root), IGNORE
+    known = find_class_list(root) or (source.known if source else None)
+    polygons, background = None, IGNORE
     space = source.space if source else LabelSpace([], None, "no labels")
+    if not found.labels:
+        polygons = find_polygons(root, found.images, role)
     if polygons is not None:
-        there = set(found.images)
-        found = replace(found, labels={image: image for image in polygons.regions if image in there})
+        found = replace(found, labels={image: image for image in polygons.regions})
         polygons, background = _with_background(polygons, keys["background"], role)
         space = LabelSpace(polygons.names, None, f"polygons of {polygons.origin}")
     elif found.rule is not None:
         values = read_values([root / label for label in found.labels.values()])
-        space = label_space(values, known, role, found.rule.ending[1], keys["classes"])
+        space = label_space(values, known, role, found.rule.tail[1], keys["classes"])
+    elif source is None:
+        raise FileNotFoundError(
+            f"source={keys['source']} has {len(found.images)} images but no label for any of them; put "
+            "labels into labels/ beside images/, or beside the images as name_mask.png, or give "
+            f"source_labels=...{find_unread(root, found.images)}."
+        )
     if source is not None:
         space = same_classes(source.space, space)
-    lists, why = target_lists(found) if source is not None else source_lists(found)
-    return Domain(_name(root), found, space, lists, polygons, background, Choice("null", ""), None, why, known)
+    lists, why = source_lists(found) if source is None else target_lists(found)
+    return Domain(_name(root), found, space, lists, why, known, polygons, background)
 
 
 def _name(root: Path) -> str:
-    """Return the name of a folder as a name of a data set: letters, digits, _ and -, and none of the library's own."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", root.resolve().name).strip("_") or "mine"
+    """Make a dataset's name from a folder's: letters, digits, _ and -, other than the library's own."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(os.path.abspath(root)).name).strip("_") or "mine"
     return f"my_{name}" if files("hrda_lit.conf").joinpath("dataset", f"{name}.yaml").is_file() else name
 
 
 def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[Polygons, int]:
-    """Decide what pixels in no polygon are."""
+    """Decide the class of pixels outside all polygons."""
     if said is None:
         some = [image for image, regions in polygons.regions.items() if regions][:16]
         outside = sum(int((polygons.draw(image, IGNORE) == IGNORE).sum()) for image in some)
@@ -169,27 +121,19 @@ def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[P
     return replace(polygons, names=[*polygons.names, "background"]), len(polygons.names)
 
 
-def _measure(domain: Domain, *splits: str) -> Measured:
-    """Measure the images of some splits, with labels drawn where they are polygons."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / domain.name
-        write_domain(root, domain)
-        space = domain.space
-        layout: dict[str, Any] = {"split_file": "{split}.txt"}
-        if colours := space.list_colours():
-            layout["colour_map"] = colours
-        dataset = FolderDataset(
-            domain.name, str(root), f"{FILES}/{domain.found.pattern()}", domain.label_rule(),
-            {"names": space.names, "things": []}, space.id_map, None, layout,
-        )  # fmt: skip
-        samples = []
-        for split in splits:
-            if images := domain.lists.get(split):
-                samples += dataset.files(split, labelled=all(image in domain.found.labels for image in images))
-        return measure(dataset, samples)
+def _measure(domain: Domain, labelled: bool) -> Measured:
+    """Measure the images that are used, and the labels if they are learned from."""
+    found = domain.found
+    used = [image for split in ("train", "val") for image in domain.lists.get(split, ())]
+    read_label = domain.label_reader()
+    return measure(
+        [found.root / image for image in used], used if labelled else [], read_label, len(domain.space.names)
+    )
 
 
 def _memory(device: str) -> float:
-    if device == "cpu" or not torch.cuda.is_available():
-        return 0.0
-    return float(torch.cuda.get_device_properties(0).total_memory)
+    """Return the bytes of the GPU; 0 for a CPU."""
+    is_there = torch.cuda.is_available()
+    if device == "cuda" and not is_there:
+        raise ValueError("device=cuda, but torch finds none here; run init where you train.")
+    return 0.0 if device == "cpu" or not is_there else float(torch.cuda.get_device_properties(0).total_memory)

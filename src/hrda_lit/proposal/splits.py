@@ -1,4 +1,4 @@
-"""Say which images are learned from, adapted to and scored."""
+"""Choose the images to learn from, to adapt to and to score."""
 
 import re
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from pathlib import PurePosixPath
 
 from hrda_lit.proposal.discover import Found
 
-FEW_LABELS = 20  # of the target, below which an oracle would be scored on hardly anything
-HELD_OUT = 0.2  # of a target that is labelled throughout: what is scored
+FEW_LABELS = 20  # of the target: with fewer, an oracle would be scored on too few images
+HELD_OUT = 0.2  # share of a fully labelled target that is scored
 Lists = dict[str, list[str]]
 
 
 def source_lists(found: Found) -> tuple[Lists, str]:
-    """List what is learned from: the labelled part of a train split, or all that has labels; and say why."""
+    """List the images to learn from, those with labels (of the train split, if any), and the reason."""
     train = [image for image in found.splits.get("train", ()) if image in found.labels]
     if train:
         return {"train": train}, found.why
@@ -20,7 +20,7 @@ def source_lists(found: Found) -> tuple[Lists, str]:
 
 
 def target_lists(found: Found) -> tuple[Lists, str]:
-    """List what is adapted to and what is scored, with halves of the latter for an oracle; and say why."""
+    """List the images to adapt to and to score, halves of the latter for an oracle, and the reason."""
     train, val, why = _train_and_val(found)
     lists = {"train": train} | ({"val": val} if val else {})
     if len(val) >= FEW_LABELS:
@@ -30,19 +30,21 @@ def target_lists(found: Found) -> tuple[Lists, str]:
 
 def _train_and_val(found: Found) -> tuple[list[str], list[str], str]:
     labelled = [image for image in found.images if image in found.labels]
-    train, val = list(found.splits.get("train", ())), [i for i in found.splits.get("val", ()) if i in found.labels]
+    train = list(found.splits.get("train", ()))
+    val = [image for image in found.splits.get("val", ()) if image in found.labels]
     if val:
         return train or _without(found.images, val), val, found.why
     if train:
-        if val := _without(labelled, train):
+        val = _without(labelled, train)
+        if val:
             return train, val, found.why
         train, val, why = hold_out(train, HELD_OUT)
-        return train, [image for image in val if image in found.labels], f"{found.why}; scored are {why}"
+        return train, [image for image in val if image in found.labels], f"{found.why}; scored: {why}"
     rest = _without(found.images, labelled)
     if len(rest) >= len(labelled):
-        return rest, labelled, "what has labels is scored, all else is adapted to"
+        return rest, labelled, "images with labels are scored, the others are adapted to"
     train, val, why = hold_out(found.images, HELD_OUT)
-    return train, [image for image in val if image in found.labels], f"scored are {why}"
+    return train, [image for image in val if image in found.labels], f"scored: {why}"
 
 
 def _without(images: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -51,7 +53,7 @@ def _without(images: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def sequences(images: Sequence[str]) -> dict[str, list[str]]:
-    """Sort images into the videos that names show: a folder each, or what stands before the last number of a name."""
+    """Group images by video: by folder, or by the name before its last number."""
     folders = {str(PurePosixPath(image).parent) for image in images}
     found: dict[str, list[str]] = {}
     for image in images:
@@ -71,7 +73,7 @@ def hold_out(images: Sequence[str], share: float) -> tuple[list[str], list[str],
     apart: list[str] = []
     if len(groups) < 3 or max(map(len, groups.values())) > 0.6 * len(images):
         cut = len(images) - max(1, round(share * len(images)))
-        return list(images[:cut]), list(images[cut:]), "the last ones in a row, so that neighbours stay together"
+        return list(images[:cut]), list(images[cut:]), "the last ones, so that neighbours stay together"
     for group in sorted(groups, reverse=True):
         if len(apart) >= share * len(images):
             break

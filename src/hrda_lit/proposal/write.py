@@ -1,182 +1,243 @@
 """Write the YAML files of a proposal, with the reason of each number beside it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from hrda_lit.data.classes import palette
+from hrda_lit.data.classes import classes_from, palette
+from hrda_lit.data.file_tree import FileTree
+from hrda_lit.data.labels import Labels
+from hrda_lit.data.layout import Layout
 from hrda_lit.proposal.choose import Choice, Plan
 from hrda_lit.proposal.class_lists import ClassList
 from hrda_lit.proposal.discover import Found
 from hrda_lit.proposal.label_space import LabelSpace
+from hrda_lit.proposal.measure import Measured
 from hrda_lit.proposal.polygons import Polygons
+from hrda_lit.proposal.rules import FILES
 from hrda_lit.system.files import write_atomically
 
-FILES = "files"  # the link to the data
+UNCHANGED = Choice("null", "")
+EXPERIMENTS = {
+    "source_only": "The low-resolution network on source labels alone: the baseline without adaptation.",
+    "daformer": "DAFormer: adapts the low-resolution network; HRDA adds high resolution to it.",
+    "hrda": "HRDA: adapts to the target without its labels.",
+    "oracle": "HRDA's network on labels of the target: what adaptation could reach at most.",
+}
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One of the two folders, as it will be used.
+    """One of the two folders, as training will use it.
 
     Args:
-        name: name of the data set.
+        name: name of the dataset.
         found: its files.
         space: meaning of its labels.
         lists: images of each split that is used.
+        why: reason for the lists, in words.
+        known: the list of classes beside the labels; None without one.
         polygons: annotations that are drawn into labels; None where labels are images.
         background: id of pixels in no polygon.
         size: box into which images are fitted.
-        margins: borders without pseudo-labels; None without any.
-        why: reason for the lists, in words.
-        known: the list of classes beside the labels; None without one.
+        margins: borders without trusted pseudo-labels; None without any.
     """
 
     name: str
     found: Found
     space: LabelSpace
     lists: Mapping[str, Sequence[str]]
+    why: str
+    known: ClassList | None
     polygons: Polygons | None
     background: int
-    size: Choice
-    margins: Choice | None
-    why: str
-    known: ClassList | None = None
+    size: Choice = UNCHANGED
+    margins: Choice | None = None
 
     def label_rule(self) -> dict[str, str]:
-        """Return how the path of an image, below the data set's folder, becomes that of its label."""
+        """Return how the path of an image, below the folder of the dataset, becomes that of its label."""
         if self.polygons is not None:
-            suffixes = sorted({Path(image).suffix for image in self.found.images})
-            return {f"{FILES}/": "labels/"} | {suffix: ".png" for suffix in suffixes[:1] if suffix != ".png"}
-        return self.found.rule.replacements() if self.found.rule else {}
+            suffixes = {PurePosixPath(image).suffix for image in self.found.images}
+            ending = suffixes.pop() if len(suffixes) == 1 else ".*"
+            return {f"{FILES}/": "labels/"} | ({ending: ".png"} if ending != ".png" else {})
+        return self.found.rule.replacements(self.found.images) if self.found.rule else {}
+
+    def label_reader(self) -> Callable[[str], np.ndarray]:
+        """Return a function from an image to the train ids of its label.
+
+        Raises:
+            ValueError: if the classes do not make sense.
+        """
+        space, found, polygons = self.space, self.found, self.polygons
+        classes = classes_from({"names": space.names, "things": []})
+        if polygons is not None:
+            return lambda image: polygons.draw(image, self.background)
+        layout = Layout.of({"colour_map": space.list_colours()})
+        labels = Labels(self.name, classes, space.id_map, layout, FileTree(found.root))
+        return lambda image: labels.read(found.root / found.labels[image]).numpy()
 
 
-def write_domain(folder: Path, domain: Domain) -> None:
-    """Make the folder of a data set: a link to its files, its lists, and labels drawn from polygons."""
+@dataclass(frozen=True)
+class Proposal:
+    """Everything that is written.
+
+    Args:
+        name: name of the setting; experiments begin with it.
+        source: labelled domain.
+        target: domain to adapt to.
+        plan: sizes, encoder, schedule.
+        kinds: experiments, keys of `EXPERIMENTS`.
+        measured: measurements of source and target.
+        weights: weights of the encoder: a file, or "imagenet".
+    """
+
+    name: str
+    source: Domain
+    target: Domain
+    plan: Plan
+    kinds: list[str]
+    measured: tuple[Measured, Measured]
+    weights: str = "imagenet"
+
+    def summary(self) -> list[str]:
+        """Return what was found and chosen, and why, a line each."""
+        lines = []
+        for domain, seen in zip((self.source, self.target), self.measured, strict=True):
+            found = domain.found
+            rule = f" by {found.rule}" if found.rule else ""
+            unused = f"; unused: {len(found.unused)}, e.g. {found.unused[0]}" if found.unused else ""
+            lines.append(
+                f"{domain.name}: {len(found.images)} images of {seen.size[0]} x {seen.size[1]} in "
+                f"{found.root}, {len(found.labels)} with labels{rule}{unused}"
+            )
+            used = ", ".join(f"{split} {len(names)}" for split, names in domain.lists.items())
+            lines.append(f"  {used}: {domain.why}")
+            lines.append(f"  size: {domain.size.value} ({domain.size.why})")
+            if domain.margins is not None:
+                lines.append(f"  margins: {domain.margins.value} ({domain.margins.why})")
+        space = self.source.space
+        pairs = zip(space.names, self.measured[0].shares, strict=True)
+        shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in pairs)
+        lines.append(f"classes ({space.why}): {shares}")
+        things = ", ".join(space.names[index] for index in self.plan.things)
+        lines.append(f"things: {things or 'none'} (by usual names, else what is small where it is)")
+        lines.append(f"encoder: {self.plan.encoder.name}, weights: {self.weights}")
+        lines += [f"{key}: {choice.value} ({choice.why})" for key, choice in self.plan.keys.items()]
+        return lines
+
+
+def write(proposal: Proposal, folder: Path, root: Path) -> None:
+    """Write all files into a folder, which will lie at `root` in the end."""
+    texts = {f"setting/{proposal.name}": _setting(proposal)}
+    for domain in (proposal.source, proposal.target):
+        _write_data(folder / "data" / domain.name, domain)
+        texts[f"dataset/{domain.name}"] = _dataset(domain, root / "data" / domain.name, proposal.plan.things)
+    for kind in proposal.kinds:
+        texts[f"experiment/{proposal.name}_{kind}"] = _experiment(proposal, kind)
+    for path, lines in texts.items():
+        write_atomically(folder / f"{path}.yaml", "".join(f"{line}\n" for line in lines).encode())
+
+
+def _write_data(folder: Path, domain: Domain) -> None:
+    """Make the folder of a dataset: a link to its files, its lists, and labels drawn from polygons."""
     folder.mkdir(parents=True)
     (folder / FILES).symlink_to(domain.found.root.absolute(), target_is_directory=True)
     for split, images in domain.lists.items():
-        lines = [f"{FILES}/{image}" for image in images]
-        write_atomically(folder / f"{split}.txt", ("\n".join(lines) + "\n").encode())
-    if domain.polygons is not None:
-        for image in domain.found.labels:
-            path = (folder / "labels" / image).with_suffix(".png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(domain.polygons.draw(image, domain.background)).save(path)
+        lines = [f"{FILES}/{image}\n" for image in images]
+        write_atomically(folder / f"{split}.txt", "".join(lines).encode())
+    if domain.polygons is None:
+        return
+    for image in domain.found.labels:
+        path = (folder / "labels" / image).with_suffix(".png")
+        if path.exists():
+            raise ValueError(f"{image} and another image differ in their suffix alone; rename one of them.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(domain.polygons.draw(image, domain.background)).save(path)
 
 
-def dataset_yaml(domain: Domain, root: Path, things: Sequence[int]) -> str:
-    """Return the YAML of a data set in the folder that `write_domain` made; `things` are ids."""
-    space = domain.space
-    colours = space.colours or palette(len(space.names))
+def _dataset(domain: Domain, root: Path, things: Sequence[int]) -> list[str]:
+    """Return the lines of a dataset in the folder that `_write_data` made; `things` are ids."""
+    space, found = domain.space, domain.found
+    ignored = " # other ids are ignored" if isinstance(space.id_map, dict) else ""
     lines = [
-        f"# {len(domain.found.images)} images, {len(domain.found.labels)} of them with labels: {domain.found.root}",
+        f"# {len(found.images)} images, {len(found.labels)} of them with labels: {found.root}",
         "_target_: hrda_lit.data.folder.FolderDataset",
-        f"name: {_text(domain.name)}",
-        f"root: {_text(str(root))} # {FILES} in it is a link to the data; the lists say which images are used",
-        f"images: {_text(f'{FILES}/{domain.found.pattern()}')}",
-        f"label_rule: {_flow(domain.label_rule())} # from the path of an image to that of its label",
+        f"name: {_quote(domain.name)}",
+        f"root: {_quote(str(root))} # {FILES} in it is a link to the data; lists name the images",
+        f"images: {_quote(f'{FILES}/{found.pattern()}')}",
+        f"label_rule: {_quote(domain.label_rule())} # from the path of an image to that of its label",
         f"classes: # {space.why}",
-        f"  names: [{', '.join(map(_text, space.names))}]",
-        f"  colours: {json.dumps([list(colour) for colour in colours])}",
-        f"  things: [{', '.join(_text(space.names[index]) for index in things)}] # lambda_fd acts on them",
+        f"  names: {_quote(space.names)}",
+        f"  colours: {_quote(space.colours or palette(len(space.names)))}",
+        f"  things: {_quote([space.names[index] for index in things])} # lambda_fd acts on them",
         "  ignore: 255",
-        f"id_map: {_id_map(space)}",
+        f"id_map: {space.id_map or 'null'}{ignored}",
         f"size: {domain.size.value} # {domain.size.why}",
         "layout:",
         f'  split_file: "{{split}}.txt" # {domain.why}',
     ]
     if domain.margins is not None:
         lines.append(f"  margins: {domain.margins.value} # {domain.margins.why}")
-    if colour_map := space.list_colours():
-        lines.append(f"  colour_map: {json.dumps(colour_map)}")
-    return "\n".join(lines) + "\n"
+    if space.colour_map is not None:
+        lines.append(f"  colour_map: {_quote(space.list_colours())}")
+    return lines
 
 
-def setting_yaml(name: str, weights: str, sets: tuple[str, str], scored: bool, plan: Plan) -> str:
-    """Return the YAML of what all experiments share.
-
-    Args:
-        name: name of the setting.
-        weights: weights of the encoder: a file, or "imagenet".
-        sets: names of source and target.
-        scored: whether the target has a validation split.
-        plan: all else.
-    """
-    source, target = sets
-    encoder = plan.encoder
+def _setting(proposal: Proposal) -> list[str]:
+    """Return the lines of the setting that all experiments share."""
+    name, target, encoder = proposal.name, proposal.target, proposal.plan.encoder
+    weights = _quote(proposal.weights)
     lines = [
         "# @package _global_",
-        f"# What the experiments {name}_... share, as hrda_lit.init chose it; the reason of a number stands beside it.",
+        f"# Shared by the experiments {name}_...; chosen by hrda_lit.init, each number with its reason.",
         "defaults:",
-        f"  - override /dataset@source: {source}",
-        f"  - override /dataset@target: {target}",
-        f"  - override /dataset@val: {target if scored else 'null'}",
+        f"  - override /dataset@source: {_quote(proposal.source.name)}",
+        f"  - override /dataset@target: {_quote(target.name)}",
+        f"  - override /dataset@val: {_quote(target.name) if 'val' in target.lists else 'null'}",
         "network:",
-        f"  backbone: {{ name: {encoder.name}, weights: {_text(weights)} }} # imagenet: timm downloads them",
+        f"  backbone: {{ name: {encoder.name}, weights: {weights} }} # imagenet: timm downloads them",
     ]
     if encoder.head:
         lines.append(f"  head: {encoder.head} # narrow, for speed")
     groups: dict[str, list[str]] = {}
-    for key, choice in plan.keys.items():
-        group, _, last = key.partition(".")
-        line = f"{last or group}: {choice.value} # {choice.why}"
-        groups.setdefault(group if last else "", []).append(line)
-    lines += groups.pop("", [])
+    for key, choice in proposal.plan.keys.items():
+        group, _, last = key.rpartition(".")
+        groups.setdefault(group, []).append(f"{last}: {choice.value} # {choice.why}")
+    lines += groups.pop("")
     for group, items in groups.items():
         lines += [f"{group}:", *(f"  {item}" for item in items)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def experiment_yaml(name: str, kind: str, source: str, target: str, plan: Plan) -> str:
-    """Return the YAML of an experiment: "source_only", "hrda" or "oracle"."""
-    heads = {
-        "source_only": "The low-resolution network on source labels alone: what you have without adaptation.",
-        "hrda": "HRDA: adapts to the target without its labels.",
-        "oracle": "HRDA's network on labels of the target: what adaptation could reach at most.",
-    }
-    lines = [
-        "# @package _global_",
-        f"# {heads[kind]}",
-        "defaults:",
-        f"  - /setting: {name}",
-    ]
-    if kind == "source_only":
-        lines += ["  - override /network: daformer", "  - override /inference: whole"]
+def _experiment(proposal: Proposal, kind: str) -> list[str]:
+    """Return the lines of an experiment, one of `EXPERIMENTS`."""
+    is_supervised, is_small = kind in ("source_only", "oracle"), kind in ("source_only", "daformer")
+    name, encoder = proposal.name, proposal.plan.encoder
+    lines = ["# @package _global_", f"# {EXPERIMENTS[kind]}", "defaults:", f"  - /setting: {_quote(name)}"]
+    if is_small:
+        lines.append("  - override /network: daformer")
     if kind == "oracle":
-        lines.append(f"  - override /dataset@source: {target}")
-    if kind != "hrda":
+        lines.append(f"  - override /dataset@source: {_quote(proposal.target.name)}")
+    if is_supervised:
         lines.append("  - override /method: supervised")
     lines.append(f"name: {name}_{kind}")
     if kind == "oracle":
-        lines.append("splits: { source: oracle_train, val: oracle_val } # halves of what has labels")
-    if kind != "hrda":
-        lines += ["validate: student # labels alone: there is no teacher", "data: { rare_class: null }"]
-    elif plan.encoder.batch_norm:
-        lines.append(
-            f"validate: teacher # {plan.encoder.name} is full of BatchNorm, and the teacher's knows the target alone"
-        )
-    if kind != "source_only" and plan.encoder.attention is not None:
-        lines.append(f"network: {{ attention: {{ channels: {plan.encoder.attention} }} }} # narrow, for speed")
-    return "\n".join(lines) + "\n"
+        lines.append("splits: { source: oracle_train, val: oracle_val } # halves of the labelled images")
+    if is_supervised:
+        lines += ["validate: student # supervised training has no teacher", "data: { rare_class: null }"]
+    elif encoder.batch_norm:
+        why = "has BatchNorm; the teacher's statistics are of the target alone"
+        lines.append(f"validate: teacher # {encoder.name} {why}")
+    if not is_small and encoder.attention is not None:
+        lines.append(f"network: {{ attention: {{ channels: {encoder.attention} }} }} # narrow, for speed")
+    return lines
 
 
-def _id_map(space: LabelSpace) -> str:
-    if isinstance(space.id_map, dict):
-        return "{ " + ", ".join(f"{raw}: {train}" for raw, train in space.id_map.items()) + " } # other ids are ignored"
-    return f"{space.id_map or 'null'}"
-
-
-def _text(text: str) -> str:
-    """Quote a text for YAML; JSON's quotes are YAML's."""
-    return text if text.isidentifier() and text.lower() not in _WORDS else json.dumps(text, ensure_ascii=False)
-
-
-_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-
-
-def _flow(mapping: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in mapping.items()) + " }"
+def _quote(value: Any) -> str:
+    """Write texts, lists and mappings for YAML: JSON is YAML."""
+    return json.dumps(value, ensure_ascii=False)

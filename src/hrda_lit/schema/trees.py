@@ -151,5 +151,5 @@ class InitKeys(TypedDict):
     target_labels: str | None
     background: Literal["class", "ignore"] | None
     weights: str | None
-    device: str
+    device: Literal["auto", "cpu", "cuda"]
     steps: Count | None

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from hrda_lit.config.nodes import ConfigError
-from hrda_lit.proposal.propose import Proposal, propose, write
+from hrda_lit.data.folder import FolderDataset
+from hrda_lit.proposal.propose import propose
+from hrda_lit.proposal.write import Proposal, write
 
 pytestmark = pytest.mark.slow
 
@@ -199,6 +202,13 @@ def proposal_of(source: Path, target: Path, **keys: Any) -> Proposal:
     return propose({**KEYS, "source": str(source), "target": str(target), **keys})
 
 
+def written(proposal: Proposal, folder: Path) -> FolderDataset:
+    """Write a proposal and read its source as a training does."""
+    write(proposal, folder, folder)
+    keys = yaml.safe_load((folder / f"dataset/{proposal.source.name}.yaml").read_text())
+    return FolderDataset(**{key: value for key, value in keys.items() if key != "_target_"})
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_is_found(name: str, tmp_path: Path, target: Path) -> None:
     layout = LAYOUTS[name]
@@ -210,10 +220,13 @@ def test_a_layout_is_found(name: str, tmp_path: Path, target: Path) -> None:
     if layout.classes:
         assert proposal.source.space.names == layout.classes
     assert proposal.target.lists == {"train": sorted(path.name for path in target.iterdir())}
-    write(proposal, tmp_path / "mine", tmp_path / "mine")
+    source = written(proposal, tmp_path / "mine")
+    sample = source.files("train", labelled=True)[-1]
+    assert sample.label is not None
+    assert set(source.read_label(sample.label).unique().tolist()) <= set(range(len(source.classes)))
     found = sorted(path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").glob("*/*.yaml"))
-    assert found == ["dataset/day.yaml", "dataset/dusk.yaml", "experiment/dusk_hrda.yaml",
-                     "experiment/dusk_source_only.yaml", "setting/dusk.yaml"]  # fmt: skip
+    assert found == ["dataset/day.yaml", "dataset/dusk.yaml", "experiment/dusk_daformer.yaml",
+                     "experiment/dusk_hrda.yaml", "experiment/dusk_source_only.yaml", "setting/dusk.yaml"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "Cityscapes"])
@@ -295,4 +308,4 @@ def test_a_bonnet_is_not_trusted(tmp_path: Path) -> None:
         image.save(tmp_path / f"dusk/{number}.png")
     margins = proposal_of(tmp_path / "day", tmp_path / "dusk").target.margins
     assert margins is not None
-    assert margins.value.startswith("{ top: 0, bottom: 1")
+    assert margins.value.startswith("{ top: 0, bottom: 3")  # of 192 rows, to which 96 are enlarged
