@@ -106,10 +106,14 @@ def result(folder: Path) -> dict[str, Any]:
 
 def unlike(one: Any, other: Any) -> list[str]:
     """Name what differs between two results."""
+    if isinstance(one, list | tuple) and type(one) is type(other):
+        one, other = dict(enumerate(one)), dict(enumerate(other))
     if isinstance(one, dict) and isinstance(other, dict):
-        names = [name for name in {**one, **other} if name not in one or name not in other]
+        names = [str(name) for name in {**one, **other} if name not in one or name not in other]
         return names + [f"{name}/{deep}" for name in one if name in other for deep in unlike(one[name], other[name])]
-    same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    same = type(one) is type(other) and (
+        one.dtype == other.dtype and torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    )
     return [] if same else ["" if isinstance(one, torch.Tensor) else f"{one} != {other}"]
 
 
@@ -142,8 +146,9 @@ def disturb(folder: Path, arguments: argparse.Namespace, kind: tuple[str, str], 
                 report["wrong"].append(f"{kind} {run.name}: exit code {code} after {signum.name if hit else 'nothing'}")
                 return report
         report["wrong"] += [f"{kind} {run.name}: {name}" for name in unlike(wanted, result(run))[:5]]
-        if "Traceback" in run.with_suffix(".log").read_text():
-            report["wrong"].append(f"{kind} {run.name}: a traceback in the log")
+        _, found, trace = run.with_suffix(".log").read_text().partition("Traceback")
+        if found:
+            report["wrong"].append(f"{kind} {run.name}: a traceback in the log, {trace[:2000]}")
     return report
 
 

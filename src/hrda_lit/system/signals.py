@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 # What Slurm sends before it takes a job's machine away, if asked to: sbatch --signal=USR1@120.
 REQUEUE = getattr(signal, "SIGUSR1", None)
@@ -88,6 +88,13 @@ def ignore_signals(worker: int = 0) -> None:
     """Ignore what is sent to a whole process group; a loader ends when its parent says so or is gone."""
     for signum in _own_signals():
         signal.signal(signum, signal.SIG_IGN)
+    sys.excepthook = _report_unless_parent_left
+
+
+def _report_unless_parent_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # Python's thread that hands tensors over reports a parent that was killed while it took one.
+    if not isinstance(error, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

@@ -41,6 +41,20 @@ with block_signals():
 os.kill(os.getpid(), signal.SIGTERM)
 print("not reached")
 """
+PARENT_GONE = """
+import os
+from multiprocessing import connection, process, resource_sharer, util
+from hrda_lit.system.signals import ignore_signals
+ignore_signals()
+for answers in (0, 1):
+    address, _ = resource_sharer.DupFd(0)._id
+    if answers:
+        connection.Client(address, authkey=process.current_process().authkey).close()
+    else:
+        connection.SocketClient(address).close()
+resource_sharer._resource_sharer.stop(timeout=10)
+print("served")
+"""
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -103,6 +117,11 @@ def test_a_handler_of_something_else_is_left_alone(monkeypatch: pytest.MonkeyPat
 def test_a_loader_ignores_what_is_sent_to_the_group() -> None:
     done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+
+
+def test_a_loader_is_silent_when_its_parent_is_killed_while_it_takes_a_tensor() -> None:
+    done = subprocess.run([sys.executable, "-c", PARENT_GONE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "served\n", "")
 
 
 def test_a_process_that_is_started_while_signals_are_block_signals_never_gets_them() -> None:
