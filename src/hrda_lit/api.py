@@ -124,8 +124,9 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hrda_lit.system import signals
 
     arguments = rewrite_arguments(overrides, command)
-    if (config_dir := config_dir or os.environ.get(CONFIG_DIR)) is not None:
-        folder = Path(config_dir).expanduser().absolute()
+    own = config_dir or os.environ.get(CONFIG_DIR)
+    if own is not None:
+        folder = Path(own).expanduser().absolute()
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")
         arguments.append(f'hydra.searchpath=["file://{folder}"]')
@@ -143,32 +144,27 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
 
 @contextmanager
 def _start_hydra(command: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Let Hydra find the library's configs, and write its errors as those of a command line."""
-    from hydra import initialize_config_module
+    """Let Hydra find the library's configs, and write its errors as those of a command line.
 
-    from hrda_lit.config.explain import explain, is_from_hydra
-
-    try:
-        with _restore_state(), initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
-            yield
-    except Exception as error:
-        if not is_from_hydra(error):
-            raise
-        raise ValueError(explain(error, command, arguments)) from error
-
-
-@contextmanager
-def _restore_state() -> Iterator[None]:
-    """Put logging and Hydra back into the state in which a notebook or another program had them."""
+    Logging and Hydra are left in the state in which a notebook or another program had them.
+    """
     import logging
 
+    from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
+
+    from hrda_lit.config.explain import explain, is_from_hydra
 
     root, hydra = logging.getLogger(), GlobalHydra.instance().hydra
     handlers, level = root.handlers[:], root.level
     GlobalHydra.instance().clear()
     try:
-        yield
+        with initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
+            yield
+    except Exception as error:
+        if not is_from_hydra(error):
+            raise
+        raise ValueError(explain(error, command, arguments)) from error
     finally:
         for handler in set(root.handlers) - set(handlers):
             handler.close()

@@ -25,6 +25,11 @@ def evaluate(config: DictConfig) -> float:
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=latest, or a file.")
     check_evaluate(config)
+    if (Path(config.run_dir) / "checkpoints").is_dir():
+        raise ValueError(
+            f"{config.run_dir} is the folder of a training, whose metrics would be replaced; choose another "
+            "hydra.run.dir."
+        )
     # Imported here, so that --help, shell completion and what is refused above need not wait for torch.
     from hrda_lit.checkpoints.load import choose_device, load_trained
     from hrda_lit.checkpoints.locate import locate_here
@@ -58,8 +63,9 @@ def _images(
 
     sets, default = {}, trained.config.splits.val
     nodes = _nodes(config, trained)
-    if strange := sorted(set(map(str, config.splits)) - set(nodes)):
-        raise ValueError(f"splits has the keys {strange}, which no data set has; it may have {sorted(nodes)}.")
+    unknown = sorted(set(map(str, config.splits)) - set(nodes))
+    if unknown:
+        raise ValueError(f"splits has the keys {unknown}, which no data set has; it may have {sorted(nodes)}.")
     for key, node in nodes.items():
         dataset = build_dataset(node, key)
         if dataset.classes.names != trained.classes.names:
@@ -90,8 +96,9 @@ def _nodes(config: DictConfig, trained: "Trained") -> dict[str, DictConfig]:
         nodes["val"] = trained.config.val
         # Stored with their paths in training, which may lie elsewhere by now.
         for node in dataset_configs(nodes["val"]):
-            root = str(node.root)
-            node.root = root.replace(before, str(config.data_root), 1) if root.startswith(before) else root
+            root = Path(node.root)
+            if root.is_relative_to(before):
+                node.root = str(config.data_root / root.relative_to(before))
     return nodes
 
 

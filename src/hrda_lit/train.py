@@ -21,7 +21,10 @@ from hrda_lit.system.errors import can_be_mended, explain_lost_process, format_e
 from hrda_lit.system.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
     from hrda_lit.module import UDAModule
+    from hrda_lit.runs.resume import Start
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ def train(config: DictConfig) -> float:
             return _train(config)
         except Exception as error:
             # What goes wrong after a signal is its doing: it reaches other processes of the group too.
-            if (signum := signals.watch.received) is None:
+            signum = signals.watch.received
+            if signum is None:
                 raise
             raise signals.Stopped(signum, f"amid a step ({type(error).__name__})") from error
 
@@ -52,10 +56,9 @@ def _train(config: DictConfig) -> float:
     from hrda_lit import build
     from hrda_lit.inspecting.data_check import DataCheck, require_good_data
     from hrda_lit.runs.checkpoint import check_names
-    from hrda_lit.runs.folder import open_run
     from hrda_lit.runs.geometry import check_geometry
-    from hrda_lit.runs.loggers import resume_loggers
-    from hrda_lit.runs.resume import explain_restore, find_final_score, find_start, take_over
+    from hrda_lit.runs.restore import restore
+    from hrda_lit.runs.resume import find_final_score, find_start
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
@@ -67,7 +70,8 @@ def _train(config: DictConfig) -> float:
             split.dataset.require_root()  # at once, where the geometry of a large network takes seconds
     check_geometry(config, method, source.classes)
     start = find_start(config)
-    if (score := find_final_score(start, config)) is not None:
+    score = find_final_score(start, config)
+    if score is not None:
         log.info("the run in %s is complete, nothing is changed", config.run_dir)
         return score
     trainer = build.build_trainer(config)
@@ -78,17 +82,27 @@ def _train(config: DictConfig) -> float:
     datamodule.setup("fit")
     module = build.build_module(config, method, source.classes)
     check_names(trainer, module)
-    open_run(config)  # from here on, files are written
-    write_atomically(Path(config.run_dir) / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-    take_over(start, Path(config.run_dir))
-    if start is not None:
-        resume_loggers(trainer.loggers, start.step, start.loggers)
+    _open_folder(config, trainer.loggers, start)  # from here on, files are written
     with at_full_speed(trainer.strategy.root_device):
-        with explain_lost_process(), explain_restore(trainer, start):
+        with explain_lost_process(), restore(trainer, start):
             trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
         if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
             trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
+
+
+def _open_folder(config: DictConfig, loggers: "list[Logger]", start: "Start | None") -> None:
+    """Write the config into the folder of a run, and what it continues."""
+    from hrda_lit.runs.folder import open_run
+    from hrda_lit.runs.loggers import resume_loggers
+    from hrda_lit.runs.resume import take_over
+
+    folder = Path(config.run_dir)
+    open_run(config)
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
+    take_over(start, folder)
+    if start is not None:
+        resume_loggers(loggers, start.step, start.loggers)
 
 
 def _quieten() -> None:
@@ -120,13 +134,12 @@ def _report(module: "UDAModule", config: DictConfig) -> float:
     if ended is not None:
         log.warning("%s; resume=auto continues it, unless the same ends it again", ended)
     folder = Path(config.run_dir)
-    if config.val is None:
-        write_json(folder / "metrics.json", {"name": config.name, "step": steps, "ended": ended})
-        log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
+    facts = {"name": config.name, "step": steps, "ended": ended}
     if module.iou is None:
+        write_json(folder / "metrics.json", facts)
+        log.info("%d steps done and nothing scored, without a validation set; see %s", steps, config.run_dir)
         return float("nan")
-    facts = {"name": config.name, "step": steps, "ended": ended, **facts_of(module.config)}
-    write_metrics(folder / "metrics.json", module.iou, module.classes, facts)
+    write_metrics(folder / "metrics.json", module.iou, module.classes, {**facts, **facts_of(module.config)})
     of = "" if ended is None else f" of {config.trainer.max_steps}"
     show(iou_table(module.iou, module.classes, f"{config.name}: {config.val.name} val after {steps}{of} steps"))
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -178,7 +191,8 @@ def _job(config: DictConfig) -> float | None:
     this = HydraConfig.get()
     folder, number = Path(this.runtime.output_dir), this.job.num
     if sweeps.begin_job(folder, number, this.overrides.task):
-        if (job := sweeps.read_job(folder)) is not None and job.state == "done":
+        job = sweeps.read_job(folder)
+        if job is not None and job.state == "done":
             log.info("job %d finished earlier, with mIoU %.1f %%", number, 100 * job.miou)
             return job.miou
         log.info("job %d is resumed", number)
@@ -199,7 +213,8 @@ def _finish_wandb() -> Iterator[None]:
     try:
         yield
     finally:
-        if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
             wandb.finish()
 
 

@@ -4,17 +4,19 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 from PIL import Image
 
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
-from hrda_lit.evaluate import evaluate
+from hrda_lit.evaluate import _nodes, evaluate
 from hrda_lit.train import train
 from tests import commands
 
@@ -51,6 +53,17 @@ def test_scores_are_those_of_the_validation(trained: Path, tmp_path: Path) -> No
         rows = [row for row in csv.DictReader(file) if (row["prediction"], row["measure"]) == ("fused", "iou")]
     assert {row["name"]: float(row["value"]) if row["value"] else None for row in rows} == before["val/iou"]
     assert "mIoU 1-2 px from a border" in (tmp_path / "report.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("root", "moved"),
+    [("/old/data/x", "/new/x"), ("/old/data", "/new"), ("/old/data2/x", "/old/data2/x"), ("/else/x", "/else/x")],
+)
+def test_what_lay_below_the_data_root_of_the_training_is_found_below_the_new_one(root: str, moved: str) -> None:
+    config = OmegaConf.create({"data_root": "/new", "val": None, "datasets": {}})
+    stored = OmegaConf.create({"data_root": "/old/data", "val": {"root": root}})
+    [node] = _nodes(config, SimpleNamespace(config=stored)).values()  # type: ignore[arg-type]
+    assert node.root == moved
 
 
 def test_a_low_resolution_network_gets_its_shrunk_images(tmp_path: Path, demo_root: Path) -> None:

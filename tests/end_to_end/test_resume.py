@@ -1,8 +1,10 @@
 """A run that goes on equals one that was never stopped, bit for bit, and says what it does differently."""
 
 import csv
+import errno
 import json
 import logging
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hrda_lit.module import CONFIG_KEY
+from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.pretrained_reference import KEY
 from hrda_lit.train import train
 
-from .compose import smoke
+from .compose import UNSEEN, compose, smoke
 
 STEPS = (
     "trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "callbacks.pictures=null",
@@ -99,6 +104,19 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
     check_equal(whole, run)
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_not_replaced(
+    run: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("hrda_lit.system.torch_files._check_records", fail)
+    before = (run / "checkpoints" / "last.ckpt").read_bytes()
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read .*Input/output error"):
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto"))
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
 def test_without_a_whole_checkpoint_it_starts_from_the_beginning(run: Path, whole: Path, demo_root: Path) -> None:
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(path.read_bytes()[:1000])
@@ -120,7 +138,7 @@ def test_other_values_are_told_applied_and_recorded(
         "resume=auto",
     )
     train(smoke(run, demo_root, "hrda_demo", *STEPS, *more))
-    [line] = [line for line in caplog.messages if "goes on from" in line]
+    [line] = [line for line in caplog.messages if "resumed from" in line]
     assert "after step 4, now with " in line
     assert "optim.lr 0.01 -> 0.002" in line
     assert "trainer.max_steps 4 -> 7" in line
@@ -148,7 +166,25 @@ def test_what_cannot_be_applied_is_refused(override: str, told: str, run: Path, 
     assert before == ((run / "checkpoints" / "last.ckpt").read_bytes(), (run / "metrics.csv").read_bytes())
 
 
-@pytest.mark.parametrize("strange", ["weights", "optimizer_states", "loops", "lr_schedulers", "networks"])
+def test_a_run_that_has_done_more_steps_is_refused(run: Path, demo_root: Path) -> None:
+    with pytest.raises(ValueError, match=r"has done 2 steps, and trainer\.max_steps is 1; raise it") as caught:
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto", "trainer.max_steps=1"))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_optimiser_is_refused(run: Path, demo_root: Path) -> None:
+    with pytest.raises(ValueError, match=r"need the moments of this optim \(momentum_buffer\)"):
+        train(smoke(run, demo_root, "hrda_demo", *STEPS, "resume=auto", "optim=sgd"))
+
+
+def test_a_complete_run_in_another_folder_has_its_checkpoint_there(
+    whole: Path, tmp_path: Path, demo_root: Path
+) -> None:
+    train(smoke(tmp_path / "other", demo_root, "hrda_demo", *STEPS, f"resume={whole}"))
+    check_equal(whole, tmp_path / "other")
+
+
+@pytest.mark.parametrize("strange", ["weights", "optimizer_states", "loops", "global_step", "networks"])
 def test_a_checkpoint_of_something_else_is_one_sentence(strange: str, run: Path, demo_root: Path) -> None:
     saved = content(run)
     if strange == "weights":
@@ -159,7 +195,7 @@ def test_a_checkpoint_of_something_else_is_one_sentence(strange: str, run: Path,
         saved[strange] = type(saved[strange])()
     path = run / "checkpoints" / "strange.ckpt"
     torch.save(saved, path)
-    with pytest.raises(ValueError, match=r"does not fit|does not hold|no training to go on with") as caught:
+    with pytest.raises(ValueError, match=r"does not fit|does not hold|no training to resume") as caught:
         train(smoke(run, demo_root, "hrda_demo", *STEPS, f"resume={path}"))
     assert "\n" not in str(caught.value)
 
@@ -229,10 +265,34 @@ SEVERAL = (
 )  # fmt: skip
 
 
+def foundation(experiment: str, tune: str, *marks: pytest.MarkDecorator) -> Any:
+    """Return how a foundation encoder is trained, with a reference to its pretrained weights in the checkpoint."""
+    small = (
+        "debug=smoke_vit",
+        "network.backbone.weights=${data_root}/vit.safetensors",
+        f"network.backbone.tune={tune}",
+    )
+    return pytest.param((f"experiment=foundation/{experiment}", *small), id=f"{experiment} {tune}", marks=marks)
+
+
+@pytest.fixture(scope="module")
+def root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the demo beside the weights of a tiny transformer."""
+    root = tmp_path_factory.mktemp("root") / "demo"
+    root.mkdir()
+    for folder in demo_root.iterdir():
+        (root / folder.name).symlink_to(folder)
+    sizes = {"depth": 4, "embed_dim": 48, "num_heads": 3, "img_size": 56}
+    save_file(Backbone("vit_small_patch14_dinov2", options=sizes).model.model.state_dict(), root / "vit.safetensors")
+    return root
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         ("loading.batch_size=1", "loading.accumulate=2"),
+        foundation("self_training_dinov2_base", "lora"),
+        foundation("source_only_dinov2_base", "frozen", pytest.mark.thorough),
         pytest.param(("method=adversarial", "validate=student"), id="adversarial"),
         pytest.param(SEVERAL, id="several", marks=pytest.mark.thorough),
         pytest.param(("method=generalise", "validate=student"), id="generalise", marks=pytest.mark.thorough),
@@ -240,13 +300,16 @@ SEVERAL = (
     ],
 )
 def test_whatever_a_run_is_made_of_it_goes_on_from_its_last_whole_step(
-    settings: tuple[str, ...], tmp_path: Path, demo_root: Path
+    settings: tuple[str, ...], tmp_path: Path, root: Path
 ) -> None:
     whole, again = tmp_path / "whole", tmp_path / "again"
-    train(smoke(whole, demo_root, "hrda_demo", *STEPS, *settings))
+    chosen = () if settings[0].startswith("experiment=") else ("experiment=hrda_demo", "debug=smoke")
+    asked = (*chosen, "prepare_data=null", *UNSEEN, *STEPS, *settings)
+    train(compose(whole, root, *asked))
     with pytest.raises(RuntimeError, match="killed"):
-        train(smoke(again, demo_root, "hrda_demo", *STEPS, *settings, KILL))
+        train(compose(again, root, *asked, KILL))
     assert content(again)["global_step"] == 2
-    train(smoke(again, demo_root, "hrda_demo", *STEPS, *settings, "resume=auto"))
+    assert (KEY in content(again)) == any("tune=" in one for one in settings)
+    train(compose(again, root, *asked, "resume=auto"))
     check_equal(whole, again)
     assert str(content(whole)["optimizer_states"]) == str(content(again)["optimizer_states"])

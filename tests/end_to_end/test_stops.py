@@ -51,16 +51,16 @@ def test_the_command_that_a_stopped_run_names_goes_on(tmp_path: Path, demo_root:
     [folder] = (tmp_path / "outputs" / "hrda_demo").iterdir()
     first = steps(folder)
     assert (
-        f"SIGTERM stopped the run after step {len(first)}, saved in {folder}/checkpoints/last.ckpt; go on with: "
+        f"SIGTERM stopped the run after step {len(first)}, saved in {folder}/checkpoints/last.ckpt; resume with: "
         in said
     )
 
-    again = shlex.split(said.strip().splitlines()[-1].partition("go on with: ")[2])
+    again = shlex.split(said.strip().splitlines()[-1].partition("resume with: ")[2])
     assert again[-2:] == [f"hydra.run.dir={folder}", "resume=auto"]
     assert again[:2] == ["python", "-m"]
     done = run(*again[2:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"the run goes on from {folder}/checkpoints/last.ckpt after step {len(first)}" in done.stdout
+    assert f"resumed from {folder}/checkpoints/last.ckpt after step {len(first)}" in done.stdout
     assert steps(folder) == list(range(12))
     assert json.loads((folder / "metrics.json").read_text())["step"] == 12
 
@@ -76,7 +76,7 @@ def test_a_stopped_sweep_says_what_is_done(tmp_path: Path, demo_root: Path) -> N
     code, said, shown = stop(asked, tmp_path, signal.SIGINT, "night/1/metrics.csv")
     assert code == 130
     assert "Traceback" not in said
-    assert "go on with: python -m hrda_lit.train -m seed=0,1" in said
+    assert "resume with: python -m hrda_lit.train -m seed=0,1" in said
     assert "1 of 2 jobs done, then stopped" in shown
     with (tmp_path / "night" / "sweep.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["done", "unfinished"]

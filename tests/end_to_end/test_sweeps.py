@@ -64,7 +64,7 @@ def test_a_stopped_sweep_goes_on(tmp_path: Path, demo_root: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "job 0 finished earlier" in again.stdout
     assert "job 1 is resumed" in again.stdout
-    assert f"goes on from {folder}/1/checkpoints/last.ckpt after step 3" in again.stdout
+    assert f"resumed from {folder}/1/checkpoints/last.ckpt after step 3" in again.stdout
     assert (folder / "1" / "metrics.csv").read_text() == curve
     assert changed_at(folder / "0") == before
     assert (folder / "1" / "metrics.json").read_text() == whole

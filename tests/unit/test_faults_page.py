@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.documented import ROOT
-from tests.end_to_end import kills, test_kills
+from tests.end_to_end import kills, test_kills, test_resume_contents
 from tests.property import test_broken_archives, test_broken_files, test_hostile_records
 from tests.unit.schema import test_every_key
 from tests.unit.system import test_torch_files
@@ -41,6 +41,7 @@ def values() -> int:
 COUNTS: dict[str, Callable[[], int]] = {
     "trainings killed": lambda: test_kills.KILLS * len(kills.FEW),
     "damaged checkpoints": lambda: examples(test_torch_files),
+    "checkpoints of a training with one wrong entry": lambda: test_resume_contents.FEW,
     "damaged labels": lambda: examples(test_broken_files),
     "damaged archives": lambda: (
         test_broken_archives.CASES * len(test_broken_archives.DAMAGES) * len(test_broken_archives.ARCHIVES)

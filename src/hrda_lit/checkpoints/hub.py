@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from hrda_lit.checkpoints.locate import HUB_FILES
+from hrda_lit.checkpoints.locate import HUB_FILES, LAST
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.pretrained_reference import KEY as ENCODER_KEY
 from hrda_lit.networks.weights import read_plain
@@ -22,9 +22,14 @@ def read_folder(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: if a file is missing or damaged, or the weights are not those of the config.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}; give a folder that scripts/save_for_hub.py wrote.")
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        runs = [*folder.glob(f"*/{LAST}"), *folder.glob(f"*/*/{LAST}")]  # of a sweep, or of all experiments
+        one = f" {runs[-1].parents[1]} is one." if runs else ""
+        raise ValueError(
+            f"{folder} has no {missing[0]}; give a folder that scripts/save_for_hub.py wrote, or that of a run, with "
+            f"{LAST} inside.{one}"
+        )
     try:
         entries = yaml.safe_load((folder / CONFIG).read_text())
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

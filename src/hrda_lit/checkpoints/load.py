@@ -33,6 +33,7 @@ from hrda_lit.system.torch_files import read_torch_file, require_finite_weights,
 
 WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
 MODELS = ("student", "teacher")
+EXPORTS = (".onnx", ".pt2", ".safetensors")  # networks without the config that a checkpoint has
 # What commands read of a stored config, whatever else is inside.
 STORED: dict[str, tuple[type, ...]] = {
     "name": (str, int),
@@ -105,7 +106,13 @@ def load_trained(
     """
     if model not in (None, *MODELS):
         raise ValueError(f"model={model!r} is none of {list(MODELS)}; choose one.")
-    content = read_checkpoint(path)
+    trained = _load(read_checkpoint(path), str(path), model, weights)
+    trained.network.to(device)
+    return trained
+
+
+def _load(content: Mapping[str, Any], path: str, model: str | None, weights: str | None) -> Trained:
+    """Build one network of what `read_checkpoint` read; see `load_trained`."""
     config = stored_config(content, path)
     model = model or config.validate
     state = network_state(content["state_dict"], model)
@@ -116,20 +123,32 @@ def load_trained(
         classes = build_dataset(config.source, "source").classes
         if config.val is not None:
             _ = build_dataset(config.val, "val").classes
-        # Without memory first: the file claims a size of the network, and its tensors show whether that is so.
-        with torch.device("meta"):
-            bare = build_network(config, classes)
-        elsewhere = read_reference(content, str(path))
-        left_out = set() if elsewhere is None else {f"backbone.{name}" for name in list_pretrained(bare.backbone)}
-        own = {name: value for name, value in bare.state_dict().items() if name not in left_out}
-        check_keys(own, state, f"{path} does not fit its own config")
-        if elsewhere is not None:
-            config.network.backbone.weights = _pretrained(weights, elsewhere, path)
-        built = build_network(config, classes)
-        restore_pretrained_(state, content, built.backbone, "backbone.", str(path))
-        load_checked(built, state, str(path))
+        reference = read_reference(content, path)
+        _check_size(state, config, classes, path, complete=reference is None)
+        if reference is not None:
+            config.network.backbone.weights = _pretrained(weights, reference, path)
+        network = build_network(config, classes)
+        restore_pretrained_(state, content, network.backbone, "backbone.", path)
+        load_checked(network, state, path)
         inference = build_inference(config)
-    return Trained(built.to(device).eval(), classes, inference, config, model)
+    return Trained(network.eval(), classes, inference, config, model)
+
+
+def _check_size(state: Mapping[str, Tensor], config: DictConfig, classes: Classes, path: str, complete: bool) -> None:
+    """Compare weights with the network that their config claims, without memory for it.
+
+    Args:
+        state: weights of one network.
+        config: config of the same file.
+        classes: classes that it names.
+        path: name of the file in errors.
+        complete: whether the encoder's pretrained weights are among them.
+    """
+    with torch.device("meta"):
+        bare = build_network(config, classes)
+    referenced = [] if complete else [f"backbone.{name}" for name in list_pretrained(bare.backbone)]
+    own = {name: value for name, value in bare.state_dict().items() if name not in referenced}
+    check_keys(own, state, f"{path} does not fit its own config")
 
 
 @waiting("loading the networks")
@@ -142,8 +161,8 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     It is in training mode; `module.evaluated` is the network that training validated. See `load_trained` for the
     arguments and errors.
     """
-    student, classes, _, config, _ = load_trained(path, "student", "cpu", weights)
     content = read_checkpoint(path)
+    student, classes, _, config, _ = _load(content, str(path), "student", weights)
     with fitting(path):
         if config.method.get("lambda_fd"):
             config.method.lambda_fd = 0
@@ -154,12 +173,12 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     return module.to(device).train()
 
 
-def _pretrained(weights: str | None, note: Mapping[str, str], path: str | Path) -> str:
+def _pretrained(weights: str | None, reference: Mapping[str, str], path: str) -> str:
     given = weights or os.environ.get(WEIGHTS)
     if not given:
         raise ValueError(
-            f"{path} holds what was trained on top of {note['name']}, and not its weights, which were in "
-            f"{note['weights']}; give them by weights=<file>, or by {WEIGHTS}=<file> in the environment."
+            f"{path} holds what was trained on top of {reference['name']}, and not its weights, which were in "
+            f"{reference['weights']}; give them by weights=<file>, or by {WEIGHTS}=<file> in the environment."
         )
     return given
 
@@ -208,13 +227,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ValueError: if it is damaged, cannot be read, or has no config and weights inside.
     """
     path = locate(path)
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    content = read_folder(path) if path.is_dir() else read_torch_file(path)
-    if CONFIG_KEY not in content or "state_dict" not in content:
+    exported = path.suffix in EXPORTS
+    content = {} if exported else read_folder(path) if path.is_dir() else read_torch_file(path)
+    missing = [key for key in (CONFIG_KEY, "state_dict") if key not in content]
+    if missing:
+        what = f"it is a {path.suffix} file" if exported else f"it has no {missing[0]} inside"
         raise ValueError(
-            f"{path} is no checkpoint of hrda_lit, it has no {CONFIG_KEY} inside; give one that `hrda_lit.train` "
-            "wrote, or convert a released one with scripts/convert_checkpoint.py."
+            f"{path} is no checkpoint of hrda_lit, {what}; give one that `hrda_lit.train` wrote, or convert a "
+            "released one with scripts/convert_checkpoint.py."
         )
     state = require_tensors(content["state_dict"], path)
     return {**content, "state_dict": state, CONFIG_KEY: plain_tree(content[CONFIG_KEY], str(path))}

@@ -9,7 +9,7 @@ SCHEME = "hf://"
 LATEST = "latest"
 HUB_FILES = ("config.yaml", "model.safetensors", "README.md")
 RUNS, SWEEPS = "outputs", "multirun"  # where runs lie, below the folder that a command is started in
-_LAST = "checkpoints/last.ckpt"
+LAST = "checkpoints/last.ckpt"
 _NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.-]+))?")
 
 
@@ -18,25 +18,29 @@ def locate(given: str | Path) -> Path:
 
     Args:
         given: a file; the folder of a run, for its last.ckpt; `latest`, for the newest last.ckpt below outputs/
-            and multirun/; `latest:NAME`, for that of an experiment; a folder of scripts/save_for_hub.py; or
-            `hf://user/name`, with `@revision` for one of its versions.
+            and multirun/; `latest:NAME`, for that of an experiment; a folder of scripts/save_for_hub.py, or its
+            weights; or `hf://user/name`, with `@revision` for one of its versions.
 
     Returns:
         A path, which exists for `latest` and `hf://` alone.
 
     Raises:
         FileNotFoundError: if no run has left a checkpoint.
-        ValueError: if there is no such name on the hub, or it cannot be reached.
+        ValueError: if the name is empty, or unknown to the hub, or the hub cannot be reached.
     """
     text = str(given)
+    if not text.strip():
+        raise ValueError("the name of the checkpoint is empty; give a file, the folder of a run, or latest.")
     if text.startswith(SCHEME):
         return _download(text)
     path = Path(text).expanduser()
     if re.fullmatch(rf"{LATEST}([:/].*)?", text) and not path.exists():
         return _latest(text[len(LATEST) + 1 :])
-    for last in (path / _LAST, path / "last.ckpt"):
+    for last in (path / LAST, path / "last.ckpt"):
         if last.is_file():
             return last
+    if path.name == HUB_FILES[1] and (path.parent / HUB_FILES[0]).is_file():
+        return path.parent
     return path
 
 
@@ -48,10 +52,11 @@ def locate_here(given: str | Path) -> str:
 def _latest(name: str) -> Path:
     if name:
         require_below(name, "the experiment of checkpoint=latest")
-    where = [f"{RUNS}/{name}/*/{_LAST}"] if name else [f"{RUNS}/**/{_LAST}", f"{SWEEPS}/**/{_LAST}"]
-    found = [path for pattern in where for path in Path().glob(pattern)]
+        found = list(Path().glob(f"{RUNS}/{name}/*/{LAST}"))
+    else:
+        found = [*Path().glob(f"{RUNS}/**/{LAST}"), *Path().glob(f"{SWEEPS}/**/{LAST}")]
     if not found:
-        known = sorted({path.parents[2].relative_to(RUNS).as_posix() for path in Path().glob(f"{RUNS}/**/{_LAST}")})
+        known = sorted({path.parents[2].relative_to(RUNS).as_posix() for path in Path().glob(f"{RUNS}/**/{LAST}")})
         of = f" of {name} in {RUNS}/{name}" if name else f" in {RUNS} or {SWEEPS}"
         there = f"; there are runs of {', '.join(known)}" if known else ""
         raise FileNotFoundError(f"no run{of} has a checkpoint{there}; train first, or give a file.")

@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 DEEPEST, MOST = 32, 100_000  # a stored config has 7 levels and some hundred values
@@ -122,8 +122,8 @@ def require_buildable(tree: dict[str, Any], origin: str) -> None:
     for place, node in _nodes(tree, ()):
         if isinstance(node, dict):
             _check_orders(node, place, origin)
-        if texts := [text for text in (node, *(node if isinstance(node, dict) else ())) if isinstance(text, str)]:
-            _check_texts(texts, place, origin)
+            _check_texts(node, place, origin)
+        _check_texts([node], place, origin)
 
 
 def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
@@ -140,8 +140,10 @@ def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
         )
 
 
-def _check_texts(texts: list[str], place: Place, origin: str) -> None:
-    for text in texts:
+def _check_texts(values: Iterable[Any], place: Place, origin: str) -> None:
+    for text in values:
+        if not isinstance(text, str):
+            continue
         if "${" in text:
             raise _fault_at(place, f"the interpolation {_shorten(text)}, where stored configs are resolved", origin)
         if _CONTROL.search(text):

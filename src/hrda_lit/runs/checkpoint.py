@@ -17,7 +17,7 @@ from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.iou import logged_means
 from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.loggers import STATES, resume_states
-from hrda_lit.runs.restore import SCORES, adapt
+from hrda_lit.runs.state import SCORES
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.training.skipped_steps import skipped_last_step
@@ -91,7 +91,7 @@ class Checkpoint(L.Callback):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Stop amid a validation, which is repeated later; several processes finish it together."""
+        """Stop during a validation, which is repeated later; several processes finish it first."""
         if watch.received is not None and trainer.world_size == 1:
             self._stop(trainer)
 
@@ -125,23 +125,17 @@ class Checkpoint(L.Callback):
         checkpoint[SCORES] = {"scored": module.scored, "counts": module.counts}
         checkpoint[STATES] = resume_states(trainer.loggers)
 
-    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Resume between two steps, with the optimiser settings of today's config."""
-        adapt(checkpoint, trainer, cast("UDAModule", pl_module))
-
     def state_dict(self) -> dict[str, Any]:
         """Return how good the best was."""
         return {"best": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore how good the best was; ValueError if that is not a number."""
-        best = state_dict["best"]
-        if not isinstance(best, float | None):
-            raise ValueError(f"its best value is {best!r}, need a number; give another checkpoint.")  # noqa: TRY004
-        self.best_value = best
+        """Restore how good the best was."""
+        self.best_value = state_dict["best"]
 
     def _save(self, trainer: L.Trainer) -> None:
-        if self._saved == (now := _reached(trainer)):
+        now = _reached(trainer)
+        if self._saved == now:
             return
         # A step that failed may have failed with these weights; what was saved before it leads here again.
         if skipped_last_step(trainer) and trainer.global_step < trainer.max_steps:
@@ -185,14 +179,14 @@ def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
     Raises:
         ValueError: if a name is not logged and one like it is.
     """
-    known = sorted(logged_names(module))
+    known = {name.casefold(): name for name in sorted(logged_names(module))}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for key in ("best", "monitor"):
             name = getattr(callback, key, None)
-            if not isinstance(name, str) or name in known:
+            if not isinstance(name, str) or name in known.values():
                 continue
-            same = (one for one in known if one.casefold() == name.casefold())
-            if near := next(same, nearest(name, known)):
+            near = known.get(name.casefold()) or nearest(name, list(known.values()))
+            if near:
                 raise ValueError(
                     f"{key}={name} of {type(callback).__name__}: nothing logs this name; did you mean {near}?"
                 )
@@ -201,10 +195,10 @@ def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
 def logged_names(module: "UDAModule") -> set[str]:
     """Return the names that the library logs in a run; callbacks and methods of someone else may log more."""
     classes = module.classes.names
-    numbers = {*logged_means(torch.ones(len(classes)), classes), *(f"val/iou/{name}" for name in classes)}
-    numbers |= {f"train/loss/{name}" for name in (*module.method.names, "feature_distance")}
-    numbers |= {"train/pseudo/q", "train/grad_norm", "train/skipped", "train/teacher_distance"}
-    return numbers | {"target/entropy", "target/agreement"}
+    names = {"train/pseudo/q", "train/grad_norm", "train/skipped", "train/teacher_distance"}
+    names |= {"target/entropy", "target/agreement", *logged_means(torch.ones(len(classes)), classes)}
+    names |= {f"val/iou/{name}" for name in classes}
+    return names | {f"train/loss/{name}" for name in (*module.method.names, "feature_distance")}
 
 
 def _reached(trainer: L.Trainer) -> tuple[int, int | None]:
@@ -216,7 +210,8 @@ def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None
     """Raise FloatingPointError if a weight or buffer is not finite; waits for the device once."""
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
     finite = torch.stack([all_finite(value) for value in floats.values()]).tolist()
-    if broken := [name for name, good in zip(floats, finite, strict=True) if not good]:
+    broken = [name for name, good in zip(floats, finite, strict=True) if not good]
+    if broken:
         raise FloatingPointError(
             f"{len(broken)} weights are not finite after step {step}, such as {broken[0]}; they are not saved and the "
             f"checkpoints in {folder} are kept, lower optim.lr, set optim.clip or use trainer.precision=32-true."

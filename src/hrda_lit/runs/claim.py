@@ -7,6 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import DictConfig, OmegaConf
+
+from hrda_lit.checkpoints.locate import locate_here
 from hrda_lit.system.files import SCRATCH, remove_stale
 
 NEVER, AUTO = "never", "auto"
@@ -32,7 +35,7 @@ def resume_mode(given: object) -> str:
 
 def holds_run(folder: Path) -> bool:
     """Return whether a run has left results in a folder."""
-    return any(True for pattern in _RESULTS for _ in folder.glob(pattern))
+    return any(next(folder.glob(pattern), None) for pattern in _RESULTS)
 
 
 def is_first_process() -> bool:
@@ -42,7 +45,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def claim_run(folder: Path, resume: str) -> Iterator[None]:
-    """Make and claim the folder of a run until the block or the process ends; `resume` is that of the config.
+    """Make and claim the folder of a run until the block or the process ends.
 
     Raises:
         ValueError: if another process trains there, or another run has left results there.
@@ -59,13 +62,18 @@ def take(folder: Path, resume: str) -> None:
     """Claim a folder for a run, see `claim_run`; `release` releases it."""
     if not claim(folder):
         raise ValueError(f"{folder} is where another process is training now; wait for it, or choose another folder.")
-    # A checkpoint of this very folder resumes the run in it.
-    resumes = resume == AUTO or (resume != NEVER and folder.resolve() in Path(resume).expanduser().resolve().parents)
-    if holds_run(folder) and not resumes:
+    if holds_run(folder) and not _resumes(folder, resume):
         release(folder)
         raise ValueError(
             f"{folder} holds another run; add resume=auto to continue it, or choose another hydra.run.dir."
         )
+
+
+def _resumes(folder: Path, resume: str) -> bool:
+    """Return whether a run is resumed in its own folder, by "auto" or by a checkpoint of that very folder."""
+    if resume in (NEVER, AUTO):
+        return resume == AUTO
+    return folder.resolve() in Path(locate_here(resume)).resolve().parents
 
 
 def claim(folder: Path) -> bool:
@@ -95,9 +103,9 @@ def claim_new(given: Path) -> Path:
     raise ValueError(f"{given} and 998 folders like it are taken; choose another folder.")
 
 
-def is_timed(pattern: str) -> bool:
+def is_timed(folder: DictConfig) -> bool:
     """Return whether a folder of Hydra's is named by the time, so that another name would do as well."""
-    return "${now:" in pattern
+    return "${now:" in str(OmegaConf.to_container(folder, resolve=False))
 
 
 def holds_claim(folder: Path) -> bool:
@@ -107,7 +115,8 @@ def holds_claim(folder: Path) -> bool:
 
 def release(folder: Path) -> None:
     """Release a claim, if there is one, and remove the folder if it made it and nothing is inside."""
-    if (held := _claims.pop(folder.resolve(), None)) is None:
+    held = _claims.pop(folder.resolve(), None)
+    if held is None:
         return
     if held.made and held.made[0].is_dir() and [path.name for path in held.made[0].iterdir()] == [_LOCK]:
         (held.made[0] / _LOCK).unlink()

@@ -65,7 +65,8 @@ class ConsoleLog(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the score; the time of validation does not count for the speed of steps."""
-        if (miou := trainer.callback_metrics.get("val/miou")) is not None and trainer.is_global_zero:
+        miou = trainer.callback_metrics.get("val/miou")
+        if miou is not None and trainer.is_global_zero:
             log_line(f"step {trainer.global_step}: mIoU {100 * float(miou):.1f} % on the validation set")
         self._last, self._since = trainer.global_step, time.perf_counter()
 

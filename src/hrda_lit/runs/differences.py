@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hrda_lit.system.text import printable
+
 # What these say is built into the weights and the moments of the optimiser.
 FIXED = ("network", "s_T")
 FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
 # Places, not what is computed.
 PLACES = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir", "kind"}
 _ABSENT = "(none)"
+MOST = 5  # changes that an error lists
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -25,10 +28,13 @@ def refuse_fixed(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
     Raises:
         ValueError: if the network, the method, the classes or s_T differ.
     """
-    if fixed := {key: values for key, values in changed.items() if _is_fixed(key)}:
+    fixed = [key for key in changed if _is_fixed(key)]
+    if fixed:
+        first = format_changes({key: changed[key] for key in fixed[:MOST]})
+        more = f" and {len(fixed) - MOST} more" if len(fixed) > MOST else ""
         raise ValueError(
-            f"{path} cannot go on with {format_changes(fixed)}, because its weights were made for the former; "
-            "keep that, or start a new run."
+            f"{path} cannot be resumed with {first}{more}, because its weights were made for the former; keep that, "
+            "or start a new run."
         )
 
 
@@ -36,24 +42,28 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     """Return the values of a config by their keys as on the command line, e.g. "optim.lr"."""
     if not isinstance(node, Mapping) or not node:
         return {prefix: list(node) if isinstance(node, tuple) else node}
-    return {
-        key: value
-        for name, inner in node.items()
-        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
-    }
+    values: dict[str, Any] = {}
+    for name, inner in node.items():
+        values |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+    return values
 
 
 def format_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
-    return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+    return ", ".join(f"{key} {_shorten(old)} -> {_shorten(new)}" for key, (old, new) in changed.items())
+
+
+def _shorten(value: Any) -> str:
+    return printable(value)[:100]
 
 
 def _is_fixed(key: str) -> bool:
     root, _, rest = key.partition(".")
     if key in FREE:
         return False
-    classes = root in ("source", "target", "val") and rest.split(".")[0] in ("classes", "things", "palette")
-    return root in FIXED or classes or (root == "method" and ("_target_" in rest or rest == "masked"))
+    # Also of one of several datasets, e.g. source.sets.game.classes.names.
+    classes = root in ("source", "target", "val") and {"classes", "things", "palette"} & {*rest.split(".")}
+    return root in FIXED or bool(classes) or (root == "method" and ("_target_" in rest or rest == "masked"))
 
 
 def _without_places(config: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
 from hrda_lit.runs.claim import is_first_process
@@ -18,7 +19,7 @@ from hrda_lit.system.table import show
 if TYPE_CHECKING:
     import lightning as L
 
-_PLAIN = re.compile(r"[\w/.:+@%-]+", re.ASCII)
+_PLAIN = re.compile(r"[\w/.:+@%-]*/[\w/.:+@%-]*", re.ASCII)  # a path that Hydra takes for no number or null
 _LEFT = {
     "checkpoints/last.ckpt": "the network after the last step, and its config",
     "checkpoints/best.ckpt": "the network of the best validation",
@@ -47,7 +48,7 @@ def early_end(trainer: "L.Trainer") -> str | None:
 
 def show_ending(config: DictConfig, image: Path | None) -> None:
     """Print what a run left where, and commands to try; `image` is one to predict, if there is any."""
-    folder = nearest(Path(config.run_dir))
+    folder = relative(Path(config.run_dir))
     left = [f"  {name:<24} {what}" for name, what in _LEFT.items() if (Path(config.run_dir) / name).exists()]
     show(f"in {folder}", *left, "next", *(f"  {command}" for command in next_commands(folder, image)))
 
@@ -57,7 +58,7 @@ def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
     checkpoint = folder / "checkpoints" / "last.ckpt"
     given = f"checkpoint={quote(str(checkpoint))}"
     yield shlex.join(["python", "-m", "hrda_lit.evaluate", given])
-    picture = "input=photos" if image is None else f"input={quote(str(nearest(image)))}"
+    picture = "input=photos" if image is None else f"input={quote(str(relative(image)))}"
     output = f"output={quote(str(folder / 'predictions'))}"
     yield shlex.join(["python", "-m", "hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]"])
     compare = ["python", "-m", "hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}"]
@@ -67,7 +68,7 @@ def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
         yield shlex.join([*curves, "--numbers", "val/miou"])
 
 
-def nearest(path: Path) -> Path:
+def relative(path: Path) -> Path:
     """Return a path as seen from the folder that the command was started in, if it lies below."""
     here = Path.cwd()
     return path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path
@@ -76,7 +77,7 @@ def nearest(path: Path) -> Path:
 def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
     """Write the shell command that resumes a run or sweep: its module, arguments and folder."""
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    kept = [argument for argument in arguments if argument.split("=")[0] not in (key, "resume")]
+    kept = [argument for argument in arguments if argument.split("=")[0].lstrip("+") not in (key, "resume")]
     place = quote(str(folder))  # for Hydra, and below for the shell
     given = [f"{key}={place}"] if sweep else [f"{key}={place}", "resume=auto"]
     return shlex.join(["python", "-m", module, *kept, *given])
@@ -84,7 +85,7 @@ def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: b
 
 def quote(text: str) -> str:
     """Quote a value for Hydra, if it needs that."""
-    return text if _PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text if _PLAIN.fullmatch(text) else QuotedString(text, Quote.single).with_quotes()
 
 
 def end_stopped(stopped: Stopped, command: str) -> int:
@@ -96,7 +97,7 @@ def end_stopped(stopped: Stopped, command: str) -> int:
     if not is_first_process():
         return 0  # the first process speaks; a failure here would have the others killed
     requeued = stopped.signum == REQUEUE and requeue()
-    print(f"{stopped}; {'it is in the queue again' if requeued else 'go on with'}: {command}", file=sys.stderr)
+    print(f"{stopped}; {'it is in the queue again' if requeued else 'resume with'}: {command}", file=sys.stderr)
     return 0 if requeued else stopped.code
 
 

@@ -84,11 +84,9 @@ def choose(config: DictConfig) -> Path:
     """
     given = Path(config.hydra.run.dir)
     resume = claim.resume_mode(config.get("resume"))
-    if not claim.is_timed(str(OmegaConf.to_container(config.hydra.run, resolve=False))):
-        if "resume" in config:
-            claim.take(given, resume)
-        else:  # what is not resumed is written anew
-            claim.claim(given)
+    if not claim.is_timed(config.hydra.run):
+        # The results of a command that never resumes are written anew.
+        claim.take(given, resume if "resume" in config else AUTO)
         return given
     if resume == AUTO:
         for before in same_runs(given.parent, config):

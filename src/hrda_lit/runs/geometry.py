@@ -33,7 +33,8 @@ def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None
         try:
             _check(config, method, classes)
         except ValueError as error:
-            if not (near := _nearest_crop(config, method, classes)):
+            near = _nearest_crop(config, method, classes)
+            if not near:
                 raise
             raise type(error)(f"{str(error).rstrip('.')}; the nearest crop that fits is {near}.") from error
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,7 +90,7 @@ class MetricsCSV(Logger):
             self._step = int(rows[-1]["step"])
 
     def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
-        self._columns = sorted({*self._columns, *(name for row in rows for name in row)})
+        self._columns = sorted(set(self._columns).union(*rows))
         write_atomically(self.path, as_csv([self._columns]) + _lines(rows, self._columns))
 
 
@@ -97,9 +98,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Read the rows of a metrics.csv; one that was cut, or has no step, is skipped."""
     if not path.is_file():
         return []
-    with path.open(newline="", errors="replace") as file:
-        rows = list(csv.DictReader(line.replace("\0", "") for line in file))
-    return [row for row in rows if _is_whole(row)]
+    rows = []
+    # What follows a damaged line that is longer than any field is skipped too.
+    with path.open(newline="", errors="replace") as file, suppress(csv.Error):
+        for row in csv.DictReader(line.replace("\0", "") for line in file):
+            if _is_whole(row):
+                rows.append(row)
+    return rows
 
 
 def _lines(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> bytes:

@@ -1,40 +1,81 @@
-"""Prepare a checkpoint for the run that resumes from it: between two steps, with today's settings."""
+"""Restore a run from a checkpoint: between two steps, with the settings of today's config.
 
-from typing import TYPE_CHECKING, Any
+Only what a run cannot know again is taken from the file: weights, moments, scores and the states of callbacks.
+Counters, learning rates and schedules follow from the step and today's config.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
-from torch import Tensor
-from torch.optim import Optimizer
 
+from hrda_lit.checkpoints.load import fitting
 from hrda_lit.inference.iou import class_iou
+from hrda_lit.runs.resume import Start
+from hrda_lit.runs.state import SCORES, check_callbacks, check_optimizer, check_scores, check_weights, unfit
+from hrda_lit.system.errors import USER_ERRORS, format_error
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
 
-SCORES = "hrda_lit_scores"  # of the last whole validation: after which step it was, and its confusion matrix
+
+@contextmanager
+def restore(trainer: L.Trainer, start: Start | None) -> Iterator[None]:
+    """Prepare what a fit restores, and name the checkpoint in whatever its content leads to before the first step.
+
+    Raises:
+        ValueError: instead of any error while it is restored.
+    """
+    callback = _Restore(start)
+    trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+    try:
+        yield
+    except Exception as error:
+        if start is None or callback.begun:
+            raise
+        with fitting(start.path):
+            if isinstance(error, USER_ERRORS):
+                raise
+            raise unfit(start.path, f"{type(error).__name__}: {format_error(error)}") from error
+
+
+class _Restore(L.Callback):
+    def __init__(self, start: Start | None) -> None:
+        self.start, self.begun = start, False
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        assert self.start is not None
+        try:
+            adapt(checkpoint, trainer, cast("UDAModule", pl_module))
+        except ValueError as error:
+            raise unfit(self.start.path, str(error)) from error
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.begun = True
 
 
 def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
     """Change the content of a checkpoint before Lightning restores it, and give the module its last scores.
 
     Raises:
-        ValueError: if a callback or the optimiser has another kind of state.
+        ValueError: if an entry is not one of a run like this.
     """
-    scores = checkpoint.get(SCORES, {})
     step, interval = checkpoint["global_step"], trainer.val_check_interval
-    due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
-    between_steps(checkpoint["loops"]["fit_loop"], step, due, due and scores.get("scored") != step)
     optimizer, scheduler = module.build_optimizer(trainer.max_steps)
-    _check_moments(checkpoint["optimizer_states"][0]["state"], optimizer, module)
+    scores = checkpoint.get(SCORES, {})
+    check_weights(checkpoint["state_dict"], module.state_dict())
+    check_optimizer(checkpoint["optimizer_states"], optimizer, module, step)
+    check_callbacks(checkpoint["callbacks"], trainer.callbacks, step)  # type: ignore[attr-defined]
+    check_scores(scores, len(module.classes), step)
+    due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
+    loop = trainer.fit_loop.state_dict()
+    between_steps(loop, step, due, due and scores.get("scored") != step)
+    checkpoint["loops"] = {"fit_loop": loop}
     renew_rates(checkpoint, optimizer, scheduler, step)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if (saved := checkpoint["callbacks"].get(callback.state_key)) is not None:
-            _check_alike(saved, callback.state_dict(), f"the state of {callback.state_key}")
-    if (counts := scores.get("counts")) is not None:
-        size = len(module.classes)
-        if not isinstance(counts, Tensor) or counts.shape != (size, size) or type(scores["scored"]) is not int:
-            raise ValueError(f"its scores are none of {size} classes after a step; give another checkpoint.")
-        module.scored, module.counts, module.iou = scores["scored"], counts, class_iou(counts)
+    if scores.get("counts") is not None:
+        module.scored, module.counts = scores["scored"], scores["counts"]
+        module.iou = class_iou(scores["counts"])
 
 
 def between_steps(loop: dict[str, Any], step: int, due: bool, pending: bool) -> None:
@@ -59,50 +100,18 @@ def between_steps(loop: dict[str, Any], step: int, due: bool, pending: bool) -> 
     _count(loop["epoch_loop.val_loop.batch_progress"], ready=begun, started=begun, processed=0, completed=0)
 
 
-def _check_moments(state: dict[int, dict[str, Any]], optimizer: Optimizer, module: L.LightningModule) -> None:
-    # Torch would take moments of other parameters and fail with them later.
-    names = {id(weight): name for name, weight in module.named_parameters()}
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    keys = {key for moments in state.values() for key in moments}
-    if "betas" in optimizer.param_groups[0]:
-        keys |= {"step", "exp_avg", "exp_avg_sq"}
-    for number, moments in state.items():
-        for key in keys:
-            _check_moment(key, moments[key], weights[number], names.get(id(weights[number])))
-
-
-def _check_moment(key: str, value: Any, weight: Tensor, name: str | None) -> None:
-    if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
-        raise ValueError(
-            f"its optimiser has {key} of shape {tuple(value.shape)} for {name} of shape {tuple(weight.shape)}; "
-            "give another checkpoint."
-        )
-    if not isinstance(value, Tensor | int | float | None):
-        raise TypeError(f"its optimiser has a {type(value).__name__} as {key}")
-
-
-def renew_rates(checkpoint: dict[str, Any], optimizer: Any, scheduler: Any, step: int) -> None:
-    """Replace saved rates, momenta and decay by those of a new optimiser and schedule; moments stay."""
-    factors = [factor(step) for factor in scheduler.lr_lambdas]
-    rates = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
-    saved = checkpoint["optimizer_states"][0]["param_groups"]
-    for group, fresh, rate in zip(saved, optimizer.param_groups, rates, strict=True):
-        group.update({key: value for key, value in fresh.items() if key != "params"}, lr=rate)
-    checkpoint["lr_schedulers"][0].update(
-        base_lrs=scheduler.base_lrs, _last_lr=rates, last_epoch=step, _step_count=step + 1
-    )
-
-
-def _check_alike(saved: Any, fresh: dict[str, Any], what: str) -> None:
-    """Reject a state whose keys or types differ from those of a new one; None stands for any value."""
-    if not isinstance(saved, dict) or not set(fresh) <= set(saved):
-        raise ValueError(f"{what} is not one of {', '.join(fresh)}; give another checkpoint.")
-    for key, value in fresh.items():
-        kinds = {type(saved[key]), type(value)} - {type(None)}
-        if len(kinds) > 1 and kinds != {int, float}:
-            raise ValueError(f"{what} has a {type(saved[key]).__name__} as {key}; give another checkpoint.")
-
-
 def _count(progress: dict[str, Any], **counts: int) -> None:
     for part in ("total", "current"):
         progress[part].update({key: value for key, value in counts.items() if key in progress[part]})
+
+
+def renew_rates(checkpoint: dict[str, Any], optimizer: Any, scheduler: Any, step: int) -> None:
+    """Replace saved groups and schedule by those of a new optimiser and schedule; moments stay."""
+    factors = [factor(step) for factor in scheduler.lr_lambdas]
+    rates = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
+    groups = optimizer.state_dict()["param_groups"]
+    for group, rate in zip(groups, rates, strict=True):
+        group["lr"] = rate
+    checkpoint["optimizer_states"] = [{**checkpoint["optimizer_states"][0], "param_groups": groups}]
+    places = {"_last_lr": rates, "last_epoch": step, "_step_count": step + 1}
+    checkpoint["lr_schedulers"] = [{**scheduler.state_dict(), **places}]

@@ -1,39 +1,28 @@
 """The checkpoint that a run is resumed from."""
 
+import errno
 import logging
 import math
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning as L
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from hrda_lit.checkpoints.load import fitting, read_checkpoint
+from hrda_lit.checkpoints.load import read_checkpoint
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.module import CONFIG_KEY
-from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.claim import AUTO, NEVER, resume_mode
 from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 from hrda_lit.runs.loggers import STATES
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.runs.state import PARTS, check_state, unfit
 from hrda_lit.system.files import link_atomically, read_json
 from hrda_lit.system.progress import waiting
 from hrda_lit.system.torch_files import require_finite_weights
 
 log = logging.getLogger(__name__)
 
-# The state of a training in a checkpoint, and the type of each part.
-STATE: dict[str, type] = {
-    "global_step": int,
-    "loops": dict,
-    "optimizer_states": list,
-    "lr_schedulers": list,
-    "callbacks": dict,
-}
+UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Start(NamedTuple):
@@ -52,18 +41,24 @@ def find_start(config: DictConfig) -> Start | None:
 
     Raises:
         FileNotFoundError: if there is no checkpoint where one was given.
-        ValueError: if it is damaged, holds no training, or does not go together with the config.
+        ValueError: if it is damaged, holds no training, has done more steps than the config asks for, or the
+            config changes what its weights were made for.
     """
     resume = resume_mode(config.resume)
     if resume == NEVER:
         return None
     start = _newest(Path(config.run_dir) / "checkpoints") if resume == AUTO else read(locate(resume))
+    if start is not None and start.step > config.trainer.max_steps:
+        raise ValueError(
+            f"{start.path} has done {start.step} steps, and trainer.max_steps is {config.trainer.max_steps}; raise it, "
+            "or resume from an earlier checkpoint."
+        )
     if start is not None:
         now: Any = OmegaConf.to_container(config, resolve=True)
         changed = differences(start.config, now)
         refuse_fixed(changed, start.path)
         but = f", now with {format_changes(changed)}" if changed else ""
-        log.info("the run goes on from %s after step %d%s", start.path, start.step, but)
+        log.info("resumed from %s after step %d%s", start.path, start.step, but)
     return start
 
 
@@ -74,7 +69,9 @@ def _newest(folder: Path) -> Start | None:
     for path in sorted(found, key=lambda path: (path.name == "last.ckpt", path.stat().st_mtime), reverse=True):
         try:
             return read(path)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
+            if getattr(error.__cause__, "errno", None) in UNREACHABLE:
+                raise  # it may be whole, and a run from the beginning would replace it
             log.warning("passed over: %s", error)
     if found:
         log.warning("no checkpoint in %s is whole, so the run starts from the beginning", folder)
@@ -90,76 +87,29 @@ def read(path: Path) -> Start:
         ValueError: if it is damaged, holds NaN or infinity, or does not hold the state of a training.
     """
     content = read_checkpoint(path)
-    if missing := [key for key in STATE if key not in content]:
+    missing = [key for key in PARTS if key not in content]
+    if missing:
         raise ValueError(
-            f"{path} holds networks but no training to go on with (no {', '.join(missing)}); give a checkpoint that "
+            f"{path} holds networks but no training to resume (no {', '.join(missing)}); give a checkpoint that "
             "`hrda_lit.train` wrote."
         )
-    step, loggers = content["global_step"], content.get(STATES, {})
-    for key, kind in STATE.items():
-        if type(content[key]) is not kind:
-            raise _unfit(path, f"{key} is a {type(content[key]).__name__}, need a {kind.__name__}")
-    if step < 0:
-        raise _unfit(path, f"global_step is {step}")
-    if not isinstance(loggers, dict) or not all(isinstance(state, dict) for state in loggers.values()):
-        raise _unfit(path, f"{STATES} is not a mapping of mappings")
-    require_finite_weights(content["state_dict"], path)
-    for name, value in _tensors(content["optimizer_states"], "optimizer_states"):
-        if value.is_floating_point() and not all_finite(value):
-            raise _unfit(path, f"{name} has NaN or infinity")
-    return Start(path, step, content[CONFIG_KEY], loggers)
-
-
-def _unfit(path: Path, reason: str) -> ValueError:
-    return ValueError(
-        f"{path} does not hold the state of a training ({reason}); give another checkpoint of this run, or "
-        "resume=never."
-    )
-
-
-def _tensors(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(node, Tensor):
-        yield place, node
-    inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
-    for key, value in inside:
-        yield from _tensors(value, f"{place}.{key}")
-
-
-@contextmanager
-def explain_restore(trainer: L.Trainer, start: Start | None) -> Iterator[None]:
-    """Name the checkpoint in whatever its content leads to, until the first step begins.
-
-    Raises:
-        ValueError: instead of any error while it is restored.
-    """
-    begun = _Begun()
-    trainer.callbacks.append(begun)  # type: ignore[attr-defined]
     try:
-        yield
-    except Exception as error:
-        if start is None or begun.begun:
-            raise
-        with fitting(start.path):
-            if isinstance(error, USER_ERRORS):
-                raise
-            raise _unfit(start.path, f"{type(error).__name__}: {format_error(error)[:200]}") from error
-
-
-class _Begun(L.Callback):
-    begun = False
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.begun = True
+        check_state(content)
+    except ValueError as error:
+        raise unfit(path, str(error)) from error
+    require_finite_weights(content["state_dict"], path)
+    return Start(path, content["global_step"], content[CONFIG_KEY], content.get(STATES, {}))
 
 
 def take_over(start: Start | None, run_dir: Path) -> None:
-    """Copy metrics.csv and best.ckpt of the resumed run into a new folder; remove unfinished files."""
+    """Copy metrics.csv and checkpoints of the resumed run into a new folder; remove unfinished files."""
     if start is not None and start.path.parent.parent.resolve() != run_dir.resolve():
-        folder = start.path.parent
-        if (curve := folder.parent / "metrics.csv").is_file():
+        curve, best = start.path.parent.parent / "metrics.csv", start.path.parent / "best.ckpt"
+        if curve.is_file():
             shutil.copy(curve, run_dir / "metrics.csv")
-        if (best := folder / "best.ckpt").is_file():
-            (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+        link_atomically(start.path, run_dir / "checkpoints" / "last.ckpt")
+        if best.is_file():
             link_atomically(best, run_dir / "checkpoints" / "best.ckpt")
     for part in run_dir.rglob(".*.part"):
         part.unlink(missing_ok=True)
@@ -172,6 +122,9 @@ def find_final_score(start: Start | None, config: DictConfig) -> float | None:
     if config.get("val") is None:
         return math.nan
     result = read_json(Path(config.run_dir) / "metrics.json")
-    if not isinstance(result, dict) or result.get("step") != start.step or "val/miou" not in result:
+    if not isinstance(result, dict) or result.get("step") != start.step:
         return None
-    return math.nan if result["val/miou"] is None else float(result["val/miou"])
+    score = result.get("val/miou", "missing")
+    if score is None:
+        return math.nan
+    return float(score) if isinstance(score, int | float) else None

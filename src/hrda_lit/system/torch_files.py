@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ DTYPES = {
     torch.int64, torch.bool,
 }  # fmt: skip
 _ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"  # of torch before 1.6
 
 
 @contextlib.contextmanager
@@ -51,7 +52,7 @@ def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{origin} has a {type(content).__name__} for weights, need names and tensors; give another.")  # noqa: TRY004
     for key, value in content.items():
-        if not isinstance(key, str) or not _is_dense(value):
+        if not isinstance(key, str) or not is_dense(value):
             raise ValueError(
                 f"{origin} has {_kind(value)} as {key!r}, need a dense tensor of floats of 16 bits or more, integers "
                 "or booleans; give other weights."
@@ -79,8 +80,12 @@ def _check_records(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         if start == _ZIP:
             raise ValueError("it is cut short, the list of its records is missing")
+        if start[:1] != _PICKLE:
+            raise ValueError("it is no file that torch.save wrote")
         return False
     with zipfile.ZipFile(path) as archive:
+        if not any(name.endswith("/data.pkl") for name in archive.namelist()):
+            raise ValueError("it is a ZIP archive that torch.save did not write")
         # Unpacking could fill the memory, and torch packs nothing.
         if packed := [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]:
             raise ValueError(f"its record {packed[0]} is compressed")
@@ -89,7 +94,8 @@ def _check_records(path: Path) -> bool:
     return True
 
 
-def _is_dense(value: object) -> bool:
+def is_dense(value: object) -> TypeGuard[Tensor]:
+    """Return whether a value is a tensor of numbers that this library computes with."""
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         return False
     return value.dtype in DTYPES and not (value.is_quantized or value.is_meta or value.is_nested)

@@ -7,9 +7,10 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from hrda_lit.runs import claim
+from hrda_lit.runs.ending import quote
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.paths import require_below
 from hrda_lit.system.table import show
@@ -35,7 +36,7 @@ class SweepTable(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
         given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
-        timed = claim.is_timed(str(OmegaConf.to_container(config.hydra.sweep, resolve=False)))
+        timed = claim.is_timed(config.hydra.sweep)
         try:
             folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
             folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
@@ -46,7 +47,7 @@ class SweepTable(Callback):
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir = str(folder)
                 # Each job composes its config anew, from these.
-                config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote(str(folder))}")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Rewrite table and picture; does nothing for a single run."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hrda_lit.checkpoints.load import read_checkpoint
 from hrda_lit.checkpoints.locate import locate, locate_here
 
 
@@ -54,6 +55,43 @@ def test_without_any_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="outputs or multirun"):
         locate("latest")
+
+
+@pytest.mark.parametrize("given", ["", " "])
+def test_an_empty_name_is_not_the_folder_one_stands_in(given: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("outputs/hrda/1")
+    assert locate(".") == Path("checkpoints/last.ckpt")
+    with pytest.raises(ValueError, match="is empty; give a file"):
+        locate(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("outputs", r"outputs has no config\.yaml; .* outputs/(hrda|mine/deep)/\d is one\."),
+        ("multirun/night", r"night has no config\.yaml; .* multirun/night/0 is one\."),
+        ("outputs/evaluate/1", r"with checkpoints/last\.ckpt inside\.$"),
+        ("net.onnx", r"net\.onnx is no checkpoint of hrda_lit, it is a \.onnx file"),
+        ("model.safetensors", r"is no checkpoint of hrda_lit, it is a \.safetensors file"),
+        ("outputs/*/1", r"no checkpoint at outputs/\*/1"),
+        ("pipe", "no checkpoint at pipe"),
+        ("dangling.ckpt", "no checkpoint at dangling.ckpt"),
+        ("https://host/last.ckpt", "no checkpoint at https:/host/last.ckpt"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(given: str, sentence: str, runs: Path) -> None:
+    for name in ("net.onnx", "model.safetensors"):
+        Path(name).write_bytes(b"x")
+    os.mkfifo("pipe")
+    Path("dangling.ckpt").symlink_to("nowhere")
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        read_checkpoint(given)
+
+
+def test_the_weights_of_a_hubs_folder_mean_the_folder(runs: Path) -> None:
+    for name in ("config.yaml", "model.safetensors"):
+        Path(name).touch()
+    assert locate("model.safetensors") == Path()
 
 
 def test_a_name_on_the_hub_stays() -> None:

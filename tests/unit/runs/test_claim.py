@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from hrda_lit.runs.claim import claim, claim_new, claim_run, holds_claim, is_timed, release, resume_mode
 
@@ -71,8 +72,8 @@ def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_named_by_the_time() -> None:
-    assert is_timed("outputs/${name}/${now:%Y}")
-    assert not is_timed("outputs/mine")
+    assert is_timed(OmegaConf.create({"dir": "outputs/${name}/${now:%Y}"}))
+    assert not is_timed(OmegaConf.create({"dir": "outputs/mine"}))
 
 
 def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path, dead_process: int) -> None:

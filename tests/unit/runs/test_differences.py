@@ -69,6 +69,6 @@ def test_what_can_be_applied_is_allowed(values: dict[str, Any]) -> None:
     ],
 )
 def test_what_the_weights_do_not_allow_is_refused(values: dict[str, Any], key: str) -> None:
-    with pytest.raises(ValueError, match=r"last\.ckpt cannot go on with") as caught:
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be resumed with") as caught:
         refuse_fixed(changed(**values), "last.ckpt")
     assert key in str(caught.value)

@@ -12,10 +12,10 @@ from hrda_lit.system.signals import Stopped
 from tests.scripts import parsed
 
 
-@pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b"])
+@pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b", "a\\b", "a\\", "1", "null"])
 def test_the_command_can_be_pasted(name: str) -> None:
     folder = Path("/tmp") / name
-    given = ["experiment=hrda_demo", "data.crop=[64, 64]", "resume=never", "hydra.run.dir=else"]
+    given = ["experiment=hrda_demo", "data.crop=[64, 64]", "resume=never", "++hydra.run.dir=else"]
     words = shlex.split(resume_command("hrda_lit.train", given, folder, sweep=False))
     assert words[:5] == ["python", "-m", "hrda_lit.train", "experiment=hrda_demo", "data.crop=[64, 64]"]
     place, resume = OverridesParser.create().parse_overrides(words[5:])
@@ -60,7 +60,7 @@ def test_the_other_processes_of_a_run_are_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert end_stopped(Stopped(15, "after step 3"), "CMD") == 143
-    assert capsys.readouterr().err == "SIGTERM stopped the run after step 3; go on with: CMD\n"
+    assert capsys.readouterr().err == "SIGTERM stopped the run after step 3; resume with: CMD\n"
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert end_stopped(Stopped(15), "CMD") == 0
     assert capsys.readouterr().err == ""

@@ -48,6 +48,13 @@ def test_a_run_that_goes_on_has_the_curve_of_one_that_never_stopped(done: int, h
         assert rows(killed) == rows(whole)
 
 
+def test_a_damaged_line_that_is_longer_than_any_field_is_skipped(tmp_path: Path) -> None:
+    log(MetricsCSV(str(tmp_path)), range(4))
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("x" * 200_000)
+    assert [row["step"] for row in read_rows(tmp_path / "metrics.csv")] == ["0", "1", "2", "3"]
+
+
 def test_a_validation_that_is_repeated_is_logged_once(tmp_path: Path) -> None:
     log(MetricsCSV(str(tmp_path)), range(2))
     before = (tmp_path / "metrics.csv").read_bytes()

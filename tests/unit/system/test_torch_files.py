@@ -25,6 +25,13 @@ CONFIG = {"name": "x", "list": [1, 2.5, None, True], "deeper": {"key": "value"}}
 STATE = {"student.a": torch.arange(35.0).view(7, 5) + 0.1, "student.b": torch.arange(9), "student.c": torch.ones(300)}
 
 
+def zipped(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"x")
+    return buffer.getvalue()
+
+
 def saved(content: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -111,7 +118,9 @@ def test_every_tensor_is_guarded_and_its_record_named(tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (WHOLE[:-30], "it is cut short"),
-        (b"text", "cannot be read"),
+        (b"text", "it is no file that torch.save wrote"),
+        (b"<!DOCTYPE html>", "it is no file that torch.save wrote"),
+        (zipped("x/y.txt"), "it is a ZIP archive that torch.save did not write"),
         (saved([1]), "it holds a list"),
         (saved(torch.ones(2)), "it holds a Tensor"),
         (saved({1: 2}), "it holds a dict, not a state dict"),
