@@ -30,9 +30,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.schema.check import check_train
-from hrda_lit.system.files import write_atomically
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole
 
@@ -90,7 +89,7 @@ def _measure(arguments: argparse.Namespace) -> None:
         report.write(arguments.json)
     show(table(report), *notes(report), console=_console())
     if arguments.picture:
-        write_atomically(arguments.picture, encode(draw([*earlier, report]), suffix_of(arguments.picture)))
+        write_figure(arguments.picture, draw([*earlier, report]))
 
 
 def _rows(arguments: argparse.Namespace, tell: Tell) -> Iterator[Row]:

@@ -17,12 +17,12 @@ from torch import Tensor
 from hrda_lit.build import build_validation
 from hrda_lit.data.folder import Sample
 from hrda_lit.data.mixed import Images, MixedDatasets
-from hrda_lit.pictures.figures import encode, suffix_of
+from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.system.files import write_atomically
-from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.errors import format_error
+from hrda_lit.system.progress import counted
 
 
 def main() -> None:
@@ -32,18 +32,17 @@ def main() -> None:
     parser.add_argument("networks", nargs="+", help="title=checkpoint of hrda_lit.train")
     parser.add_argument("--images", nargs="+", type=int, default=[0], help="numbers of validation images, from 0")
     arguments = parser.parse_args()
-    if strange := [given for given in arguments.networks if "=" not in given]:
+    strange = [given for given in arguments.networks if "=" not in given]
+    if strange:
         parser.error(f"got {strange}, need title=checkpoint")
     checkpoints = dict(given.split("=", 1) for given in arguments.networks)
-    if len(checkpoints) < len(arguments.networks):
-        parser.error(f"got {arguments.networks}, need a title of its own for each network")
+    if len(checkpoints) < len(arguments.networks) or "label" in checkpoints:
+        parser.error(f"got {arguments.networks}, need a title of its own for each network, and not 'label'")
     try:
-        suffix = suffix_of(arguments.output)
-        figure = compare(checkpoints, arguments.images)
+        suffix_of(arguments.output)  # before any network is loaded
+        write_figure(arguments.output, compare(checkpoints, arguments.images))
     except (ValueError, OSError) as error:
-        parser.error(str(error))
-    with waiting(f"drawing {arguments.output}"):
-        write_atomically(arguments.output, encode(figure, suffix))
+        parser.error(format_error(error))
     print(f"{arguments.output} shows {len(arguments.images)} images and {len(arguments.networks)} networks")
 
 
@@ -59,7 +58,8 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
     config = next(iter(networks.values())).config
     dataset = build_validation(config)
     samples = dataset.files(config.splits.val, labelled=True)
-    if strange := [index for index in images if not 0 <= index < len(samples)]:
+    strange = [index for index in images if not 0 <= index < len(samples)]
+    if strange:
         raise ValueError(f"there are {len(samples)} validation images, got the numbers {strange}; choose others.")
     rows, labels = [], list[Tensor]()
     for index in counted(images, "predicting"):

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from hrda_lit.pictures.figures import encode, suffix_of
-from hrda_lit.system.files import write_atomically
+from hrda_lit.pictures.figures import suffix_of, write_figure
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import counted, waiting
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--numbers", nargs="+", default=["val/miou", "train/pseudo/q"], help="one panel each")
     arguments = parser.parse_args()
     try:
-        suffix = suffix_of(arguments.output)
+        suffix_of(arguments.output)  # before any file is read
     except ValueError as error:
         parser.error(printable(error))
     with waiting("looking for runs"):
@@ -41,9 +41,9 @@ def main() -> None:
         places = ", ".join(map(str, arguments.folders))
         fault = f"no run logged {missing}; choose from the head of a metrics.csv" if found else f"no run below {places}"
         parser.error("; ".join(map(printable, [fault, *results.notes()])))
-    with waiting(f"drawing {arguments.output}"):
-        write_atomically(arguments.output, encode(draw_curves(curves), suffix))
-    total = sum(len(one.folders) for one in found.values())
+    with exit_on_errors():
+        write_figure(arguments.output, draw_curves(curves))
+    total = sum(len(group.runs) for group in found.values())
     show(f"{arguments.output} shows {', '.join(curves)} of {total} runs")
     show(*results.notes(), console=PlainConsole(file=sys.stderr))
 

@@ -8,9 +8,8 @@ The sweep itself leaves the same picture as sweep.png; .pdf and .svg are vectors
 import argparse
 from pathlib import Path
 
-from hrda_lit.pictures.figures import encode, suffix_of
-from hrda_lit.system.files import write_atomically
-from hrda_lit.system.progress import waiting
+from hrda_lit.pictures.figures import write_figure
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 from hrda_lit.tables.groups import group_by_seed
 from hrda_lit.tables.plots import draw_sweep
@@ -23,15 +22,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="the .png, .pdf or .svg file to write")
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     arguments = parser.parse_args()
-    try:
-        suffix = suffix_of(arguments.output)
-    except ValueError as error:
-        parser.error(str(error))
     jobs, damaged = read_jobs(arguments.sweep)
     if not jobs:
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
-    with waiting(f"drawing {arguments.output}"):
-        write_atomically(arguments.output, encode(draw_sweep(group_by_seed(jobs)), suffix))
+    with exit_on_errors():
+        write_figure(arguments.output, draw_sweep(group_by_seed(jobs)))
     show(f"{arguments.output} shows {len(jobs)} jobs", *(f"passed over: {sentence}" for sentence in damaged))
 
 

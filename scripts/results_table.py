@@ -16,13 +16,12 @@ Runs that have not finished, runs that ended early and records that are damaged 
 import argparse
 import sys
 from pathlib import Path
-from statistics import mean
 
 from hrda_lit.system.progress import waiting
 from hrda_lit.system.table import Table, show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables import results as tables
-from hrda_lit.tables.groups import classes, endings
+from hrda_lit.tables.groups import RunGroup, classes, endings
 from hrda_lit.tables.records import Results
 
 WIDEST = 3  # trainings whose classes fit side by side on a narrow screen
@@ -48,28 +47,33 @@ def main() -> None:
         print_trainings(found, arguments.markdown)
     if rows and (arguments.targets or not arguments.markdown or not found):
         print_table(tables.evaluation_table(rows), arguments.markdown)
-    show(*endings([one.group for one in found.values()]), *notes, console=PlainConsole(file=sys.stderr))
+    show(*endings(list(found.values())), *notes, console=PlainConsole(file=sys.stderr))
 
 
-def print_trainings(found: dict[str, tables.Training], markdown: bool) -> None:
+def print_trainings(found: dict[str, RunGroup], markdown: bool) -> None:
     """Print one row per training, and its classes if there is room for them."""
-    names = classes([one.group for one in found.values()])
+    groups = list(found.values())
+    names = classes(groups)
     if markdown:
         print_table(with_classes(found, names), markdown)
     elif len(found) <= WIDEST:
-        columns = {heading: one.group for heading, one in found.items()}
-        show(tables.training_table(list(found.values())), tables.class_table(columns, names))
+        show(tables.training_table(groups), tables.class_table(found, names))
     else:
-        show(tables.training_table(list(found.values())), "IoU of the classes: --markdown")
+        show(tables.training_table(groups), "IoU of the classes: --markdown")
 
 
-def with_classes(found: dict[str, tables.Training], names: list[str]) -> Table:
+def with_classes(found: dict[str, RunGroup], names: list[str]) -> Table:
     """Lay out one row per training, mIoU first, classes behind it."""
     table = Table(["experiment", "runs", "mIoU", *names])
-    for heading, (group, *_) in found.items():
-        cells = [f"{100 * mean(values):.0f}" if (values := group.class_values(name)) else "-" for name in names]
+    for heading, group in found.items():
+        cells = [whole_percent(group.class_values(name)) for name in names]
         table.add(heading, len(group.done), group.score, *cells)
     return table
+
+
+def whole_percent(values: list[float]) -> str:
+    """Write the mean of fractions in percent, without digits behind the point; "-" without values."""
+    return f"{100 * sum(values) / len(values):.0f}" if values else "-"
 
 
 def print_table(table: Table, markdown: bool) -> None:

@@ -21,6 +21,7 @@ from hrda_lit.data.mixed import dataset_configs
 from hrda_lit.system.progress import waiting
 
 try:
+    import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 except ImportError:
@@ -45,6 +46,8 @@ def main() -> None:
         return
     if not arguments.entity:
         parser.error("give --entity, the user or team on W&B that owns the project")
+    if not wandb.login(prompt=False, verify=False):
+        parser.error("nobody is logged in at W&B; run `wandb login` once, or set WANDB_API_KEY")
     where = (arguments.entity, arguments.project)
     saved = report(*where, arguments.sweep) if arguments.sweep else workspace(*where, classes)
     with waiting("saving on W&B"):
@@ -55,9 +58,9 @@ def main() -> None:
 def classes_of(run: Path) -> tuple[str, ...]:
     """Return the names of the classes that a run was trained on."""
     try:
-        source = yaml.safe_load((run / "config.yaml").read_text())["source"]
+        source = yaml.safe_load((run / "config.yaml").read_bytes())["source"]
         return tuple(classes_from(dataset_configs(source)[0]["classes"]).names)  # several have the same
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         sys.exit(f"error: {run} holds no config.yaml of a run ({type(error).__name__}); give the folder of a run.")
 
 

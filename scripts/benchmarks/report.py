@@ -11,7 +11,7 @@ import torch
 from hrda_lit.scripts.benchmarks.measure import GIB, Row, spread
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 
-from hrda_lit.pictures.figures import DPI, legend_below
+from hrda_lit.pictures.figures import DPI
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.table import Table
 
@@ -140,7 +140,8 @@ def draw(reports: Sequence[Report]) -> Figure:
         axes.set(xlabel=label, ylabel="seconds an image", title=what, ylim=(0, None), xticks=ticks)
         axes.grid(alpha=0.3)
         if any(lines):
-            legend_below(axes)
+            # Below the panel, where it covers no data.
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small", frameon=False)
     return figure
 
 

@@ -56,10 +56,9 @@ def inspect(config: DictConfig) -> bool:
 def _show(findings: "Findings", config: DictConfig, path: Path) -> bool:
     """Write and print the tables, draw the contact sheet, and return whether training can start."""
     from hrda_lit.inspecting.report import contact_sheet, overview, shares
-    from hrda_lit.pictures.figures import encode, suffix_of
+    from hrda_lit.pictures.figures import write_figure
     from hrda_lit.runs.folder import open_run
     from hrda_lit.system.files import write_atomically
-    from hrda_lit.system.progress import waiting
     from hrda_lit.system.table import as_text, show
 
     tables = [overview(findings.surveys), shares(findings.surveys)]
@@ -69,8 +68,7 @@ def _show(findings: "Findings", config: DictConfig, path: Path) -> bool:
     refusals = findings.refusals + faults
     lines = [f"warning: {text}" for text in findings.warnings] + [f"error: {text}" for text in refusals]
     if figure is not None:
-        with waiting(f"drawing {path}"):
-            write_atomically(path, encode(figure, suffix_of(path)))
+        write_figure(path, figure)
         lines.append(f"{path} shows images with their labels")
     show(*tables, *lines, "training cannot start" if refusals else "training can start")
     return not refusals

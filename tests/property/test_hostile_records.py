@@ -88,14 +88,14 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 
 def show_all(folder: Path, drawn: bool) -> tuple[str, Results]:
     """Return everything that tables over the runs of a folder print, and draw every picture."""
-    sweep = sweeps.write(folder) if drawn else sweeps.Sweep(*sweeps.read_jobs(folder))
+    sweep = sweeps.write(folder) if drawn else sweeps.read_jobs(folder)
     results = Results.below([folder])
     found, rows = tables.trainings(results), tables.evaluations(results)
     curves = {"val/miou": gather_curves(found, "val/miou", results)}
     if drawn:
         encode(draw_curves(curves))
-    groups = {heading: one.group for heading, one in found.items()}
-    shown = [tables.training_table(list(found.values())), tables.class_table(groups, classes(list(groups.values())))]
+    groups = list(found.values())
+    shown = [tables.training_table(groups), tables.class_table(found, classes(groups))]
     parts = [*sweeps.report(sweep), *shown, tables.evaluation_table(rows), *results.notes()]
     markdown = [part.as_markdown() for part in parts if not isinstance(part, str)]
     return as_text(*parts) + "\n".join(markdown), results

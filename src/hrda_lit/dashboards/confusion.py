@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import lightning as L
 
-from hrda_lit.dashboards.dashboard import dashboards, logged_step
+from hrda_lit.dashboards.dashboard import confusion_lines, dashboards, logged_step
 from hrda_lit.inference.iou import mean_iou
 from hrda_lit.pictures.figures import encode, matrix
 from hrda_lit.system.files import BestEffort, write_atomically
@@ -31,9 +31,7 @@ class ConfusionMatrix(L.Callback):
         png = encode(matrix(module.counts, module.classes, title))
         with self._best_effort.writing():
             path = self.folder / f"step_{trainer.global_step}.csv"
-            rows = zip(module.classes.names, module.counts.tolist(), strict=True)
-            table = as_csv([("label", *module.classes.names), *((name, *row) for name, row in rows)])
-            write_atomically(path, table)
+            write_atomically(path, as_csv(confusion_lines("label", module.counts, module.classes)))
             write_atomically(path.with_suffix(".png"), png)
         for dashboard in dashboards(trainer):
             dashboard.show_confusion(module.counts, module.classes, png, logged_step(trainer))

@@ -1,6 +1,7 @@
 """The interface of all dashboards: loggers of Lightning that take pictures and tables too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,11 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene
 
-Rows = Sequence[Mapping[str, Any]]  # of a table: all have the columns of the first
-_CORNER = "label / prediction"  # heads the column of labels; no class has this name, as "label" may be
+Lines = Sequence[Sequence[Any]]  # of a table: the headings, then a line of cells for each row
 
 
 class Example(NamedTuple):
-    """An example of a batch or a set: its scenes by name, and the sheet that shows all of them."""
+    """An example of a batch or a dataset: its scenes by name, and the sheet that shows all of them."""
 
     scenes: Mapping[str, Scene]
     sheet: bytes  # PNG
@@ -36,8 +36,8 @@ class Dashboard:
         """Show a picture under a name like val/pictures/0."""
         raise NotImplementedError
 
-    def show_table(self, name: str, rows: Rows, step: int) -> None:
-        """Show a table, at least one row; by default it is left out."""
+    def show_table(self, name: str, lines: Lines, step: int) -> None:
+        """Show a table; by default it is not shown."""
 
     def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
         """Show examples of "train" or "val", by default each as its sheet <stage>/pictures/<index>."""
@@ -47,9 +47,14 @@ class Dashboard:
     def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
         """Show pixels by label (rows) and prediction (columns), by default as picture and table."""
         self.show_picture("val/pictures/confusion_matrix", decode(png), step)
-        rows = zip(classes.names, counts.tolist(), strict=True)
-        table = [{_CORNER: name} | dict(zip(classes.names, row, strict=True)) for name, row in rows]
-        self.show_table("val/confusion_matrix", table, step)
+        # No class has this heading, as "label" may be.
+        self.show_table("val/confusion_matrix", confusion_lines("label / prediction", counts, classes), step)
+
+
+def confusion_lines(heading: str, counts: Int[Tensor, "C C"], classes: Classes) -> Lines:
+    """Lay out a confusion matrix under a heading of the column of labels."""
+    rows = zip(classes.names, counts.tolist(), strict=True)
+    return [[heading, *classes.names], *([name, *row] for name, row in rows)]
 
 
 def dashboards(trainer: L.Trainer) -> list[Dashboard]:
@@ -63,14 +68,16 @@ def logged_step(trainer: L.Trainer) -> int:
     return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
 
 
-class RunName(NamedTuple):
-    """The name of a run, and the group that it belongs to, if any."""
+@contextmanager
+def require_package(name: str) -> Iterator[None]:
+    """Turn a failed import inside into a ValueError; `name` is that of the logger and of its package."""
+    try:
+        yield
+    except ImportError as error:  # of the package, or of one that it needs
+        raise ValueError(f"logger={name} needs {error.name or error}; run: pip install {name}.") from error
 
-    name: str
-    group: str | None
 
-
-def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> RunName:
+def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> tuple[str, str | None]:
     """Name a run by its experiment, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
 
     Args:
@@ -78,17 +85,20 @@ def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str)
         save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
         overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
         sweep_dir: folder in which Hydra keeps a sweep.
+
+    Returns:
+        The name, and the group or None.
     """
     sweep = Path(sweep_dir).resolve()
     if sweep not in Path(save_dir).resolve().parents:
-        return RunName(name, None)
-    return RunName(",".join(swept_overrides(overrides, sweep)) or name, sweep.name)
+        return name, None
+    return ",".join(swept_overrides(overrides, sweep)) or name, sweep.name
 
 
 def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:
     """Return the overrides that differ between the jobs of a sweep; all if Hydra left no record of it."""
     try:
-        record = yaml.safe_load((sweep_dir / "multirun.yaml").read_text())
+        record = yaml.safe_load((sweep_dir / "multirun.yaml").read_bytes())
         common = record["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return list(overrides)

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, Rows, name_run
+from hrda_lit.dashboards.dashboard import Dashboard, Lines, name_run, require_package
 from hrda_lit.runs.differences import flatten
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.table import as_csv
@@ -48,14 +49,28 @@ class MlflowRun(Dashboard, MLFlowLogger):
         super().log_hyperparams({key: value for key, value in named.items() if key not in known})
         self.experiment.log_text(self.run_id, yaml.safe_dump(dict(params), sort_keys=False), "config.yaml")
 
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers under names that MLflow takes; Lightning would drop all letters but the English."""
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        batch = [Metric(_metric_name(name), float(value), now, step or 0) for name, value in metrics.items()]
+        self.experiment.log_batch(self.run_id, batch)
+
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Show a picture, one of those that MLflow shows by step."""
         self.experiment.log_image(self.run_id, picture, key=name, step=step)
 
-    def show_table(self, name: str, rows: Rows, step: int) -> None:
+    def show_table(self, name: str, lines: Lines, step: int) -> None:
         """Show a table as the artifact <name>/step_<t>.csv."""
-        page = as_csv([list(rows[0]), *(list(row.values()) for row in rows)]).decode()
-        self.experiment.log_text(self.run_id, page, f"{name}/step_{step}.csv")
+        self.experiment.log_text(self.run_id, as_csv(lines).decode(), f"{name}/step_{step}.csv")
+
+
+def _metric_name(name: str) -> str:
+    """Replace what MLflow refuses in the name of a metric, which it may store as a path."""
+    parts = [re.sub(r"[^\w. :-]", "_", part) for part in name.split("/")]
+    return "/".join("_" if part in ("", ".", "..") else part for part in parts)
 
 
 def mlflow_logger(
@@ -69,22 +84,21 @@ def mlflow_logger(
         ValueError: if MLflow is not installed, or there is nothing at the `tracking_uri`.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports what it is used for
-    run = name_run(name, save_dir, overrides, sweep_dir)
-    try:
+    run_name, group = name_run(name, save_dir, overrides, sweep_dir)
+    with require_package("mlflow"):
         import mlflow.exceptions
 
         for package in ("mlflow", "alembic"):  # they report how a new file is filled with tables
             logging.getLogger(package).setLevel(logging.WARNING)
         try:
-            logger = MlflowRun(project, run.name, tracking_uri, {} if run.group is None else {"sweep": run.group})
+            logger = MlflowRun(project, run_name, tracking_uri, {"sweep": group} if group else {})
             _require_project(logger._mlflow_client, project)
         except mlflow.exceptions.MlflowException as error:
+            reason = format_error(error)[:300].rstrip(".")
             raise ValueError(
-                f"logger.mlflow.tracking_uri={tracking_uri} cannot be used ({format_error(error)[:300].rstrip('.')}); "
+                f"logger.mlflow.tracking_uri={tracking_uri} cannot be used ({reason}); "
                 "give a server that runs, or sqlite:///mlflow.db."
             ) from error
-    except ImportError as error:  # of MLflow, or of what a file needs and a server does not
-        raise ValueError(f"logger=mlflow needs {error.name or error}; run: pip install mlflow.") from error
     return logger
 
 

@@ -1,6 +1,6 @@
 """Pictures of a run: what the network sees, predicts and gets wrong, and what training steps learned from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +12,7 @@ from hrda_lit.config.ranges import Number
 from hrda_lit.config.values import check_arguments
 from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
 from hrda_lit.data.classes import Classes
+from hrda_lit.data.folder import spread
 from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.finite import require_finite
 from hrda_lit.ops.logits import deciding
@@ -32,9 +33,9 @@ _LAYERS = {"target": ("pseudo-label", "q"), "mixed": ("mixed label", "weight")}
 class Pictures(L.Callback):
     """Draw chosen validation images at every validation, and the crops of every n-th training step.
 
-    PNG sheets are written always; dashboards get them too. A validation sheet shows image, label, error and, if the
-    network has them, context, detail, attention and fused prediction. A training sheet shows what the step trained
-    on: the crops of every pass that logs some, with label, weight and detail box.
+    PNG sheets are written always; dashboards get them too. A validation sheet shows image, label,
+    error and, if the network has them, context, detail, attention and fused prediction. A training
+    sheet shows the crops of every pass that logs some, with label, weight and detail box.
 
     Args:
         folder: folder of the files <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
@@ -69,10 +70,10 @@ class Pictures(L.Callback):
         title = f"{_name(module)}: what step {step} learned from"
         examples = []
         for index in range(min(self.count, *(len(one.image) for one in crops.values()))):
-            scenes = train_scenes(crops, index, _file_names(trainer, batch, index))
+            files = _file_names(trainer, batch, index)
+            scenes = {name: crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
             examples.append(self.draw(step, f"train_{index}", scenes, module.classes, title))
-        for dashboard in dashboards(trainer):
-            dashboard.show_examples("train", examples, module.classes, logged_step(trainer))
+        _send("train", examples, trainer, module)
 
     def on_validation_batch_end(
         self,
@@ -84,20 +85,19 @@ class Pictures(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw the image if it is one of the chosen."""
-        index, data = int(batch["index"]), cast(Any, trainer.val_dataloaders).dataset
-        if index not in {len(data) * k // self.count for k in range(self.count)}:
+        index, samples = int(batch["index"]), cast(Any, trainer.val_dataloaders).dataset.samples
+        if index not in spread(range(len(samples)), self.count):
             return
         module, step = cast("UDAModule", pl_module), trainer.global_step
-        scene = validation_scene(module, batch["image"], batch["label"], data.samples[index].image.name)
+        scene = validation_scene(module, batch["image"], batch["label"], samples[index].image.name)
         title = f"{_name(module)}: validation after {step} steps"
         self._examples.append(self.draw(step, f"{index:04d}", {"image": scene}, module.classes, title))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Send all images of a validation at once, so that dashboards show them under one step."""
-        for dashboard in dashboards(trainer) if self._examples else ():
-            classes = cast("UDAModule", pl_module).classes
-            dashboard.show_examples("val", self._examples, classes, logged_step(trainer))
-        self._examples = []
+        examples, self._examples = self._examples, []
+        if examples:
+            _send("val", examples, trainer, pl_module)
 
     def draw(self, step: int, name: str, scenes: Mapping[str, Scene], classes: Classes, title: str = "") -> Example:
         """Draw a sheet, a row per scene or several rows of one, and write it as step_<step>/<name>.png."""
@@ -107,6 +107,12 @@ class Pictures(L.Callback):
         with self._best_effort.writing():
             write_atomically(self.folder / f"step_{step}" / f"{name}.png", png)
         return Example(scenes, png)
+
+
+def _send(stage: str, examples: Sequence[Example], trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    classes = cast("UDAModule", pl_module).classes
+    for dashboard in dashboards(trainer):
+        dashboard.show_examples(stage, examples, classes, logged_step(trainer))
 
 
 def _name(module: "UDAModule") -> str:
@@ -144,18 +150,18 @@ def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: st
     return Scene(photograph(resize(image, size)[0]), layers, caption=name)
 
 
-def train_scenes(crops: Mapping[str, LoggedCrops], index: int, files: Mapping[str, str]) -> dict[str, Scene]:
-    """Collect the crops of every pass for one example of the batch; `files` names images by domain."""
-    return {name: _crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
-
-
-def _crop_scene(name: str, crops: LoggedCrops, index: int, caption: str) -> Scene:
-    image, (label, weight) = crops.image[index], _LAYERS.get(name, (f"{name} label", f"{name}_weight"))
+def crop_scene(name: str, crops: LoggedCrops, index: int, caption: str = "") -> Scene:
+    """Collect the crop of a pass for one example of the batch, with its layers."""
+    image = crops.image[index]
+    label, weight = _LAYERS.get(name, (f"{name} label", f"{name}_weight"))
     layers = {label: crops.label[index].cpu()}
     if crops.weight is not None:
         layers[weight] = grey(crops.weight[index])
-    if weight == "q" and crops.weight is not None:
-        # One number for the batch, so the brightest pixel has it where nothing is pasted.
-        caption += f", q = {100 * float(crops.weight[index].max()):.1f} %"
-    partial = crops.spot is not None and crops.spot.size != (image.shape[-2], image.shape[-1])
-    return Scene(photograph(image), layers, {"detail": crops.spot.box()} if partial and crops.spot else {}, caption)
+        if weight == "q":
+            # One number for the batch, so the brightest pixel has it where nothing is pasted.
+            q = f"q = {100 * float(crops.weight[index].max()):.1f} %"
+            caption = f"{caption}, {q}" if caption else q
+    boxes = {}
+    if crops.spot is not None and crops.spot.size != image.shape[-2:]:
+        boxes["detail"] = crops.spot.box()
+    return Scene(photograph(image), layers, boxes, caption)

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, Rows, name_run
+from hrda_lit.dashboards.dashboard import Dashboard, Lines, name_run, require_package
 from hrda_lit.runs.differences import flatten
 
 
@@ -67,12 +67,11 @@ class TrackioRun(Dashboard, Logger):
 
         self.experiment.log({name: trackio.Image(picture)}, step)
 
-    def show_table(self, name: str, rows: Rows, step: int) -> None:
+    def show_table(self, name: str, lines: Lines, step: int) -> None:
         """Show a table."""
         import trackio
 
-        table = trackio.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
-        self.experiment.log({name: table}, step)
+        self.experiment.log({name: trackio.Table(columns=lines[0], data=lines[1:])}, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -103,11 +102,9 @@ def trackio_logger(
     Raises:
         ValueError: if Trackio is not installed.
     """
-    try:
+    with require_package("trackio"):
         import trackio  # noqa: F401 - a missing one is reported before data are read
-    except ModuleNotFoundError as error:
-        raise ValueError(f"logger=trackio needs {error.name}; run: pip install trackio.") from error
-    run = name_run(name, save_dir, overrides, sweep_dir)
-    unique = f"{run.name} {run.group or Path(save_dir).resolve().name}"
+    run_name, group = name_run(name, save_dir, overrides, sweep_dir)
+    unique = f"{run_name} {group or Path(save_dir).resolve().name}"
     # Trackio names a folder like this.
-    return TrackioRun(project, re.sub(r"[^\w.,:=@+\- ]", "_", unique), run.group, **options)
+    return TrackioRun(project, re.sub(r"[^\w.,:=@+\- ]", "_", unique), group, **options)

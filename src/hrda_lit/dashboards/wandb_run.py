@@ -1,21 +1,23 @@
 """W&B: masks and boxes that can be switched, the confusion matrix as a chart, mIoU first in the summary."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Int
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.dashboards.dashboard import Dashboard, Example, name_run
+from hrda_lit.dashboards.dashboard import Dashboard, Example, name_run, require_package
 from hrda_lit.data.classes import Classes
-from hrda_lit.ops.boxes import Box
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene, pil
+from hrda_lit.system.errors import format_error
 
 if TYPE_CHECKING:
     import wandb
@@ -26,6 +28,20 @@ _STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
 
 class WandbRun(Dashboard, WandbLogger):
     """W&B's logger; a resumed run keeps its id."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Return the run, started on first use; a ValueError says that W&B cannot be reached."""
+        import wandb
+
+        try:
+            return super().experiment
+        except wandb.Error as error:
+            raise ValueError(
+                f"W&B cannot start the run ({format_error(error)[:300].rstrip('.')}); mend that, or set "
+                "logger.wandb.mode=offline and run `wandb sync` later."
+            ) from error
 
     def resume_state(self) -> dict[str, Any]:
         """Return the id of the run."""
@@ -50,18 +66,19 @@ class WandbRun(Dashboard, WandbLogger):
 
     def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
         """Show <stage>/pictures/<scene> with masks and boxes, <stage>/pictures/<extra> for other layers."""
-        images: dict[str, list[wandb.Image]] = {}
+        images: dict[str, list[wandb.Image]] = defaultdict(list)
         for example in examples:
             for name, scene in example.scenes.items():
-                images.setdefault(f"{stage}/pictures/{name}", []).append(_scene(scene, classes))
-                for key, extra in scene.extras.items():
-                    images.setdefault(f"{stage}/pictures/{key}", []).append(_image(pil(extra)))
+                images[f"{stage}/pictures/{name}"].append(_scene(scene, classes))
+                for extra, picture in scene.extras.items():
+                    images[f"{stage}/pictures/{extra}"].append(_image(pil(picture)))
         self.experiment.log({**images, _STEP: step})
 
     def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
         """Show the picture and a chart of the counts."""
         chart, picture = _confusion_chart(counts, classes), _image(decode(png))
-        self.experiment.log({"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture, _STEP: step})
+        shown = {"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture}
+        self.experiment.log({**shown, _STEP: step})
 
 
 def wandb_logger(
@@ -69,18 +86,18 @@ def wandb_logger(
 ) -> WandbRun:
     """Build W&B's logger of a run named by `name_run` from the first four arguments.
 
-    Mode "online" needs a login, "offline" keeps the run for `wandb sync`, "disabled" logs nothing. `options` are
-    those of Lightning's WandbLogger and of wandb.init; a `group` among them goes first.
+    Mode "online" needs a login, "offline" keeps the run for `wandb sync`, "disabled" logs nothing.
+    `options` are those of Lightning's WandbLogger and of wandb.init; a `group` among them goes first.
 
     Raises:
-        ValueError: if it should go online and nobody is logged in.
+        ValueError: if W&B is not installed, or it should go online and nobody is logged in.
     """
+    with require_package("wandb"):
+        import wandb  # noqa: F401
     if mode not in ("offline", "dryrun", "disabled"):
         _require_login(mode)
-    run = name_run(name, save_dir, overrides, sweep_dir)
-    if run.group is not None:
-        options = {"group": run.group, **options}
-    logger = WandbRun(run.name, save_dir, mode=mode, **options)
+    run_name, group = name_run(name, save_dir, overrides, sweep_dir)
+    logger = WandbRun(run_name, save_dir, mode=mode, **{"group": group, **options})
     logger._wandb_init.pop("anonymous", None)  # Lightning's default, of which W&B warns
     return logger
 
@@ -91,8 +108,8 @@ def _require_login(mode: str) -> None:
     # Else wandb would ask at a terminal, or fail when data have been read and a model is built.
     if not wandb.login(prompt=False, verify=False):
         raise ValueError(
-            f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set WANDB_API_KEY, or set "
-            "logger.wandb.mode=offline and run `wandb sync` later."
+            f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set "
+            "WANDB_API_KEY, or set logger.wandb.mode=offline and run `wandb sync` later."
         )
 
 
@@ -103,21 +120,17 @@ def _image(picture: Image.Image, **options: Any) -> "wandb.Image":
 
 
 def _scene(scene: Scene, classes: Classes) -> "wandb.Image":
-    masks = {key: _mask(mask, classes) for key, mask in scene.masks.items()}
-    boxes = {key: _box(key, box) for key, box in scene.boxes.items()}
+    names = {**dict(enumerate(classes.names)), classes.ignore: "unlabelled"}
+    masks = {}
+    for key, mask in scene.masks.items():
+        masks[key] = {"mask_data": mask.cpu().numpy().astype(np.uint8), "class_labels": names}
+    boxes = {}
+    for key, box in scene.boxes.items():
+        position = {"minX": box.left, "maxX": box.right, "minY": box.top, "maxY": box.bottom}
+        data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": key}
+        boxes[key] = {"box_data": [data], "class_labels": {0: key}}
     # Lightning's log_image would drop masks given inside a wandb.Image.
     return _image(pil(scene.image), caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
-
-
-def _mask(mask: Int[Tensor, "H W"], classes: Classes) -> dict[str, Any]:
-    names = {**dict(enumerate(classes.names)), classes.ignore: "unlabelled"}
-    return {"mask_data": mask.cpu().numpy().astype(np.uint8), "class_labels": names}
-
-
-def _box(name: str, box: Box) -> dict[str, Any]:
-    position = {"minX": box.left, "maxX": box.right, "minY": box.top, "maxY": box.bottom}
-    data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": name}
-    return {"box_data": [data], "class_labels": {0: name}}
 
 
 def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
@@ -127,6 +140,7 @@ def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
     columns = ["Actual", "Predicted", "nPredictions"]
     pairs = product(classes.names, classes.names)
     rows = [[*pair, count] for pair, count in zip(pairs, counts.flatten().tolist(), strict=True)]
-    table = wandb.Table(columns=[*columns], data=rows)
+    table = wandb.Table(columns=columns, data=rows)
+    fields = {column: column for column in columns}
     title = {"title": "pixels by label and prediction"}
-    return wandb.plot_table("wandb/confusion_matrix/v1", table, dict(zip(columns, columns, strict=True)), title)
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, title)

@@ -1,39 +1,57 @@
 """Figures: encoded as pixels or vectors, their legends, and the plot of a confusion matrix."""
 
 import io
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from matplotlib import rc_context
-from matplotlib.axes import Axes
+from matplotlib import font_manager, rc_context, rcParams
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 from PIL import Image
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes
+from hrda_lit.system.files import write_atomically
+from hrda_lit.system.progress import waiting
 from hrda_lit.system.text import printable
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 120  # of plots; sheets of pictures choose their own, so that no picture is resampled
 READABLE = 48  # classes whose cells hold their numbers
 CELL, SMALL_CELL = 0.42, 0.16  # inches, of a cell with a number and of one without
-LETTER = 0.085  # inches, the width of a letter
+LETTER, LINE = 0.085, 0.22  # inches, the width of a letter and the height of a line of a legend
 ABSENT = " (absent)"
 
-# Decorator of functions that draw names from files: dollar signs begin no formula.
-plain_text = rc_context({"text.parse_math": False})
+# Fonts of scripts that matplotlib's own font lacks, used where they are installed.
+FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "WenQuanYi Zen Hei",
+         "Microsoft YaHei", "PingFang SC", "Malgun Gothic", "Arial Unicode MS", "Noto Emoji")  # fmt: skip
+
+
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Draw names as they are: a dollar sign begins no formula, a letter without a font is a box."""
+    installed = font_manager.get_font_names()
+    families = [*rcParams["font.family"], *(name for name in FONTS if name in installed)]
+    with rc_context({"text.parse_math": False, "font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def suffix_of(path: Path) -> str:
     """Return the suffix of a picture to be written; raise a ValueError if it is none of `SUFFIXES`."""
-    if (suffix := path.suffix.lower()) not in SUFFIXES:
-        raise ValueError(f"{path} ends in none of {', '.join(SUFFIXES)}; choose one, .pdf or .svg for a paper.")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise ValueError(f"{path} ends in none of {known}; choose one, .pdf or .svg for a paper.")
     return suffix
 
 
-@plain_text
+@plain_text()
 def encode(figure: Figure, suffix: str = ".png") -> bytes:
     """Encode a figure as one of `SUFFIXES`, .pdf and .svg as vectors; equal figures give equal bytes."""
     buffer, kind = io.BytesIO(), suffix.removeprefix(".")
@@ -42,28 +60,42 @@ def encode(figure: Figure, suffix: str = ".png") -> bytes:
     return buffer.getvalue()
 
 
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure; the suffix of its path says how.
+
+    Raises:
+        ValueError: if the suffix is none of `SUFFIXES`.
+        OSError: if it cannot be written.
+    """
+    with waiting(f"drawing {path}"):
+        write_atomically(path, encode(figure, suffix_of(path)))
+
+
 def decode(png: bytes) -> Image.Image:
     """Decode a PNG into an RGB image."""
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 
-def legend_below(axes: Axes) -> None:
-    """Put the legend of a panel below it, where it covers no data."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small", frameon=False)
+def shorten(text: str, most: int = 32) -> str:
+    """Cut the middle of text that is longer than `most` letters."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 def common_legend(figure: Figure) -> None:
-    """Put one legend for all panels below the figure; lines of one name look alike."""
+    """Put one legend for all panels below the figure, which grows by it; lines of one name look alike."""
     lines: dict[str, Any] = {}
     for axes in figure.axes:
         handles, names = axes.get_legend_handles_labels()
         lines |= {str(name): handle for name, handle in zip(names, handles, strict=True)}
     if lines:
-        columns = max(1, min(len(lines), int(figure.get_figwidth() * 10 / (max(map(len, lines)) + 6))))
-        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=columns, frameon=False)
+        names = [shorten(name, 60) for name in lines]
+        columns = max(1, min(len(names), int(figure.get_figwidth() * 10 / (max(map(len, names)) + 6))))
+        figure.set_figheight(figure.get_figheight() + LINE * math.ceil(len(names) / columns))
+        figure.legend(list(lines.values()), names, loc="outside lower center", ncols=columns, frameon=False)
 
 
-@plain_text
+@plain_text()
 def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion matrix") -> Figure:
     """Draw the percentage of the pixels of each true class (row) that are predicted as each class (column).
 
@@ -71,18 +103,21 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion
     """
     total = counts.sum(1, keepdim=True)
     percent = (100 * counts.double() / total).cpu().numpy()  # NaN for classes without a pixel
-    predicted = [printable(name) for name in classes.names]
-    names = [name if row else f"{name}{ABSENT}" for name, row in zip(predicted, total[:, 0].tolist(), strict=True)]
+    predicted = [shorten(printable(name)) for name in classes.names]
+    pixels = zip(predicted, total[:, 0].tolist(), strict=True)
+    names = [name if count else f"{name}{ABSENT}" for name, count in pixels]
     count, readable = len(classes), len(classes) <= READABLE
     side, words = count * (CELL if readable else SMALL_CELL), LETTER * max(map(len, names))
-    figure = Figure(figsize=(side + words + 2, side + words + 1), dpi=DPI, layout="constrained")
+    size = (max(side + words + 2, 6), max(side + words + 1, 5))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("0.88")
     image = axes.imshow(np.ma.masked_invalid(percent), cmap="Blues", vmin=0, vmax=100)
-    size = "medium" if readable else 6
-    axes.set_xticks(range(count), predicted, rotation=90, fontsize=size)
-    axes.set_yticks(range(count), names, fontsize=size)
-    axes.set(xlabel="predicted class", ylabel="true class", title=printable(title))
+    letters = "medium" if readable else 6
+    axes.set_xticks(range(count), predicted, rotation=90, fontsize=letters)
+    axes.set_yticks(range(count), names, fontsize=letters)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set_title(printable(title), wrap=True)
     for place in np.arange(1, count) - 0.5:
         axes.axhline(place, color="white", linewidth=0.5)
         axes.axvline(place, color="white", linewidth=0.5)

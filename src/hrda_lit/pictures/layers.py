@@ -81,7 +81,7 @@ def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: in
 
 
 def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Picture]]:
-    """Paint scenes of one size layer by layer, with titles that explain themselves, for `sheet` to lay out."""
+    """Paint scenes of one size layer by layer, with titles that explain themselves, for `sheet`."""
     return [_painted(name, scene, classes) for name, scene in scenes.items()]
 
 
@@ -113,5 +113,6 @@ def png(image: Image.Image) -> bytes:
 def _framed(scene: Scene) -> Picture:
     image = pil(scene.image)
     for box in scene.boxes.values():
-        ImageDraw.Draw(image).rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline="red", width=3)
+        corners = (box.left, box.top, box.right - 1, box.bottom - 1)
+        ImageDraw.Draw(image).rectangle(corners, outline="red", width=3)
     return picture(image)

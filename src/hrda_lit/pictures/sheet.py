@@ -12,12 +12,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes, Colour
+from hrda_lit.pictures.figures import plain_text
 from hrda_lit.pictures.layers import Picture
 from hrda_lit.system.text import printable
 
 LETTERS = 1 / 27  # height of letters as a fraction of a cell's width
 NARROWEST = 360  # smallest width of a cell in pixels
 PAGE = 10.0  # inches, the width of a sheet as a vector file
+Edges = tuple[float, float, float, float]  # left, bottom, width, height
 MOST_SHRUNK = 0.75  # smallest scale of words that are too long; beyond it they are cut
 
 
@@ -29,10 +31,15 @@ class Entry(NamedTuple):
 
 
 def legend(labels: Iterable[Int[Tensor, "H W"]], classes: Classes) -> list[Entry]:
-    """List the classes that occur in labels by id; other ids are "ignored", black as `colourise` paints them."""
-    found = {int(one) for label in labels for one in label.flatten().bincount().nonzero()}
-    entries = [Entry(classes.names[i], classes.colours[i]) for i in range(len(classes)) if i in found]
-    return entries + [Entry("ignored", (0, 0, 0))] * bool(found - {*range(len(classes))})
+    """List the classes that occur in labels by id; other ids are "ignored" and black."""
+    found: set[int] = set()
+    for label in labels:
+        found.update(label.flatten().bincount().nonzero().flatten().tolist())
+    known = range(len(classes))
+    entries = [Entry(classes.names[index], classes.colours[index]) for index in known if index in found]
+    if found - set(known):
+        entries.append(Entry("ignored", (0, 0, 0)))
+    return entries
 
 
 def in_rows(pictures: Mapping[str, Picture], columns: int = 4) -> list[dict[str, Picture]]:
@@ -41,11 +48,12 @@ def in_rows(pictures: Mapping[str, Picture], columns: int = 4) -> list[dict[str,
     return [dict(items[start : start + columns]) for start in range(0, len(items), columns)]
 
 
+@plain_text()
 def sheet(rows: Sequence[Mapping[str, Picture]], title: str = "", entries: Sequence[Entry] = ()) -> Figure:
     """Draw titled pictures in a grid; the legend fills the end of a shorter row, or stands below.
 
-    Cells have the size of the first picture, or a multiple of it if that is narrower than `NARROWEST`. Encoded as .png,
-    every pixel of a picture is a pixel, or a square of pixels, of the sheet.
+    Cells have the size of the first picture, or a multiple of it if that is narrower than
+    `NARROWEST`. Encoded as .png, every pixel of a picture is a pixel, or a square of pixels.
 
     Args:
         rows: title to picture, at least one, all of one size; text after a line break in a title is smaller.
@@ -72,30 +80,35 @@ class _Sheet:
         self.width = self.columns * (self.cell[1] + self.gap) + self.gap
         self.dpi = self.width / PAGE
         self._renderer: Any = RendererAgg(1, 1, 72)  # type: ignore[no-untyped-call]  # measures words in pixels
+        widest = max((self._measure(printable(entry.name), 0.85) for entry in entries), default=0)
+        self.item = min(round(widest + self.letters * 2.2), self.cell[1])  # width of an entry of the legend
+        self.line = round(self.letters * 1.35)
 
     def draw(self) -> Figure:
-        grid = self._top(len(self.rows))
-        place = self._legend(grid)
-        self.height = max(grid, place.bottom + self.gap if place else 0)
+        self.height = self._top(len(self.rows))
+        place = self._place_legend(self.height)
+        if self.entries:
+            self.height = max(self.height, place[0] + place[2] * self.line + self.gap)
         # A little more, because the canvas cuts what is no whole pixel.
         size = ((self.width + 1e-3) / self.dpi, (self.height + 1e-3) / self.dpi)
         self.figure = Figure(figsize=size, dpi=self.dpi, facecolor="white")
         FigureCanvasAgg(self.figure)
         if self.title:
-            self._text(self.title, self.gap, round(self.gap * 0.8), self.width - 2 * self.gap, 1.3, weight="bold")
+            room = self.width - 2 * self.gap
+            self._text(self.title, self.gap, round(self.gap * 0.8), room, 1.3, weight="bold")
         for row, pictures in enumerate(self.rows):
             for column, (caption, picture) in enumerate(pictures.items()):
                 top, left = self._corner(row, column)
                 self._draw_caption(caption, top - round(self.letters * (0.35 + 1.15 * self.lines[row])), left)
                 self._draw_picture(picture, top, left)
-        if place:
-            self._draw_legend(place)
+        self._draw_legend(*place)
         return self.figure
 
     def _draw_caption(self, caption: str, top: int, left: int) -> None:
         for line, text in enumerate(caption.split("\n")):
             down = top + round(self.letters * 1.15 * line)
-            self._text(text, left, down, self.cell[1], 0.8 if line else 1.0, color="0.35" if line else "black")
+            scale, colour = (0.8, "0.35") if line else (1.0, "black")
+            self._text(text, left, down, self.cell[1], scale, color=colour)
 
     def _draw_picture(self, picture: Picture, top: int, left: int) -> None:
         axes = self.figure.add_axes(self._share(top, left, *self.cell), frameon=False)
@@ -111,30 +124,32 @@ class _Sheet:
         """Return where a row begins, with its captions."""
         return self.head + sum(self.captions[:row]) + row * (self.cell[0] + self.gap)
 
-    def _legend(self, grid: int) -> "_Place | None":
-        """Place the legend on cells without a picture if it fits there, or below the grid."""
-        if not self.entries:
-            return None
-        widest = max(self._measure(entry.name, 0.85) for entry in self.entries)
-        item = round(widest + self.letters * 2.2)
-        line = round(self.letters * 1.35)
-        row, shortest = min(enumerate(map(len, self.rows)), key=lambda item: (item[1], -item[0]))
-        if shortest < self.columns:
-            top, left = self._corner(row, shortest)
-            place = _Place(top, left, self.width - self.gap - left, item, line, len(self.entries))
-            if place.height <= self.cell[0]:
-                return place
-        return _Place(grid, self.gap, self.width - 2 * self.gap, item, line, len(self.entries))
+    def _place_legend(self, below: int) -> tuple[int, int, int]:
+        """Return top, left and lines of the legend: on cells without a picture if it fits, or below."""
+        lengths = [len(row) for row in self.rows]
+        row = len(lengths) - 1 - lengths[::-1].index(min(lengths))  # the last of the shortest
+        if lengths[row] < self.columns:
+            top, left = self._corner(row, lengths[row])
+            lines = self._legend_lines(self.width - self.gap - left)
+            if lines * self.line <= self.cell[0]:
+                return top, left, lines
+        return below, self.gap, self._legend_lines(self.width - 2 * self.gap)
 
-    def _draw_legend(self, place: "_Place") -> None:
+    def _legend_lines(self, width: int) -> int:
+        return math.ceil(len(self.entries) / max(1, width // self.item))
+
+    def _draw_legend(self, top: int, left: int, lines: int) -> None:
+        side = round(self.letters * 0.95)
+        words = round(1.75 * side)
         for index, entry in enumerate(self.entries):
-            column, row = divmod(index, place.lines)
-            left, top = place.left + column * place.item, place.top + row * place.line
-            side = round(self.letters * 0.95)
-            x, y, w, h = self._share(top, left, side, round(1.4 * side))
-            colour = tuple(value / 255 for value in entry.colour)
-            self.figure.add_artist(Rectangle((x, y), w, h, facecolor=colour, edgecolor="0.3", linewidth=0.4))
-            self._text(entry.name, left + round(1.75 * side), top, place.item, 0.85)
+            column, row = divmod(index, lines)
+            x, y = left + column * self.item, top + row * self.line
+            edge_x, edge_y, width, height = self._share(y, x, side, round(1.4 * side))
+            patch = Rectangle((edge_x, edge_y), width, height, edgecolor="0.3", linewidth=0.4)
+            red, green, blue = entry.colour
+            patch.set_facecolor((red / 255, green / 255, blue / 255))
+            self.figure.add_artist(patch)
+            self._text(entry.name, x + words, y, self.item - words, 0.85)
 
     def _text(self, text: str, left: float, top: float, room: float, scale: float, **style: Any) -> None:
         """Write a line; if it is too long, smaller, then cut in its middle."""
@@ -153,30 +168,7 @@ class _Sheet:
         font = FontProperties(size=self.letters * scale, weight="bold" if bold else "normal")
         return float(self._renderer.get_text_width_height_descent(text, font, False)[0])
 
-    def _share(self, top: float, left: float, height: float, width: float) -> tuple[float, float, float, float]:
+    def _share(self, top: float, left: float, height: float, width: float) -> Edges:
         """Convert pixels to fractions of the figure: left, bottom, width, height."""
         bottom = self.height - top - height
         return left / self.width, bottom / self.height, width / self.width, height / self.height
-
-
-class _Place(NamedTuple):
-    """The rectangle of a legend in pixels: corner, width, width of an item, height of a line."""
-
-    top: float
-    left: float
-    width: float
-    item: int
-    line: int
-    items: int
-
-    @property
-    def lines(self) -> int:
-        return math.ceil(self.items / max(1, int(self.width // self.item)))
-
-    @property
-    def height(self) -> int:
-        return self.lines * self.line
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height

@@ -94,7 +94,9 @@ def as_text(*parts: Table | str, width: int = 120) -> str:
 
 
 def as_csv(lines: Iterable[Iterable[object]]) -> bytes:
-    """Convert lines of values to a CSV file."""
+    """Convert lines of values to a CSV file; None and NaN are empty."""
     page = io.StringIO()
-    csv.writer(page, lineterminator="\n").writerows(lines)
+    writer = csv.writer(page, lineterminator="\n")
+    for line in lines:
+        writer.writerow("" if cell != cell else cell for cell in line)
     return page.getvalue().encode(errors="backslashreplace")

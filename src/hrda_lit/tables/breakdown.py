@@ -36,11 +36,12 @@ class Structure(NamedTuple):
 def find_structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
     """Find the class borders and the objects of a label of train ids.
 
-    Objects are connected regions of one thing class, corners included: touching cars are one object, a car behind a
-    pole is two.
+    Objects are connected regions of one thing class, corners included: touching cars are one
+    object, a car behind a pole is two.
     """
     distance = border_distance(label, classes.ignore, WIDTHS[-1])
-    band = torch.bucketize(distance, torch.tensor(WIDTHS, dtype=distance.dtype, device=label.device)).to(torch.uint8)
+    widths = torch.tensor(WIDTHS, dtype=distance.dtype, device=label.device)
+    band = torch.bucketize(distance, widths).to(torch.uint8)
     band[label == classes.ignore] = _NO_BAND
     return Structure(band, *_find_objects(label, classes))
 
@@ -71,11 +72,10 @@ def border_distance(label: Int[Tensor, "H W"], ignore: int, limit: int) -> Int[T
 def _dilate(x: Int[Tensor, "H W"]) -> Int[Tensor, "H W"]:
     """Take the maximum of 3 x 3 pixels."""
     for axis in (0, 1):
-        before, after = x.narrow(axis, 0, x.shape[axis] - 1), x.narrow(axis, 1, x.shape[axis] - 1)
-        grown = x.clone()
-        grown.narrow(axis, 1, x.shape[axis] - 1).copy_(torch.maximum(before, after))
-        inner = grown.narrow(axis, 0, x.shape[axis] - 1)
-        inner.copy_(torch.maximum(inner, after))
+        length, grown = x.shape[axis] - 1, x.clone()
+        for here, beside in ((0, 1), (1, 0)):
+            pixels = grown.narrow(axis, here, length)
+            torch.maximum(pixels, x.narrow(axis, beside, length), out=pixels)
         x = grown
     return x
 
@@ -115,7 +115,7 @@ class Breakdown:
         self._classes, count = classes, len(classes)
         # One matrix per band: bands do not overlap, so their sum is that of all pixels.
         self._bands = [MulticlassConfusionMatrix(count, validate_args=False).to(device) for _ in BANDS]
-        # By class and size: objects, their pixels, those predicted right, and pixels of others predicted as theirs.
+        # By class and size: objects, their pixels, those predicted right, and wrong pixels of predicted objects.
         self._objects = torch.zeros(4, count, len(SIZES), dtype=torch.long, device=device)
 
     def update(self, prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], where: Structure) -> None:
@@ -149,14 +149,15 @@ class Breakdown:
     @property
     def border_miou(self) -> dict[str, float]:
         """Return the mIoU of the pixels at each distance from the nearest class border of the label."""
-        return {name: mean_iou(class_iou(band.confmat)) for name, band in zip(BANDS, self._bands, strict=True)}
+        mious = [mean_iou(class_iou(band.confmat)) for band in self._bands]
+        return dict(zip(BANDS, mious, strict=True))
 
     @property
     def size_miou(self) -> dict[str, float]:
         """Return the mIoU of thing classes by size of the object.
 
-        Pixels of an object, right and missed, count for its size; a wrong pixel for the size of the object, of the
-        prediction, that it is part of.
+        Pixels of an object, right and missed, count for its size; a wrong pixel counts for the
+        size of the predicted object that it is part of.
         """
         _, pixels, hits, wrongs = self._objects.double()
         iou: Float[Tensor, "C S"] = hits / (pixels + wrongs)

@@ -1,8 +1,9 @@
 """Runs that differ in nothing but their seed, and their mean and spread."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import mean, stdev
 
 from hrda_lit.methods.supervised import SOURCE_ONLY
@@ -26,7 +27,8 @@ class RunGroup:
     @property
     def label(self) -> str:
         """Return the choices as on the command line."""
-        return ", ".join(override(key, value) for key, value in self.values.items() if value) or "all seeds"
+        chosen = [override(key, value) for key, value in self.values.items() if value]
+        return ", ".join(chosen) or "all seeds"
 
     @property
     def done(self) -> list[RunRecord]:
@@ -51,12 +53,14 @@ class RunGroup:
     @property
     def kind(self) -> str | None:
         """Return the kind of the finished runs; None if it is unknown or they differ."""
-        return _common([run.kind for run in self.done])
+        kinds = {run.kind for run in self.done}
+        return kinds.pop() if len(kinds) == 1 else None
 
     @property
     def scored_on(self) -> str | None:
         """Return the dataset that the finished runs were scored on; None if it is unknown or they differ."""
-        return _common([run.scored_on for run in self.done])
+        names = {run.scored_on for run in self.done}
+        return names.pop() if len(names) == 1 else None
 
     @property
     def score(self) -> str:
@@ -65,12 +69,8 @@ class RunGroup:
 
     def class_values(self, name: str) -> list[float]:
         """Return the IoU of a class in every finished run in which it occurs."""
-        values = (run.iou.get(name) for run in self.done)
-        return [value for value in values if value is not None]
-
-
-def _common(values: Sequence[str | None]) -> str | None:
-    return values[0] if len(set(values)) == 1 else None
+        values = [run.iou.get(name, math.nan) for run in self.done]
+        return [value for value in values if not math.isnan(value)]
 
 
 def several_kinds(groups: Sequence[RunGroup]) -> bool:
@@ -82,10 +82,10 @@ def gain(group: RunGroup, groups: Sequence[RunGroup]) -> float:
     """Compute by how much a group exceeds source-only.
 
     Returns:
-        Difference of mean mIoU, a fraction, to the best source-only group scored on the same data; NaN without one.
+        Mean mIoU minus that of the best source-only group scored on the same data; NaN without one.
     """
-    starts = [one.miou for one in groups if one.kind == SOURCE_ONLY and one.scored_on == group.scored_on and one.mious]
-    return group.miou - max(starts) if starts else math.nan
+    starts = [one for one in groups if one.kind == SOURCE_ONLY and one.scored_on == group.scored_on]
+    return group.miou - max((one.miou for one in starts), default=math.nan)
 
 
 def group_by_seed(runs: Sequence[RunRecord]) -> list[RunGroup]:
@@ -99,14 +99,14 @@ def group_by_seed(runs: Sequence[RunRecord]) -> list[RunGroup]:
 
 
 def best(groups: Sequence[RunGroup]) -> RunGroup | None:
-    """Return the first group if seeds support that it is the best: all finished groups have several finished runs."""
+    """Return the first group if seeds support it: all finished groups have several finished runs."""
     done = [group for group in groups if group.mious]
     return done[0] if done and all(len(group.mious) > 1 for group in done) else None
 
 
 def classes(groups: Sequence[RunGroup]) -> list[str]:
     """Return the names of the classes that occur in any finished run."""
-    names = dict.fromkeys(name for group in groups for run in group.done for name in run.iou)
+    names = dict.fromkeys(chain.from_iterable(run.iou for group in groups for run in group.done))
     return [name for name in names if any(group.class_values(name) for group in groups)]
 
 
@@ -119,7 +119,7 @@ def percent(values: Sequence[float]) -> str:
 
 
 def signed(difference: float) -> str:
-    """Write a difference of fractions in percent, with its sign; "-" for none."""
+    """Write a difference of fractions in percent, with its sign; "-" for NaN."""
     return "-" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"  # of -0.0, 0.0
 
 
@@ -138,30 +138,34 @@ def short(value: str) -> str:
         return value
 
 
-def endings(groups: Sequence[RunGroup]) -> list[str]:
-    """Return a sentence for each run that ended early, which a star marks in tables."""
-    return [
-        f"* {group.label}, seed {run.overrides.get(SEED) or '-'}: {run.ended}"
-        for group in groups
-        for run in group.done
-        if run.ended
-    ]
-
-
-def collapses(group: RunGroup) -> list[str]:
-    """Name the classes that one seed learned (IoU above 20 %) and another lost (below 5 %), a sentence each."""
-    found = []
-    for name in classes([group]):
-        known = {_seed(run): run.iou.get(name) for run in group.done}
-        scores = {seed: value for seed, value in known.items() if value is not None}
-        lost = {seed: value for seed, value in scores.items() if value < COLLAPSED}
-        if lost and max(scores.values()) > ALIVE:
-            which = ", ".join(f"{seed} ({100 * value:.1f} %)" for seed, value in lost.items())
-            found.append(
-                f"{name} collapsed in seed {which} of {group.label} and reached {100 * max(scores.values()):.1f} % in "
-                "another; read its mean with care, or add seeds."
-            )
+def unique(names: Sequence[str]) -> list[str]:
+    """Number names that occur before, as rounded values may: a, a (2), b."""
+    found: list[str] = []
+    for index, name in enumerate(names):
+        earlier = names[:index].count(name)
+        found.append(f"{name} ({earlier + 1})" if earlier else name)
     return found
+
+
+def endings(groups: Sequence[RunGroup]) -> Iterator[str]:
+    """Yield a sentence for each run that ended early, which a star marks in tables."""
+    for group in groups:
+        for run in group.done:
+            if run.ended:
+                yield f"* {group.label}, seed {run.overrides.get(SEED) or '-'}: {run.ended}"
+
+
+def collapses(group: RunGroup) -> Iterator[str]:
+    """Yield a sentence for each class that one seed learned (IoU > 20 %) and another lost (< 5 %)."""
+    for name in classes([group]):
+        lost = [run for run in group.done if run.iou.get(name, math.nan) < COLLAPSED]
+        reached = max(group.class_values(name))
+        if lost and reached > ALIVE:
+            seeds = ", ".join(f"{_seed(run)} ({100 * run.iou[name]:.1f} %)" for run in lost)
+            yield (
+                f"{name} collapsed in seed {seeds} of {group.label} and reached "
+                f"{100 * reached:.1f} % in another; read its mean with care, or add seeds."
+            )
 
 
 def _seed(run: RunRecord) -> str:

@@ -67,8 +67,9 @@ class SweepTable(Callback):
         show(*sweeps.report(sweep), f"sweep.csv, sweep.txt and sweep.png are in {folder}")
         if failed := [str(job.number) for job in sweep.jobs if job.state == "failed"]:
             sys.exit(
-                f"error: failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the reasons above; "
-                f"the same command with hydra.sweep.dir={folder} tries them again and repeats no finished one."
+                f"error: failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
+                f"reasons above; the same command with hydra.sweep.dir={folder} tries them again and "
+                "repeats no finished one."
             )
 
 
@@ -81,12 +82,12 @@ def _claim(folder: Path, command: list[str]) -> Path:
             "continue with the same keys, or choose another hydra.sweep.dir."
         )
     if not claim.claim(folder):
-        raise ValueError(f"{folder} is where another sweep is running now; wait for it, or choose another folder.")
+        raise ValueError(f"another sweep is running in {folder} now; wait for it, or choose another folder.")
     return folder
 
 
 def _same(given: Path, command: list[str]) -> Path | None:
-    """Claim the newest sweep of the same command beside a folder; None if there is none, or all are running."""
+    """Claim the newest sweep of the same command beside a folder; None without one that is not running."""
     found = [path for path in given.parent.glob("*/command.json") if read_json(path) == command]
     found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return next((path.parent for path in found if claim.claim(path.parent)), None)

@@ -1,4 +1,4 @@
-"""What runs leave on disk, checked as it is read: a record may be cut, edited by hand or of something else."""
+"""Read and check what runs leave on disk: a record may be cut, edited by hand or of something else."""
 
 import csv
 import math
@@ -13,6 +13,7 @@ import yaml
 
 from hrda_lit.data.mixed import dataset_name
 from hrda_lit.methods.supervised import KINDS
+from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import read_record
 
 SEED = "seed"
@@ -24,27 +25,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, as its folder tells.
+    """One run, as its folder describes it.
 
     Attributes:
         number: index of the job in its sweep, from 0.
         overrides: values of the command line, by key.
         miou: a fraction; NaN until the run has finished.
-        iou: fractions by class; None where a class does not occur.
+        iou: fractions by class; NaN where a class does not occur.
         reason: why it failed, or None.
         kind: one of `KINDS`; None if unknown or not finished.
         scored_on: dataset of the mIoU; None if unknown.
         ended: sentence about who ended it early; None for a whole run.
+        folder: where its files are.
     """
 
     number: int
     overrides: dict[str, str]
     miou: float = math.nan
-    iou: dict[str, float | None] = field(default_factory=dict)
+    iou: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     kind: str | None = None
     scored_on: str | None = None
     ended: str | None = None
+    folder: Path = field(default=Path(), compare=False)
 
     @property
     def state(self) -> str:
@@ -55,7 +58,7 @@ class RunRecord:
 
 
 def facts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the kind, seed and datasets of a run, from its stored config: what tables over many runs need."""
+    """Return the kind, seed and datasets of a run, from its config: what tables over many runs need."""
     roles = ("source", "target", "val")
     sets = {role: dataset_name(config[role]) if config.get(role) else None for role in roles}
     return {"kind": config.get("kind"), "seed": config["seed"], "data": sets}
@@ -73,16 +76,21 @@ def add_result(run: RunRecord, metrics: Mapping[str, Any]) -> RunRecord:
     Raises:
         ValueError: if an entry has a wrong type or range.
     """
-    iou = {name: None if value is None else rate(value, name) for name, value in mapping_in(metrics, "val/iou").items()}
-    miou = metrics.get("val/miou")
+    iou = mapping_in(metrics, "val/iou")
+    val, ended = mapping_in(metrics, "data").get("val"), metrics.get("ended")
     return replace(
         run,
-        miou=math.nan if miou is None else rate(miou, "val/miou"),
-        iou=iou,
-        kind=kind if (kind := metrics.get("kind")) in KINDS else None,
-        scored_on=val if isinstance(val := mapping_in(metrics, "data").get("val"), str) else None,
-        ended=ended if isinstance(ended := metrics.get("ended"), str) else None,
+        miou=rate(metrics.get("val/miou"), "val/miou"),
+        iou={name: rate(value, name) for name, value in iou.items()},
+        kind=kind_in(metrics),
+        scored_on=val if isinstance(val, str) else None,
+        ended=ended if isinstance(ended, str) else None,
     )
+
+
+def kind_in(metrics: Mapping[str, Any]) -> str | None:
+    """Return the kind of a run; None if it is not one of `KINDS`."""
+    return next((kind for kind in KINDS if kind == metrics.get("kind")), None)
 
 
 def swept_keys(runs: Sequence[RunRecord]) -> list[str]:
@@ -102,7 +110,7 @@ def read_overrides(folder: Path) -> dict[str, str] | None:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it is larger than {LARGEST} bytes")
         # Every scalar is read as text: no tag, number or date of a foreign file is constructed.
-        items = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+        items = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
     except FileNotFoundError:
         return None
     except (yaml.YAMLError, RecursionError, ValueError, OSError) as error:
@@ -121,14 +129,15 @@ def read_curve(path: Path, number: str) -> dict[int, float]:
     if not path.exists():
         raise ValueError(f"{path} is not there; curves are drawn of runs with logger=csv")
     try:
-        with path.open(newline="") as file:
-            rows = [(int(row["step"]) + 1, float(row[number])) for row in csv.DictReader(file) if row.get(number)]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.DictReader(file) if row.get(number)]
+            curve = {int(row["step"]) + 1: float(row[number]) for row in rows}
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         reason = "it has no column step" if isinstance(error, KeyError) else _reason(error)
         raise ValueError(f"{path} cannot be read ({reason})") from error
-    if not all(0 <= step < MOST_STEPS for step, _ in rows):
+    if not all(0 <= step < MOST_STEPS for step in curve):
         raise ValueError(f"{path} has a step out of range")
-    return {step: value for step, value in rows if math.isfinite(value)}
+    return {step: value for step, value in curve.items() if math.isfinite(value)}
 
 
 @dataclass
@@ -148,16 +157,16 @@ class Results:
     @classmethod
     def below(cls, folders: Iterable[Path]) -> "Results":
         """Read all records at any depth below some folders."""
-        paths, unfinished = set[Path](), set[Path]()
-        for root in folders:
-            for place, inner, files in os.walk(os.path.realpath(root)):
-                if "metrics.json" in files or "metrics.json" in inner:
-                    paths.add(Path(place, "metrics.json"))
-                elif "config.yaml" in files and ".hydra" in inner:  # of a training that has begun
-                    unfinished.add(Path(place))
-        found, damaged = dict[Path, dict[str, Any]](), list[str]()
+        paths, unfinished, damaged = list[Path](), list[Path](), list[str]()
+        for place, names in _walk(folders, damaged):
+            if "metrics.json" in names:
+                paths.append(place / "metrics.json")
+            elif {"config.yaml", ".hydra"} <= names:  # of a training that has begun
+                unfinished.append(place)
+        found = {}
         for path in sorted(paths, key=lambda path: (_age(path), path)):
-            if (metrics := use_record(path, dict, damaged)) is not None:
+            metrics = use_record(path, dict, damaged)
+            if metrics is not None:
                 found[path] = metrics
         return cls(found, damaged, sorted(unfinished))
 
@@ -167,18 +176,22 @@ class Results:
             try:
                 yield from use(path, metrics)
             except ValueError as error:
-                self.damaged.append(str(error) if str(path.parent) in str(error) else f"{path}: {error}")
+                self.damaged.append(_note(path, error))
 
     def notes(self) -> list[str]:
-        """Return sentences about what tables leave out."""
+        """Return sentences about what tables do not show."""
         notes = list(dict.fromkeys(f"passed over: {sentence}" for sentence in self.damaged))
         if notes:
             notes.append(f"{count(len(notes), 'damaged record')} passed over")
-        unscored = [path.parent for path, found in self.metrics.items() if "step" in found and "val/miou" not in found]
+        unscored = []
+        for path, metrics in self.metrics.items():
+            if "step" in metrics and "val/miou" not in metrics:
+                unscored.append(path.parent)
         for folders, state in ((self.unfinished, "not finished"), (unscored, "no validation set")):
             if folders:
                 verb = "has" if len(folders) == 1 else "have"
-                notes.append(f"{count(len(folders), 'run')} {verb} {state}: {', '.join(map(str, folders))}")
+                places = ", ".join(map(str, folders))
+                notes.append(f"{count(len(folders), 'run')} {verb} {state}: {places}")
         return notes
 
 
@@ -194,12 +207,18 @@ def use_record(path: Path, use: Callable[[dict[str, Any]], T], damaged: list[str
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        damaged.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+        damaged.append(_note(path, error))
         return None
 
 
+def _note(path: Path, error: Exception) -> str:
+    return str(error) if str(path.parent) in str(error) else f"{path}: {error}"
+
+
 def rate(value: Any, name: str) -> float:
-    """Return a number in [0, 1]; `name` is what errors call it."""
+    """Return a number in [0, 1], or NaN for null; `name` is what errors call it."""
+    if value is None:
+        return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{short_repr(name)} is {short_repr(value)}, expected a number in [0, 1]")
     return float(value)
@@ -214,12 +233,30 @@ def typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """Return an entry of a type, which is not bool."""
     value = content.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{short_repr(key)} is {short_repr(value)}, expected {kind.__name__}")  # noqa: TRY004
+        wrong = f"{short_repr(key)} is {short_repr(value)}, expected {kind.__name__}"
+        raise ValueError(wrong)  # noqa: TRY004
     return value
 
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _walk(roots: Iterable[Path], damaged: list[str]) -> Iterator[tuple[Path, set[str]]]:
+    """Yield all folders, linked ones too, once each with the names in them; note what cannot be read."""
+
+    def note(error: OSError) -> None:
+        damaged.append(format_error(error))
+
+    seen = set()
+    for root in roots:
+        for place, folders, files in os.walk(root, onerror=note, followlinks=True):
+            real = Path(os.path.realpath(place))
+            if real in seen:
+                folders.clear()
+            else:
+                seen.add(real)
+                yield real, {*folders, *files}
 
 
 def _age(path: Path) -> int:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from hrda_lit.tables.breakdown import Breakdown, find_structure
 
 log = logging.getLogger(__name__)
 
-Measures = Mapping[str, Mapping[str, float]]  # e.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs
+# E.g. {"iou": {"road": 0.9}}; fractions, NaN where nothing occurs.
+Measures = Mapping[str, Mapping[str, float]]
 _ROWS = {
     "border_miou": "mIoU {} from a border",
     "size_miou": "mIoU of things {}",
@@ -34,10 +36,11 @@ _ROWS = {
 }
 
 LONGEST = 12  # rows of classes that fit on a screen; more stand in several columns
+MOST_COLUMNS = 4  # that fit on a screen beside each other
 
 
 def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:
-    """Name the IoU of each class ("iou"; NaN for absent ones) and their means ("miou", by the set of classes)."""
+    """Name the IoU of each class ("iou"; NaN if absent) and their means ("miou", by the set of classes)."""
     return {
         "iou": dict(zip(classes.names, iou.tolist(), strict=True)),
         "miou": mean_ious(iou, classes.names),
@@ -47,16 +50,18 @@ def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[s
 def breakdown_measures(breakdown: Breakdown, classes: Classes) -> dict[str, dict[str, float]]:
     """Add mIoU by distance from a class border, and mIoU and recall of things by size, to `iou_measures`."""
     measures = iou_measures(class_iou(breakdown.confusion), classes)
-    return {**measures, **{name: getattr(breakdown, name) for name in ("border_miou", "size_miou", "size_recall")}}
+    measures["border_miou"] = breakdown.border_miou
+    measures["size_miou"] = breakdown.size_miou
+    measures["size_recall"] = breakdown.size_recall
+    return measures
 
 
 def mean_over(sets: Mapping[str, Measures]) -> Measures:
-    """Average measures over datasets; a class that one lacks is averaged over the others, NaN if all lack it."""
-    first = next(iter(sets.values()))
-    return {
-        measure: {name: _mean([one[measure][name] for one in sets.values()]) for name in values}
-        for measure, values in first.items()
-    }
+    """Average measures over the datasets that have the class; NaN if none has it."""
+    means = {}
+    for measure, values in next(iter(sets.values())).items():
+        means[measure] = {name: _mean([one[measure][name] for one in sets.values()]) for name in values}
+    return means
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -68,30 +73,31 @@ def score_table(title: str, columns: Mapping[str, Measures]) -> Table:
     """Lay measures out in percent, one section each."""
     table = Table(["class", *columns], title)
     for measure, values in next(iter(columns.values())).items():
+        row = _ROWS.get(measure, "{}")
         for name in values:
-            row = _ROWS.get(measure, "{}").format(name)
-            table.add(row, *(_percent(column[measure][name]) for column in columns.values()))
+            cells = [_percent(column[measure][name]) for column in columns.values()]
+            table.add(row.format(name), *cells)
         table.end_section()
     return table
 
 
 def iou_table(iou: Float[Tensor, " C"], classes: Classes, title: str) -> Table:
     """Lay out IoU per class and their means in percent; many classes stand in several columns."""
-    columns = math.ceil(len(classes) / LONGEST)
+    columns = min(math.ceil(len(classes) / LONGEST), MOST_COLUMNS)
     table = Table(["class", "IoU %"] * columns, title)
     for values in iou_measures(iou, classes).values():
         cells = [(name, _percent(value)) for name, value in values.items()]
         rows = math.ceil(len(cells) / columns)
         for row in range(rows):
-            table.add(*(text for cell in cells[row::rows] for text in cell))
+            table.add(*chain.from_iterable(cells[row::rows]))
         table.end_section()
     return table
 
 
 def write_metrics(path: Path, iou: Float[Tensor, " C"], classes: Classes, extra: dict[str, Any]) -> None:
     """Write mIoU and IoU per class as fractions, and further entries; what does not occur is null."""
-    per_class = dict(zip(classes.names, iou.tolist(), strict=True))
-    write_json(path, _without_nan({**logged_means(iou, classes.names), "val/iou": per_class, **extra}))
+    means, per_class = logged_means(iou, classes.names), iou_measures(iou, classes)["iou"]
+    write_json(path, _without_nan({**means, "val/iou": per_class, **extra}))
 
 
 def write_csv(path: Path, scores: Mapping[str, Mapping[str, Measures]]) -> None:
@@ -100,12 +106,8 @@ def write_csv(path: Path, scores: Mapping[str, Mapping[str, Measures]]) -> None:
     for dataset, predictions in scores.items():
         for prediction, measures in predictions.items():
             for measure, values in measures.items():
-                lines += [(dataset, prediction, measure, name, _filled(value)) for name, value in values.items()]
+                lines += [(dataset, prediction, measure, *item) for item in values.items()]
     write_atomically(path, as_csv(lines))
-
-
-def _filled(value: float) -> float | str:
-    return "" if math.isnan(value) else value
 
 
 def _percent(value: float) -> str:
@@ -115,7 +117,7 @@ def _percent(value: float) -> str:
 def _without_nan(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {key: _without_nan(value) for key, value in content.items()}
-    return None if isinstance(content, float) and content != content else content
+    return None if content != content else content
 
 
 def count_images(
@@ -144,7 +146,8 @@ def count_images(
             size = (label.shape[-2], label.shape[-1])
             original = Original(moved["scaled"], size) if scaled else None
             structure = find_structure(label, classes)
-            for view, ids in predict_labels(inference, network, moved["image"], size, original, every).items():
+            views = predict_labels(inference, network, moved["image"], size, original, every)
+            for view, ids in views.items():
                 counts.setdefault(view, Breakdown(classes, device)).update(ids.long(), label, structure)
     return counts
 
@@ -156,20 +159,23 @@ def write_report(
     sets: Mapping[str, ValImages],
     counts: Mapping[str, Mapping[str, Breakdown]],
 ) -> float:
-    """Write report.txt, metrics.csv and metrics.json, print the tables, and return the mIoU on the first dataset."""
+    """Write report.txt, metrics.csv and metrics.json, print the tables, return the mIoU of the first dataset."""
     classes, name = trained.classes, trained.config.name
-    scores = {
-        key: {view: breakdown_measures(one, classes) for view, one in views.items()} for key, views in counts.items()
-    }
+    scores = {}
+    for key, views in counts.items():
+        scores[key] = {view: breakdown_measures(one, classes) for view, one in views.items()}
     who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
     pages = [score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
-    fused, means = {key: views["fused"] for key, views in scores.items()}, {}
-    if len(fused) > 1:
+    written: dict[str, Mapping[str, Measures]] = dict(scores)
+    means: dict[str, Measures] = {}
+    if len(scores) > 1:
+        fused: dict[str, Measures] = {key: views["fused"] for key, views in scores.items()}
         means = {"mean": mean_over(fused)}
+        written["mean"] = {"fused": means["mean"]}
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
     write_atomically(folder / "report.txt", as_text(*pages).encode())
-    write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
+    write_csv(folder / "metrics.csv", written)
     first = class_iou(next(iter(counts.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),

@@ -1,8 +1,8 @@
-"""The jobs of a sweep as they lie on disk, and what it ends with: sweep.csv, sweep.txt and sweep.png."""
+"""The jobs of a sweep on disk, and its results: sweep.csv, sweep.txt and sweep.png."""
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hrda_lit.system.files import write_atomically, write_json
 from hrda_lit.system.table import Table, as_csv, as_text
 from hrda_lit.tables import groups as by_seed
-from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, several_kinds, short
+from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, short, unique
 from hrda_lit.tables.records import RunRecord, add_result, parse, swept_keys, typed, use_record
 from hrda_lit.tables.results import class_table
 
@@ -55,7 +55,7 @@ def count_jobs(command: Any) -> int:
 
 
 def read_job(folder: Path) -> RunRecord | None:
-    """Read one job of a sweep; None without a valid job.json. Damaged records count as none and are logged."""
+    """Read one job of a sweep; None without a valid job.json. Damaged records are logged."""
     damaged: list[str] = []
     job = _read(folder, damaged)
     for sentence in damaged:
@@ -63,33 +63,36 @@ def read_job(folder: Path) -> RunRecord | None:
     return job
 
 
-def read_jobs(sweep: Path) -> tuple[list[RunRecord], list[str]]:
-    """Read every job below a folder, by number; also return a sentence for each damaged record."""
+class Sweep(NamedTuple):
+    """The jobs of a sweep by number, and a sentence for each damaged record in its folder."""
+
+    jobs: list[RunRecord]
+    damaged: list[str]
+
+
+def read_jobs(folder: Path) -> Sweep:
+    """Read every job below a folder."""
     damaged: list[str] = []
-    found = (_read(path.parent, damaged) for path in sorted(sweep.rglob("job.json")))
-    return sorted((job for job in found if job is not None), key=lambda job: job.number), damaged
-
-
-def _job(content: Mapping[str, Any]) -> RunRecord:
-    overrides = typed(content, "overrides", dict)
-    return RunRecord(typed(content, "number", int), {key: typed(overrides, key, str) for key in overrides})
+    found = [_read(path.parent, damaged) for path in sorted(folder.rglob("job.json"))]
+    jobs = [job for job in found if job is not None]
+    return Sweep(sorted(jobs, key=lambda job: job.number), damaged)
 
 
 def _read(folder: Path, damaged: list[str]) -> RunRecord | None:
-    job = use_record(folder / "job.json", _job, damaged)
+    job = use_record(folder / "job.json", partial(_job, folder), damaged)
     if job is None:
         return None
-    if done := use_record(folder / "metrics.json", partial(add_result, job), damaged):
+    done = use_record(folder / "metrics.json", partial(add_result, job), damaged)
+    if done is not None:
         return done
     reason = use_record(folder / "failure.json", lambda failure: typed(failure, "reason", str), damaged)
     return replace(job, reason=reason)
 
 
-class Sweep(NamedTuple):
-    """The jobs of a sweep, and a sentence for each damaged record in its folder."""
-
-    jobs: list[RunRecord]
-    damaged: list[str]
+def _job(folder: Path, content: Mapping[str, Any]) -> RunRecord:
+    overrides = typed(content, "overrides", dict)
+    texts = {key: typed(overrides, key, str) for key in overrides}
+    return RunRecord(typed(content, "number", int), texts, folder=folder)
 
 
 def write(folder: Path) -> Sweep:
@@ -98,7 +101,7 @@ def write(folder: Path) -> Sweep:
     from hrda_lit.pictures.figures import encode
     from hrda_lit.tables.plots import draw_sweep
 
-    sweep = Sweep(*read_jobs(folder))
+    sweep = read_jobs(folder)
     if sweep.jobs:
         write_atomically(folder / "sweep.csv", _csv(sweep.jobs))
         write_atomically(folder / "sweep.txt", as_text(*report(sweep), width=160).encode())
@@ -113,41 +116,49 @@ def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
         sweep: jobs and damaged records.
         stopped: jobs that a stopped sweep should have had; None for a sweep that was not stopped.
     """
-    jobs, groups = sweep.jobs, group_by_seed(sweep.jobs)
-    done, total = sum(job.state == "done" for job in jobs), max(len(jobs), stopped or 0)
+    groups = group_by_seed(sweep.jobs)
+    done = sum(job.state == "done" for job in sweep.jobs)
+    total = max(len(sweep.jobs), stopped or 0)
     state = "" if stopped is None else ", then stopped"
     # Not the table's title, which would be broken at its width.
     parts: list[Table | str] = [f"{done} of {total} jobs done{state}; mIoU in percent, best first"]
     if groups:
         parts.append(_table(groups))
-    scored = {group.label: group for group in groups[:WIDEST] if group.mious}
+    scored = [group for group in groups[:WIDEST] if group.mious]
     if scored and any(len(group.runs) > 1 for group in groups):
-        parts.append(class_table(scored, classes(list(scored.values()))))
-    warnings = [f"warning: {line}" for group in groups for line in by_seed.collapses(group)]
-    damaged = [f"passed over: {line}" for line in sweep.damaged]
-    return [*parts, *_complaints(jobs), *by_seed.endings(groups), *damaged, *warnings]
+        labels = unique([group.label for group in scored])
+        parts.append(class_table(dict(zip(labels, scored, strict=True)), classes(scored)))
+    parts += _complaints(sweep.jobs)
+    parts += by_seed.endings(groups)
+    parts += [f"passed over: {line}" for line in sweep.damaged]
+    for group in groups:
+        parts += [f"warning: {line}" for line in by_seed.collapses(group)]
+    return parts
 
 
 def _table(groups: Sequence[RunGroup]) -> Table:
-    kinds, winner = several_kinds(groups), by_seed.best(groups)
-    optional = ["kind"], ["gain over source-only"]
-    before, after = optional if kinds else ([], [])
-    table = Table(["", *groups[0].values, *before, "mIoU", *after, "runs", "jobs"])
+    kinds, winner = by_seed.several_kinds(groups), by_seed.best(groups)
+    scores = ["kind", "mIoU", "gain over source-only"] if kinds else ["mIoU"]
+    table = Table(["", *groups[0].values, *scores, "runs", "jobs"])
     for group in groups:
+        cells = list(map(short, group.values.values()))
         score = group.score if group.mious else group.runs[0].state
-        scores = [group.kind or "-", score, by_seed.signed(gain(group, groups))] if kinds else [score]
-        runs, jobs = f"{len(group.done)} of {len(group.runs)}", ", ".join(str(job.number) for job in group.runs)
-        mark, style = ("best", "bold") if group is winner else ("", "")
-        table.add(mark, *map(short, group.values.values()), *scores, runs, jobs, style=style)
+        cells += [group.kind or "-", score, by_seed.signed(gain(group, groups))] if kinds else [score]
+        cells.append(f"{len(group.done)} of {len(group.runs)}")
+        cells.append(", ".join(str(job.number) for job in group.runs))
+        best = group is winner
+        table.add("best" if best else "", *cells, style="bold" if best else "")
     return table
 
 
-def _complaints(jobs: Sequence[RunRecord]) -> Iterator[str]:
-    keys = swept_keys(jobs)
+def _complaints(jobs: Sequence[RunRecord]) -> list[str]:
+    keys, complaints = swept_keys(jobs), []
     for job in jobs:
         if job.state != "done":
             asked = " ".join(f"{key}={job.overrides[key]}" for key in keys if key in job.overrides)
-            yield f"job {job.number} ({asked}) {job.state}{': ' if job.reason else ''}{job.reason or ''}"
+            reason = f": {job.reason}" if job.reason else ""
+            complaints.append(f"job {job.number} ({asked}) {job.state}{reason}")
+    return complaints
 
 
 def _csv(jobs: Sequence[RunRecord]) -> bytes:
@@ -157,14 +168,10 @@ def _csv(jobs: Sequence[RunRecord]) -> bytes:
     head = ["job", "state", *keys, "val/miou", "mean", "spread", "kind", "gain"]
     lines: list[list[object]] = [[*head, *(f"val/iou/{name}" for name in names), "reason"]]
     for group in groups:
+        means = [group.miou, group.spread]
         for job in group.runs:
-            asked = [job.overrides.get(key, "") for key in keys]
-            means = _filled([job.miou, group.miou, group.spread])
-            rates = _filled([job.iou.get(name) for name in names])
-            kind = [job.kind or "", *_filled([gain(group, groups)])]
-            lines.append([job.number, job.state, *asked, *means, *kind, *rates, job.reason or job.ended or ""])
+            asked = [job.overrides.get(key) for key in keys]
+            rates = [job.iou.get(name) for name in names]
+            facts = [job.miou, *means, job.kind, gain(group, groups), *rates, job.reason or job.ended]
+            lines.append([job.number, job.state, *asked, *facts])
     return as_csv(lines)
-
-
-def _filled(scores: Sequence[float | None]) -> list[float | str]:
-    return ["" if score is None or math.isnan(score) else score for score in scores]

@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from wandb.errors import CommError
 
 from hrda_lit.dashboards.dashboard import Dashboard, name_run
 from hrda_lit.dashboards.mlflow_run import MlflowRun, mlflow_logger
 from hrda_lit.dashboards.trackio_run import TrackioRun, trackio_logger
+from hrda_lit.dashboards.wandb_run import WandbRun, wandb_logger
 from hrda_lit.runs.differences import flatten
 from hrda_lit.runs.loggers import Resumable, resume_loggers, resume_states
 
 pytestmark = pytest.mark.slow
 
 CONFIG = {"tau": 0.9, "val": {"label_rule": {"images/": "labels/"}}, "optim": {"betas": [0.9, 0.999]}}
-ROWS = [{"label": "road", "road": 3, "a, b": 1}, {"label": "a, b", "road": 0, "a, b": 2}]
+LINES = [["label", "road", "a, b"], ["road", 3, 1], ["a, b", 0, 2]]
+ROWS = [dict(zip(LINES[0], line, strict=True)) for line in LINES[1:]]
 PICTURE = Image.new("RGB", (8, 6), "red")
 
 
@@ -40,13 +43,17 @@ def trackio(folder: Path, name: str = "hrda") -> TrackioRun:
     return trackio_logger(name, str(folder / "run"), [], str(folder / "sweep"), folder.name)
 
 
+def wandb(folder: Path) -> WandbRun:
+    return wandb_logger("hrda", str(folder / "run"), [], str(folder / "sweep"), "offline")
+
+
 def log(logger: Any, steps: range, config: dict[str, Any] = CONFIG) -> None:
     """Log what a training does."""
     logger.log_hyperparams(config)
     for step in steps:
         logger.log_metrics({"val/miou": step / 8, "epoch": 0}, step)
     logger.show_picture("val/pictures/0", PICTURE, steps[-1])
-    logger.show_table("val/confusion_matrix", ROWS, steps[-1])
+    logger.show_table("val/confusion_matrix", LINES, steps[-1])
     logger.finalize("success")
 
 
@@ -105,6 +112,14 @@ def test_trackio_has_all_of_a_run_that_went_on(tmp_path: Path) -> None:
     assert known["val.label_rule.images/"] == "labels/"
 
 
+def test_mlflow_takes_classes_of_any_name(tmp_path: Path) -> None:
+    logger = mlflow(tmp_path)
+    names = {"道路": "道路", "a|b": "a_b", "..": "_", "c//d": "c/_/d", "50 %": "50 _", "é": "é"}
+    logger.log_metrics({f"val/iou/{name}": 0.5 for name in names}, 3)
+    logged = logger.experiment.get_run(logger.run_id).data.metrics
+    assert logged == {f"val/iou/{name}": 0.5 for name in names.values()}
+
+
 def test_what_the_store_does_not_know_begins_anew(tmp_path: Path) -> None:
     logger = mlflow(tmp_path)
     resume_loggers([logger], 2, {"MlflowRun": {"id": "0" * 32}})
@@ -128,10 +143,21 @@ def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^logger\.mlflow\.tracking_uri=nowhere:x cannot be used \(.*; give a server"):
         mlflow_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", "nowhere:x")
-    for package, make in (("mlflow", mlflow), ("trackio", trackio)):
+    for package, make in (("mlflow", mlflow), ("trackio", trackio), ("wandb", wandb)):
         monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
         with pytest.raises(ValueError, match=rf"^logger={package} needs {package}; run: pip install {package}\.$"):
             make(tmp_path)
+
+
+def test_a_server_of_wandb_that_does_not_answer_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise CommError("no such host\nwhile retrying")
+
+    monkeypatch.setattr("wandb.init", fail)
+    with pytest.raises(ValueError, match=r"^W&B cannot start the run \(no such host while retrying\); mend that, or"):
+        wandb(tmp_path).log_metrics({"val/miou": 0.5}, 1)
 
 
 def test_both_can_do_what_is_asked_of_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hrda_lit.dashboards.confusion import ConfusionMatrix
 from hrda_lit.dashboards.dashboard import Dashboard, swept_overrides
-from hrda_lit.dashboards.pictures import Pictures, train_scenes
+from hrda_lit.dashboards.pictures import Pictures, crop_scene
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.methods.base import LoggedCrops
 
@@ -22,13 +22,13 @@ class Kept(Dashboard):
 
     def __init__(self) -> None:
         self.pictures: dict[str, tuple[int, int]] = {}
-        self.rows: list[dict[str, Any]] = []
+        self.lines: Any = []
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         self.pictures[name] = picture.size
 
-    def show_table(self, name: str, rows: Any, step: int) -> None:
-        self.rows = rows
+    def show_table(self, name: str, lines: Any, step: int) -> None:
+        self.lines = lines
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def test_a_class_may_be_called_as_the_column_of_labels(trainer: Any, tmp_path: P
     module = SimpleNamespace(counts=counts, classes=classes, iou=torch.ones(2), config={"name": "x"})
     ConfusionMatrix(str(tmp_path)).on_validation_end(trainer, cast(L.LightningModule, module))
     kept = trainer.loggers[0]
-    assert [list(row.values()) for row in kept.rows] == [["label", 1, 2], ["prediction", 3, 4]]
+    head, *rows = kept.lines
+    assert len(set(head)) == 3
+    assert rows == [["label", 1, 2], ["prediction", 3, 4]]
     assert list(kept.pictures) == ["val/pictures/confusion_matrix"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_3.csv", "step_3.png"]
 
@@ -69,14 +71,16 @@ def test_crops_of_any_pass_are_drawn(names: list[str], trainer: Any, tmp_path: P
 
 def test_layers_are_named_by_their_pass() -> None:
     logged = {"target": crops(1, 8, True), "mixed": crops(1, 8, True), "source": crops(1, 8, False)}
-    scenes = train_scenes(logged | {"mine": crops(1, 8, True)}, 0, {"source": "a.png"})
+    logged["mine"] = crops(1, 8, True)
+    files = {"source": "a.png"}
+    scenes = {name: crop_scene(name, one, 0, files.get(name, "")) for name, one in logged.items()}
     assert {name: list(scene.layers) for name, scene in scenes.items()} == {
         "target": ["pseudo-label", "q"],
         "mixed": ["mixed label", "weight"],
         "source": ["source label"],
         "mine": ["mine label", "mine_weight"],
     }
-    assert [scene.caption for scene in scenes.values()] == [", q = 100.0 %", "", "a.png", ""]
+    assert [scene.caption for scene in scenes.values()] == ["q = 100.0 %", "", "a.png", ""]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"- 1", b"{", b"hydra: {overrides: 3}"])

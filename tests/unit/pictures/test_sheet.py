@@ -106,6 +106,20 @@ def test_a_matrix_has_axes_percents_and_a_bar() -> None:
     assert pixels(figure).shape[2] == 3
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_length_and_script_leave_room_for_the_pictures() -> None:
+    classes = classes_from({"names": ["x" * 60, "道路", "سماء", "🚗"]})
+    figure = matrix(torch.eye(4, dtype=torch.long), classes, "a run")
+    encode(figure)
+    axes = figure.axes[0]
+    assert axes.get_yticklabels()[0].get_text() == f"{'x' * 16}…{'x' * 16}"
+    assert axes.get_position().width * figure.get_figwidth() > 1  # inches
+    cell = torch.zeros(3, 200, 400, dtype=torch.uint8)
+    entries = [Entry("y" * 300, (1, 2, 3)), Entry("道路", (250, 4, 5))]
+    drawn = pixels(sheet([{"a": cell}], entries=entries))
+    assert all((drawn == entry.colour).all(-1).sum() > 50 for entry in entries)
+
+
 def test_a_matrix_of_many_classes_is_drawn_without_numbers() -> None:
     classes = classes_from({"names": [f"class {index}" for index in range(60)]})
     assert not list(matrix(torch.eye(60, dtype=torch.long), classes).axes[0].texts)

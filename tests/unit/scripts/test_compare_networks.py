@@ -59,6 +59,7 @@ def test_what_cannot_be_shown_is_refused(networks: dict[str, Path], tmp_path: Pa
         (["last.ckpt"], "need title=checkpoint"),
         (["hrda=none.ckpt"], "no checkpoint at none.ckpt"),
         ([hrda, hrda], "need a title of its own for each network"),
+        ([f"label={networks['hrda']}"], "need a title of its own for each network, and not 'label'"),
         ([hrda, "--images", "2"], "there are 2 validation images, got the numbers [2]"),
     ):
         done = run_script("compare_networks", output, *arguments)

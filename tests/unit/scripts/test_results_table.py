@@ -111,6 +111,23 @@ def test_evaluations_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert "acdc" in run_script("results_table", tmp_path).stdout
 
 
+def test_linked_folders_are_followed_once_and_missing_ones_named(tmp_path: Path) -> None:
+    run(tmp_path / "elsewhere" / "run", 0.5)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "runs" / "loop").symlink_to(tmp_path / "runs")
+    done = run_script("results_table", tmp_path / "runs", tmp_path / "misspelt", "--markdown")
+    assert done.stdout.strip().splitlines()[2:] == ["| hrda | 1 | 50.0 | 50 |"]
+    assert f"passed over: {tmp_path / 'misspelt'} cannot be read" in done.stderr
+
+
+def test_trainings_whose_values_look_alike_stay_apart(tmp_path: Path) -> None:
+    for index, value in enumerate(("0.65638081669", "0.65638099999")):
+        run(tmp_path / str(index), 0.4 + index / 10, 0, (f"lambda_d={value}",))
+    rows = run_script("results_table", tmp_path, "--markdown").stdout.strip().splitlines()
+    assert rows[2:] == ["| hrda, lambda_d=0.6564 | 1 | 40.0 | 40 |", "| hrda, lambda_d=0.6564 (2) | 1 | 50.0 | 50 |"]
+
+
 def test_what_tables_leave_out_is_said(tmp_path: Path) -> None:
     run(tmp_path / "done", 0.5, ended="trainer.max_time ended it after 3 of 9 steps")
     for number in range(2):

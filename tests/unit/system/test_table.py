@@ -48,3 +48,4 @@ def test_lines_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_csv_quotes_and_escapes() -> None:
     assert as_csv([("a,b", 0.5), ("\ud800", "")]) == b'"a,b",0.5\n\\ud800,\n'
+    assert as_csv([(None, float("nan"), 0)]) == b",,0\n"

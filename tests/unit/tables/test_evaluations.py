@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from hrda_lit.tables.records import Results, facts_of
-from hrda_lit.tables.results import evaluations
+from hrda_lit.tables.results import evaluations, scores_by_set
 from tests.scripts import run_script
 
 
@@ -49,8 +49,8 @@ def test_checkpoints_count_once_and_apart_where_they_were_trained_or_scored_othe
         (folder / "metrics.json").write_text(json.dumps({**content, "checkpoint": str(checkpoint), "model": "student"}))
         os.utime(folder / "metrics.json", (index + 1, index + 1))
         record(folder, [f"checkpoint={checkpoint}", *asked])
-    found = {row.experiment: row.scores["cityscapes"] for row in evaluations(Results.below([tmp_path]))}
-    assert found == {
+    found = evaluations(Results.below([tmp_path]))
+    assert {heading: scores_by_set(group)["cityscapes"] for heading, group in found.items()} == {
         "hrda, lambda_d=0.1": [0.5, 0.7],
         "hrda, lambda_d=0.3": [0.3],
         "hrda, lambda_d=0.3, inference=tta": [0.4],

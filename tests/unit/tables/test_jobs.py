@@ -29,7 +29,7 @@ def test_a_job_goes_through_its_states(tmp_path: Path) -> None:
     assert begin_job(tmp_path, 3, ["lambda_d=0.1"])  # tried again
     assert read(tmp_path).state == "unfinished"
     finish(tmp_path)
-    assert read(tmp_path) == RunRecord(3, {"lambda_d": "0.1"}, 0.5, {"road": 0.5, "train": None})
+    assert read(tmp_path) == RunRecord(3, {"lambda_d": "0.1"}, 0.5, {"road": 0.5, "train": math.nan})
     assert begin_job(tmp_path, 3, ["lambda_d=0.1"])
     assert read(tmp_path).state == "done"
 

@@ -50,11 +50,29 @@ def test_a_run_whose_numbers_cannot_be_read_is_passed_over(content: str | None, 
     assert str(path) in note
 
 
+def test_a_run_that_did_not_log_a_number_costs_the_others_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "0", "hrda", [(9, "", "0.3")])
+    write(tmp_path / "1", "hrda", [(9, "0.5", "")])
+    results = Results.below([tmp_path])
+    assert gather_curves(trainings(results), "val/miou", results) == {"hrda": {10: [0.3]}}
+
+
+def test_many_long_names_leave_room_for_the_curves() -> None:
+    lines = {f"hrda_experiment, lambda_d={index}, tau=0.9": {1: [0.1], 50: [0.2]} for index in range(24)}
+    figure = draw_curves({"val/miou": lines})
+    encode(figure)
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 2  # inches
+    styles = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(styles) == 24
+
+
 def test_runs_are_found_with_their_folders(tmp_path: Path) -> None:
     folders = [write(tmp_path / str(seed), "hrda", []) for seed in range(2)]
     (other,) = [write(tmp_path / "deep" / "er", "daformer", [])]
     found = trainings(Results.below([tmp_path]))
-    assert {title: one.folders for title, one in found.items()} == {"hrda": folders, "daformer": [other]}
+    assert {title: [run.folder for run in group.runs] for title, group in found.items()} == {
+        "hrda": folders, "daformer": [other],
+    }  # fmt: skip
 
 
 def test_formulas_and_huge_numbers_in_names_are_drawn_as_text() -> None:
