@@ -24,7 +24,6 @@ from hrda_lit.methods.supervised import kind_of
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
-from hrda_lit.networks.timm_models import check_backbone
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.system.progress import waiting
 from hrda_lit.training.checkpoint_io import WholeFiles
@@ -131,7 +130,6 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         FileNotFoundError: if a weight file is missing.
     """
     keys = config.network
-    check_backbone(keys.backbone.name, keys.backbone.weights, map(str, keys.backbone.get("options") or ()))
     backbone = build_part(keys.backbone, "network.backbone", "channels", "strides")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
     parts: dict[str, Any] = {"head": build_with(keys.head, "network.head", shapes)}

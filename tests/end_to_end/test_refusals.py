@@ -91,7 +91,7 @@ def test_missing_data_are_named_before_a_model_is_built(tmp_path: Path, monkeypa
 
 def test_missing_weights_are_named(tmp_path: Path, demo_root: Path) -> None:
     config = compose(tmp_path, demo_root, "experiment=hrda_gta", "network.backbone.name=mit_b0", "data.rare_class=null")
-    with pytest.raises(FileNotFoundError, match=r"no weights of mit_b0 at .*weights/mit_b5.pth; download"):
+    with pytest.raises(FileNotFoundError, match=r"no weights of mit_b0 at .*weights/mit_b0.pth; download"):
         train(config)
 
 

@@ -25,7 +25,7 @@ PLACES = {
     "hydra": {"config", "build", "runs", "checkpoints", "tables/hydra_callbacks", "tables/sweeps", *COMMANDS},
     "omegaconf": {"config", "build", "runs", "checkpoints", "inspecting/data_check", "tables/hydra_callbacks",
                   "exchange", *COMMANDS},
-    "timm": {"networks/backbone", "networks/timm_models", "networks/mit", "networks/upsample_head"},
+    "timm": {"networks/encoder_layers", "networks/timm_models", "networks/mit", "networks/upsample_head"},
     "wandb": {"dashboards/wandb_run"},
     "mlflow": {"dashboards/mlflow_run"},
     "trackio": {"dashboards/trackio_run"},

@@ -8,22 +8,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.explain import compose_config
 
-_NAME = re.compile(r"network\.backbone\.name=([\w.]+)")
+_NAME = re.compile(r"network\.backbone\.name=[\w.-]+")
 _OPTIONS = "network.backbone.options"
 
 
 def drop_options(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Return overrides that remove the options which an encoder brought, where another one is named.
 
-    Drop rates stay, and so does the output stride for another encoder of the same family: `resnet101c` for `resnet50c`.
-    Where the command line sets options itself, all stay.
+    Drop rates stay, and so does the output stride for another encoder of the same family: `resnet101c` for
+    `resnet50c`. Where the command line sets options itself, all stay.
 
     Args:
         config_name: name of the command's tree, e.g. "train".
         arguments: command line.
     """
-    named = [found[1] for text in arguments if (found := _NAME.fullmatch(text))]
-    if not named or any(text.lstrip("+~").startswith((_OPTIONS, "network/backbone")) for text in arguments):
+    named = [text.partition("=")[2] for text in arguments if _NAME.fullmatch(text)]
+    if not named or any(text.lstrip("+~").startswith(_OPTIONS) for text in arguments):
         return []
     backbone = _compose(config_name, [text for text in arguments if not _NAME.fullmatch(text)])
     options = OmegaConf.select(backbone, "options") or {}

@@ -16,7 +16,7 @@ from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.heads import SegFormerHead
 from hrda_lit.networks.layouts import from_transformers, to_transformers
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.networks.weights import check_keys, read_state_dict
+from hrda_lit.networks.weights import check_keys, find_weights, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.system.files import read_json, write_atomically
 
@@ -77,10 +77,7 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
     folder = Path(source).expanduser()
     with fitting(folder):
         classes = build_dataset(config.source, "source").classes
-        files = (folder / WEIGHTS, folder / "pytorch_model.bin")
-        weights = next((file for file in files if file.is_file()), None)
-        if weights is None:
-            raise FileNotFoundError(f"{folder} has no {WEIGHTS}; give a folder that save_pretrained wrote.")
+        weights = find_weights(folder)
         state = from_transformers(read_state_dict(weights))
         with torch.device("meta"):
             expected = build_network(config, classes).state_dict()

@@ -18,12 +18,10 @@ FUSED = "fused"  # the view that is the prediction
 ATTENTION = "attention"  # the one view that is not made of class logits
 Views = Mapping[str, Tensor]
 Average = Literal["logits", "probabilities"]  # what of several predictions is averaged
-# Makes one tensor, of a size in pixels, of the views of an image or a window.
-Predict = Callable[[Views, tuple[int, int]], Tensor]
 
 
 class Original(NamedTuple):
-    """An image before it was fitted: resized to each of `Inference.scales`, and the size of its label."""
+    """An image resized from its file to each of `Inference.scales`, and the size of its label."""
 
     scaled: Sequence[Float[Tensor, "B 3 h w"]]
     size: tuple[int, int]
@@ -35,53 +33,42 @@ class Inference(ABC):
     Attributes:
         bf16: whether the network computes under autocast to bfloat16; logits are averaged in float32.
         scales: scales at which the image is predicted besides its fitted size; none for most.
+        network_size: (height, width) in pixels of the network's input; None if it depends on the image.
     """
 
     bf16: bool = False
     scales: tuple[float, ...] = ()
+    network_size: tuple[int, int] | None = None
 
     def __call__(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
     ) -> Float[Tensor, "B C h w"]:
-        """Return the class logits of every pixel of the image, or of its label where `original` is used.
+        """Return the class logits of every pixel, see `views`."""
+        return self.views(network, image, original, every=False)[FUSED]
+
+    @abstractmethod
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None, every: bool = True
+    ) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Return the parts of the prediction, see `Segmentor.views`, at the image's size.
 
         Args:
             network: network to predict with.
-            image: image as fitted into the box of its dataset.
-            original: same image resized from its file, which inferences with `scales` use.
+            image: normalised image, fitted into the box of its dataset.
+            original: same image resized from its file; an inference with `scales` predicts this one instead,
+                at the size of the label.
+            every: whether to return all views, or the fused one alone.
         """
-        return self._apply(network, fused, image)
-
-    def views(
-        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
-    ) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Return the parts of the prediction at its size, see `Segmentor.views`."""
-        stack = Stack()
-        return stack.split(self._apply(network, stack, image))
 
     def strips(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], every: bool
     ) -> Iterator[tuple[int, str, Float[Tensor, "B K h W"]]]:
-        """Predict rows from top to bottom as they are finished, so that not all logits need memory.
+        """Yield (first row, name of a view, its rows) as they are finished, see `views`.
 
-        Args:
-            network: network to predict with.
-            image: normalised image.
-            every: whether to return all views that are class logits, or the fused one alone.
-
-        Yields:
-            The first row, the name of a view, and its rows.
+        So predictions of many classes do not need memory for the logits of a whole image.
         """
-        views = self.views(network, image) if every else {FUSED: self(network, image)}
-        yield from ((0, name, view) for name, view in views.items() if name != ATTENTION)
-
-    def _computing(self, image: Tensor) -> AbstractContextManager[Any]:
-        return torch.autocast(image.device.type, torch.bfloat16) if self.bf16 else nullcontext()
-
-    @property
-    def network_size(self) -> tuple[int, int] | None:
-        """Return (height, width) in pixels of what the network gets; None where that depends on the image."""
-        return None
+        for name, view in self.views(network, image, every=every).items():
+            yield 0, name, view
 
     def check(self, network: Segmentor) -> None:  # noqa: B027  a whole image is padded as the network needs it
         """Raise a ValueError if the network cannot be applied this way."""
@@ -90,14 +77,8 @@ class Inference(ABC):
         """Return the same for an image of `size`, with windows no larger than the network needs for it."""
         return self
 
-    @abstractmethod
-    def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
-        """Apply `predict` to the image as a whole or in windows."""
-
-
-def fused(views: Views, size: tuple[int, int]) -> Tensor:
-    """Make the prediction of the views, see `Predict`."""
-    return sized(views[FUSED], size)
+    def _autocast(self, image: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(image.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
@@ -105,25 +86,16 @@ def sized(view: Float[Tensor, "B K h w"], size: tuple[int, int]) -> Float[Tensor
     return resize(view.float() if view.dtype == torch.bfloat16 else view, size)
 
 
-def as_logits(probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Return logits of just these probabilities: their logarithms."""
-    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+def to_scores(view: Float[Tensor, "B K H W"], name: str, average: Average) -> Float[Tensor, "B K H W"]:
+    """Return what is averaged of a view of this name."""
+    return view.softmax(dim=1) if average == "probabilities" and name != ATTENTION else view
 
 
-class Stack:
-    """Lay views on one another, and take them apart again."""
-
-    def __init__(self) -> None:
-        self.widths: dict[str, int] = {}
-
-    def __call__(self, views: Views, size: tuple[int, int]) -> Tensor:
-        """Bring views to one size and stack their channels."""
-        self.widths = {name: view.shape[1] for name, view in views.items()}
-        return torch.cat([sized(view, size) for view in views.values()], dim=1)
-
-    def split(self, stacked: Tensor) -> dict[str, Tensor]:
-        """Return what was stacked, by name."""
-        return dict(zip(self.widths, torch.split(stacked, [*self.widths.values()], dim=1), strict=True))
+def to_logits(mean: Float[Tensor, "B K H W"], name: str, average: Average) -> Float[Tensor, "B K H W"]:
+    """Return an average of `to_scores` as logits: of probabilities, their logarithms."""
+    if average == "probabilities" and name != ATTENTION:
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+    return mean
 
 
 def windowed(make: Callable[..., Inference], window: Sequence[int]) -> Inference:
@@ -139,15 +111,7 @@ def predict_labels(
     original: Original | None,
     every: bool,
 ) -> dict[str, UInt8[Tensor, "H W"]]:
-    """Predict the train ids of an image by view, row by row where its label has the same size.
-
-    Args:
-        inference: how whole images are predicted.
-        network: network to predict with.
-        image: normalised image as fitted into the box of its dataset.
-        size: (height, width) of the label.
-        original: same image resized from its file, see `Inference`.
-        every: whether context and detail are predicted too.
+    """Predict the train ids of an image at the `size` of its label by view, see `Inference.views`.
 
     Raises:
         ValueError: if a logit is NaN or infinite.
@@ -155,13 +119,13 @@ def predict_labels(
     labels: dict[str, Tensor] = {}
     if original is None and image.shape[-2:] == size:
         for top, name, rows in inference.strips(network, image, every):
-            require_finite(rows)
-            if name not in labels:
-                labels[name] = torch.empty(size, dtype=torch.uint8, device=image.device)
-            labels[name][top : top + rows.shape[-2]] = rows.argmax(dim=1)[0]
+            if name != ATTENTION:
+                require_finite(rows)
+                if name not in labels:
+                    labels[name] = torch.empty(size, dtype=torch.uint8, device=image.device)
+                labels[name][top : top + rows.shape[-2]] = rows.argmax(dim=1)[0]
         return labels
-    views = inference.views(network, image, original) if every else {FUSED: inference(network, image, original)}
-    for name, logits in views.items():
+    for name, logits in inference.views(network, image, original, every).items():
         if name != ATTENTION:
             require_finite(logits)
             labels[name] = best(logits, size)[0]

@@ -1,13 +1,14 @@
 """Whole images to logits in a form that a graph of tensor operations can hold."""
 
-from typing import Any, NamedTuple
+import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrda_lit.inference.base import Inference, Predict, as_logits
+from hrda_lit.inference.base import FUSED, Inference, Original, sized, to_logits, to_scores
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import hann
@@ -16,10 +17,6 @@ from hrda_lit.ops.normalise import renormalise
 
 class ImageToLogits(nn.Module):
     """Normalise an image, predict it, and return the logits at its own size.
-
-    Args:
-        network: network to export.
-        inference: windows or a whole image.
 
     Raises:
         ValueError: if the inference predicts an image more than once.
@@ -32,6 +29,9 @@ class ImageToLogits(nn.Module):
                 f"the inference {type(inference).__name__} cannot be exported, only windows or a whole image; "
                 "export one of these."
             )
+        if isinstance(inference, Slide) and not inference.overlap:
+            network = copy.copy(network)
+            network.overlap = False
         self.network = network
         self.inference = TraceableSlide(inference) if isinstance(inference, Slide) else inference
 
@@ -57,39 +57,36 @@ class TraceableSlide(Inference):
     """Equal `Slide` up to rounding, with all windows in one batch: a graph would fix the length of a loop."""
 
     def __init__(self, slide: Slide) -> None:
-        self.window, self.stride, self.smooth = slide.window, slide.stride, slide.smooth
-        self.of_probabilities = slide.average == "probabilities"
+        self.window, self.stride = slide.window, slide.stride
+        self.smooth, self.average = slide.smooth, slide.average
 
-    def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None, every: bool = True
+    ) -> dict[str, Float[Tensor, "B C H W"]]:
+        """Return the fused view, see `Inference.views`."""
         height, width = image.shape[-2:]
         missing: list[Any] = [torch.sym_max(0, w - e) for w, e in zip(self.window, (height, width), strict=True)]
         padded = F.pad(image, (0, missing[1], 0, missing[0]))
         sides = (padded.shape[-2], padded.shape[-1])
-        rows, columns = (_Axis.of(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
+        rows, columns = (_Axis(*axis) for axis in zip(sides, self.window, self.stride, strict=True))
         windows = padded[:, :, rows.pixels][..., columns.pixels].permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
         counts = (rows.pixels.shape[0], columns.pixels.shape[0], image.shape[0])
-        scores = predict(network.views(windows, self.smooth), self.window)
-        scores = scores.softmax(dim=1) if self.of_probabilities else scores
+        logits = sized(network.views(windows, self.smooth)[FUSED], self.window)
+        scores = to_scores(logits, FUSED, self.average)
         pieces: Tensor = scores.unflatten(0, counts)  # type: ignore[no-untyped-call]
         stripes = columns.overlay(pieces.permute(1, 5, 0, 4, 2, 3).flatten(0, 1), self.smooth)
         canvas = rows.overlay(stripes.permute(1, 2, 0, 3, 4).flatten(0, 1), self.smooth)
         mean = canvas.permute(2, 3, 0, 1)[..., :height, :width]
-        return as_logits(mean) if self.of_probabilities else mean
+        return {FUSED: to_logits(mean, FUSED, self.average)}
 
 
-class _Axis(NamedTuple):
-    """The windows along one side of an image: the pixels of each, their step, and the side's extent."""
+class _Axis:
+    """The windows along one side of an image, with the pixels of each; the last one is moved inwards to fit."""
 
-    pixels: Int[Tensor, "N w"]
-    stride: int
-    extent: int
-
-    @classmethod
-    def of(cls, extent: int, window: int, stride: int) -> "_Axis":
-        """Place windows; the last one is moved inwards to fit."""
-        last = extent - window
+    def __init__(self, extent: int, window: int, stride: int) -> None:
+        self.extent, self.stride, last = extent, stride, extent - window
         starts = torch.arange((last + stride - 1) // stride + 1) * stride
-        return cls(starts.clamp(max=last)[:, None] + torch.arange(window), stride, extent)
+        self.pixels: Int[Tensor, "N w"] = starts.clamp(max=last)[:, None] + torch.arange(window)
 
     def overlay(self, pieces: Float[Tensor, "Nw ..."], smooth: bool = False) -> Float[Tensor, "extent ..."]:
         """Average what falls on the same pixel, weighted by `hann` where that is asked for.

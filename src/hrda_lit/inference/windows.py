@@ -11,18 +11,7 @@ from torch.nn import functional as F
 
 from hrda_lit.config.ranges import Count, Sides
 from hrda_lit.config.values import check_arguments
-from hrda_lit.inference.base import (
-    ATTENTION,
-    FUSED,
-    Average,
-    Inference,
-    Original,
-    Predict,
-    Stack,
-    Views,
-    as_logits,
-    sized,
-)
+from hrda_lit.inference.base import FUSED, Average, Inference, Original, Views, sized, to_logits, to_scores
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.boxes import Box, sliding_boxes, stitch
 
@@ -49,13 +38,17 @@ class Whole(Inference):
     def __init__(self, bf16: bool = False, blend: Blend = "average") -> None:
         self.bf16, self.smooth = bf16, blend == "hann"
 
-    def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
+    def views(
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None, every: bool = True
+    ) -> dict[str, Float[Tensor, "B K h w"]]:
+        """Predict the image, padded to what the network needs, see `Inference.views`."""
         height, width = image.shape[-2:]
         needed = network.padded_size((height, width))
         padded = F.pad(image, (0, needed[1] - width, 0, needed[0] - height))
-        with self._computing(image):
+        with self._autocast(image):
             views = network.views(padded, self.smooth)
-        return predict(views, needed)[..., :height, :width]
+        names = views if every else [FUSED]
+        return {name: sized(views[name], needed)[..., :height, :width] for name in names}
 
 
 @check_arguments
@@ -92,7 +85,7 @@ class Slide(Inference):
         blend: Blend = "average",
         average: Average = "logits",
     ) -> None:
-        self.window = (window[0], window[1])
+        self.window = self.network_size = (window[0], window[1])
         step = 2 if overlap else 1
         self.stride = (window[0] // step, window[1] // step) if stride is None else (stride[0], stride[1])
         self.batch, self.overlap, self.bf16 = batch, overlap, bf16
@@ -102,11 +95,6 @@ class Slide(Inference):
                 f"inference.stride of {self.stride} leaves gaps between windows of {self.window}; lower it, or raise "
                 "inference.window."
             )
-
-    @property
-    def network_size(self) -> tuple[int, int]:
-        """Return the size of a window."""
-        return self.window
 
     def check(self, network: Segmentor) -> None:
         """Raise a ValueError if the network cannot predict the windows."""
@@ -120,26 +108,31 @@ class Slide(Inference):
         Until then windows are kept as the network returned them, which takes a sixteenth of the memory.
         """
         height, width = image.shape[-2:]
-        padded, boxes = self._laid_out(image)
+        missing = (0, max(0, self.window[1] - width), 0, max(0, self.window[0] - height))
+        padded = F.pad(image, missing) if any(missing) else image
+        boxes = sliding_boxes((padded.shape[-2], padded.shape[-1]), self.window, self.stride)
         made, live = self._windows(network, padded, boxes), list[tuple[Box, Views]]()
         tops = sorted({box.top for box in boxes})
         for top, bottom in zip(tops, [*tops[1:], padded.shape[-2]], strict=True):
             live = [window for window in live if window[0].bottom > top]
             live += islice(made, len(boxes) // len(tops))
             for name in live[0][1]:
-                if name == FUSED or (every and name != ATTENTION):
+                if every or name == FUSED:
                     pieces = (sized(views[name], box.size) for box, views in live)
                     size = (bottom - top, padded.shape[-1])
                     rows = stitch(pieces, [box for box, _ in live], size, self.smooth, top)
-                    yield top, name, self._finished(name, rows[..., : height - top, :width])
+                    yield top, name, to_logits(rows[..., : height - top, :width], name, self.average)
 
     def views(
-        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None
+        self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None, every: bool = True
     ) -> dict[str, Float[Tensor, "B K h w"]]:
-        """Return the average of each view, see `Inference.views`."""
-        stack = Stack()
-        views = stack.split(self._averaged(network, stack, image))
-        return {name: self._finished(name, view) for name, view in views.items()}
+        """Average the windows of the image, see `Inference.views`."""
+        views: dict[str, Tensor] = {}
+        for top, name, rows in self.strips(network, image, every):
+            if name not in views:
+                views[name] = rows.new_empty(*rows.shape[:2], *image.shape[-2:])
+            views[name][..., top : top + rows.shape[-2], :] = rows
+        return views
 
     def narrowed(self, network: Segmentor, size: tuple[int, int]) -> "Slide":
         """Return windows that are as large as the image needs, where it is smaller than they are."""
@@ -147,37 +140,15 @@ class Slide(Inference):
         stride = [min(pair) for pair in zip(self.stride, window, strict=True)]
         return Slide(window, stride, self.batch, self.overlap, self.bf16, self.blend, self.average)
 
-    def _apply(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
-        return self._finished(FUSED, self._averaged(network, predict, image))
-
-    def _averaged(self, network: Segmentor, predict: Predict, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        padded, boxes = self._laid_out(image)
-        pieces = (predict(views, box.size) for box, views in self._windows(network, padded, boxes))
-        return stitch(pieces, boxes, (padded.shape[-2], padded.shape[-1]), self.smooth)[..., :height, :width]
-
-    def _laid_out(self, image: Tensor) -> tuple[Tensor, list[Box]]:
-        """Return the image, as large as a window at least, and its windows."""
-        height, width = image.shape[-2:]
-        missing = (0, max(0, self.window[1] - width), 0, max(0, self.window[0] - height))
-        padded = F.pad(image, missing) if any(missing) else image
-        return padded, sliding_boxes((padded.shape[-2], padded.shape[-1]), self.window, self.stride)
-
     def _windows(self, network: Segmentor, image: Tensor, boxes: list[Box]) -> Iterator[tuple[Box, Views]]:
         pixels = pixels_at_once(image) if self.batch is None else self.batch * self.window[0] * self.window[1]
         windows = network.window_views(image, boxes, pixels, self.overlap, self.smooth)
         for box in boxes:
-            with self._computing(image):
+            with self._autocast(image):
                 views = next(windows)
-            yield box, views if self.average == "logits" else _probabilities(views, box.size)
-
-    def _finished(self, name: str, mean: Tensor) -> Tensor:
-        return mean if self.average == "logits" or name == ATTENTION else as_logits(mean)
-
-
-def _probabilities(views: Views, size: tuple[int, int]) -> Views:
-    pixels = {name: sized(view, size) for name, view in views.items()}
-    return {name: view if name == ATTENTION else view.softmax(dim=1) for name, view in pixels.items()}
+            if self.average == "probabilities":
+                views = {name: to_scores(sized(view, box.size), name, self.average) for name, view in views.items()}
+            yield box, views
 
 
 def pixels_at_once(image: Float[Tensor, "B 3 H W"]) -> int:

@@ -1,38 +1,24 @@
 """The feature encoder f^E: any timm model as a checked NCHW pyramid."""
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Annotated, Any, Literal
 
-import timm
 import torch
 from jaxtyping import Float
-from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
-from hrda_lit.networks.encoder_layers import DropPath, add_low_rank_, add_mask_token_
-from hrda_lit.networks.layouts import mit_to_timm
+from hrda_lit.networks import timm_models
+from hrda_lit.networks.encoder_layers import add_low_rank_, add_mask_token_, exchange_drop_paths_
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
-from hrda_lit.networks.timm_models import (
-    IMAGENET,
-    TimmOptions,
-    check_backbone,
-    created,
-    feature_maps,
-    layer_numbers,
-    places,
-    reason_of,
-    unsupported,
-)
-from hrda_lit.networks.weights import load_checked, read_state_dict
+from hrda_lit.networks.weights import load_checked, read_encoder
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.ops.resize import fill_up
 
 MASK_TOKEN = "mask_token"  # its name in weight files of DINOv2, BEiT and their kin
+_HEADS = ("head.", "classifier.", "decode_head.")  # beginnings of names in weight files that no encoder has
 
 
 class Backbone(nn.Module):
@@ -59,6 +45,7 @@ class Backbone(nn.Module):
     Attributes:
         channels: channels of each level.
         strides: pixels per cell of each level.
+        least: side in pixels of the smallest image that can be encoded.
         pretrained: whether weights were loaded.
 
     Raises:
@@ -77,7 +64,7 @@ class Backbone(nn.Module):
         name: str,
         weights: str | None = None,
         levels: Annotated[Sequence[Level], Length(least=1)] = (-4, -3, -2, -1),
-        options: Annotated[Mapping[str, Any], KeysOf(TimmOptions, others=True)] | None = None,
+        options: Annotated[Mapping[str, Any], KeysOf(timm_models.TimmOptions, others=True)] | None = None,
         tune: Literal["full", "frozen", "lora"] = "full",
         lora_rank: Count = 16,
         lora_alpha: Positive = 32.0,
@@ -86,22 +73,23 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.options = dict(options or {})
-        check_backbone(name, weights, self.options)
+        timm_models.check_backbone(name, weights, self.options)
         self.name, self.weights, self.tune = name, weights, tune
         self.pretrained, self.input_scale = weights is not None, input_scale
         self.model, self.channels, self.strides = self._build(tuple(levels))
-        _exchange_drop_paths(self.model)
-        self._normalise_as(timm.get_pretrained_cfg(name, allow_unregistered=True))
+        exchange_drop_paths_(self.model)
         # Without BatchNorm, an image's features do not depend on the others of its batch.
         self.independent = not any(isinstance(m, _BatchNorm) for m in self.model.modules())
-        self.has_mask_token, token = mask_token, None
-        if weights is not None and weights != IMAGENET:
-            token = self._load(weights)
+        token = None if weights in (None, timm_models.IMAGENET) else self._load(str(weights))
         self._check()
         self.train()
         self._freeze(lora_rank, lora_alpha)
-        if mask_token:
-            self._add_mask_token(token)
+        patches = self.model.model if isinstance(self.model, PlainPyramid) else None
+        if mask_token and not add_mask_token_(patches, token):
+            raise ValueError(
+                f"network.backbone.mask_token=true needs patches that one convolution embeds, which {name} does "
+                "not have; set it to false, and method.masked.hide=pixels."
+            )
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
         """Encode normalised images into feature maps of ceil(H / stride) x ceil(W / stride), finest first.
@@ -113,19 +101,18 @@ class Backbone(nn.Module):
         if self.gain is not None and self.offset is not None:
             colours = image[:, :3] * self.gain + self.offset
             image = colours if image.shape[1] == 3 else torch.cat([colours, image[:, 3:]], dim=1)
-        maps: list[Tensor] = self.model(fill_up(image, self.fills) if self.fills > 1 else image)
-        if self.channels_last:
-            maps = [x.permute(0, 3, 1, 2) for x in maps]
-        if self.fills > 1:
-            cells = [[-(-extent // stride) for extent in image.shape[-2:]] for stride in self.strides]
-            maps = [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, cells, strict=True)]
-        return list(maps)
+        maps = [self._channels_first(x) for x in self.model(fill_up(image, self.fills) if self.fills > 1 else image)]
+        if self.fills == 1:
+            return maps
+        height, width = image.shape[-2:]
+        cells = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
+        return [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, cells, strict=True)]
 
     def train(self, mode: bool = True) -> "Backbone":
         """Set training mode; a frozen encoder stays as it is in evaluation."""
         return super().train(mode and self.tune != "frozen")
 
-    def together(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
+    def encode_all(self, *images: Float[Tensor, "B 3 H W"]) -> list[list[Float[Tensor, "B C h w"]]]:
         """Encode several batches, in one call if they have one size and the encoder no BatchNorm.
 
         Returns:
@@ -134,40 +121,50 @@ class Backbone(nn.Module):
         if not self.independent or len({image.shape[1:] for image in images}) > 1:
             return [self(image) for image in images]
         maps = self(torch.cat(images))
-        # Not split() nor len(): a graph of any batch size can hold neither.
-        ends = list(accumulate(image.shape[0] for image in images))
-        return [[x[start:end] for x in maps] for start, end in zip((0, *ends), ends, strict=False)]
+        batches, start = [], 0
+        for image in images:
+            end = start + image.shape[0]  # not split() nor len(): a graph of any batch size can hold neither
+            batches.append([x[start:end] for x in maps])
+            start = end
+        return batches
 
     def layers(self) -> dict[str, int]:
         """Number the layers of the encoder, the stem first, and return the layer of each parameter."""
-        with torch.device("meta"):
-            full: nn.Module = timm.create_model(self.name, **self.options)
-        return {f"model.{name}": layer for name, layer in layer_numbers(self.model, full).items()}
+        numbers = timm_models.layer_numbers(self.model, timm_models.create_whole(self.name, self.options))
+        return {f"model.{name}": layer for name, layer in numbers.items()}
 
     def _build(self, levels: tuple[int, ...]) -> tuple[nn.Module, list[int], list[int]]:
         """Return the encoder with channels and strides of its levels."""
-        channels, strides = feature_maps(self.name, self.options, levels)
-        if len(channels) > 1 and len(set(strides)) == 1:
+        strides = timm_models.list_strides(self.name, self.options)
+        if len(strides) > 1 and len(set(strides)) == 1:
             return self._build_plain(levels, strides[0])
         if self.input_scale is not None:
             raise ValueError(
-                f"network.backbone.input_scale={self.input_scale:g}: expected null, since {self.name} is not a plain "
-                "transformer; set it to null, or choose one, e.g. network/backbone=dinov2_large (debug=smoke_vit where "
-                "debug=smoke chose the encoder)."
+                f"network.backbone.input_scale={self.input_scale:g}: expected null, since {self.name} is not a "
+                "plain transformer; set it to null, or choose one, e.g. network/backbone=dinov2_large."
             )
-        keys = {"features_only": True, "out_indices": levels, **self.options}
-        model: Any = created(self.name, self.weights, {"strict_img_size": False}, **keys)
+        if not all(-len(strides) <= level < len(strides) for level in levels):
+            raise ValueError(
+                f"network.backbone.levels={list(levels)}: expected indices of the {len(strides)} feature maps of "
+                f"{self.name}, whose strides are {strides}; set "
+                f"network.backbone.levels={list(range(-min(4, len(strides)), 0))}."
+            )
+        shape = {"features_only": True, "out_indices": levels, **self.options}
+        model: Any = timm_models.create_model(self.name, self.weights, {"strict_img_size": False}, **shape)
+        self._normalise_as(model)
         return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
 
     def _build_plain(self, levels: tuple[int, ...], patch: int) -> tuple[nn.Module, list[int], list[int]]:
-        model: Any = created(self.name, self.weights, {"dynamic_img_size": True}, num_classes=0, **self.options)
+        shape = {"num_classes": 0, **self.options}
+        model: Any = timm_models.create_model(self.name, self.weights, {"dynamic_img_size": True}, **shape)
+        self._normalise_as(model)
         if not all(hasattr(model, name) for name in ("blocks", "embed_dim", "forward_intermediates")):
-            raise unsupported(self.name, "its maps have one stride, and it is not a sequence of blocks")
+            raise timm_models.unsupported(self.name, "its maps have one stride, and it is not a sequence of blocks")
         depth = len(model.blocks)
         if depth < STAGES or any(not -STAGES <= level < STAGES for level in levels):
             raise ValueError(
-                f"network.backbone.levels={list(levels)}: expected levels from -4 to -1 of {self.name}, whose {depth} "
-                "blocks are taken for four stages, of one block at least; choose others, or another encoder."
+                f"network.backbone.levels={list(levels)}: expected levels from -4 to -1 of {self.name}, whose "
+                f"{depth} blocks are taken for four stages; choose others, or an encoder of at least four blocks."
             )
         blocks = [stage_ends(depth)[level] for level in levels]
         model.prune_intermediate_layers(blocks, prune_norm=False, prune_head=True)
@@ -175,15 +172,16 @@ class Backbone(nn.Module):
         pyramid = PlainPyramid(model, patch, blocks, strides, self.input_scale)
         return pyramid, [int(model.embed_dim)] * len(levels), strides
 
-    def _normalise_as(self, config: Any) -> None:
-        mean, std = (MEAN, STD) if config is None else ([255 * x for x in part] for part in (config.mean, config.std))
-        papers = all(math.isclose(x, y, rel_tol=1e-6) for x, y in zip((*mean, *std), (*MEAN, *STD), strict=True))
-        gain, offset = (
-            torch.tensor(STD) / torch.tensor(std),
-            (torch.tensor(MEAN) - torch.tensor(mean)) / torch.tensor(std),
-        )
-        for name, values in (("gain", gain), ("offset", offset)):
-            self.register_buffer(name, None if papers else values.view(3, 1, 1), persistent=False)
+    def _normalise_as(self, model: nn.Module) -> None:
+        """Store the map from the papers' normalisation to that of the model's weights, where they differ."""
+        pretrained = getattr(model, "pretrained_cfg", None) or {}
+        mean = [255 * value for value in pretrained["mean"]] if "mean" in pretrained else MEAN
+        std = [255 * value for value in pretrained["std"]] if "std" in pretrained else STD
+        same = all(math.isclose(x, y, rel_tol=1e-6) for x, y in zip((*mean, *std), (*MEAN, *STD), strict=True))
+        gain = torch.tensor(STD) / torch.tensor(std)
+        offset = (torch.tensor(MEAN) - torch.tensor(mean)) / torch.tensor(std)
+        self.register_buffer("gain", None if same else gain.view(3, 1, 1), persistent=False)
+        self.register_buffer("offset", None if same else offset.view(3, 1, 1), persistent=False)
 
     def _freeze(self, rank: int, alpha: float) -> None:
         if self.tune == "frozen":
@@ -193,47 +191,42 @@ class Backbone(nn.Module):
                 f"network.backbone.tune=lora acts on linear layers, and {self.name} has none; choose full or frozen."
             )
 
-    def _add_mask_token(self, token: Tensor | None) -> None:
-        try:
-            if not isinstance(self.model, PlainPyramid):
-                raise ValueError("it is not a plain transformer")  # noqa: TRY004  a choice of a config
-            add_mask_token_(self.model.model, token)
-        except ValueError as error:
-            raise ValueError(
-                f"network.backbone.mask_token=true does not fit {self.name} ({error}); set it to false, and "
-                "method.masked.hide=pixels."
-            ) from error
-
     def _load(self, path: str) -> Tensor | None:
         """Load the weights of a file; returns its mask token, if it has one."""
-        state = mit_to_timm(read_state_dict(path))
-        token = state.pop(MASK_TOKEN, None)
-        with torch.device("meta"):
-            full = timm.create_model(self.name, **self.options)
+        given, full = read_encoder(path), timm_models.create_whole(self.name, self.options)
         own = self.model.state_dict()
-        names = places(full.state_dict(), own)
+        state = timm_models.to_timm_layout(self.name, given, full)
+        token = state.pop(MASK_TOKEN, given.get(MASK_TOKEN))
+        names = timm_models.places(full.state_dict(), own)
         unused = {new for new in names.values() if new not in own}
-        renamed = {names.get(key, key): value for key, value in state.items() if not _is_head(key)}
-        load_checked(self.model, renamed, str(path), unused)
+        renamed = {names.get(key, key): value for key, value in state.items() if not key.startswith(_HEADS)}
+        load_checked(self.model, renamed, path, self.name, unused)
         return None if token is None else token.flatten()
 
     @torch.no_grad()
     def _check(self) -> None:
         # Two cells of the coarsest level, so that a wrong axis order cannot look right by accident.
         side = 2 * max(self.strides)
-        maps = self._try(torch.zeros(1, 3, side, side))
+        try:
+            maps: list[Tensor] = self.eval().model(torch.zeros(1, 3, side, side))
+        except Exception as error:
+            why = f"it cannot encode an image of {side} x {side}: {timm_models.reason_of(error)}"
+            raise timm_models.unsupported(self.name, why) from error
         # Asked once, of the level with the fewest cells: of larger images, rows can equal channels by chance.
-        self.channels_last = maps[-1].shape[1] != self.channels[-1]
-        order = (3, 1, 2) if self.channels_last else (1, 2, 3)
-        shapes = [tuple(x.shape[axis] for axis in order if axis < x.dim()) for x in maps]
-        wanted = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
-        if shapes != wanted or self.strides != sorted(self.strides):
+        self.channels_last = maps[-1].dim() == 4 and maps[-1].shape[1] != self.channels[-1]
+        shapes = [tuple(self._channels_first(x).shape[1:]) for x in maps]
+        expected = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
+        if shapes != expected or self.strides != sorted(self.strides):
             raise ValueError(
-                f"{self.name} gives feature maps {shapes} of strides {self.strides} for an image of {side} "
-                f"x {side}, where a pyramid from fine to coarse is needed; choose a backbone whose strides "
+                f"network.backbone.name={self.name} gives maps {shapes} of strides {self.strides} for an image of "
+                f"{side} x {side}: expected a pyramid from fine to coarse; choose an encoder whose strides "
                 "double, e.g. mit_b5 or resnet50, or other levels."
             )
         self.fills = self._needs_whole_cells(side)
+        self.least = next((least for least in (1, side // 2) if self._encode_zeros(least, least)), side)
+
+    def _channels_first(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2) if self.channels_last else x
 
     def _cells(self, stride: int, side: int) -> tuple[int, int]:
         if isinstance(self.model, PlainPyramid) and self.input_scale is not None:
@@ -244,29 +237,14 @@ class Backbone(nn.Module):
         """Return the pixels of which sides must be multiples; 1 for an encoder that pads by itself."""
         if self.input_scale is not None:
             return 1
-        with contextlib.suppress(Exception):
-            axis = -2 if not self.channels_last else 1
-            rows = [x.shape[axis] for x in self.eval().model(torch.zeros(1, 3, side + 1, side))]
-            if rows == [-(-(side + 1) // stride) for stride in self.strides]:
-                return 1
-        return max(self.strides)
+        maps = self._encode_zeros(side + 1, side)
+        rows = [self._channels_first(x).shape[-2] for x in maps or ()]
+        return 1 if rows == [-(-(side + 1) // stride) for stride in self.strides] else max(self.strides)
 
-    def _try(self, image: Tensor) -> list[Tensor]:
+    def _encode_zeros(self, height: int, width: int) -> list[Tensor] | None:
+        """Return the maps of an image of zeros; None if the encoder refuses its size."""
         try:
-            maps: list[Tensor] = self.eval().model(image)
-        except Exception as error:
-            size = " x ".join(map(str, image.shape[-2:]))
-            why = f"it cannot encode an image of {size}, and crops, windows and images have many sizes"
-            raise unsupported(self.name, f"{why}: {reason_of(error)}") from error
+            maps: list[Tensor] = self.eval().model(torch.zeros(1, 3, height, width))
+        except Exception:  # timm's models refuse in many ways
+            return None
         return maps
-
-
-def _exchange_drop_paths(model: nn.Module) -> None:
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, TimmDropPath):
-                setattr(module, name, DropPath(child.drop_prob) if child.drop_prob else nn.Identity())
-
-
-def _is_head(key: str) -> bool:
-    return key.startswith(("head.", "classifier.", "decode_head."))

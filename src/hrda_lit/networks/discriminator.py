@@ -2,14 +2,15 @@
 
 from itertools import pairwise
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from hrda_lit.config.ranges import Width
 
 
 class Discriminator(nn.Sequential):
-    """Five 4 x 4 convolutions of stride 2, with leaky ReLU between them.
+    """Score the domain of predicted probabilities by five 4 x 4 convolutions of stride 2, with leaky ReLU.
+
+    It maps (B, C, H, W) to (B, 1, h, w), one score per 32 x 32 pixels.
 
     Args:
         num_classes: C.
@@ -24,10 +25,3 @@ class Discriminator(nn.Sequential):
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
         super().__init__(*layers[:-1])
-
-    def forward(self, probabilities: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 h w"]:
-        """Score the domain of predictions, with one number per 32 x 32 pixels."""
-        scores: Tensor = probabilities
-        for layer in self:
-            scores = layer(scores)
-        return scores

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -14,8 +15,8 @@ COLOURS = 3  # channels of an image without its mask
 class DropPath(nn.Module):
     """Drop a residual branch for some samples of a batch, and scale the others up.
 
-    timm's stores its probability as a number, another one in each block, for which a compiler compiles each
-    block anew; here it is a buffer, which no checkpoint stores.
+    timm's probability is a number of each block, for which compilers compile each block anew; here it is a
+    buffer, which no checkpoint stores.
 
     Args:
         drop_prob: share of the samples whose branch is dropped, in [0, 1).
@@ -34,13 +35,21 @@ class DropPath(nn.Module):
         """Drop and scale in training; return `x` itself otherwise."""
         if not self.training:
             return x
-        keep = self.keep.to(x.dtype)
         kept = torch.bernoulli(self.keep.expand(x.shape[0]))
-        return x * (kept.to(x.dtype) / keep).view(-1, *(1 for _ in x.shape[1:]))
+        factor = kept.to(x.dtype) / self.keep.to(x.dtype)
+        return x * factor.view(-1, *[1] * (x.dim() - 1))
 
     def extra_repr(self) -> str:
         """Show the probability."""
         return f"drop_prob={self.drop_prob:g}"
+
+
+def exchange_drop_paths_(model: nn.Module) -> None:
+    """Exchange timm's stochastic depth for `DropPath`, in place; without a probability, for nothing."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, TimmDropPath):
+                setattr(module, name, DropPath(child.drop_prob) if child.drop_prob else nn.Identity())
 
 
 class LowRank(nn.Module):
@@ -108,14 +117,15 @@ class MaskingConv(nn.Conv2d):
         return torch.where(hidden, self.mask_token.to(tokens.dtype)[:, None, None], tokens)
 
 
-def add_mask_token_(model: nn.Module, token: Float[Tensor, " D"] | None = None) -> None:
+def add_mask_token_(model: nn.Module | None, token: Float[Tensor, " D"] | None = None) -> bool:
     """Give a plain transformer of timm a mask token, in place; None draws it at random.
 
-    Raises:
-        ValueError: if the model does not embed patches by one convolution of three channels.
+    Returns:
+        Whether it could: if the model embeds patches of three channels by one convolution.
     """
     place: Any = getattr(model, "patch_embed", None)
     embed = getattr(place, "proj", None)
     if not isinstance(embed, nn.Conv2d) or embed.in_channels != COLOURS or embed.kernel_size != embed.stride:
-        raise ValueError("it does not embed patches by one convolution")
+        return False
     place.proj = MaskingConv(embed, token)
+    return True

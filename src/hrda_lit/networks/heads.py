@@ -186,12 +186,10 @@ class DeepLabV2Head(Head):
         super().__init__()
         inputs, outputs = in_channels[level], num_classes if class_wise else 1
         self.level = level
-        self.classify = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation) for dilation in dilations
-        )
-        for one in self.classify:
-            assert isinstance(one, nn.Conv2d)
-            _start_small(one)
+        classifiers = [nn.Conv2d(inputs, outputs, 3, padding=one, dilation=one) for one in dilations]
+        for classifier in classifiers:
+            _start_small(classifier)
+        self.classify = nn.ModuleList(classifiers)
 
     def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K h w"]:
         """Classify one level at its own stride."""

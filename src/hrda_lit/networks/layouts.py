@@ -10,7 +10,8 @@ from torch import Tensor
 from hrda_lit.networks.weights import shortened
 
 State = dict[str, Tensor]
-Layout = Literal["ours", "official", "transformers"]  # timm's names are ours
+# timm's names are ours; HRDA wraps DAFormer's head.
+Layout = Literal["ours", "official", "hrda", "daformer", "transformers"]
 
 _ENCODER = "backbone.model."
 _FUSE, _HUB_FUSE = "head.fuse.0.weight", "decode_head.linear_fuse.weight"
@@ -25,22 +26,21 @@ class Names:
     """
 
     def __init__(self, layouts: Sequence[Layout], rows: Sequence[tuple[str, ...]]) -> None:
-        self._templates = {layout: [row[column] for row in rows] for column, layout in enumerate(layouts)}
-        self._patterns = {
-            layout: [re.compile(re.escape(one).replace(r"\{n\}", r"(\d+)")) for one in templates]
-            for layout, templates in self._templates.items()
-        }
+        self._columns = dict(zip(layouts, zip(*rows, strict=True), strict=True))
 
-    def rename(self, name: str, source: Layout, target: Layout) -> str:
-        """Translate a name; one that fits no row stays as it is."""
-        for pattern, template in zip(self._patterns[source], self._templates[target], strict=True):
-            if found := pattern.match(name):
-                return template.replace("{n}", "".join(found.groups())) + name[found.end() :]
-        return name
+    def rename(self, state: Mapping[str, Tensor], source: Layout, target: Layout) -> State:
+        """Translate the names of a state dict; one that fits no row stays as it is."""
+        escaped = [re.escape(beginning).replace(r"\{n\}", r"(\d+)") for beginning in self._columns[source]]
+        rows = list(zip(map(re.compile, escaped), self._columns[target], strict=True))
+        return {_rename(name, rows): value for name, value in state.items()}
 
-    def rename_all(self, state: Mapping[str, Tensor], source: Layout, target: Layout) -> State:
-        """Translate the names of a state dict."""
-        return {self.rename(name, source, target): value for name, value in state.items()}
+
+def _rename(name: str, rows: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, beginning in rows:
+        found = pattern.match(name)
+        if found:
+            return beginning.replace("{n}", "".join(found.groups())) + name[found.end() :]
+    return name
 
 
 def _list_mit_names() -> list[tuple[str, str, str]]:
@@ -70,28 +70,29 @@ def _list_mit_names() -> list[tuple[str, str, str]]:
     return rows
 
 
-def _list_head_names() -> list[tuple[str, str]]:
+def _list_head_names() -> list[tuple[str, str, str]]:
     """List the rows of DAFormer's head, which those of SegFormer and of the scale attention are parts of."""
-    rows = [("embed.{n}.", "embed_layers.{n}.proj."), ("classify.", "conv_seg.")]
-    for layer, name in (("0.", "conv."), ("1.", "bn.")):
-        rows += [
+    parts = [("embed.{n}.", "embed_layers.{n}.proj."), ("classify.", "conv_seg.")]
+    layers = (("0.", "conv."), ("1.", "bn."))
+    for layer, name in layers:
+        parts += [
             (f"fuse.branches.{{n}}.0.{layer}", f"fuse_layer.aspp_modules.{{n}}.depthwise_conv.{name}"),
             (f"fuse.branches.{{n}}.1.{layer}", f"fuse_layer.aspp_modules.{{n}}.pointwise_conv.{name}"),
         ]
-    for layer, name in (("0.", "conv."), ("1.", "bn.")):
-        rows += [
+    for layer, name in layers:
+        parts += [
             (f"fuse.branches.{{n}}.{layer}", f"fuse_layer.aspp_modules.{{n}}.{name}"),
             (f"fuse.bottleneck.{layer}", f"fuse_layer.bottleneck.{name}"),
             (f"fuse.{layer}", f"fuse_layer.{name}"),
         ]
-    return rows
+    parts.append(("", ""))
+    attention = "decode_head.scale_attention."
+    rows = [(f"fusion.attention.{ours}", attention + official, attention + official) for ours, official in parts]
+    return rows + [(f"head.{ours}", f"decode_head.head.{name}", f"decode_head.{name}") for ours, name in parts]
 
 
 MIT = Names(("ours", "official", "transformers"), _list_mit_names())
-HEAD = Names(("ours", "official"), _list_head_names())
-# HRDA wraps DAFormer's head.
-_WRAPPED = (("fusion.attention.", "decode_head.scale_attention."), ("head.", "decode_head.head."))
-_BARE = (("head.", "decode_head."),)
+HEADS = Names(("ours", "hrda", "daformer"), _list_head_names())
 _MLP_HEAD = Names(
     ("ours", "transformers"),
     [
@@ -107,9 +108,9 @@ def mit_to_timm(state: Mapping[str, Tensor]) -> State:
     """Rename MiT weights from any layout to timm's, where keys and values are joined to `kv`."""
     if any("encoder.patch_embeddings." in key for key in state):
         bare = {key.removeprefix("segformer."): value for key, value in state.items()}
-        return _join_key_value(MIT.rename_all(bare, "transformers", "ours"))
+        return _join_key_value(MIT.rename(bare, "transformers", "ours"))
     if any(key.startswith("patch_embed1.") for key in state):
-        return MIT.rename_all(state, "official", "ours")
+        return MIT.rename(state, "official", "ours")
     return dict(state)
 
 
@@ -121,8 +122,9 @@ def mit_to_official(state: Mapping[str, Tensor]) -> State:
     """
     # features_only flattens "stages.0." to "stages_0.".
     whole = {re.sub(r"^stages_", "stages.", key): value for key, value in mit_to_timm(state).items()}
-    renamed = MIT.rename_all(whole, "ours", "official")
-    if strange := [key for key in renamed if not _OFFICIAL.match(key)]:
+    renamed = MIT.rename(whole, "ours", "official")
+    strange = [key for key in renamed if not _OFFICIAL.match(key)]
+    if strange:
         raise ValueError(
             f"{len(strange)} of {len(renamed)} parameters are none of MiT's ({shortened(strange)}), and the official "
             "layout has no name for others; give a MiT encoder."
@@ -132,9 +134,9 @@ def mit_to_official(state: Mapping[str, Tensor]) -> State:
 
 def from_official(state: Mapping[str, Tensor]) -> State:
     """Rename an official HRDA or DAFormer segmentor with a MiT encoder to the names used here."""
-    encoder, others = _split(state, "backbone.")
-    renamed = {_rename_head(key, (*_WRAPPED, *_BARE), "official"): value for key, value in others.items()}
-    return _flatten(mit_to_timm(encoder)) | renamed
+    encoder, heads = _split(state, "backbone.")
+    layout: Layout = "hrda" if any(key.startswith("decode_head.head.") for key in heads) else "daformer"
+    return _flatten(mit_to_timm(encoder)) | HEADS.rename(heads, layout, "ours")
 
 
 def to_official(state: Mapping[str, Tensor], multires: bool) -> State:
@@ -143,19 +145,17 @@ def to_official(state: Mapping[str, Tensor], multires: bool) -> State:
     Raises:
         ValueError: if the encoder is no MiT.
     """
-    encoder, others = _split(state, _ENCODER)
+    encoder, heads = _split(state, _ENCODER)
     renamed = {"backbone." + key: value for key, value in mit_to_official(encoder).items()}
-    prefixes = _WRAPPED if multires else _BARE
-    return renamed | {_rename_head(key, prefixes, "ours"): value for key, value in others.items()}
+    return renamed | HEADS.rename(heads, "ours", "hrda" if multires else "daformer")
 
 
 def from_transformers(state: Mapping[str, Tensor]) -> State:
     """Rename a SegformerForSemanticSegmentation to the names used here; unknown names stay as they are."""
-    encoder, others = _split(state, "segformer.encoder.")
-    encoder = {f"encoder.{key}": value for key, value in encoder.items()}
+    encoder, others = _split(state, "segformer.")
     if _HUB_FUSE in others:
         others[_FUSE] = _reverse_levels(others.pop(_HUB_FUSE))
-    return _flatten(mit_to_timm(encoder)) | _MLP_HEAD.rename_all(others, "transformers", "ours")
+    return _flatten(mit_to_timm(encoder)) | _MLP_HEAD.rename(others, "transformers", "ours")
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> State:
@@ -165,19 +165,19 @@ def to_transformers(state: Mapping[str, Tensor]) -> State:
         ValueError: if the encoder is no MiT.
     """
     encoder, others = _split(state, _ENCODER)
-    renamed: State = {}
+    apart: State = {}
     for key, value in mit_to_official(encoder).items():
         if ".attn.kv." in key:
-            for part, half in zip((".attn.key.", ".attn.value."), value.chunk(2), strict=True):
-                renamed[key.replace(".attn.kv.", part)] = half.clone()
+            keys, values = value.chunk(2)
+            apart[key.replace(".attn.kv.", ".attn.key.")] = keys.clone()
+            apart[key.replace(".attn.kv.", ".attn.value.")] = values.clone()
         else:
-            renamed[key] = value
-    names = MIT.rename_all(renamed, "official", "transformers")
+            apart[key] = value
+    renamed = MIT.rename(apart, "official", "transformers")
     if _FUSE in others:
         others[_HUB_FUSE] = _reverse_levels(others.pop(_FUSE))
-    return {f"segformer.{key}": value for key, value in names.items()} | _MLP_HEAD.rename_all(
-        others, "ours", "transformers"
-    )
+    heads = _MLP_HEAD.rename(others, "ours", "transformers")
+    return {f"segformer.{key}": value for key, value in renamed.items()} | heads
 
 
 def _split(state: Mapping[str, Tensor], prefix: str) -> tuple[State, State]:
@@ -188,15 +188,6 @@ def _split(state: Mapping[str, Tensor], prefix: str) -> tuple[State, State]:
 
 def _flatten(encoder: Mapping[str, Tensor]) -> State:
     return {_ENCODER + re.sub(r"^stages\.", "stages_", key): value for key, value in encoder.items()}
-
-
-def _rename_head(key: str, prefixes: Sequence[tuple[str, str]], source: Layout) -> str:
-    for ours, official in prefixes:
-        old, new = (ours, official) if source == "ours" else (official, ours)
-        if key.startswith(old):
-            target: Layout = "official" if source == "ours" else "ours"
-            return new + HEAD.rename(key.removeprefix(old), source, target)
-    return key
 
 
 def _reverse_levels(weight: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class Recomputed(nn.Module):
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         # Dropout and drop path draw the same again: the states of the generators are put back.
-        contexts = partial(_contexts, self) if _norms(self) else noop_context_fn
+        contexts = partial(_recomputing, self) if _norms(self) else noop_context_fn
         return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
@@ -72,7 +72,7 @@ def blocks(encoder: nn.Module) -> Iterator[nn.Module]:
             yield from blocks(child)
 
 
-def _contexts(module: nn.Module) -> tuple[AbstractContextManager[Any], Any]:
+def _recomputing(module: nn.Module) -> tuple[AbstractContextManager[Any], Any]:
     return nullcontext(), _without_counting(module)
 
 
@@ -82,7 +82,7 @@ def _norms(module: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def _without_counting(module: nn.Module) -> Iterator[None]:
-    # Statistics of a batch are gathered once, by the first of the two passes.
+    # The first of the two passes has moved the running statistics.
     norms = _norms(module)
     before = [(one.momentum, one.num_batches_tracked) for one in norms]
     for one in norms:
@@ -95,82 +95,69 @@ def _without_counting(module: nn.Module) -> Iterator[None]:
 
 
 Levels = list[Tensor]
+Moments = tuple[Tensor, Tensor, int]  # mean and variance of each channel, and how many numbers it has
 
 
 @torch.no_grad()
 def in_chunks(head: nn.Module, features: Sequence[Float[Tensor, "B C h w"]], count: int) -> Float[Tensor, "B K H W"]:
-    """Apply a head as to the whole batch, up to rounding, holding the activations of some inputs only.
+    """Apply a head to `count` inputs at a time; the result equals that of the whole batch up to rounding.
 
     Statistics of BatchNorm over the batch are found first: pass `n` finds those of layers behind `n` others.
     So the head runs `head.norm_depth` + 1 times, or without that attribute once per layer and once more.
-
-    Args:
-        head: head without gradients; running statistics move as they would.
-        features: levels of a pyramid, finest first.
-        count: number of inputs at a time, >= 1.
+    Running statistics move as they would.
     """
-    parts = [list(part) for part in zip(*(torch.split(level, count) for level in features), strict=True)]
-    norms = [one for one in head.modules() if isinstance(one, _BatchNorm) and one.training]
-    with _settled(head, norms, parts):
+    chunks = [torch.split(level, count) for level in features]
+    parts = [list(part) for part in zip(*chunks, strict=True)]
+    norms = [one for one in _norms(head) if one.training]
+    with _batch_statistics(head, norms, parts):
         return torch.cat([head(part) for part in parts])
 
 
 @contextmanager
-def _settled(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> Iterator[None]:
+def _batch_statistics(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> Iterator[None]:
     before = [(one.running_mean, one.running_var) for one in norms]
     for one in norms:
         one.training = False  # not by .eval() and .train(), which reach the parts of a layer
         one.running_mean = torch.zeros(one.num_features, device=parts[0][0].device)
         one.running_var = torch.ones_like(one.running_mean)
     depth = int(getattr(head, "norm_depth", len(norms))) if norms else 0
-    gathered: list[Moments] = []
+    found: list[Moments] = []
     try:
         for _ in range(depth):
-            gathered = _gather(head, norms, parts)
-            for one, moments in zip(norms, gathered, strict=True):
-                one.running_mean, one.running_var, _ = moments.whole()
+            found = _find_moments(head, norms, parts)
+            for one, (mean, variance, _) in zip(norms, found, strict=True):
+                one.running_mean, one.running_var = mean, variance
         yield
     finally:
-        for one, (mean, variance) in zip(norms, before, strict=True):
-            one.running_mean, one.running_var = mean, variance
+        for one, (running_mean, running_var) in zip(norms, before, strict=True):
+            one.running_mean, one.running_var = running_mean, running_var
             one.training = True
-    for one, moments in zip(norms, gathered, strict=True):
-        _move(one, *moments.whole())
+    for one, moments in zip(norms, found, strict=True):
+        _move(one, *moments)
 
 
-class Moments:
-    """Mean and variance per channel of the inputs of a layer, part by part."""
-
-    def __init__(self) -> None:
-        self.means: list[Tensor] = []
-        self.variances: list[Tensor] = []
-        self.numbers: list[int] = []
-
-    def __call__(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Take in a part, as a hook before the layer."""
-        x = inputs[0]
-        variance, mean = torch.var_mean(x.float(), dim=(0, *range(2, x.dim())), correction=0)
-        self.means.append(mean)
-        self.variances.append(variance)
-        self.numbers.append(x.numel() // x.shape[1])
-
-    def whole(self) -> tuple[Tensor, Tensor, int]:
-        """Return mean and variance over all parts, and how many numbers a channel has."""
-        total = sum(self.numbers)
-        shares = [number / total for number in self.numbers]
-        mean = torch.stack([share * one for share, one in zip(shares, self.means, strict=True)]).sum(0)
-        spread = (variance + (one - mean).square() for variance, one in zip(self.variances, self.means, strict=True))
-        return mean, torch.stack([share * one for share, one in zip(shares, spread, strict=True)]).sum(0), total
-
-
-def _gather(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> list[Moments]:
-    gathered = [Moments() for _ in norms]
+def _find_moments(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> list[Moments]:
+    """Return the moments of the inputs of BatchNorm layers, as they are."""
+    found: list[list[Moments]] = [[] for _ in norms]
     with ExitStack() as stack:
-        for one, moments in zip(norms, gathered, strict=True):
-            stack.callback(one.register_forward_pre_hook(moments).remove)
+        for norm, moments in zip(norms, found, strict=True):
+            stack.callback(norm.register_forward_pre_hook(partial(_record, moments)).remove)
         for part in parts:
             head(part)
-    return gathered
+    return [_merge(moments) for moments in found]
+
+
+def _record(found: list[Moments], layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    x = inputs[0]
+    variance, mean = torch.var_mean(x.float(), dim=(0, *range(2, x.dim())), correction=0)
+    found.append((mean, variance, x.numel() // x.shape[1]))
+
+
+def _merge(parts: list[Moments]) -> Moments:
+    total = sum(number for _, _, number in parts)
+    mean = torch.stack([number / total * mean for mean, _, number in parts]).sum(0)
+    spread = [number / total * (variance + (one - mean).square()) for one, variance, number in parts]
+    return mean, torch.stack(spread).sum(0), total
 
 
 def _move(norm: _BatchNorm, mean: Tensor, variance: Tensor, numbers: int) -> None:

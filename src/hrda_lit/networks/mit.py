@@ -15,13 +15,12 @@ from hrda_lit.networks.layouts import mit_to_timm
 # No url: the ImageNet weights have their owner's terms and come from a file of the user's.
 _ENTRY = {"input_size": (3, 512, 512), "num_classes": 1000, "first_conv": "patch_embed.proj", "classifier": "head"}
 default_cfgs = generate_default_cfgs({f"mit_b{size}": _ENTRY for size in range(6)})
-
-
 _SMALL, _LARGE = (32, 64, 160, 256), (64, 128, 320, 512)
 _DEPTHS = ((2, 2, 2, 2), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 18, 3), (3, 8, 27, 3), (3, 6, 40, 3))  # of B0 to B5
 
 
-def _filter(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+def checkpoint_filter_fn(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Convert weights of any layout, under the name by which timm's own models do this."""
     return mit_to_timm(state)
 
 
@@ -34,7 +33,7 @@ def _register(name: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> No
             PyramidVisionTransformerV2,
             name,
             pretrained,
-            pretrained_filter_fn=_filter,
+            pretrained_filter_fn=checkpoint_filter_fn,
             feature_cfg={"flatten_sequential": True, "out_indices": levels},
             **{**common, "embed_dims": widths, "depths": depths, **options},
         )

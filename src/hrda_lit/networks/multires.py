@@ -1,7 +1,9 @@
 """The multi-resolution segmentor of HRDA: context crop, detail crop, fusion."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -70,9 +72,16 @@ class MultiResSegmentor(Segmentor):
         self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
         self.blur_detail, self.last_offset = blur_detail, last_offset
         self.stride = backbone.strides[head.level] // head.finer
-        self.multiple, self.least = alignment(self.stride, s_T), self.detail
-        _check_multiple("network.detail (data.crop / s_T where it is null)", tuple(detail), self.multiple)
-        self._check_windows()
+        self.multiple = alignment(self.stride, s_T)
+        context = math.ceil(s_T * backbone.least)  # pixels that the smallest context covers
+        self.least = (max(context, self.detail[0]), max(context, self.detail[1]))
+        _check_multiple("network.detail (data.crop / s_T where it is null)", self.detail, self.multiple)
+        if overlap and any(extent % (2 * self.stride) for extent in self.detail):
+            raise ValueError(
+                f"network.detail (data.crop / s_T where it is null) of {self.detail} gives windows that overlap by "
+                f"half, off the grid of {self.stride} pixels; choose a multiple of {2 * self.stride}, or set "
+                "network.segmentor.overlap=false."
+            )
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
@@ -91,7 +100,7 @@ class MultiResSegmentor(Segmentor):
         """
         spot = DeviceBox(drawn, self.detail)
         shrunk = self.context(image)
-        seen, closer = self.backbone.together(shrunk, self._closer(crop_at(image, spot)))
+        seen, closer = self.backbone.encode_all(shrunk, self._blur(crop_at(image, spot)))
         context, detail = self._context(seen, shrunk), self._on_grid(self.head(closer), self.detail)
         fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
@@ -105,19 +114,20 @@ class MultiResSegmentor(Segmentor):
         """Predict with detail windows over the whole image, which fade towards their borders if `smooth`.
 
         Returns:
-            "fused" and "detail" at the output stride of the image, "context" and "attention" s_T times
-            coarser.
+            "fused" and "detail" at the output stride, "context" and "attention" s_T times coarser.
 
         HRDA section 3.4.
         """
-        size = (image.shape[-2], image.shape[-1])
-        boxes = self._detail_boxes(size)
+        boxes = self._detail_boxes((image.shape[-2], image.shape[-1]))
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it
         # (docs/official.md 11).
-        windows = self._closer(torch.cat([crop(image, box) for box in boxes]))
+        windows = self._blur(torch.cat([crop(image, box) for box in boxes]))
         shrunk = self.context(image)
-        seen, closer = self._encoded(shrunk, windows)
-        return self._fused(self._context(seen, shrunk), self._stitched(self._decoded(closer), boxes, size, smooth))
+        seen, closer = self._encode(shrunk, windows)
+        # First, for the running statistics of the head's BatchNorm.
+        context = self._context(seen, shrunk)
+        logits: Tensor = self.head(closer) if self.at_once is None else in_chunks(self.head, closer, self.at_once)
+        return self._fuse(context, self._on_grid(logits, self.detail), boxes, smooth)
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -128,26 +138,25 @@ class MultiResSegmentor(Segmentor):
             yield from super().window_views(image, boxes, pixels, overlap, smooth)
             return
         inner = self._detail_boxes(boxes[0].size, overlap)
-        details = list(dict.fromkeys(part.moved(box) for box in boxes for part in inner))
+        places = {box: _move_all(inner, box) for box in boxes}
+        details = list(dict.fromkeys(chain.from_iterable(places.values())))
         at_once = max(1, pixels // (self.detail[0] * self.detail[1]))
         ahead, found = chunks(details, at_once), dict[Box, Tensor]()
         for box in boxes:
-            parts = [part.moved(box) for part in inner]
-            while not found.keys() >= set(parts):
+            while not found.keys() >= set(places[box]):
                 some = next(ahead)
-                logits = self._looked_at(torch.cat([crop(image, one) for one in some]))
+                logits = self._predict_details(torch.cat([crop(image, one) for one in some]))
                 found |= zip(some, logits.chunk(len(some)), strict=True)
             shrunk = self.context(crop(image, box))
             context = self._context(self.backbone(shrunk), shrunk)
-            pieces = torch.cat([found[part] for part in parts])
-            yield self._fused(context, self._stitched(pieces, inner, box.size, smooth))
+            yield self._fuse(context, torch.cat([found[part] for part in places[box]]), inner, smooth)
             # Windows come row by row: none looks above the one before it any more.
             found = {part: logits for part, logits in found.items() if part.bottom > box.top}
 
     def heads(self) -> list[nn.Module]:
         """Return the decoder and, where it is learned, the scale attention."""
         attention = self.fusion.attention
-        return [self.head, *([attention] if isinstance(attention, nn.Module) else [])]
+        return [self.head, attention] if isinstance(attention, nn.Module) else [self.head]
 
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
         """Return x_LR = zeta(x_HR, 1 / s_T)."""
@@ -170,15 +179,11 @@ class MultiResSegmentor(Segmentor):
         for seen in (low_resolution_size(size, self.s_T), self.detail):
             self._check_cells(seen, 1)
 
-    def _encoded(self, context: Tensor, windows: Tensor) -> list[list[Tensor]]:
+    def _encode(self, context: Tensor, windows: Tensor) -> list[list[Tensor]]:
         if self.at_once is None or not self.backbone.independent:
-            return self.backbone.together(context, windows)
+            return self.backbone.encode_all(context, windows)
         some = [self.backbone(part) for part in torch.split(windows, self.at_once)]
         return [self.backbone(context), [torch.cat(level) for level in zip(*some, strict=True)]]
-
-    def _decoded(self, features: list[Tensor]) -> Tensor:
-        logits: Tensor = self.head(features) if self.at_once is None else in_chunks(self.head, features, self.at_once)
-        return self._on_grid(logits, self.detail)
 
     def _on_grid(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Resample logits of an encoder with an input scale to cells that context and detail share."""
@@ -186,15 +191,7 @@ class MultiResSegmentor(Segmentor):
             return logits
         return resize(logits, (-(-size[0] // self.stride), -(-size[1] // self.stride)))
 
-    def _check_windows(self) -> None:
-        if self.overlap and any(extent % (2 * self.stride) for extent in self.detail):
-            raise ValueError(
-                f"network.detail (data.crop / s_T where it is null) of {self.detail} gives windows that overlap by "
-                f"half, off the grid of {self.stride} pixels; choose a multiple of {2 * self.stride}, or set "
-                "network.segmentor.overlap=false."
-            )
-
-    def _closer(self, detail: Tensor) -> Tensor:
+    def _blur(self, detail: Tensor) -> Tensor:
         size = (detail.shape[-2], detail.shape[-1])
         return resize(self.context(detail), size) if self.blur_detail else detail
 
@@ -202,12 +199,8 @@ class MultiResSegmentor(Segmentor):
         logits = self._on_grid(self.head(features), (image.shape[-2], image.shape[-1]))
         return Context(logits, self.fusion.attend(features, (logits.shape[-2], logits.shape[-1])), features[-1])
 
-    def _fused(self, context: Context, detail: Tensor) -> dict[str, Tensor]:
-        fused = fuse(context.logits, context.attention, detail)
-        return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
-
-    def _looked_at(self, details: Tensor) -> Tensor:
-        logits = self._on_grid(self.head(self.backbone(self._closer(details))), self.detail)
+    def _predict_details(self, details: Tensor) -> Tensor:
+        logits = self._on_grid(self.head(self.backbone(self._blur(details))), self.detail)
         return logits.float()  # in which they are averaged
 
     def _detail_boxes(self, size: tuple[int, int], overlap: bool = True) -> list[Box]:
@@ -215,11 +208,18 @@ class MultiResSegmentor(Segmentor):
         step = 2 if self.overlap and overlap else 1
         return sliding_boxes(size, self.detail, (height // step, width // step))
 
-    def _stitched(self, logits: Tensor, boxes: list[Box], size: tuple[int, int], smooth: bool = False) -> Tensor:
-        cells = (size[0] // self.stride, size[1] // self.stride)
+    def _fuse(self, context: Context, details: Tensor, boxes: list[Box], smooth: bool) -> dict[str, Tensor]:
+        """Average the logits of detail windows that cover the image, and fuse them with its context."""
+        cells = (max(box.bottom for box in boxes) // self.stride, max(box.right for box in boxes) // self.stride)
         # Not chunk(): ONNX cannot split a batch of unknown size.
-        pieces = logits.reshape(len(boxes), -1, *logits.shape[1:])
-        return stitch(pieces, [box.divided(self.stride) for box in boxes], cells, smooth)
+        pieces = details.reshape(len(boxes), -1, *details.shape[1:])
+        detail = stitch(pieces, [box.divided(self.stride) for box in boxes], cells, smooth)
+        fused = fuse(context.logits, context.attention, detail)
+        return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
+
+
+def _move_all(boxes: list[Box], into: Box) -> list[Box]:
+    return [box.moved(into) for box in boxes]
 
 
 def alignment(stride: int, s_T: float) -> int:

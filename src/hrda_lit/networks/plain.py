@@ -51,16 +51,11 @@ class PlainPyramid(nn.Module):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        patch: int,
-        blocks: Sequence[int],
-        strides: Sequence[int],
-        scale: float | None = None,
+        self, model: Any, patch: int, blocks: Sequence[int], strides: Sequence[int], scale: float | None = None
     ) -> None:
         super().__init__()
-        self.model, self.patch, self.blocks, self.strides = model, patch, list(blocks), list(strides)
-        self.scale = scale
+        self.model, self.patch, self.scale = model, patch, scale
+        self.blocks, self.strides = list(blocks), list(strides)
         self.coarsest = max(stage_strides(patch / (scale or 1)))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
@@ -87,8 +82,7 @@ class PlainPyramid(nn.Module):
         return -(-size[0] // stride), -(-size[1] // stride)
 
     def _encode(self, image: Tensor) -> list[Tensor]:
-        model: Any = self.model
-        maps: list[Tensor] = model.forward_intermediates(
+        maps: list[Tensor] = self.model.forward_intermediates(
             image, indices=self.blocks, norm=True, output_fmt="NCHW", intermediates_only=True
         )
         return maps

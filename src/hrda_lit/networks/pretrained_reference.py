@@ -20,23 +20,25 @@ def list_pretrained(backbone: Backbone) -> list[str]:
     if backbone.tune == "full":
         return []
     learned = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
-    learned |= set() if backbone.tune == "frozen" else {name for name, _ in backbone.named_buffers()}
+    if backbone.tune == "lora":
+        learned.update(name for name, _ in backbone.named_buffers())
     return [name for name in backbone.state_dict() if name not in learned]
 
 
 def compute_fingerprint(backbone: Backbone) -> str:
     """Compute a checksum of the frozen weights; cached until something writes into them."""
     state = backbone.state_dict()
-    names = list_pretrained(backbone)
-    counted = not any(state[name].is_inference() for name in names)  # inference tensors have no version counter
-    versions = [(name, state[name].data_ptr(), state[name]._version) for name in names if counted]
+    weights = {name: state[name] for name in list_pretrained(backbone)}
+    versions = []
+    if not any(weight.is_inference() for weight in weights.values()):  # inference tensors have no version counter
+        versions = [(name, weight.data_ptr(), weight._version) for name, weight in weights.items()]
     before, digest = _fingerprints.get(backbone, ([], ""))
     if versions != before or not versions:
-        made = hashlib.sha256()
-        for name in names:
-            made.update(name.encode())
-            made.update(state[name].cpu().contiguous().numpy().tobytes())
-        digest = made.hexdigest()
+        checksum = hashlib.sha256()
+        for name, weight in weights.items():
+            checksum.update(name.encode())
+            checksum.update(weight.cpu().contiguous().numpy().tobytes())
+        digest = checksum.hexdigest()
         _fingerprints[backbone] = versions, digest
     return digest
 
@@ -44,17 +46,12 @@ def compute_fingerprint(backbone: Backbone) -> str:
 def remove_pretrained_(
     checkpoint: dict[str, Any], backbone: Backbone, networks: Iterable[str] = ("student", "teacher")
 ) -> None:
-    """Replace the pretrained weights in a checkpoint by a reference to them.
-
-    Args:
-        checkpoint: checkpoint with its `state_dict`, changed in place.
-        backbone: encoder of the student.
-        networks: networks whose encoders have these weights.
-    """
+    """Replace the pretrained weights of these networks in a checkpoint by a reference to them, in place."""
     names = list_pretrained(backbone) if backbone.pretrained else []
-    if names:
-        values = (backbone.name, str(backbone.weights), compute_fingerprint(backbone))
-        checkpoint[KEY] = dict(zip(_FIELDS, values, strict=True))
+    if not names:
+        return
+    values = (backbone.name, str(backbone.weights), compute_fingerprint(backbone))
+    checkpoint[KEY] = dict(zip(_FIELDS, values, strict=True))
     for network in networks:
         for name in names:
             checkpoint["state_dict"].pop(f"{network}.backbone.{name}", None)

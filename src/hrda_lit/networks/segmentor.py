@@ -42,11 +42,11 @@ class Segmentor(nn.Module, ABC):
     Attributes:
         backbone: the encoder f^E.
         num_classes: C.
-        downscale: factor by which images are downscaled before: s_T for a low-resolution network, else 1.
-        s_T: factor by which the network itself shrinks them for its context; 1 without one.
+        downscale: factor by which images are downscaled at loading: s_T for a low-resolution network, else 1.
+        s_T: factor by which the network itself downscales them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
-        at_once: windows whose activations `views` holds at once, with the same result up to rounding; None
-            for all.
+        at_once: windows that `views` predicts at once, equal up to rounding; None for all.
+        overlap: whether the detail windows of `views` overlap, of a network that has some.
         least: (height, width) in pixels of the smallest image that can be predicted.
     """
 
@@ -56,6 +56,7 @@ class Segmentor(nn.Module, ABC):
     s_T: float = 1  # noqa: N815  the name of the paper
     multiple: int = 1
     at_once: int | None = None
+    overlap: bool = True
     least: tuple[int, int] = (1, 1)
 
     @abstractmethod
@@ -73,21 +74,21 @@ class Segmentor(nn.Module, ABC):
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
     ) -> Iterator[dict[str, Float[Tensor, "B K h w"]]]:
-        """Yield the `views` of windows of an image, one after the other, equal up to rounding.
+        """Yield the `views` of windows of one size, one after the other, equal up to rounding.
 
         Args:
-            image: normalised.
-            boxes: windows, all of one size.
-            pixels: maximum of pixels of each image that go through the network at once; at least one window
-                does.
-            overlap: whether the details of a network that looks at some overlap.
+            image: normalised images.
+            boxes: windows.
+            pixels: number of pixels of each image that are predicted at once; at least one window is.
+            overlap: whether detail windows overlap.
             smooth: whether these fade towards their borders, see `stitch`.
         """
-        area = boxes[0].size[0] * boxes[0].size[1]
-        for some in chunks(boxes, max(1, pixels // area)):
+        height, width = boxes[0].size
+        for some in chunks(boxes, max(1, pixels // (height * width))):
             views = self.views(torch.cat([crop(image, box) for box in some]), smooth)
-            for one in zip(*(view.chunk(len(some)) for view in views.values()), strict=True):
-                yield dict(zip(views, one, strict=True))
+            parts = {name: view.chunk(len(some)) for name, view in views.items()}
+            for index in range(len(some)):
+                yield {name: part[index] for name, part in parts.items()}
 
     @abstractmethod
     def context(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
@@ -108,20 +109,22 @@ class Segmentor(nn.Module, ABC):
                 f"{key} of {tuple(size)} is not a multiple of {self.multiple} pixels, as this network needs; "
                 f"correct {key}."
             )
+        if any(extent < least for extent, least in zip(size, self.least, strict=True)):
+            raise ValueError(
+                f"{key} of {tuple(size)} is smaller than {self.least}, the smallest image of this network; raise {key}."
+            )
 
     def padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return (height, width) to which an image of `size` must be padded to be predicted."""
-        height, width = (
-            max(least, extent + -extent % self.multiple) for least, extent in zip(self.least, size, strict=True)
-        )
-        return height, width
+        height, width = (max(pair) for pair in zip(size, self.least, strict=True))
+        return height + -height % self.multiple, width + -width % self.multiple
 
     def _check_cells(self, size: tuple[int, int], cells: int) -> None:
         least = cells * max(self.backbone.strides)
         if min(size) < least:
             raise ValueError(
-                f"the encoder would see a crop of {tuple(size)}, smaller than ({least}, {least}), {cells} cells of its "
-                "coarsest level; raise data.crop or lower s_T."
+                f"the encoder would see a crop of {tuple(size)}, smaller than ({least}, {least}), {cells} cells "
+                "of its coarsest level; raise data.crop or lower s_T."
             )
 
     def predict(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H W"]:
@@ -145,6 +148,8 @@ class SingleScaleSegmentor(Segmentor):
     def __init__(self, backbone: Backbone, head: nn.Module, num_classes: int, downscale: Ratio = 1) -> None:
         super().__init__()
         self.backbone, self.head, self.num_classes, self.downscale = backbone, head, num_classes, downscale
+        least = getattr(backbone, "least", 1)  # an encoder of someone else's may not know
+        self.least = (least, least)
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 0"]:
         """Draw nothing."""

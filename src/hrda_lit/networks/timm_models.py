@@ -2,8 +2,8 @@
 
 import difflib
 import re
-import textwrap
-from collections.abc import Container, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Container, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -11,8 +11,9 @@ from typing import Any, Literal, TypedDict
 import timm
 import torch
 from timm.models import build_model_with_cfg, group_parameters
-from torch import nn
+from torch import Tensor, nn
 
+from hrda_lit.config.messages import shorten, show
 from hrda_lit.config.ranges import DropRate
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 
@@ -21,11 +22,9 @@ _FLAT = re.compile(r"^(\w+)\.(\d+)\.")
 _NAME = re.compile(r"\w+(\.[\w.-]+)?", re.ASCII)
 # By these timm finds, reads or downloads weights, or wraps the model, instead of describing its architecture.
 _NOT_ARCHITECTURE = {
-    name
-    for function in (timm.create_model, build_model_with_cfg)
-    for name, parameter in signature(function).parameters.items()
-    if parameter.kind != parameter.VAR_KEYWORD
-} | {"features_only", "out_indices", "feature_cls", "pruned"}
+    *signature(timm.create_model).parameters, *signature(build_model_with_cfg).parameters,
+    "features_only", "out_indices", "feature_cls", "pruned",
+}  # fmt: skip
 
 
 class TimmOptions(TypedDict, total=False):
@@ -47,49 +46,42 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
         ValueError: if timm does not know the name, or an option does not describe the architecture.
         FileNotFoundError: if there are no weights at the path.
     """
-    if strange := sorted(_NOT_ARCHITECTURE & set(options)):
+    strange = sorted(_NOT_ARCHITECTURE & set(options))
+    if strange:
         raise ValueError(
             f"network.backbone.options has {strange}, which are no numbers of an architecture; set "
             "network.backbone.name, weights and levels instead."
         )
     if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        close = difflib.get_close_matches(name, timm.list_models(), 3) or ["mit_b5", "resnet50"]
+        bare = re.split("[/:]", name)[-1].lower().replace("-", "_")
+        close = difflib.get_close_matches(bare.split(".")[0], timm.list_models(), 3) or ["mit_b5", "resnet50"]
         raise ValueError(
             f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
         )
-    if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().is_file():
+    if weights not in (None, IMAGENET) and not Path(str(weights)).expanduser().exists():
         raise FileNotFoundError(
-            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a "
-            f"file, or to null (with lambda_fd=0) to train from random weights."
+            f"no weights of {name} at {weights}; download them there, set network.backbone.weights to a file, to "
+            f"{IMAGENET} for timm's own download, or to null (with lambda_fd=0) for random weights."
         )
 
 
-def feature_maps(name: str, options: Mapping[str, Any], levels: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return channels and strides of all feature maps of a model, finest first, without building it.
+def list_strides(name: str, options: Mapping[str, Any]) -> list[int]:
+    """Return the strides of all feature maps of a model, finest first, without its numbers.
 
     Raises:
-        ValueError: if the model does not take the options, has no feature maps, or fewer than `levels` ask
-            for.
+        ValueError: if the model does not take the options, or has no feature maps.
     """
     try:
-        with torch.device("meta"):
-            info: Any = timm.create_model(name, features_only=True, **options).feature_info
+        info = create_whole(name, {"features_only": True, **options}).feature_info
     except TypeError as error:
         raise _unknown_options(name, options, error) from error
     except Exception as error:  # timm's models refuse in many ways
         raise unsupported(name, reason_of(error)) from error
-    # All of them, where info.channels() tells of those that are chosen by default.
-    channels, strides = ([int(one[key]) for one in info.info] for key in ("num_chs", "reduction"))
-    plain = len(set(strides)) == 1 and len(strides) > 1  # its blocks are chosen from by `PlainPyramid`
-    if not plain and not all(-len(strides) <= level < len(strides) for level in levels):
-        raise ValueError(
-            f"network.backbone.levels={list(levels)}: expected indices of the {len(strides)} feature maps of {name}, "
-            f"whose strides are {strides}; set network.backbone.levels={list(range(-min(4, len(strides)), 0))}."
-        )
-    return channels, strides
+    # All of them, where info.reduction() lists those that are chosen by default.
+    return [int(one["reduction"]) for one in info.info]
 
 
-def created(name: str, weights: str | None, any_size: Mapping[str, Any], **shape: Any) -> Any:
+def create_model(name: str, weights: str | None, any_size: Mapping[str, Any], **shape: Any) -> Any:
     """Build a model of timm, with the weights that timm downloads if `weights` is "imagenet".
 
     Args:
@@ -102,62 +94,68 @@ def created(name: str, weights: str | None, any_size: Mapping[str, Any], **shape
         FileNotFoundError: if the download does not work.
         ValueError: if the model does not take the arguments.
     """
-    make = _downloaded if weights == IMAGENET else _random
     try:
-        return make(name, {**any_size, **shape})
-    except TypeError:
-        try:
-            return make(name, shape)
-        except TypeError as error:
+        return timm.create_model(name, pretrained=weights == IMAGENET, **{**any_size, **shape})
+    except TypeError as error:
+        if not any_size:
             raise _unknown_options(name, shape, error) from error
+        return create_model(name, weights, {}, **shape)
+    except (OSError, RuntimeError) as error:
+        if weights != IMAGENET:
+            raise
+        raise FileNotFoundError(
+            f"network.backbone.weights={IMAGENET} lets timm download weights of {name}, which did not work "
+            f"({reason_of(error)}); give a file, or null (with lambda_fd=0) for random weights."
+        ) from error
+
+
+def create_whole(name: str, options: Mapping[str, Any]) -> Any:
+    """Build a whole model of timm without its numbers, for its names and shapes."""
+    with torch.device("meta"):
+        return timm.create_model(name, **options)
 
 
 def unsupported(name: str, reason: str) -> ValueError:
     """Return the error of a model that cannot be used as an encoder."""
     return ValueError(
         f"network.backbone.name={name} is not supported ({reason}); choose an encoder whose strides double, e.g. "
-        "mit_b5, resnet50 or convnext_large, or a plain transformer, e.g. vit_base_patch14_dinov2."
+        "mit_b5 or resnet50, or a plain transformer, e.g. vit_base_patch14_dinov2."
     )
 
 
 def _unknown_options(name: str, options: Mapping[str, Any], error: TypeError) -> ValueError:
     return ValueError(
-        f"network.backbone.options={dict(options)} does not fit {name} ({reason_of(error)}); remove what it does not "
-        "take, or start from none by network.backbone.options=null."
+        f"network.backbone.options={show(dict(options))} does not fit {name} ({reason_of(error)}); remove what it "
+        "does not take, or start from none by network.backbone.options=null."
     )
 
 
 def reason_of(error: Exception) -> str:
     """Return what an error says, shortened to a part of a sentence."""
-    return textwrap.shorten(str(error), 100, placeholder=" ...").rstrip(".") or type(error).__name__
-
-
-def _random(name: str, shape: Mapping[str, Any]) -> nn.Module:
-    return timm.create_model(name, **shape)
-
-
-def _downloaded(name: str, shape: Mapping[str, Any]) -> nn.Module:
-    try:
-        return timm.create_model(name, pretrained=True, **shape)
-    except (OSError, RuntimeError) as error:
-        if not str(type(error).__module__).startswith(("huggingface_hub", "urllib", "http", "socket", "httpx")):
-            raise
-        raise FileNotFoundError(
-            f"network.backbone.weights=imagenet lets timm download weights of {name}, which did not work here "
-            f"({type(error).__name__}); give a file instead, or null (with lambda_fd=0) to train from random weights."
-        ) from error
+    return shorten(" ".join(str(error).split()).rstrip("."), 100) or type(error).__name__
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:
     """Map the parameter names of a whole model to those of its encoder, `own`."""
+    found = {}
+    for name in names:
+        if name in own:
+            found[name] = name
+        elif f"model.{name}" in own:  # where features_only puts some models, and a plain pyramid all
+            found[name] = f"model.{name}"
+        else:  # features_only flattens "stages.0." to "stages_0."
+            found[name] = _FLAT.sub(r"\1_\2.", name)
+    return found
 
-    def place(name: str) -> str:
-        # features_only flattens "stages.0." to "stages_0.", or puts all below "model.", as a plain pyramid
-        # does.
-        candidates = (name, f"model.{name}")
-        return next((one for one in candidates if one in own), _FLAT.sub(r"\1_\2.", name))
 
-    return {name: place(name) for name in names}
+def to_timm_layout(name: str, state: Mapping[str, Tensor], full: nn.Module) -> dict[str, Tensor]:
+    """Convert weights of an encoder's original release as timm itself does, e.g. DINOv2, Swin or ConvNeXt."""
+    make = timm.model_entrypoint(name.split(".")[0])
+    convert = getattr(sys.modules[make.__module__], "checkpoint_filter_fn", lambda state, _: state)
+    try:
+        return dict(convert(dict(state), full))
+    except Exception:  # of names that it does not know; `check_keys` lists them
+        return dict(state)
 
 
 def layer_numbers(model: nn.Module, full: Any) -> dict[str, int]:

@@ -81,7 +81,8 @@ def _check_records(path: Path) -> bool:
         if start == _ZIP:
             raise ValueError("it is cut short, the list of its records is missing")
         if start[:1] != _PICKLE:
-            raise ValueError("it is no file that torch.save wrote")
+            lfs = ", perhaps a pointer of Git LFS: run git lfs pull" if start == b"vers" else ""
+            raise ValueError(f"it is no file that torch.save wrote{lfs}")
         return False
     with zipfile.ZipFile(path) as archive:
         if not any(name.endswith("/data.pkl") for name in archive.namelist()):
@@ -106,7 +107,10 @@ def _kind(value: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError) and (what := re.search(r"GLOBAL (\S+)", str(error))):
-        return f"it holds more than tensors ({what[1]}), which loading would have to run as code"
+    if isinstance(error, pickle.UnpicklingError):
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code is None:
+            return "it is damaged, or no file that torch.save wrote"
+        return f"it holds more than tensors ({code[1]}), which loading would have to run as code"
     lines = str(error).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -24,6 +24,8 @@ def options_of(*arguments: str) -> dict[str, object]:
         (["experiment=hrda_gta", "debug=smoke", "network.backbone.name=convnext_tiny"], {"drop_path_rate"}),
         (["experiment=hrda_gta", "network.backbone.name=mit_b3"], {"drop_path_rate"}),
         (["network/backbone=resnet101", "network.backbone.name=resnet50c"], {"output_stride"}),
+        (["network/backbone=resnet101", "network.backbone.name=mit_b3"], set()),
+        (["network/backbone=demo", "network.backbone.name=efficientnet_b0.ra_in1k"], {"drop_path_rate"}),
         (["experiment=methods/hrda_resnet101", "network.backbone.name=resnet50c"], {"output_stride"}),
         (["experiment=methods/hrda_resnet101", "network.backbone.name=mit_b3"], set()),
         (

@@ -136,12 +136,12 @@ def test_out_of_range_arguments(options: dict[str, object], sentence: str) -> No
         Augmented(WINDOW, Whole(), **options)  # type: ignore[arg-type]
 
 
-def test_strips_are_the_views_that_are_logits(multires: Builder) -> None:
+def test_strips_are_the_views(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 64, 96)
     augmented = Augmented(WINDOW, Slide(WINDOW), scales=(1.0, 1.5))
     views = augmented.views(network, image)
     strips = list(augmented.strips(network, image, every=True))
-    assert [(top, name) for top, name, _ in strips] == [(0, name) for name in ("fused", "detail", "context")]
+    assert [(top, name) for top, name, _ in strips] == [(0, name) for name in views]
     assert all(rows.equal(views[name]) for _, name, rows in strips)
     [(_, name, fused)] = augmented.strips(network, image, every=False)
     assert name == "fused"

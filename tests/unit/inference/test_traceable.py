@@ -6,7 +6,7 @@ import torch
 from hrda_lit.inference.augmented import Augmented
 from hrda_lit.inference.traceable import ImageToLogits, TraceableSlide
 from hrda_lit.inference.windows import Slide, Whole
-from hrda_lit.ops.normalise import MEAN, STD
+from hrda_lit.ops.normalise import MEAN, STD, denormalise
 
 pytestmark = pytest.mark.slow
 
@@ -47,3 +47,12 @@ def test_details_are_blended_as_tensors_alike(multires) -> None:
     network, image = multires().eval(), torch.randn(1, 3, 96, 77)
     slide = Slide((64, 64), blend="hann")
     torch.testing.assert_close(TraceableSlide(slide)(network, image), slide(network, image), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_details_do_not_overlap_where_those_of_the_inference_do_not(multires) -> None:
+    network, image = multires().eval(), torch.randn(1, 3, 96, 128)
+    slide = Slide((64, 64), overlap=False)
+    made = ImageToLogits(network, slide)(denormalise(image))
+    torch.testing.assert_close(made, slide(network, image), rtol=1e-3, atol=1e-4)
+    assert network.overlap, "the network itself stays"

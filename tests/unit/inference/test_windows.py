@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hrda_lit.inference.augmented import Augmented
 from hrda_lit.inference.base import Inference
 from hrda_lit.inference.traceable import ImageToLogits
 from hrda_lit.inference.windows import Blend, Slide, Whole, pixels_at_once
@@ -101,8 +102,10 @@ def test_windows_that_fit_neither_network_nor_image(
         Slide(window, stride).check(multires())
 
 
-def test_a_single_scale_network_takes_any_window(single: SingleScaleSegmentor) -> None:
+def test_a_single_scale_network_takes_any_window_that_its_encoder_takes(single: SingleScaleSegmentor) -> None:
     Slide((61, 63)).check(single)
+    with pytest.raises(ValueError, match=r"inference.window of \(61, 31\) is smaller than \(32, 32\), .*raise"):
+        Slide((61, 31)).check(single)
 
 
 @pytest.mark.parametrize("pixels", [1, 3 * 32 * 32, 10**9])
@@ -160,7 +163,7 @@ def test_strips_are_the_rows_of_the_views(multires: Builder, inference: Whole | 
         views = inference.views(network, image)
         strips = list(inference.strips(network, image, every=True))
         alone = list(inference.strips(network, image, every=False))
-    assert {name for _, name, _ in strips} == {"fused", "detail", "context"}
+    assert {name for _, name, _ in strips} == {"fused", "detail", "context", "attention"}
     for some in (strips, alone):
         for name in {name for _, name, _ in some}:
             mine = [(top, rows) for top, one, rows in some if one == name]
@@ -270,8 +273,8 @@ def test_an_unknown_blend_is_refused(make: Callable[..., Inference]) -> None:
 
 def test_details_are_looked_at_when_a_window_needs_them(multires: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     network, looks, image = multires().eval(), list[int](), torch.rand(1, 3, 256, 64)
-    look = network._looked_at
-    monkeypatch.setattr(network, "_looked_at", lambda details: looks.append(len(details)) or look(details))
+    look = network._predict_details
+    monkeypatch.setattr(network, "_predict_details", lambda details: looks.append(len(details)) or look(details))
     windows = network.window_views(image, sliding_boxes((256, 64), (64, 64), (32, 32)), pixels=1)
     next(windows)
     first = sum(looks)
@@ -296,3 +299,17 @@ def test_probabilities_of_windows_are_averaged(multires: Builder, blend: Blend) 
     torch.testing.assert_close(torch.cat(strips, dim=2), made, rtol=1e-4, atol=1e-6)
     traced = ImageToLogits(network, slide)(denormalise(image))
     torch.testing.assert_close(traced, made, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (17, 33)])
+def test_images_smaller_than_an_encoder_takes_are_padded(
+    single: SingleScaleSegmentor, multires: Builder, size: tuple[int, int]
+) -> None:
+    image = torch.rand(1, 3, *size)
+    assert single.backbone.least == 32
+    for network in (single, multires((64, 64), s_T=4)):
+        for inference in (Whole(), Augmented((64, 64), Whole(), (0.5, 1.0)), Slide((128, 128))):
+            made = inference(network.eval(), image)
+            assert made.shape == (1, 3, *size)
+            assert made.isfinite().all()

@@ -51,8 +51,8 @@ def test_an_ablation_by_keys(
     overrides: tuple[str, ...], context: int, detail: int, maps: int, windows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, image, seen = built(*overrides), torch.rand(1, 3, 128, 128), []
-    together = network.backbone.together
-    monkeypatch.setattr(network.backbone, "together", lambda *x: seen.append([i.shape for i in x]) or together(*x))
+    encode = network.backbone.encode_all
+    monkeypatch.setattr(network.backbone, "encode_all", lambda *x: seen.append([i.shape for i in x]) or encode(*x))
     outputs = network(image, network.draw((128, 128), generator(0))).outputs
     assert [shape[-1] for shape in seen[0]] == [context, detail]
     assert outputs[0].logits.shape[1] == 19

@@ -48,7 +48,7 @@ def test_encoders_that_can_take_any_size_do(name: str) -> None:
     [
         (
             "beit_base_patch16_224",
-            r"name=beit_base_patch16_224 is not supported \(it cannot encode .* 32 x 32, .* mit_b5",
+            r"name=beit_base_patch16_224 is not supported \(it cannot encode .* 32 x 32: .* mit_b5",
         ),
         ("coat_tiny", r"name=coat_tiny is not supported \(it cannot encode an image of 64 x 64"),
         ("volo_d1_224", r"name=volo_d1_224 is not supported"),
