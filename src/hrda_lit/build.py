@@ -6,11 +6,11 @@ from typing import Any
 
 import lightning as L
 from hydra.utils import get_class
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config.choices import read_choice
-from hrda_lit.config.messages import missing_key
+from hrda_lit.config.messages import missing_key, not_allowed
 from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, require_attributes, to_plain
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
@@ -31,6 +31,14 @@ from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.options import Memory, StepOptions
 
 log = logging.getLogger(__name__)
+
+# Callbacks of Lightning that need automatic optimisation or epochs, and what to use instead.
+INSTEAD = {
+    lightning_callbacks.GradientAccumulationScheduler: "set loading.accumulate",
+    lightning_callbacks.StochasticWeightAveraging: "validate=teacher scores averaged weights",
+    lightning_callbacks.BatchSizeFinder: "set loading.batch_size",
+    lightning_callbacks.LearningRateFinder: "set optim.lr",
+}
 
 
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
@@ -161,7 +169,8 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
             "weights to imagenet or a file, or tune=full.",
             tune,
         )
-    return wrap_student(build_network(config, classes), config, method, classes, build_memory(config))
+    memory = construct(Memory, "memory", to_plain(config.memory))
+    return wrap_student(build_network(config, classes), config, method, classes, memory)
 
 
 def wrap_student(
@@ -172,7 +181,7 @@ def wrap_student(
         student,
         method,
         classes,
-        build_part(config.optim, "optim", "build"),
+        build_part(config.optim, "optim", "build", "clip", "max_skipped"),
         build_inference(config),
         EMATeacher(config.alpha, config.validate),
         StepOptions(config.seed, config.loading.accumulate, config.get("speed", "auto"), memory or Memory()),
@@ -183,17 +192,6 @@ def wrap_student(
 def stored_values(config: DictConfig, method: type[Method] | None = None) -> dict[str, Any]:
     """Return the plain values of a config that a checkpoint stores, and the kind of the run."""
     return {**to_plain(config), "kind": kind_of(method or get_class(config.method._target_), config)}
-
-
-def build_memory(config: DictConfig) -> Memory:
-    """Build the memory options of a training step.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if a value is out of range.
-    """
-    memory: Memory = construct(Memory, "memory", to_plain(config.memory))
-    return memory
 
 
 def build_inference(config: DictConfig) -> Inference:
@@ -224,7 +222,10 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     callbacks, loggers = _build_parts(config, "callbacks"), _build_parts(config, "logger")
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Without callbacks.progress there is no bar; Lightning would add its own.
-    given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    given["enable_progress_bar"] = any(isinstance(callback, lightning_callbacks.ProgressBar) for callback in callbacks)
+    for callback in callbacks:
+        if type(callback) in INSTEAD:
+            raise ConfigError(not_allowed("callbacks", type(callback).__name__, INSTEAD[type(callback)]))
     if config.trainer.get("deterministic"):
         given["benchmark"] = False  # cuDNN's search for the fastest kernels is not deterministic
     trainer: L.Trainer = build_part(config.trainer, "trainer", "fit", given=given)

@@ -139,7 +139,7 @@ class UDAModule(L.LightningModule):
         self.runner = StepRunner()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Draw, back-propagate every pass of the method as it comes, for each part of the batch; step once.
+        """For each part of the batch, draw and back-propagate every pass of the method; then step once.
 
         `bad_steps` lets the optimiser skip a step whose loss or gradient is NaN or infinite.
         """
@@ -155,7 +155,8 @@ class UDAModule(L.LightningModule):
                 for name, value in done.logs.items():
                     logs.setdefault(name, []).append(value)
                 if self.crops is not None:
-                    self.crops |= pytree.tree_map_only(Tensor, torch.clone, done.crops) | self.crops
+                    crops = pytree.tree_map_only(Tensor, torch.clone, done.crops)
+                    self.crops.update(crops | self.crops)  # those of the first part stay
         for name, values in logs.items():
             # Without prog_bar, for which Lightning would wait for the device in every step.
             self.log(f"train/{name}", torch.stack(values).mean())

@@ -130,7 +130,7 @@ class AdamWPoly(StudentOptim):
         return schedule(step, total, self.warmup, self.power)
 
     def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
+        return AdamW(groups, betas=_floats(self.betas), fused=fused)
 
 
 @check_arguments
@@ -155,7 +155,7 @@ class AdamWLinear(StudentOptim):
         return linear_schedule(step, total, self.warmup, self.warmup_from)
 
     def _optimizer(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        return AdamW(groups, betas=(self.betas[0], self.betas[1]), fused=fused)
+        return AdamW(groups, betas=_floats(self.betas), fused=fused)
 
 
 @check_arguments
@@ -208,7 +208,7 @@ class AdamPoly:
     def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
         """Return the optimiser and its schedule for a run of `total` steps."""
         group = {"name": "discriminator", "params": list(network.parameters()), "lr": self.lr}
-        optimizer = Adam([group], betas=(self.betas[0], self.betas[1]), fused=_on_gpu(network))
+        optimizer = Adam([group], betas=_floats(self.betas), fused=_on_gpu(network))
         return add_schedule(optimizer, lambda step: schedule(step, total, 0, self.power))
 
 
@@ -234,6 +234,11 @@ def _start_momentum(optimizer: Optimizer) -> None:
         for weight in group["params"]:
             if group["momentum"] and optimizer.state[weight].get("momentum_buffer") is None:
                 optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+
+def _floats(betas: Sequence[float]) -> tuple[float, float]:
+    first, second = map(float, betas)  # torch refuses whole numbers, e.g. a first momentum of 0
+    return first, second
 
 
 def _on_gpu(network: nn.Module) -> bool:

@@ -59,6 +59,15 @@ from .compose import compose, smoke
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu: not allowed here"),
         ("~logger +logger.tensorboard._target_=nowhere.Logger", "logger.tensorboard._target_=nowhere.Logger: expected"),
         ("resume=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        (
+            "method=adversarial validate=student ~method.optim.betas ~method.optim.power "
+            "method.optim._target_=hrda_lit.optim.AdamWPoly",
+            "method.optim._target_ is AdamWPoly, an optimiser of a student",
+        ),
+        (
+            "+callbacks.mine._target_=lightning.pytorch.callbacks.LearningRateFinder",
+            "callbacks=LearningRateFinder: not allowed here; set optim.lr",
+        ),
         ("callbacks.checkpoint.mode=best", "callbacks.checkpoint.mode=best: expected"),
         ("callbacks.checkpoint.every=0", "callbacks.checkpoint.every=0: expected"),
         ("callbacks.checkpoint.every_minutes=0", "callbacks.checkpoint.every_minutes=0: expected"),

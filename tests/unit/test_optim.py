@@ -95,6 +95,12 @@ def test_frozen_parameters_do_not_move(student: SingleScaleSegmentor) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, student.parameters(), strict=True))
 
 
+def test_momenta_may_be_whole_numbers(student: SingleScaleSegmentor) -> None:
+    for chosen in (AdamWPoly(betas=[0, 0.99]), AdamWLinear(betas=(0, 0.99))):
+        assert chosen.build(student, 4)[0].defaults["betas"] == (0, 0.99)
+    assert AdamPoly(betas=[0, 0.99]).build(Discriminator(3, 4), 4)[0].defaults["betas"] == (0, 0.99)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -28,7 +28,7 @@ class TrainerKeys(TypedDict, total=False):
     limit_val_batches: SomeOf
     fast_dev_run: bool | Number
     min_steps: Number | None
-    max_time: str | Mapping[str, Number] | None
+    max_time: str | Mapping[Literal["weeks", "days", "hours", "minutes", "seconds"], Number] | None
 
 
 # Keys of Lightning that a training of several backward passes a step, on draws without epochs, has no use for: what
@@ -44,6 +44,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a data set of few files"),
     "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; remove it"),
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
+    "barebones": ((False,), "it would turn off all records; scripts/benchmarks measure speed"),
     "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
     # Others pickle the run, fork it away from its records, or shard weights that the teacher reads whole.
     "strategy": (

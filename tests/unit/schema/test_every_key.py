@@ -191,6 +191,8 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("+trainer.max_epochs=3", "set trainer.max_steps."),
         ("+trainer.limit_train_batches=5", "set trainer.max_steps."),
         ("+trainer.overfit_batches=1", "trainer.overfit_batches=1: not allowed here"),
+        ("+trainer.max_time={minuets: 1}", "trainer.max_time"),
+        ("+trainer.barebones=true", "trainer.barebones=true: not allowed here; it would turn off all records"),
         ("trainer.check_val_every_n_epoch=1", "set trainer.val_check_interval."),
         ("trainer.use_distributed_sampler=true", "leave it at false."),
     ],

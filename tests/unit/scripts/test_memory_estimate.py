@@ -10,7 +10,6 @@ from hrda_lit.scripts.benchmarks.measure import GIB, Live
 from hrda_lit.scripts.benchmarks.memory import OPTIONS, Estimate, Peak, Setting, describe, estimate
 from hydra import compose, initialize_config_module
 
-from hrda_lit.build import build_memory
 from hrda_lit.data.classes import Classes, classes_from
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.methods.self_training import SelfTraining
@@ -125,7 +124,7 @@ def test_mixed_precision_and_large_batches_are_told(build: Build, classes: Class
 def test_the_small_choice_is_that_of_the_config() -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         config = compose("train", ["memory=small", "run_dir=run", "cache_dir=cache"])
-    assert build_memory(config) == OPTIONS["small"]
+    assert Memory(**config.memory) == OPTIONS["small"]
 
 
 def test_what_a_step_needs_is_described() -> None:

@@ -1,0 +1,34 @@
+"""Objects that differ from the keys that ask for them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrda_lit.build import build_trainer, wrap_student
+from hrda_lit.config.nodes import ConfigError
+from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.methods.supervised import Supervised
+from tests.end_to_end.compose import compose
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("deterministic", "searches"), [("false", True), ("true", False), ("warn", False)])
+def test_a_deterministic_run_does_not_search_for_fast_kernels(
+    deterministic: str, searches: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not searches)
+    config = compose(tmp_path, tmp_path, "logger=csv", "~callbacks", f"+trainer.deterministic={deterministic}")
+    try:
+        build_trainer(config)
+        assert torch.backends.cudnn.benchmark == searches
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_an_optimiser_of_a_discriminator_is_none_of_a_student(tmp_path: Path) -> None:
+    config = compose(tmp_path, tmp_path)
+    config.optim = {"_target_": "hrda_lit.optim.AdamPoly"}
+    with pytest.raises(ConfigError, match=r"optim\._target_=hrda_lit\.optim\.AdamPoly: expected a class that has clip"):
+        wrap_student(None, config, Supervised(CITYSCAPES), CITYSCAPES)  # type: ignore[arg-type]
