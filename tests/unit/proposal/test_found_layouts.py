@@ -223,7 +223,7 @@ def test_a_layout_is_found(name: str, tmp_path: Path, target: Path) -> None:
     source = written(proposal, tmp_path / "mine")
     sample = source.files("train", labelled=True)[-1]
     assert sample.label is not None
-    assert set(source.read_label(sample.label).unique().tolist()) <= set(range(len(source.classes)))
+    assert set(source.labels.read(sample.label).unique().tolist()) <= set(range(len(source.classes)))
     found = sorted(path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").glob("*/*.yaml"))
     assert found == ["dataset/day.yaml", "dataset/dusk.yaml", "experiment/dusk_daformer.yaml",
                      "experiment/dusk_hrda.yaml", "experiment/dusk_source_only.yaml", "setting/dusk.yaml"]  # fmt: skip
