@@ -99,7 +99,8 @@ def _labelme(path: Path) -> list[Entry]:
 def _names(path: Path) -> list[Entry]:
     """A name a line, perhaps behind its id."""
     lines = _lines(path)
-    rows = [match for match in (re.fullmatch(r"(\d+)[\s,:;]+(.+)", line) for line in lines) if match]
+    matches = [re.fullmatch(r"(\d+)[\s,:;]+(.+)", line) for line in lines]
+    rows = [match for match in matches if match is not None]
     return [Entry(row[2], int(row[1])) for row in rows] if len(rows) == len(lines) else number(lines)
 
 

@@ -228,9 +228,10 @@ def same_classes(source: LabelSpace, target: LabelSpace) -> LabelSpace:
     Raises:
         ValueError: if the target's names are others.
     """
+    other = sorted(set(target.names) - set(source.names))
     if target.names == source.names:
         return target
-    if other := sorted(set(target.names) - set(source.names)):
+    if other:
         raise ValueError(
             f"the target has the classes {other}, which the source lacks ({source.names}); rename them "
             "in its list, or give classes=[...] for both."

@@ -4,6 +4,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -79,12 +80,16 @@ def find_polygons(root: Path, images: Sequence[str], role: str) -> Polygons | No
     coco = [(name, content) for name, content in files if "annotations" in content]
     if broken and (files or role == "source"):
         raise ValueError(broken)
+    if not files:
+        return None
+    there = _Images(root, images)
     try:
-        if coco:
-            return _coco(coco, _Images(root, images))
-        return _labelme(files, _Images(root, images)) if files else None
+        polygons = _coco(coco, there) if coco else _labelme(files, there)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"the annotations below {root} lack {error}; export them once more.") from error
+    if not any(region.area for region in chain.from_iterable(polygons.regions.values())):
+        raise ValueError(f"{root / files[0][0]} has no polygons; export segmentations, not boxes.")
+    return polygons
 
 
 def _read_files(root: Path) -> tuple[list[tuple[str, Any]], str]:
@@ -124,21 +129,20 @@ def _coco(files: Sequence[tuple[str, Any]], there: "_Images") -> Polygons:
         for annotation in content["annotations"]:
             name = categories[annotation["category_id"]]
             regions[paths[annotation["image_id"]]].append(_region(name, annotation["segmentation"]))
-    if not any(region.area for some in regions.values() for region in some):
-        raise ValueError(f"{files[0][0]} holds boxes and no polygons; export segmentations.")
     return Polygons(list(dict.fromkeys(categories.values())), regions, sizes, "COCO")
 
 
 def _categories(contents: Sequence[Any]) -> dict[int, str]:
     """Return the names of the categories that annotations use, in the order of their ids."""
-    annotations = [annotation for content in contents for annotation in content["annotations"]]
-    if any("segments_info" in annotation for annotation in annotations[:1]):
+    annotations = list(chain.from_iterable(content["annotations"] for content in contents))
+    categories = chain.from_iterable(content["categories"] for content in contents)
+    if annotations and "segments_info" in annotations[0]:
         raise ValueError(
             "COCO's panoptic annotations are not read; convert them with panopticapi's "
             "panoptic2semantic_segmentation and give the folder of its PNG files."
         )
     used = {annotation["category_id"] for annotation in annotations}
-    names = {category["id"]: category["name"] for content in contents for category in content["categories"]}
+    names = {category["id"]: category["name"] for category in categories}
     return {number: names[number] for number in sorted(used)}
 
 
@@ -147,6 +151,8 @@ def _region(name: str, shape: Any) -> Region:
         counts = shape["counts"]
         runs = _decompress(counts) if isinstance(counts, str) else counts
         return Region(name, [], (runs, (int(shape["size"][0]), int(shape["size"][1]))), sum(runs[1::2]))
+    if any(len(ring) % 2 for ring in shape):
+        raise ValueError(f"a polygon of {name} has an odd number of coordinates; export it once more.")
     rings = [list(zip(ring[::2], ring[1::2], strict=True)) for ring in shape]
     return Region(name, rings, None, sum(map(_area, rings)))
 
@@ -158,7 +164,7 @@ def _labelme(files: Sequence[tuple[str, Any]], there: "_Images") -> Polygons:
         sizes[image] = (int(content["imageHeight"]), int(content["imageWidth"]))
         rings = [(str(shape["label"]), _ring(shape)) for shape in content["shapes"]]
         regions[image] = [Region(name, [ring], None, _area(ring)) for name, ring in rings]
-    names = sorted({region.name for some in regions.values() for region in some})
+    names = sorted({region.name for region in chain.from_iterable(regions.values())})
     return Polygons(names, regions, sizes, "labelme")
 
 
@@ -166,7 +172,7 @@ def _ring(shape: Any) -> Ring:
     points = [(float(x), float(y)) for x, y in shape["points"]]
     kind = shape.get("shape_type", "polygon")
     if kind == "rectangle":
-        (left, top), (right, bottom) = points
+        (left, right), (top, bottom) = ((min(side), max(side)) for side in zip(*points, strict=True))
         return [(left, top), (right, top), (right, bottom), (left, bottom)]
     if kind != "polygon":
         raise ValueError(f"labelme's shape '{kind}' is not read; replace such shapes by polygons.")

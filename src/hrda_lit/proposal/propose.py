@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hrda_lit.proposal.choose import Choice, choose
@@ -109,11 +110,11 @@ def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[P
     """Decide the class of pixels outside all polygons."""
     if said is None:
         some = [image for image, regions in polygons.regions.items() if regions][:16]
-        outside = sum(int((polygons.draw(image, IGNORE) == IGNORE).sum()) for image in some)
-        pixels = sum(height * width for height, width in (polygons.sizes[image] for image in some))
-        if outside > (1 - COVERED) * pixels:
+        labels = [polygons.draw(image, IGNORE).ravel() for image in some]
+        outside = float((np.concatenate(labels) == IGNORE).mean())
+        if outside > 1 - COVERED:
             raise ValueError(
-                f"{role}: {100 * outside / pixels:.0f} % of the pixels lie in no polygon; say what they are, "
+                f"{role}: {100 * outside:.0f} % of the pixels lie in no polygon; say what they are, "
                 "background=class (one more class) or background=ignore."
             )
     if said != "class":
@@ -124,7 +125,7 @@ def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[P
 def _measure(domain: Domain, labelled: bool) -> Measured:
     """Measure the images that are used, and the labels if they are learned from."""
     found = domain.found
-    used = [image for split in ("train", "val") for image in domain.lists.get(split, ())]
+    used = [*domain.lists["train"], *domain.lists.get("val", ())]
     read_label = domain.label_reader()
     return measure(
         [found.root / image for image in used], used if labelled else [], read_label, len(domain.space.names)

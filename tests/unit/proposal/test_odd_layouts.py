@@ -200,6 +200,12 @@ def named(text: str) -> Callable[[Path], None]:
     return lambda root: (plain(root), names(root, text=text))[0]
 
 
+def empty_shapes(root: Path) -> None:
+    labelme(root)
+    for path in root.glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": []}))
+
+
 def stereo(root: Path) -> None:
     plain(root)
     (root / "images").rename(root / "left")
@@ -228,6 +234,10 @@ ASKED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "damaged JSON": (lambda root: (coco(root), (root / "x.json").write_text("{")), ["x.json"]),
     "a circle": (circle, ["circle"]),
+    "no shapes": (empty_shapes, ["no polygons"]),
+    "an odd polygon": (
+        lambda root: annotated(root, lambda c: c["annotations"][0]["segmentation"][0].pop()), ["odd number"]
+    ),
     "two cameras": (stereo, ["left/", "right/"]),
 }  # fmt: skip
 
