@@ -64,8 +64,8 @@ def discover(root: Path, role: str, labels: str | None = None) -> Found:
     Args:
         root: folder of the data.
         role: source or target, for the keys that errors name.
-        labels: part of the path of every label, where the rules leave a choice; None where no
-            choice is expected.
+        labels: part of the path of every label, where the rules leave a choice; "none" if no file is
+            a label; None where no choice is expected.
 
     Raises:
         FileNotFoundError: if the folder is missing, or holds no images.
@@ -78,7 +78,7 @@ def discover(root: Path, role: str, labels: str | None = None) -> Found:
             f"{role}={root} is a file; give a folder of images: unpack an archive, or extract the frames of a video."
         )
     names = {file: take_apart(file) for file in sorted(walk(root, (*SUFFIXES, ".npy")))}
-    rule, pairs = best_rule(names, role, labels)
+    rule, pairs = (None, {}) if labels == "none" else best_rule(names, role, labels)
     images = _images(names, set(pairs.values()), rule)
     if not images:
         raise FileNotFoundError(

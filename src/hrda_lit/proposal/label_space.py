@@ -142,7 +142,7 @@ def _require_sharp(values: LabelValues, known: ClassList | None, role: str) -> N
         what = f"{len(between)} values between 0 and 255" if is_smooth else f"{len(values.colours)} colours"
         raise ValueError(
             f"{role}: labels hold {what}, as smooth edges, scaling or JPEG leave them; export them "
-            f"once more without, or say which files are labels by {role}_labels=... ."
+            f"once more without, or say which files are labels by {role}_labels=... (none: no file)."
         )
 
 

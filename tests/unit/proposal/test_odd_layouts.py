@@ -286,6 +286,18 @@ def test_keys_that_do_not_fit_are_refused(
         proposal_of(Path("day"), Path(keys.get("target", target)), **{k: v for k, v in keys.items() if k != "target"})
 
 
+def test_files_that_look_like_labels_may_be_none(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "day").mkdir()
+    coco(tmp_path / "day")
+    for number in range(4):
+        picture(tmp_path / f"day/{number:03d}.png", number)
+        picture(target / f"{number:03d}.png", number)
+    with pytest.raises(ValueError, match=r"source_labels=\.\.\. \(none"):
+        proposal_of(tmp_path / "day", target)
+    proposal = proposal_of(tmp_path / "day", target, source_labels="none", target_labels="none")
+    assert (len(proposal.source.lists["train"]), len(proposal.target.lists["train"])) == (4, 16)
+
+
 def test_a_linked_folder_has_the_name_of_the_link(tmp_path: Path, target: Path) -> None:
     (tmp_path / "store/x81").mkdir(parents=True)
     plain(tmp_path / "store/x81")
