@@ -113,7 +113,7 @@ def label_space(values: LabelValues, known: ClassList | None, role: str, end: st
     Raises:
         ValueError: if it is ambiguous; the error names the key that answers.
     """
-    if classes == "cityscapes" or (classes is None and known is None and re.search("_label(Train)?Ids", end)):
+    if classes == "cityscapes" or (classes is None and known is None and is_cityscapes(end)):
         is_raw = "TrainIds" not in end and not set(values.ids) <= {*range(19), IGNORE}
         id_map = "cityscapes" if is_raw else None
         return LabelSpace(list(CITYSCAPES.names), id_map, "names of Cityscapes' files")
@@ -131,6 +131,11 @@ def label_space(values: LabelValues, known: ClassList | None, role: str, end: st
             "with a name a line, or classes=cityscapes."
         )
     return _numbered(values, known, role)
+
+
+def is_cityscapes(end: str) -> bool:
+    """Return whether names of labels end as those of Cityscapes."""
+    return re.search("_label(Train)?Ids", end) is not None
 
 
 def _require_sharp(values: LabelValues, known: ClassList | None, role: str) -> None:

@@ -14,9 +14,10 @@ import torch
 from hrda_lit.proposal.choose import Choice, choose
 from hrda_lit.proposal.class_lists import find_class_list
 from hrda_lit.proposal.discover import discover
-from hrda_lit.proposal.label_space import LabelSpace, label_space, read_values, same_classes
+from hrda_lit.proposal.label_space import LabelSpace, is_cityscapes, label_space, read_values, same_classes
 from hrda_lit.proposal.measure import Measured, measure
 from hrda_lit.proposal.polygons import IGNORE, Polygons, find_polygons, find_unread
+from hrda_lit.proposal.rules import LABEL_FOLDER
 from hrda_lit.proposal.splits import source_lists, target_lists
 from hrda_lit.proposal.write import Domain, Proposal
 
@@ -76,8 +77,7 @@ def _path(text: str) -> Path:
 def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) -> Domain:
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
-    known = find_class_list(root) or (source.known if source else None)
-    polygons, background = None, IGNORE
+    known, polygons, background = find_class_list(root), None, IGNORE
     space = source.space if source else LabelSpace([], None, "no labels")
     if not found.labels:
         polygons = find_polygons(root, found.images, role)
@@ -86,18 +86,30 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
         polygons, background = _with_background(polygons, keys["background"], role)
         space = LabelSpace(polygons.names, None, f"polygons of {polygons.origin}")
     elif found.rule is not None:
+        end = found.rule.tail[1]
+        if known is None and source is not None and not is_cityscapes(end):
+            known = source.known
         values = read_values([root / label for label in found.labels.values()])
-        space = label_space(values, known, role, found.rule.tail[1], keys["classes"])
+        space = label_space(values, known, role, end, keys["classes"])
     elif source is None:
         raise FileNotFoundError(
             f"source={keys['source']} has {len(found.images)} images but no label for any of them; put "
             "labels into labels/ beside images/, or beside the images as name_mask.png, or give "
-            f"source_labels=...{find_unread(root, found.images)}."
+            f"source_labels=...{find_unread(root, found.images)}{_labels_beside(root)}."
         )
     if source is not None:
         space = same_classes(source.space, space)
     lists, why = source_lists(found) if source is None else target_lists(found)
+    if not found.labels:
+        why += _labels_beside(root)
     return Domain(_name(root), found, space, lists, why, known, polygons, background)
+
+
+def _labels_beside(root: Path) -> str:
+    """Name a folder of labels beside one that holds images alone, as a part of a sentence."""
+    parent = root.absolute().parent
+    found = [path.name for path in sorted(parent.iterdir()) if LABEL_FOLDER.fullmatch(path.name)]
+    return f"; {found[0]} lies beside it: give the folder of both, {parent}" if found else ""
 
 
 def _name(root: Path) -> str:

@@ -44,7 +44,7 @@ def _train_and_val(found: Found) -> tuple[list[str], list[str], str]:
     if len(rest) >= len(labelled):
         return rest, labelled, "images with labels are scored, the others are adapted to"
     train, val, why = hold_out(found.images, HELD_OUT)
-    return train, [image for image in val if image in found.labels], f"scored: {why}"
+    return train or val, [image for image in val if image in found.labels], f"scored: {why}"
 
 
 def _without(images: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image, ImageFilter
 
+from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.proposal.write import write
 from tests.unit.proposal.test_found_layouts import (
     COLOURS,
@@ -296,6 +297,33 @@ def test_files_that_look_like_labels_may_be_none(tmp_path: Path, target: Path) -
         proposal_of(tmp_path / "day", target)
     proposal = proposal_of(tmp_path / "day", target, source_labels="none", target_labels="none")
     assert (len(proposal.source.lists["train"]), len(proposal.target.lists["train"])) == (4, 16)
+
+
+def test_a_target_named_as_cityscapes_has_its_classes(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    plain(tmp_path / "day")
+    names(tmp_path / "day", text="\n".join([*CITYSCAPES.names[::-1], "lane"]))
+    pairs(tmp_path / "dusk", "leftImg8bit/{:06d}_leftImg8bit.png", "gtFine/{:06d}_gtFine_labelIds.png", 4, RAW)
+    id_map = proposal_of(tmp_path / "day", tmp_path / "dusk").target.space.id_map
+    assert isinstance(id_map, dict)
+    assert (id_map[7], id_map[23]) == (18, 8)  # road and sky in the source's order
+
+
+def test_labels_beside_a_folder_of_images_are_pointed_at(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "day").mkdir()
+    plain(tmp_path / "day")
+    with pytest.raises(FileNotFoundError, match=r"labels lies beside it: give the folder of both"):
+        proposal_of(tmp_path / "day/images", target)
+    pairs(tmp_path / "night", "images/{}.jpg", "labels/{}.png")
+    assert "labels lies beside it" in proposal_of(tmp_path / "day", tmp_path / "night/images").target.why
+
+
+def test_one_target_image_is_adapted_to_and_scored(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    plain(tmp_path / "day")
+    pairs(tmp_path / "dusk", "images/{}.jpg", "labels/{}.png", 1)
+    lists = proposal_of(tmp_path / "day", tmp_path / "dusk").target.lists
+    assert lists == {"train": ["images/0.jpg"], "val": ["images/0.jpg"]}
 
 
 def test_a_linked_folder_has_the_name_of_the_link(tmp_path: Path, target: Path) -> None:
