@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +68,7 @@ def make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
     return ClassList(origin, classes, [entry for entry in named if entry not in classes])
 
 
-def number(names: Iterable[str]) -> list[Entry]:
+def _number(names: Iterable[str]) -> list[Entry]:
     """Number names from 0."""
     return [Entry(name, index) for index, name in enumerate(names)]
 
@@ -93,7 +93,7 @@ def _roboflow(path: Path) -> list[Entry]:
 
 def _labelme(path: Path) -> list[Entry]:
     """class_names.txt of labelme's export: `__ignore__` is written as 255 and the next name as 0."""
-    return number(name for name in _lines(path) if name != "__ignore__")
+    return _number(name for name in _lines(path) if name != "__ignore__")
 
 
 def _names(path: Path) -> list[Entry]:
@@ -101,7 +101,7 @@ def _names(path: Path) -> list[Entry]:
     lines = _lines(path)
     matches = [re.fullmatch(r"(\d+)[\s,:;]+(.+)", line) for line in lines]
     rows = [match for match in matches if match is not None]
-    return [Entry(row[2], int(row[1])) for row in rows] if len(rows) == len(lines) else number(lines)
+    return [Entry(row[2], int(row[1])) for row in rows] if len(rows) == len(lines) else _number(lines)
 
 
 def _json(path: Path) -> list[Entry]:
@@ -163,6 +163,30 @@ def read_class_list(path: Path) -> ClassList:
         return make_list(path.name, read(path))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a list of classes ({error}); correct it.") from error
+
+
+def parse_classes(classes: Any) -> ClassList:
+    """Read the answer of the user: a file, a list of names, or a mapping of names to ids or colours.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if isinstance(classes, str):
+        path = Path(classes).expanduser()
+        if not path.is_file():
+            raise ValueError(f"classes={classes}: expected cityscapes, a file, a list or a mapping.")
+        return read_class_list(path)
+    if not isinstance(classes, Mapping):
+        return make_list("classes", _number(map(str, classes)))
+    entries = []
+    for index, (name, value) in enumerate(classes.items()):
+        if isinstance(value, int):
+            entries.append(Entry(str(name), value))
+        elif isinstance(value, list) and len(value) == 3:
+            entries.append(Entry(str(name), index, (value[0], value[1], value[2])))
+        else:
+            raise ValueError(f"classes has {name}: {value}; give an id or a colour [red, green, blue].")
+    return make_list("classes", entries)
 
 
 def _lines(path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
 from hrda_lit.data.images import open_picture
 from hrda_lit.data.label_files import read_label, read_label_colours
-from hrda_lit.proposal.class_lists import ClassList, Colour, Entry, make_list, number, read_class_list
+from hrda_lit.proposal.class_lists import ClassList, Colour, parse_classes
 from hrda_lit.proposal.measure import read_some
 
 IGNORE = 255
@@ -118,7 +118,7 @@ def label_space(values: LabelValues, known: ClassList | None, role: str, end: st
         id_map = "cityscapes" if is_raw else None
         return LabelSpace(list(CITYSCAPES.names), id_map, "names of Cityscapes' files")
     if classes is not None:
-        known = _given(classes)
+        known = parse_classes(classes)
     _require_sharp(values, known, role)
     if values.colours:
         return _coloured(values, known, role)
@@ -205,26 +205,6 @@ def _coloured(values: LabelValues, known: ClassList | None, role: str) -> LabelS
     why = f"colours as in {known.origin}" + ("; black is ignored" if (0, 0, 0) in ignored else "")
     colour_map = dict(zip(known.names, known.colours, strict=True))
     return LabelSpace(known.names, None, why, colour_map, known.colours, ignored)
-
-
-def _given(classes: Any) -> ClassList:
-    """Read the answer of the user, see `label_space`."""
-    if isinstance(classes, str):
-        path = Path(classes).expanduser()
-        if not path.is_file():
-            raise ValueError(f"classes={classes}: expected cityscapes, a file, a list or a mapping.")
-        return read_class_list(path)
-    if not isinstance(classes, Mapping):
-        return make_list("classes", number(map(str, classes)))
-    entries = []
-    for index, (name, value) in enumerate(classes.items()):
-        if isinstance(value, int):
-            entries.append(Entry(str(name), value))
-        elif isinstance(value, list) and len(value) == 3:
-            entries.append(Entry(str(name), index, (value[0], value[1], value[2])))
-        else:
-            raise ValueError(f"classes has {name}: {value}; give an id or a colour [red, green, blue].")
-    return make_list("classes", entries)
 
 
 def same_classes(source: LabelSpace, target: LabelSpace) -> LabelSpace:

@@ -78,7 +78,6 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
     known, polygons, background = find_class_list(root), None, IGNORE
-    space = source.space if source else LabelSpace([], None, "no labels")
     if not found.labels:
         polygons = find_polygons(root, found.images, role)
     if polygons is not None:
@@ -87,21 +86,24 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
         space = LabelSpace(polygons.names, None, f"polygons of {polygons.origin}")
     elif found.rule is not None:
         end = found.rule.tail[1]
-        if known is None and source is not None and not is_cityscapes(end):
-            known = source.known
+        # Files named as those of Cityscapes have its ids, whatever names the source has.
+        shared = None if source is None or is_cityscapes(end) else source.known
         values = read_values([root / label for label in found.labels.values()])
-        space = label_space(values, known, role, end, keys["classes"])
-    elif source is None:
+        space = label_space(values, known or shared, role, end, keys["classes"])
+    elif source is not None:
+        space = source.space
+    else:
         raise FileNotFoundError(
             f"source={keys['source']} has {len(found.images)} images but no label for any of them; put "
             "labels into labels/ beside images/, or beside the images as name_mask.png, or give "
             f"source_labels=...{find_unread(root, found.images)}{_labels_beside(root)}."
         )
-    if source is not None:
+    if source is None:
+        lists, why = source_lists(found)
+    else:
+        lists, why = target_lists(found)
         space = same_classes(source.space, space)
-    lists, why = source_lists(found) if source is None else target_lists(found)
-    if not found.labels:
-        why += _labels_beside(root)
+        why += "" if found.labels else _labels_beside(root)
     return Domain(_name(root), found, space, lists, why, known, polygons, background)
 
 
