@@ -53,14 +53,16 @@ def render_demo(
         OSError: if a file cannot be written; then none is left.
     """
     root = Path(root).absolute()
-    counts = {"source": source, "train": target, "val": val}
-    if min(counts.values()) < 1:
+    if min(source, target, val) < 1:
         raise ValueError(f"render_demo got source={source}, target={target}, val={val}; give each at least 1.")
-    if second_source:
-        counts["second_source"] = second_source
+    counts = {"source": source, "train": target, "val": val, "second_source": second_source}
+    counts = {split: count for split, count in counts.items() if count}
     record = {"version": VERSION, "seed": seed, **counts}
-    if _is_finished(root, record):
-        return
+    if not _is_finished(root, record):
+        _render_folder(root, seed, counts, record)
+
+
+def _render_folder(root: Path, seed: int, counts: dict[str, int], record: dict[str, int]) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(root.parent.glob(SCRATCH))
     with tempfile.TemporaryDirectory(prefix=scratch_prefix(), suffix=".part", dir=root.parent) as scratch:
@@ -70,16 +72,11 @@ def render_demo(
             (fresh / "demo.json").write_text(json.dumps(record, indent=2) + "\n")
         except OSError as error:  # pillow does not say which file it was
             raise OSError(f"no demo can be drawn at {root} ({error.strerror or error}); free space there.") from error
-        _publish(fresh, root, record)
-
-
-def _publish(fresh: Path, root: Path, record: dict[str, int]) -> None:
-    """Move what was rendered to its place, unless another process was faster with the same."""
-    try:
-        os.rename(fresh, root)
-    except OSError:
-        if not _is_finished(root, record):
-            raise
+        try:
+            os.rename(fresh, root)
+        except OSError:  # another process was faster; its pictures are the same if its parameters are
+            if not _is_finished(root, record):
+                raise
 
 
 def _is_finished(root: Path, record: dict[str, int]) -> bool:
