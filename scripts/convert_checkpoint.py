@@ -11,6 +11,7 @@ Every key is accounted for, or the command fails and lists what is left. Files a
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrda_lit.system.errors import exit_on_errors
@@ -33,6 +34,8 @@ def _convert(arguments: argparse.Namespace) -> str:
     from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
     from hrda_lit.exchange.segformer import checkpoint_to_transformers, read_shape, transformers_to_checkpoint
 
+    if Path(arguments.source).resolve() == Path(arguments.target).resolve():
+        raise ValueError(f"{arguments.target} would replace its own source; choose another target.")
     if arguments.command == "to-ours":
         config = _compose("hrda_gta", arguments.overrides)
         return checkpoint_to_ours(arguments.source, arguments.target, config)

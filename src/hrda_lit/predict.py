@@ -31,13 +31,13 @@ def predict(config: DictConfig) -> "Tally":
     from hrda_lit.checkpoints.load import choose_device
     from hrda_lit.predicting.output import PredictionFolder
     from hrda_lit.predicting.predictor import check_ids
-    from hrda_lit.predicting.run import choose_kinds, predict_all
-    from hrda_lit.system.process import at_full_speed
+    from hrda_lit.predicting.run import choose_kinds
+    from hrda_lit.predicting.submission import pack
 
     rules = _rules(config)
     ids = rules.ids if rules else config.ids
     check_ids(ids)
-    device = choose_device(config.device)
+    choose_device(config.device)
     checkpoint, digest = _find_checkpoint(config)
     inputs = _inputs(config, rules)
     kinds = ["label"] if rules else choose_kinds(config.save, inputs)
@@ -46,29 +46,22 @@ def predict(config: DictConfig) -> "Tally":
     folder.refuse_other(settings)
     predictor = _load(config, checkpoint, rules, ids, kinds)
     folder.begin(settings)
-    _announce(inputs, folder, predictor)
-    start = time.perf_counter()
-    with at_full_speed(device):
-        tally = predict_all(predictor, inputs, folder, ids)
-    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
-    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
-    print(f"{counts}: {printable(folder.root)}{speed}")
+    tally = _run(predictor, inputs, folder, ids, config.input or str(inputs.base))
     if rules and not tally.failed:
-        _pack(folder, inputs, rules)
+        labels = {f"{item.name}.png": folder.path("label", item.name) for item in inputs.items}
+        print(pack(labels, folder.root / f"{rules.name}.zip", rules))
     return tally
 
 
 def _rules(config: DictConfig) -> "Rules | None":
-    from hrda_lit.config.nodes import ConfigError
+    from hrda_lit.config.nodes import construct, to_plain
     from hrda_lit.predicting.submission import Rules
 
     if config.submission is None:
         return None
-    values = {str(key): value for key, value in config.submission.items() if key != "dataset"}
-    try:
-        return Rules(**OmegaConf.to_object(OmegaConf.create(values)))  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ConfigError(f"submission does not fit: {error}; correct submission.") from error
+    keys = {str(key): value for key, value in to_plain(config.submission).items() if key != "dataset"}
+    rules: Rules = construct(Rules, "submission", keys)
+    return rules
 
 
 def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
@@ -131,24 +124,21 @@ def _load(config: DictConfig, checkpoint: Path, rules: "Rules | None", ids: str,
     return predictor
 
 
-def _announce(inputs: "Inputs", folder: "PredictionFolder", predictor: "Predictor") -> None:
-    if inputs.others:
-        print(printable(inputs.describe_skipped()), file=sys.stderr)
-    if inputs.twins:
-        shown = f"{len(inputs.twins)} images share their name but for the suffix, which their outputs keep"
-        print(printable(f"{shown}, e.g. {inputs.twins[0]}.png"), file=sys.stderr)
-    count = "frames" if inputs.total is None else f"{inputs.total} pictures"
-    what = f"predicting {count} of {inputs.base} on {predictor.device}: {', '.join(folder.kinds)}"
-    print(printable(f"{what} go to {folder.root}"), file=sys.stderr, flush=True)
+def _run(predictor: "Predictor", inputs: "Inputs", folder: "PredictionFolder", ids: str, source: str) -> "Tally":
+    """Predict all pictures, and print what begins and how it ended."""
+    from hrda_lit.predicting.run import predict_all
+    from hrda_lit.system.process import at_full_speed
 
-
-def _pack(folder: "PredictionFolder", inputs: "Inputs", rules: "Rules") -> None:
-    from hrda_lit.predicting.submission import pack
-
-    labels = {f"{item.name}.png": folder.path("label", item.name) for item in inputs.items}
-    target = folder.root / f"{rules.name}.zip"
-    pack(labels, target, rules)
-    print(f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them.")
+    count = "frames" if inputs.total is None else f"{inputs.total} picture{'s' * (inputs.total > 1)}"
+    what = f"predicting {count} of {source} on {predictor.device}: {', '.join(folder.kinds)} go to {folder.root}"
+    print(printable(what), file=sys.stderr, flush=True)
+    start = time.perf_counter()
+    with at_full_speed(predictor.device):
+        tally = predict_all(predictor, inputs, folder, ids)
+    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
+    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
+    print(f"{counts}: {printable(folder.root)}{speed}")
+    return tally
 
 
 @command("predict", "the same command goes on from here")

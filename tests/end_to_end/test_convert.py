@@ -13,6 +13,7 @@ from torch import Tensor
 from hrda_lit.api import compose
 from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.exchange.convert import checkpoint_to_official, checkpoint_to_ours, convert_mit
+from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.layouts import mit_to_official, to_official
@@ -110,6 +111,29 @@ def test_keys_that_are_left(official: dict[str, Tensor], tmp_path: Path, key: st
     with pytest.raises(ValueError, match=sentence):
         checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*TINY))
     assert not (tmp_path / "ours.ckpt").exists()
+
+
+def test_what_is_not_there_or_ours_already(tmp_path: Path) -> None:
+    for convert in (lambda: checkpoint_to_ours(tmp_path, tmp_path / "ours.ckpt", compose(*TINY)),
+                    lambda: convert_mit(tmp_path / "nowhere.pth", tmp_path / "ours.ckpt")):  # fmt: skip
+        with pytest.raises(FileNotFoundError, match=r"no file at .*; give one with the weights to convert"):
+            convert()
+    torch.save({"state_dict": {}, CONFIG_KEY: {}}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt is a checkpoint of this library already; use it as it is"):
+        checkpoint_to_ours(tmp_path / "last.ckpt", tmp_path / "ours.ckpt", compose(*TINY))
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    torch.save({"state_dict": {1: torch.ones(2)}}, tmp_path / "official.pth")
+    with pytest.raises(ValueError, match=r"official\.pth cannot be used \(AttributeError: .*give another"):
+        checkpoint_to_ours(tmp_path / "official.pth", tmp_path / "ours.ckpt", compose(*TINY))
+
+
+def test_a_source_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mit.pth").write_bytes(b"mine")
+    done = run_script("convert_checkpoint", "mit", tmp_path / "mit.pth", tmp_path / "." / "mit.pth")
+    assert (done.returncode, (tmp_path / "mit.pth").read_bytes()) == (1, b"mine")
+    assert "mit.pth would replace its own source; choose another target" in done.stderr
 
 
 def test_a_file_without_a_student(official: dict[str, Tensor], tmp_path: Path) -> None:

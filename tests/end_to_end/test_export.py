@@ -93,9 +93,10 @@ def test_onnx_of_class_ids(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_torch_export_of_class_ids(checkpoint: Path, tmp_path: Path) -> None:
-    exported = export(checkpoint, tmp_path / "ids.pt2", size=(128, 128), whole=True, ids=True)
+    said = export(checkpoint, tmp_path / "ids.pt2", size=(128, 128), whole=True, ids=True)
+    assert said.startswith(f"{tmp_path}/ids.pt2: image (1, 3, 128, 128): ")
     image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    found = torch.export.load(exported.path).module()(image)
+    found = torch.export.load(tmp_path / "ids.pt2").module()(image)
     logits = expected(load_trained(checkpoint)._replace(inference=Whole()), image)
     assert found.dtype == torch.uint8
     assert torch.equal(found.long(), logits.argmax(1))
@@ -105,6 +106,7 @@ def test_torch_export_of_class_ids(checkpoint: Path, tmp_path: Path) -> None:
     ("name", "options", "sentence"),
     [
         ("a.txt", {}, r"ends in none of \['\.onnx', '\.pt2'\]"),
+        ("a.pt2", {"size": (0, 64)}, r"size\[0\]=0: expected a whole number in \[1, 32768\]"),
         ("a.onnx", {"dynamic": ["colour"]}, r"dynamic=\['colour'\] is none of"),
         ("a.onnx", {"dynamic": ["size"], "whole": True}, "the number of detail windows"),
         ("a.pt2", {"dynamic": ["size"]}, "export to .onnx, where it does"),

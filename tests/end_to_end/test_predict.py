@@ -59,6 +59,7 @@ def test_the_command_predicts_a_folder_and_leaves_nothing_else(checkpoint: Path,
     done = call(tmp_path / "here", f"checkpoint={checkpoint}", f"input={photos}", "output=out", "device=cpu")
     assert done.returncode == 1
     assert "3 predicted, 0 complete already, 1 failed: out" in done.stdout
+    assert f"predicting 4 pictures of {photos} on cpu: label, colour, overlay go to out\n" in done.stderr
     assert f"error: {photos}/broken.png is broken" in done.stderr
     assert "Traceback" not in done.stderr
     names = ["a", "sub/b", "sub/deep/c"]
@@ -84,6 +85,21 @@ def test_files_are_what_the_notebook_shows(checkpoint: Path, photos: Path, tmp_p
     assert np.abs(read["attention"] / 255 - result.views["attention"]).max() < 1 / 255
     assert np.array_equal(read["context"], result.views["context"])
     assert np.array_equal(read["detail"], result.views["detail"])
+
+
+def test_images_of_one_name_and_of_12_bits(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for suffix in ("png", "tif"):
+        Image.fromarray(np.full((40, 60), 4095, np.uint16)).save(tmp_path / "deep" / f"a.{suffix}")
+    done = call(
+        tmp_path, f"checkpoint={checkpoint}", "input=deep", "output=out", "save=overlay", "bits=12", "device=cpu"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 images of equal stems keep their suffix in their outputs, e.g. a.png.png\n" in done.stderr
+    assert "16 bits" not in done.stderr
+    assert files(tmp_path / "out") == ["overlay/a.png.png", "overlay/a.tif.png", "predictions.json"]
+    done = call(tmp_path, f"checkpoint={checkpoint}", "input=deep", "output=out", "save=overlay", "device=cpu")
+    assert "holds predictions of another bits; set another output" in done.stderr
 
 
 def test_teacher_and_another_inference(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
@@ -137,7 +153,9 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     [
         (["checkpoint=null"], "there is nothing to predict with; give checkpoint="),
         (["checkpoint=/nowhere.ckpt"], "no checkpoint at /nowhere.ckpt"),
+        (["checkpoint=/"], "no checkpoint at /config.yaml"),
         (["input=null"], "give either input=.* or submission="),
+        (["input=''"], "give either input=.* or submission="),
         (["submission=acdc"], "give either input=.* or submission="),
         (["input=/nowhere"], "no image at input=/nowhere"),
         (["input=null", "submission=acdc", "data_root=/nowhere"], r"/nowhere/acdc is not a folder, .*get rgb_anon"),

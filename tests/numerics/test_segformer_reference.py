@@ -110,7 +110,7 @@ def convert(folder: Path, target: Path) -> None:
     [
         ({"model_type": "beit"}, r"has no config\.json of a segformer; give a folder that save_pretrained wrote\.$"),
         ({"sr_ratios": [1, 1, 1, 1]}, r"has \{'sr_ratios': \[1, 1, 1, 1\]\}, which no MiT has"),
-        ({"hidden_sizes": "x"}, r"has x for embed_dims, need four whole numbers"),
+        ({"hidden_sizes": "x"}, r"config\.json cannot be used: hidden_sizes=x: expected a list of 4, each a whole"),
         (
             {"depths": [1, 1, 1, 1]},
             r"does not fit experiment .* 20 keys unexpected \(backbone\.model\.stages_1\.blocks\.1",

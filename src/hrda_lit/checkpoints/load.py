@@ -117,7 +117,8 @@ def _load(content: Mapping[str, Any], path: str, model: str | None, weights: str
     model = model or config.validate
     state = network_state(content["state_dict"], model)
     if not state:
-        raise ValueError(f"{path} holds no {model}, its method trains without one; choose model=student.")
+        other = "teacher" if model == "student" else "student"
+        raise ValueError(f"{path} holds no {model}; choose model={other}.")
     with fitting(path):
         require_finite_weights(state, path)
         classes = build_dataset(config.source, "source").classes

@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import Tensor
 from hrda_lit.data.pixels import PNG, KindError, Pixels, deep_values, may_turn, rgb, scaled, upright_size
 
 log = logging.getLogger(__name__)
+# Pillow refuses twice as many pixels itself; up to that a large picture is no attack.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 # Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 SUFFIXES = (
@@ -198,10 +201,12 @@ def _unknown_format(start: bytes) -> ValueError:
         return ValueError("it is empty")
     if start[4:8] == b"ftyp":
         kind = "AVIF, for which Pillow 11.3 is needed" if start[8:11] == b"avi" else "HEIC or a video"
+        known += ", or let hrda_lit.predict read a video, whose name needs a suffix such as .mp4"
     else:
         kind = next((kind for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
     if kind:
-        return KindError(f"is {kind}, which is not read as an image; save it as one of {known}")
+        remedy = "unpack it" if kind in ("zip", "gzip") else f"save it as one of {known}"
+        return KindError(f"is {kind}, which is not read as an image; {remedy}")
     if start[:4] in (b"II*\0", b"MM\0*"):
         return ValueError("a TIFF of a kind that is not read, or damaged")
     return ValueError(f"it does not begin as any of {known}")

@@ -4,6 +4,7 @@ Conversions return a sentence for the user.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,13 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
         FileNotFoundError: if there is no source.
         ValueError: if it cannot be read, a key is left over or missing, or the config does not fit.
     """
+    _require_file(source)
     entries = read_plain(source)
+    if CONFIG_KEY in entries:
+        raise ValueError(f"{source} is a checkpoint of this library already; use it as it is.")
     wrapped = isinstance(entries.get("state_dict"), Mapping)
-    networks, kept = _sort_official(entries["state_dict"] if wrapped else entries, str(source))
+    with fitting(source):
+        networks, kept = _sort_official(entries["state_dict"] if wrapped else entries, str(source))
     kept["around"] = (
         {key: entries[key] for key in entries if key not in ("state_dict", "optimizer")} if wrapped else None
     )
@@ -57,7 +62,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
         ours |= {f"{name}.{key}": value for key, value in from_official(state).items()}
     content = {"state_dict": ours, CONFIG_KEY: stored_values(config), OFFICIAL_KEY: kept}
     write_checkpoint(Path(target), content)
-    left = ", the optimizer's state left out" if wrapped and "optimizer" in entries else ""
+    left = ", without the optimizer's state" if wrapped and "optimizer" in entries else ""
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors kept for the way back{left}"
 
 
@@ -97,7 +102,7 @@ def _kept(content: Mapping[str, Any], config: DictConfig, source: str | Path) ->
         meta = {"CLASSES": list(classes.names), "PALETTE": [list(colour) for colour in classes.colours]}
         return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": meta}}
     prefixes, around = kept["prefixes"], kept["around"]
-    known = {(name, prefix) for name, own in _PREFIXES.items() for prefix in ("", own)}
+    known = {*_PREFIXES.items(), *((name, "") for name in _PREFIXES)}
     if not set(prefixes.items()) <= known or not isinstance(around, dict | None):
         raise ValueError(f"{source} holds an {OFFICIAL_KEY} that was not written here; give one as it was written.")
     return {"prefixes": prefixes, "unread": require_tensors(kept["unread"], source), "around": around}
@@ -117,6 +122,7 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r} is none of {list(LAYOUTS)}; choose one.")
+    _require_file(source)
     with fitting(source):
         state = mit_to_official(read_state_dict(source))
         expected = _expected_mit(state, source)
@@ -129,27 +135,22 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     return f"{target}: {len(converted)} tensors in the {layout} layout"
 
 
+def _require_file(source: str | Path) -> None:
+    if not Path(source).expanduser().is_file():
+        raise FileNotFoundError(f"no file at {source}; give one with the weights to convert.")
+
+
 def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, State], dict[str, Any]]:
-    """Split an official state dict into the networks that predict and all else.
-
-    Returns:
-        Segmentors as "student" and perhaps "teacher"; and how to undo it: the "prefixes" of these and the
-        "unread" rest under its full names.
-
-    Raises:
-        ValueError: if a key has no known role; all such keys are listed.
-    """
+    """Split an official state dict into student and perhaps teacher, and what undoes it: prefixes, unread tensors."""
     several = any(key.startswith("model.") for key in official)
     prefixes = _PREFIXES if several else {"student": ""}
-    wraps = any("decode_head.head." in key for key in official)
-    unread: State = {}
     networks: dict[str, State] = {name: {} for name in prefixes}
-    left = []
+    unread, left = _pick_unread(official), []
     for key, value in official.items():
-        name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
-        if _UNREAD.match(key) or (wraps and _INHERITED.match(key)):
-            unread[key] = value
-        elif name is None or not isinstance(value, Tensor):
+        name = _find_network(key, prefixes)
+        if key in unread:
+            continue
+        if name is None or not isinstance(value, Tensor):
             left.append(key)
         else:
             networks[name][key.removeprefix(prefixes[name])] = value
@@ -160,6 +161,15 @@ def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, 
         )
     networks = {name: state for name, state in networks.items() if state or name == "student"}
     return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
+
+
+def _find_network(key: str, prefixes: Mapping[str, str]) -> str | None:
+    return next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+
+
+def _pick_unread(official: Mapping[str, Any]) -> dict[str, Any]:
+    wraps = any("decode_head.head." in key for key in official)
+    return {key: value for key, value in official.items() if _UNREAD.match(key) or (wraps and _INHERITED.match(key))}
 
 
 def _expected(config: DictConfig) -> State:
@@ -175,7 +185,8 @@ def _expected(config: DictConfig) -> State:
 def _expected_mit(state: State, origin: str | Path) -> State:
     widths = [state.get(f"patch_embed{stage}.norm.weight") for stage in range(1, 5)]
     blocks = {tuple(key.split(".")[:2]) for key in state if key.startswith("block")}
-    depths = [sum(name == f"block{stage}" for name, _ in blocks) for stage in range(1, 5)]
+    counts = Counter(name for name, _ in blocks)
+    depths = [counts[f"block{stage}"] for stage in range(1, 5)]
     if any(width is None for width in widths) or not all(depths):
         raise ValueError(f"{origin} is no MiT, it lacks some of the four stages; give its weights, whole.")
     options = {"embed_dims": [len(width) for width in widths if width is not None], "depths": depths}

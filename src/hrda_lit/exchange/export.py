@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hrda_lit.build import training_crop
 from hrda_lit.checkpoints.load import Trained, load_trained
+from hrda_lit.config.ranges import Sides
+from hrda_lit.config.values import check
 from hrda_lit.inference.traceable import ImageToLogits, LogitsToIds
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.normalise import renormalise
 from hrda_lit.ops.resize import low_resolution_size
+from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import waiting
 
@@ -32,35 +35,6 @@ Size = tuple[int, int]
 Run = Callable[[Tensor], Tensor]
 
 
-class Exported(NamedTuple):
-    """A written file and how it was checked.
-
-    Attributes:
-        path: the file.
-        shapes: shapes of the images that were compared.
-        difference: largest difference of logits between graph and network; of ids, the share that differs.
-        megabytes: size of the file, 10^6 bytes each.
-        seconds: time for tracing and translating.
-        ids: whether the graph returns class ids.
-    """
-
-    path: Path
-    shapes: list[tuple[int, ...]]
-    difference: float
-    megabytes: float
-    seconds: float
-    ids: bool = False
-
-    def __str__(self) -> str:
-        shapes = ", ".join(str(shape) for shape in self.shapes)
-        compared = (
-            f"{100 * self.difference:.2g} % of the ids differ, between classes that are equal up to rounding"
-            if self.ids
-            else f"logits differ by at most {self.difference:.1e}"
-        )
-        return f"{self.path}: image {shapes}: {compared}; {self.megabytes:.1f} MB, made in {self.seconds:.0f} s"
-
-
 def export(
     checkpoint: str | Path,
     output: str | Path,
@@ -69,7 +43,7 @@ def export(
     dynamic: Sequence[str] = (),
     whole: bool = False,
     ids: bool = False,
-) -> Exported:
+) -> str:
     """Export a network with its windows, fusion and normalisation, and compare the graph with the network.
 
     The graph takes "image", B x 3 x H x W, RGB in [0, 1], and returns "logits", B x C x H x W; images of a
@@ -84,12 +58,15 @@ def export(
         whole: whether to predict the image at once, where the checkpoint would slide a window.
         ids: whether the graph returns "ids" instead: train ids, B x H x W, uint8.
 
+    Returns:
+        A sentence for the user, with what was compared.
+
     Raises:
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it cannot be read, the extra packages are missing, or this network has no such graph.
     """
     output = Path(output)
-    _check_request(output, dynamic)
+    _check_request(output, size, dynamic)
     with torch.no_grad(), waiting(f"loading {checkpoint}") as report:
         trained = load_trained(checkpoint, model)
         if whole:
@@ -104,13 +81,13 @@ def export(
         content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
         seconds = time.perf_counter() - start
         report("comparing the graph with the network")
-        shapes = _shapes(size, dynamic)
-        difference = max(_compare(trained, run, torch.rand(shape), ids) for shape in shapes)
+        compared = _compare(trained, run, _shapes(size, dynamic), ids)
         write_atomically(output, content)
-    return Exported(output, shapes, difference, len(content) / 1e6, seconds, ids)
+    return f"{output}: {compared}; {len(content) / 1e6:.1f} MB, made in {seconds:.0f} s"
 
 
-def _check_request(output: Path, dynamic: Sequence[str]) -> None:
+def _check_request(output: Path, size: Size | None, dynamic: Sequence[str]) -> None:
+    check(size, Sides | None, "size")
     if output.suffix not in SUFFIXES:
         raise ValueError(f"{output} ends in none of {list(SUFFIXES)}; choose .onnx, or .pt2 for torch.export.")
     unknown = sorted(set(dynamic) - AXES.keys())
@@ -126,13 +103,13 @@ def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None
         return
     if isinstance(trained.inference, Whole) and isinstance(trained.network, MultiResSegmentor):
         raise ValueError(  # noqa: TRY004  a choice of the caller, not a wrong type
-            "the number of detail windows in a whole image follows from its size and is fixed in a graph; leave out "
+            "the number of detail windows in a whole image follows from its size and is fixed in a graph; remove "
             "whole, so that windows of a fixed size slide over the image, or keep the size."
         )
     if isinstance(trained.inference, Slide) and output.suffix == ".pt2":
         raise ValueError(
-            "torch.export does not hold for images of one window and of several alike; export to .onnx, where it "
-            "does, or keep the size."
+            "torch.export does not hold for both images of one window and images of several; export to "
+            ".onnx, where it does, or keep the size."
         )
 
 
@@ -156,14 +133,16 @@ def _shapes(size: Size, dynamic: Sequence[str]) -> list[tuple[int, ...]]:
 def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notices concern its own passes
     output = "ids" if isinstance(graph, LogitsToIds) else "logits"
-    names = {axis: name for key in dynamic for axis, name in AXES[key].items()}
+    axes: dict[int, str] = {}
+    for key in dynamic:
+        axes |= AXES[key]
     with _refusal(dynamic):
         program: Any = torch.onnx.export(
             graph,
             (example,),
             input_names=["image"],
             output_names=[output],
-            dynamic_shapes=(names,) if names else None,
+            dynamic_shapes=(axes,) if axes else None,
             dynamo=True,
             verbose=False,
         )
@@ -176,7 +155,9 @@ def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Tr
 
 
 def _pt2(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
-    axes = {axis: torch.export.Dim.DYNAMIC for key in dynamic for axis in AXES[key]}
+    axes: dict[int, Any] = {}
+    for key in dynamic:
+        axes |= dict.fromkeys(AXES[key], torch.export.Dim.DYNAMIC)
     buffer = io.BytesIO()
     with _refusal(dynamic):
         program = torch.export.export(graph, (example,), dynamic_shapes=(axes,) if axes else None)
@@ -193,28 +174,31 @@ def _refusal(dynamic: Sequence[str]) -> Iterator[None]:
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         cause = error.__cause__ or error
         raise ValueError(
-            f"this network cannot be exported with dynamic={list(dynamic)} ({str(cause).strip().splitlines()[0]}); "
+            f"this network cannot be exported with dynamic={list(dynamic)} ({format_error(cause)[:200]}); "
             "keep batch and size, or choose another encoder."
         ) from error
 
 
-def _compare(trained: Trained, run: Run, image: Tensor, ids: bool) -> float:
-    """Return the largest difference of logits, or the share of class ids that differ.
-
-    Ids may differ only between classes whose logits are equal up to rounding.
-
-    Raises:
-        ValueError: if logits differ by more than `TOLERANCE`.
-    """
-    expected, found = trained.inference(trained.network, renormalise(image)), run(image)
+def _compare(trained: Trained, run: Run, shapes: Sequence[tuple[int, ...]], ids: bool) -> str:
+    """Compare the graph with the network on random images, and say in a sentence how much they differ."""
+    largest = share = 0.0
+    for shape in shapes:
+        image = torch.rand(shape)
+        expected, found = trained.inference(trained.network, renormalise(image)), run(image)
+        if ids:
+            # Only classes whose logits are equal up to rounding may change places.
+            chosen = expected.gather(1, found.long()[:, None])
+            difference = float((expected.amax(dim=1, keepdim=True) - chosen).max())
+            share = max(share, float((found != expected.argmax(dim=1)).float().mean()))
+        else:
+            difference = float((found - expected).abs().max())
+        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+            raise ValueError(
+                f"the graph's logits of an image {shape} differ by {difference:.1e} from the network's, more "
+                f"than {TOLERANCE:g}; nothing was written, try another version of torch or onnxruntime."
+            )
+        largest = max(largest, difference)
+    images = f"image {', '.join(map(str, shapes))}"
     if ids:
-        chosen = expected.gather(1, found.long()[:, None])
-        difference = float((expected.amax(dim=1, keepdim=True) - chosen).max())
-    else:
-        difference = float((found - expected).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-        raise ValueError(
-            f"the graph's logits of an image {tuple(image.shape)} differ by {difference:.1e} from the network's, more "
-            f"than {TOLERANCE:g}; nothing was written, try another version of torch or onnxruntime."
-        )
-    return float((found != expected.argmax(dim=1)).float().mean()) if ids else difference
+        return f"{images}: {100 * share:.2g} % of the ids differ, between classes that are equal up to rounding"
+    return f"{images}: logits differ by at most {largest:.1e}"

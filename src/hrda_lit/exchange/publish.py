@@ -1,6 +1,7 @@
 """Prepare a network for a hub: its weights, its config without paths of this machine, and a model card."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,13 @@ def save_for_hub(
 
     Raises:
         FileNotFoundError: if there is no checkpoint or no metrics.
-        ValueError: if one of them cannot be used.
+        ValueError: if one of them cannot be used, or the folder has a README.md.
     """
     folder = Path(folder).expanduser()
+    if not re.fullmatch(r"[\w.+-]+", licence):
+        raise ValueError(f"licence={licence!r}: expected the hub's spelling, e.g. cc-by-nc-4.0; correct licence.")
+    if (folder / CARD).exists():
+        raise ValueError(f"{folder / CARD} exists, perhaps with words of your own; move it, or choose another folder.")
     trained = load_trained(checkpoint, model, weights=weights)
     content = read_checkpoint(checkpoint)
     scores = _read_scores(Path(checkpoint).expanduser(), content, trained.model, metrics)
@@ -141,7 +146,10 @@ def _read_scores(
 
 
 def _are_scores_of(scores: Mapping[str, Any], content: Mapping[str, Any], model: str) -> bool:
-    if not isinstance(scores.get("val/iou"), dict):
+    iou = scores.get("val/iou")
+    if not isinstance(iou, dict):
+        return False
+    if not all(isinstance(value, float | int | None) for value in (scores.get("val/miou", ""), *iou.values())):
         return False
     if "model" in scores:  # of an evaluation; a training scores what it validates
         return bool(scores["model"] == model)

@@ -1,9 +1,9 @@
 """Convert MiT with the MLP head to a model folder of `transformers`, and back."""
 
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
 import torch
@@ -12,13 +12,15 @@ from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
+from hrda_lit.config.ranges import Length, Width
+from hrda_lit.config.values import check
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.heads import SegFormerHead
 from hrda_lit.networks.layouts import from_transformers, to_transformers
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import check_keys, find_weights, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
-from hrda_lit.system.files import read_json, write_atomically
+from hrda_lit.system.files import read_json, write_atomically, write_json
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 # Numbers of MiT in any size; a folder with others is another network.
@@ -30,6 +32,16 @@ FIXED = {
     "strides": [4, 2, 2, 2],
     "hidden_act": "gelu",
 }
+_PROCESSOR = {
+    "image_processor_type": "SegformerImageProcessor",
+    "do_resize": False,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [value / 255 for value in MEAN],
+    "image_std": [value / 255 for value in STD],
+}
+Stages = Annotated[Sequence[Width], Length(4)]
 
 
 def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model: str | None = None) -> str:
@@ -56,8 +68,8 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().contiguous() for key, value in state.items()}
     write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
-    for name, content in ((CONFIG, _config(trained, state)), (PROCESSOR, _processor())):
-        write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
+    write_json(folder / CONFIG, _config(trained, state))
+    write_json(folder / PROCESSOR, _PROCESSOR)
     downscale = "" if network.downscale == 1 else f"; it takes images at 1/{network.downscale:g} of their size"
     return f"{folder} holds the {trained.model} of {checkpoint} as SegformerForSemanticSegmentation{downscale}"
 
@@ -98,56 +110,40 @@ def read_shape(source: str | Path) -> list[str]:
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict) or config.get("model_type") != "segformer":
         raise ValueError(f"{folder} has no {CONFIG} of a segformer; give a folder that save_pretrained wrote.")
-    if other := {key: config[key] for key, value in FIXED.items() if config.get(key, value) != value}:
+    other = {key: config[key] for key, value in FIXED.items() if config.get(key, value) != value}
+    if other:
         raise ValueError(f"{folder / CONFIG} has {other}, which no MiT has; give a MiT-B0 to B5.")
-    sizes = {"embed_dims": config.get("hidden_sizes"), "depths": config.get("depths")}
-    for key, value in sizes.items():
-        if not _is_size_of_stages(value):
-            raise ValueError(f"{folder / CONFIG} has {value} for {key}, need four whole numbers; download it again.")
-    if type(width := config.get("decoder_hidden_size")) is not int:
-        raise ValueError(f"{folder / CONFIG} has {width} for decoder_hidden_size, need a number; download it again.")
+    sizes = {key: config.get(key) for key in ("hidden_sizes", "depths", "decoder_hidden_size")}
+    with fitting(folder / CONFIG):
+        for key, value in sizes.items():
+            check(value, Width if key == "decoder_hidden_size" else Stages, key)
     return [
         "network=daformer",
         "network.downscale=1",
         "network/head=segformer",
-        f"network.head.channels={width}",
+        f"network.head.channels={sizes['decoder_hidden_size']}",
         "network/backbone=mit_b5",
         "network.backbone.name=mit_b0",
         "network.backbone.weights=null",
         "lambda_fd=0",
-        *(f"++network.backbone.options.{key}={value}" for key, value in sizes.items()),
+        f"++network.backbone.options.embed_dims={sizes['hidden_sizes']}",
+        f"++network.backbone.options.depths={sizes['depths']}",
     ]
-
-
-def _is_size_of_stages(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(type(one) is int and one > 0 for one in value)
 
 
 def _config(trained: Trained, state: Mapping[str, Tensor]) -> dict[str, Any]:
     widths = [len(state[f"segformer.encoder.layer_norm.{stage}.weight"]) for stage in range(4)]
     blocks = {tuple(key.split(".")[3:5]) for key in state if key.startswith("segformer.encoder.block.")}
-    names = trained.classes.names
+    depths, names = Counter(stage for stage, _ in blocks), trained.classes.names
     return {
         "architectures": ["SegformerForSemanticSegmentation"],
         "model_type": "segformer",
         "torch_dtype": "float32",
         "hidden_sizes": widths,
-        "depths": [sum(stage == str(index) for stage, _ in blocks) for index in range(4)],
+        "depths": [depths[str(stage)] for stage in range(4)],
         **FIXED,
         "decoder_hidden_size": len(state["decode_head.batch_norm.weight"]),
         "semantic_loss_ignore_index": trained.classes.ignore,
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
-    }
-
-
-def _processor() -> dict[str, Any]:
-    return {
-        "image_processor_type": "SegformerImageProcessor",
-        "do_resize": False,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [value / 255 for value in MEAN],
-        "image_std": [value / 255 for value in STD],
     }

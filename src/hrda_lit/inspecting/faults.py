@@ -117,14 +117,14 @@ def find_oddities(surveys: Sequence[Survey]) -> list[str]:
 def _few_files(survey: Survey) -> Iterator[str]:
     if survey.excluded:
         yield f"{len(survey.excluded)} images of {survey.split} are excluded, the first is {survey.excluded[0]}."
-    if len(survey.samples) < FEW:
+    if 0 < len(survey.samples) < FEW:
         yield f"{survey.split} has {len(survey.samples)} images only."
 
 
 def _unused_files(survey: Survey) -> Iterator[str]:
     if not survey.unused:
         return
-    pattern, remedy = PurePath(survey.split.dataset.images), "they are no images"
+    pattern, remedy = PurePath(survey.split.dataset.images), "they are not images"
     pictures = [path for path in survey.unused if path.suffix.lower() in SUFFIXES]
     others = [path for path in pictures if path.suffix != pattern.suffix]
     if others:
@@ -154,7 +154,7 @@ def _odd_pixels(survey: Survey) -> Iterator[str]:
     if ignored > MUCH:
         yield f"{100 * ignored:.0f} % of the pixels of {survey.split} are ignored; check its id_map."
     absent = [name for name in classes.names if name not in survey.present]
-    if survey.split.role == "source" and survey.ids and absent:
+    if survey.split.role == "source" and survey.raw and absent:
         yield f"no pixel of {', '.join(absent)} in the {len(survey.ids)} labels of {survey.split} that were read."
 
 
@@ -193,7 +193,7 @@ def _find_shared(surveys: Sequence[Survey]) -> list[str]:
     both = sorted(images["source"] & images["val"])
     if not both:
         return []
-    return [f"{len(both)} images are in source and val alike, the first is {both[0]}: scores on them mean little."]
+    return [f"{len(both)} images are in both source and val, the first is {both[0]}: scores on them mean little."]
 
 
 def _list_ids(raw: Collection[int]) -> str:

@@ -1,4 +1,4 @@
-"""What is known of the files of one split, from their headers or from every pixel."""
+"""Survey the files of one split: their headers, or every pixel."""
 
 import os
 from collections import Counter
@@ -29,7 +29,7 @@ _DEEP = 16  # images of 16 bits that are decoded for the range of their values
 
 
 class Header(NamedTuple):
-    """(height, width) of an upright picture in pixels, Pillow's name of its mode, and the fault of a file."""
+    """Size of an upright picture in pixels, Pillow's name of its mode, and the fault of the file if it has one."""
 
     height: int
     width: int
@@ -48,7 +48,7 @@ class Survey:
 
     Args:
         split: split that was read.
-        samples: its files, those that can be used.
+        samples: its usable files.
         headers: headers by file.
         ids: pixels by id of each label that was read; the fault in words where it cannot be read.
         excluded: images that were excluded because they are broken.
@@ -93,7 +93,7 @@ class Survey:
         excluded = tuple(images)
         self.split.dataset.leave_out(excluded)
         kept = [sample for sample in self.samples if sample.image not in set(excluded)]
-        return replace(self, samples=kept, excluded=(*self.excluded, *excluded))
+        return replace(self, samples=kept, excluded=excluded)
 
     def with_ids(self, samples: Sequence[Sample], cache_dir: Path) -> "Survey":
         """Count the ids of the labels of some samples whose headers are whole."""
@@ -136,12 +136,13 @@ def read_header(path: Path, tree: FileTree, every: bool = False) -> Header:
     """
     try:
         content = path.read_bytes() if every and path.is_file() else tree.archived(path)
-        if _start(path, content).startswith(NUMPY):
+        start, tail = _read_ends(path, content)
+        if start == NUMPY:
             height, width = as_ids(read_array(path.read_bytes() if content is None else content)).shape
             return Header(height, width, "NumPy")
         if every and content is not None:
-            return decode(path, lambda file: _describe(file, _tail(path, content), every), content)
-        return open_picture(path, lambda file: _describe(file, _tail(path, content), every), content)
+            return decode(path, lambda file: _describe(file, tail, every), content)
+        return open_picture(path, lambda file: _describe(file, tail, every), content)
     except (ValueError, OSError) as error:
         return Header(0, 0, "", str(error))
 
@@ -153,20 +154,15 @@ def _describe(file: ImageFile.ImageFile, tail: bytes, every: bool) -> Header:
     return Header(*upright_size(file), mode)
 
 
-def _start(path: Path, content: bytes | None) -> bytes:
+def _read_ends(path: Path, content: bytes | None) -> tuple[bytes, bytes]:
+    """Return the first and the last bytes of a file, which may lie in an archive; none if it does not exist."""
     if content is not None or not path.is_file():
-        return (content or b"")[: len(NUMPY)]
+        content = content or b""
+        return content[: len(NUMPY)], content[-_TAIL:]
     with path.open("rb") as file:
-        return file.read(len(NUMPY))
-
-
-def _tail(path: Path, content: bytes | None) -> bytes:
-    if content is not None:
-        return content[-_TAIL:]
-    with path.open("rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(-min(_TAIL, length), os.SEEK_END)
-        return file.read()
+        start, length = file.read(len(NUMPY)), file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - _TAIL))
+        return start, file.read()
 
 
 def _ends_whole(tail: bytes, kind: str | None) -> bool:

@@ -1,6 +1,7 @@
 """The pictures to predict: one image, a folder, a glob or a video."""
 
 import glob
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,8 +13,10 @@ from hrda_lit.data.file_tree import existing, literal, search, walk
 from hrda_lit.data.images import SUFFIXES, read_pixels
 from hrda_lit.data.pixels import Pixels
 from hrda_lit.predicting.output import is_output
-from hrda_lit.predicting.video import VIDEO_SUFFIXES, count_frames, read_frames
+from hrda_lit.predicting.video import VIDEO_SUFFIXES, Video, open_video, read_frames
 from hrda_lit.system.paths import require_below
+
+log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in VIDEO_SUFFIXES)
 
@@ -33,32 +36,19 @@ class Inputs(NamedTuple):
         items: pictures; of a damaged video, iterating ends in a ValueError.
         total: number of pictures; None if a video does not say.
         base: folder or video at which their names start.
-        refused: a sentence for each image that cannot be predicted because of its name.
-        others: files beside the images that are none.
-        twins: names that keep the suffix of their image, because another image has the same stem.
+        video: video that the pictures are frames of; None for image files.
+        skipped: number of files beside the images that are not images.
     """
 
     items: Iterable[Item]
     total: int | None
     base: Path
-    refused: Sequence[str] = ()
-    others: Sequence[Path] = ()
-    twins: Sequence[str] = ()
-
-    @property
-    def video(self) -> Path | None:
-        """Return the video that the pictures are frames of; None for image files."""
-        return self.base if self.base.suffix.lower() in VIDEO_SUFFIXES and self.base.is_file() else None
-
-    def describe_skipped(self) -> str:
-        """Count the files that are not images by their suffixes, in one sentence."""
-        kinds = Counter(path.suffix.lower() or "no suffix" for path in self.others)
-        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return f"skipped files that are no images: {counts}, e.g. {self.others[0].relative_to(self.base)}"
+    video: Video | None = None
+    skipped: int = 0
 
 
 def find_inputs(spec: str, bits: int | None = None) -> Inputs:
-    """List the pictures that `spec` means, without those that were predicted before.
+    """List the pictures that `spec` means, without those that were predicted before; report what is skipped.
 
     Args:
         spec: an image or video file, a folder, which is searched with all below it, linked folders too, or a
@@ -84,39 +74,37 @@ def find_inputs(spec: str, bits: int | None = None) -> Inputs:
             f"no image at input={spec}; give an image, a video, a folder or a glob of files that end in "
             f"{' '.join(IMAGE_SUFFIXES)}."
         )
+    others = sorted(set(files) - set(images))
+    if others:
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+        log.warning("skipped files that are not images: %s, e.g. %s", counts, others[0].relative_to(base))
     names = _name_outputs(images, base)
     twins = [name for image, name in names.items() if base / name == image]
-    return image_inputs(names, base, read)._replace(others=sorted(set(files) - set(images)), twins=twins)
+    if twins:
+        log.warning("%d images of equal stems keep their suffix in their outputs, e.g. %s.png", len(twins), twins[0])
+    return image_inputs(names, base, read)._replace(skipped=len(others))
 
 
 def image_inputs(names: Mapping[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
-    """Make inputs of image files with the names of their outputs; files whose name cannot be one are refused."""
-    items, refused = list[Item](), list[str]()
-    for path, name in names.items():
-        try:
-            _require_name(path, name)
-        except ValueError as error:
-            refused.append(str(error))
-        else:
-            items.append(Item(name, str(path), partial(read, path)))
-    return Inputs(items, len(items), base, refused)
-
-
-def _require_name(path: Path, name: str) -> None:
-    require_below(name, f"the name of the outputs of {str(path)!r}")
+    """Make inputs of image files with the names of their outputs."""
+    items = [Item(name, str(path), partial(read, path)) for path, name in names.items()]
+    return Inputs(items, len(items), base)
 
 
 def _single(path: Path, read: Callable[[Path], Pixels]) -> Inputs:
-    read(path)  # a single broken image is refused here, before a model is loaded for it
+    # A single image that cannot be predicted is refused here, before a model is loaded for it.
+    read(path)
     names = _name_outputs([path], path.parent)
-    _require_name(path, names[path])
+    require_below(names[path], f"the name of the outputs of {str(path)!r}")
     return image_inputs(names, path.parent, read)
 
 
 def _video(path: Path) -> Inputs:
-    _require_name(path, path.stem)
+    require_below(path.stem, f"the name of the outputs of {str(path)!r}")
+    video = open_video(path)
     frames = (Item(f"{path.stem}/{index:06d}", f"{path} frame {index}", read) for index, read in read_frames(path))
-    return Inputs(frames, count_frames(path), path)
+    return Inputs(frames, video.frames, path, video)
 
 
 def _name_outputs(images: Sequence[Path], base: Path) -> dict[Path, str]:

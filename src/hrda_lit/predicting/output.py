@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from hrda_lit.predicting.result import KINDS, Result, encode_kind
-from hrda_lit.predicting.video import AddFrame, frame_rate, write_video
+from hrda_lit.predicting.video import AddFrame, Video, write_video
 from hrda_lit.system.files import SCRATCH, read_record, remove_stale, write_atomically, write_json
 from hrda_lit.system.paths import below
 
@@ -66,12 +66,12 @@ class PredictionFolder:
         """Return the kinds of files that a picture lacks, without the video."""
         return [kind for kind in self.kinds if kind != VIDEO and not self.path(kind, name).is_file()]
 
-    def open_video(self, video: Path | None) -> AbstractContextManager[AddFrame | None]:
+    def open_video(self, video: Video | None) -> AbstractContextManager[AddFrame | None]:
         """Open the prediction of a video, see `write_video`; None if none is to be written, or it is complete."""
         if VIDEO not in self.kinds or video is None:
             return nullcontext()
-        path = below(self.root / VIDEO, f"{video.stem}.mp4", "the name of a prediction")
-        return nullcontext() if path.is_file() else write_video(path, frame_rate(video))
+        path = below(self.root / VIDEO, f"{video.path.stem}.mp4", "the name of a prediction")
+        return nullcontext() if path.is_file() else write_video(path, video.rate)
 
     def path(self, kind: str, name: str) -> Path:
         """Return the file of a kind of prediction of a picture."""

@@ -5,7 +5,7 @@ Predictor("model.ckpt")("street.png").overlay()
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -42,7 +42,7 @@ Pictures = list[Picture] | tuple[Picture, ...]
 class Predictor:
     """Load one network of a checkpoint and predict pictures of any size.
 
-    Pictures are resized as images of their data set are, and predictions brought back to their own size.
+    Pictures are resized as images of their dataset are, and predictions brought back to their own size.
 
     Args:
         checkpoint: a file that `hrda_lit.train` wrote.
@@ -71,19 +71,20 @@ class Predictor:
         self,
         checkpoint: str | Path,
         model: str | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         inference: Inference | str | Mapping[str, Any] | None = None,
         weights: str | None = None,
         like: Any = None,
         size: int | Sequence[int] | None = None,
         bits: int | None = None,
     ) -> None:
-        sides = list(size) if isinstance(size, Iterable) else size and [size, size]
+        sides = None if size is None else np.asarray(size).tolist()
+        sides = [sides, sides] if isinstance(sides, int) else sides
         check(sides, Sides | None, "size")
         check(bits, Bits | None, "bits")
         self._size, self.bits, self._warned = sides, bits, False
         self._given_like = read_choice("dataset", like) if isinstance(like, str) else like
-        self.device = choose_device(device)
+        self.device = choose_device(str(device))
         trained = load_trained(checkpoint, model, self.device, weights)
         self.network, self.classes, self.model = trained.network, trained.classes, trained.model
         self.inference, self.config = trained.inference, trained.config
@@ -141,7 +142,7 @@ class Predictor:
     def _read(self, picture: Any) -> Pixels:
         if isinstance(picture, str | Path):
             return read_pixels(Path(picture).expanduser(), self.bits)
-        if isinstance(picture, Image.Image):
+        if isinstance(picture, Image.Image) and 0 not in picture.size:
             try:
                 return rgb(picture, self.bits)
             except KindError as error:
@@ -152,7 +153,8 @@ class Predictor:
                 f"got a picture of {dtype} with shape {shape}, need RGB as uint8 of shape "
                 "(height, width, 3); convert it."
             )
-        return np.ascontiguousarray(picture.cpu() if isinstance(picture, Tensor) else picture)
+        # A copy where it may not be written to, of which torch would warn.
+        return np.require(picture.cpu() if isinstance(picture, Tensor) else picture, requirements=["C", "W"])
 
     def require_views(self) -> None:
         """Raise a ValueError if the network has no context, detail and attention."""

@@ -1,18 +1,20 @@
 """Predict all pictures of an input into a folder."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from hrda_lit.predicting.inputs import Inputs, Item
 from hrda_lit.predicting.output import VIDEO, PredictionFolder
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.predicting.result import VIEWS, Result
-from hrda_lit.predicting.video import DamagedVideoError
+from hrda_lit.predicting.result import VIEWS
+from hrda_lit.predicting.video import AddFrame, DamagedVideoError
 from hrda_lit.system.errors import format_error, is_out_of_memory
 from hrda_lit.system.progress import counted
 from hrda_lit.system.text import printable
@@ -51,41 +53,36 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
     Raises:
         OSError: if a file cannot be written.
     """
-    table, done, complete, failed = predictor.table(ids), 0, 0, len(inputs.refused)
-    for sentence in inputs.refused:
-        _report(sentence)
+    table, counts = predictor.table(ids), Counter[str]()
     with folder.open_video(inputs.video) as add_frame:
         try:
             for item in counted(inputs.items, "predicting", inputs.total):
-                kinds = folder.missing(item.name)
-                if not kinds and add_frame is None:
-                    complete += 1
-                    continue
-                result = _predict_item(predictor, item, kinds)
-                if result is None:
-                    failed += 1
-                    continue
-                folder.write(item.name, kinds, result, table)
-                if add_frame is not None:
-                    add_frame(np.concatenate([result.image, np.asarray(result.overlay())], axis=1))
-                done += 1
+                counts[_predict_item(predictor, item, folder, table, add_frame)] += 1
         except DamagedVideoError as error:
-            _report(str(error))
-            failed += 1
-    return Tally(done, complete, failed, len(inputs.others))
+            counts[_fail(str(error))] += 1
+    return Tally(counts["done"], counts["complete"], counts["failed"], inputs.skipped)
 
 
-def _predict_item(predictor: Predictor, item: Item, kinds: Sequence[str]) -> Result | None:
-    """Predict a picture; report why if it cannot be predicted, and return None."""
-    views = bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
+def _predict_item(
+    predictor: Predictor, item: Item, folder: PredictionFolder, table: Tensor, add_frame: AddFrame | None
+) -> str:
+    """Predict a picture, write what is missing of it, and return whether it is done, complete already or failed."""
     try:
-        return replace(predictor(item.read(), views=views), name=Path(item.source).name)
+        kinds = folder.missing(item.name)
+        if not kinds and add_frame is None:
+            return "complete"
+        views = bool(set(kinds) & set(VIEWS)) or ("figure" in kinds and predictor.has_views)
+        result = replace(predictor(item.read(), views=views), name=Path(item.source).name)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         first_line, *_ = (str(error).strip() or type(error).__name__).splitlines()
         sentence = format_error(error) if is_out_of_memory(error) else first_line
-    _report(sentence if item.source in sentence else f"{item.source}: {sentence}")
-    return None
+        return _fail(sentence if item.source in sentence else f"{item.source}: {sentence}")
+    folder.write(item.name, kinds, result, table)
+    if add_frame is not None:
+        add_frame(np.concatenate([result.image, np.asarray(result.overlay())], axis=1))
+    return "done"
 
 
-def _report(sentence: str) -> None:
+def _fail(sentence: str) -> str:
     print(f"error: {printable(sentence)}", file=sys.stderr)
+    return "failed"

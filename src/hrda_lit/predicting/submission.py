@@ -98,8 +98,8 @@ def check_classes(classes: Classes, rules: Rules) -> None:
         )
 
 
-def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
-    """Write a zip file of labels, by their names in it, if the server would take it.
+def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> str:
+    """Write a zip file of labels, by their names in it, if the server would take it; return a sentence.
 
     Raises:
         ValueError: if the server would refuse a label: it is broken, or its size, ids, or number of channels
@@ -117,6 +117,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> None:
             "delete what is wrong and predict again."
         )
     write_atomically(target, buffer.getvalue())
+    return f"{target} holds {len(labels)} labels, checked: names, sizes and ids are as the server wants them."
 
 
 def _find_faults(content: bytes, rules: Rules) -> list[str]:

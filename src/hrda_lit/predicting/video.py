@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,8 +27,16 @@ class DamagedVideoError(ValueError):
     """A video has fewer frames than it should."""
 
 
-def count_frames(path: Path) -> int | None:
-    """Return how many frames a video claims to have; None if it does not say.
+class Video(NamedTuple):
+    """A video file: how many frames it claims to have, None if it does not say, and how many are shown a second."""
+
+    path: Path
+    frames: int | None
+    rate: Fraction
+
+
+def open_video(path: Path) -> Video:
+    """Read the header and the first frame of a video.
 
     Raises:
         ImportError: if PyAV is missing.
@@ -39,15 +47,9 @@ def count_frames(path: Path) -> int | None:
         with _open(path) as container:
             stream = container.streams.video[0]
             next(container.decode(stream))
-            return int(stream.frames) or None
+            return Video(path, int(stream.frames) or None, Fraction(stream.average_rate or 25))
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise ValueError(f"{path} holds no video that can be read ({_reason(error)}); give another file.") from error
-
-
-def frame_rate(path: Path) -> Fraction:
-    """Return the frames per second of a readable video; 25 where it does not say."""
-    with _open(path) as container:
-        return Fraction(container.streams.video[0].average_rate or 25)
 
 
 def read_frames(path: Path) -> Iterator[tuple[int, ReadFrame]]:

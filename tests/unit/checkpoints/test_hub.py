@@ -73,8 +73,10 @@ def test_the_student_alone(checkpoint: Path, tmp_path: Path) -> None:
     assert "without scores" in done.stdout  # those of the run are the teacher's
     assert "None were measured" in (tmp_path / "student" / CARD).read_text()
     assert torch.equal(logits(tmp_path / "student"), logits(checkpoint, "student"))
-    with pytest.raises(ValueError, match="holds no teacher"):
+    with pytest.raises(ValueError, match=r"holds no teacher; choose model=student\."):
         load_trained(tmp_path / "student", "teacher")
+    with pytest.raises(ValueError, match=r"licence='CC: 4\.0': expected the hub's spelling, e\.g\. cc-by-nc-4\.0"):
+        save_for_hub(checkpoint, tmp_path / "other", licence="CC: 4.0")
 
 
 def test_the_card(published: Path) -> None:
@@ -108,6 +110,18 @@ def test_scores_of_an_evaluation(checkpoint: Path, tmp_path: Path) -> None:
         save_for_hub(checkpoint, tmp_path / "other", "teacher", tmp_path / "metrics.json")
     with pytest.raises(FileNotFoundError, match="no scores at"):
         save_for_hub(checkpoint, tmp_path / "other", metrics=tmp_path / "nowhere.json")
+    for odd in ({"val/iou": {"road": "x"}}, {"val/miou": "x"}, {"val/iou": []}):
+        (tmp_path / "metrics.json").write_text(json.dumps(found | odd))
+        with pytest.raises(ValueError, match="holds no scores of this student"):
+            save_for_hub(checkpoint, tmp_path / "other", "student", tmp_path / "metrics.json")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_card_is_not_written_over(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / CARD).write_text("# mine")
+    with pytest.raises(ValueError, match=r"README\.md exists, perhaps with words of your own; move it"):
+        save_for_hub(checkpoint, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [CARD]
 
 
 @pytest.mark.parametrize(("name", "revision"), [("me/net", None), ("me/net@v1.0", "v1.0")])

@@ -91,8 +91,7 @@ def test_a_split_without_a_usable_image_is_refused(make_part: Make, looked: Call
 def test_images_of_two_sources_are_compared_with_validation(make_part: Make, looked: Callable[..., Findings]) -> None:
     one, other = make_part(), make_part("other")._replace(role="source")
     assert any(
-        "12 images are in source and val alike" in text
-        for text in looked(one, other, one._replace(role="val")).warnings
+        "12 images are in both source and val" in text for text in looked(one, other, one._replace(role="val")).warnings
     )
 
 
@@ -157,7 +156,7 @@ def test_warnings_name_what_is_odd(make_part: Make, looked: Callable[..., Findin
     texts = "\n".join(looked(few, twin).warnings)
     assert "source (source, train) has 3 images only." in texts
     assert "no pixel of car in the 3 labels" in texts
-    assert "3 images are in source and val alike" in texts
+    assert "3 images are in both source and val" in texts
     mostly = np.full((24, 32), 255, np.uint8)
     mostly[0], mostly[1] = 0, 1
     assert any("92 % of the pixels" in text for text in looked(make_part("masked", mostly)).warnings)
@@ -171,7 +170,7 @@ def test_files_and_ids_that_no_rule_names_are_counted(make_part: Make, looked: C
     (part.dataset.root / "images/.hidden").write_text("no picture")
     texts = "\n".join(looked(part).warnings)
     assert "1 file is not used beside the images of source (source, train), e.g. " in texts
-    assert "notes.txt: images=images/*.jpg does not fit; they are no images." in texts
+    assert "notes.txt: images=images/*.jpg does not fit; they are not images." in texts
     assert "2 ids are in no rule of id_map of source (source, train) and ignored, 50.0 % of the pixels: 1, 9." in texts
     Image.new("RGB", (32, 24)).save(part.dataset.root / "images/20.png")
     texts = "\n".join(looked(part).warnings)

@@ -61,6 +61,18 @@ def test_a_file_is_called_by_its_stem(tree: Path) -> None:
     assert names(str(tree / "sub" / "d.tiff")) == ["d"]
 
 
+def test_an_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK\3\4" + bytes(50))
+    with pytest.raises(ValueError, match=r"photos\.zip is zip, which is not read as an image; unpack it\."):
+        find_inputs(str(tmp_path / "photos.zip"))
+
+
+def test_a_video_without_suffix_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clip").write_bytes(b"\0\0\0\x18ftypisom" + bytes(50))
+    with pytest.raises(ValueError, match=r"clip is HEIC or a video, .* whose name needs a suffix such as \.mp4"):
+        find_inputs(str(tmp_path / "clip"))
+
+
 @pytest.mark.parametrize("suffix", ["jp2", "pgm", "avif"])
 def test_every_format_that_datasets_may_have_is_found(suffix: str, tmp_path: Path) -> None:
     Image.new("L" if suffix == "pgm" else "RGB", (6, 4)).save(tmp_path / f"x.{suffix}")
@@ -92,7 +104,7 @@ def test_predictions_of_any_run_are_no_input(tree: Path) -> None:
         (folder / "predictions.json").write_text("{}")
     assert names(tree) == names(f"{tree}/**/*.*") == ["a", "b", "sub/d", "sub/deep/c"]
     assert names(tree / "label") == ["a"]
-    assert [path.name for path in find_inputs(str(tree)).others] == ["notes.txt"]
+    assert find_inputs(str(tree)).skipped == 1
 
 
 @pytest.mark.parametrize("spec", ["nothing", "nothing.png", "tree/*.bmp", "tree/notes.txt/*"])
@@ -101,15 +113,17 @@ def test_nothing_is_refused(tree: Path, spec: str) -> None:
         find_inputs(str(tree.parent / spec))
 
 
-def test_images_of_one_stem_keep_their_suffix_whichever_are_predicted(tree: Path) -> None:
+def test_images_of_one_stem_keep_their_suffix_whichever_are_predicted(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("a.png", "a.jpg.bmp", "sub/a.png"):
         write(tree / name)
-    inputs = find_inputs(str(tree))
-    twins = ["a.jpg", "a.jpg.bmp", "a.png"]
-    assert [item.name for item in inputs.items] == [*twins, "b", "sub/a", "sub/d", "sub/deep/c"]
-    assert inputs.twins == twins
+    assert names(tree) == ["a.jpg", "a.jpg.bmp", "a.png", "b", "sub/a", "sub/d", "sub/deep/c"]
+    assert "3 images of equal stems keep their suffix in their outputs, e.g. a.jpg.png" in caplog.text
+    caplog.clear()
+    assert names(tree / "sub") == ["a", "d", "deep/c"]
+    assert not caplog.text
     assert names(f"{tree}/*.jpg") == names(tree / "a.jpg") == ["a.jpg"]
-    assert find_inputs(f"{tree}/sub").twins == []
 
 
 def test_a_single_broken_image_is_refused_at_once_and_one_of_many_when_it_is_read(tree: Path) -> None:
@@ -162,21 +176,16 @@ def test_linked_folders_are_followed_once(tree: Path, tmp_path: Path) -> None:
         assert [name for name in found if not name.endswith("/x")] == ["a", "b", "sub/d", "sub/deep/c"]
 
 
-def test_files_that_are_no_images_are_listed(tree: Path) -> None:
+def test_files_that_are_no_images_are_listed(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tree / "sub" / "clip.mp4").write_bytes(b"")
-    inputs = find_inputs(str(tree))
-    assert [path.name for path in inputs.others] == ["notes.txt", "clip.mp4"]
-    assert inputs.describe_skipped() == "skipped files that are no images: 1 .txt, 1 .mp4, e.g. notes.txt"
-    assert find_inputs(f"{tree}/*.png").others == []
+    assert find_inputs(str(tree)).skipped == 2
+    assert "skipped files that are not images: 1 .txt, 1 .mp4, e.g. notes.txt" in caplog.text
+    assert find_inputs(f"{tree}/*.png").skipped == 0
 
 
 @pytest.mark.parametrize("odd", ["two\nlines.png", "c:x.png", " .png", "\x1b[31mred.png"])
-def test_an_odd_name_refuses_one_image_and_not_the_folder(tree: Path, odd: str) -> None:
+def test_a_single_image_of_an_odd_name_is_refused_at_once(tree: Path, odd: str) -> None:
     write(tree / odd)
-    inputs = find_inputs(str(tree))
-    assert [item.name for item in inputs.items] == ["a", "b", "sub/d", "sub/deep/c"]
-    assert inputs.total == 4
-    [sentence] = inputs.refused
-    assert repr(str(tree / odd)) in sentence
+    assert sorted(names(tree)) == sorted(["a", "b", "sub/d", "sub/deep/c", Path(odd).stem])
     with pytest.raises(ValueError, match="the name of the outputs of"):
         find_inputs(str(tree / odd))

@@ -244,12 +244,15 @@ def test_a_damaged_video_keeps_what_was_predicted_and_fails_each_time(
 
 
 def test_odd_names_fail_and_other_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a.png", "two\nlines.png"):
+    odd = ["two\nlines.png", "c:x.png", "\x1b[31mred.png"]
+    for name in ["a.png", *odd]:
         Image.fromarray(IMAGE).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     folder = PredictionFolder(tmp_path / "out", ["label"])
-    assert predict_all(Stand(), find_inputs(str(tmp_path)), folder, "train") == Tally(1, 0, 1, 1)
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert predict_all(Stand(), find_inputs(str(tmp_path)), folder, "train") == Tally(1, 0, 3, 1)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(odd)
+    assert any(line.startswith(f"error: {tmp_path}/c:x.png: the name of a prediction is 'c:x.png'") for line in said)
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, dead_process: int) -> None:

@@ -104,8 +104,8 @@ def test_path_image_and_array_give_the_same(hrda: Path, tmp_path: Path) -> None:
     Image.fromarray(image).save(tmp_path / "street.png")
     predictor = Predictor(hrda, device="cpu")
     of_array = predictor(image)
-    tensor = torch.from_numpy(image.copy())
-    for given in (tmp_path / "street.png", str(tmp_path / "street.png"), Image.fromarray(image), tensor):
+    tensor, read_only = torch.from_numpy(image.copy()), np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+    for given in (tmp_path / "street.png", str(tmp_path / "street.png"), Image.fromarray(image), tensor, read_only):
         result = predictor(given)
         assert np.array_equal(result.label, of_array.label)
         assert np.array_equal(result.confidence, of_array.confidence)
@@ -159,6 +159,7 @@ def test_an_inference_of_ones_own_replaces_that_of_training(hrda: Path) -> None:
     [
         np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8),
         torch.zeros(4, 4, 3, dtype=torch.bfloat16), torch.zeros(4, 4, 3, requires_grad=True), None, b"street.png", 7,
+        Image.new("RGB", (0, 4)),
     ],
 )  # fmt: skip
 def test_what_is_no_picture_is_refused(hrda: Path, bad: object) -> None:
@@ -249,7 +250,8 @@ def test_a_list_is_predicted_one_by_one_and_a_line_says_what_predicts(hrda: Path
 def test_the_names_of_the_command_work(hrda: Path) -> None:
     assert isinstance(Predictor(hrda, device="cpu", inference="whole").inference, Whole)
     assert Predictor(hrda, device="cpu", inference="tta").inference.flip
-    assert Predictor(hrda, device="cpu", size=256).box == (256, 256)
+    assert Predictor(hrda, device=torch.device("cpu"), size=256).box == (256, 256)
+    assert Predictor(hrda, device="cpu", size=np.array([256, 128])).box == (256, 128)
     assert Predictor(hrda, device="cpu", like="acdc").box == (1080, 1920)
     with pytest.raises(ValueError, match=r"inference=hole: expected one of \['fast', 'slide', 'tta', 'whole'\]"):
         Predictor(hrda, device="cpu", inference="hole")

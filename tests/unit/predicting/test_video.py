@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hrda_lit.predicting.inputs import find_inputs
-from hrda_lit.predicting.video import count_frames, read_frames
+from hrda_lit.predicting.video import open_video, read_frames
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 32, 48, 3), dtype=np.uint8)
 
@@ -39,7 +39,7 @@ def read_all(path: Path) -> tuple[list[np.ndarray], str]:
     """Return the frames of a video, and what is said at its end."""
     frames: list[np.ndarray] = []
     try:
-        count_frames(path)
+        open_video(path)
         frames.extend(read() for _, read in read_frames(path))
     except ValueError as error:
         return frames, str(error)
