@@ -22,7 +22,7 @@ SMOOTH = 64  # values between 0 and 255, or colours per class: more come of smoo
 
 @dataclass(frozen=True)
 class LabelValues:
-    """What some labels hold.
+    """Values of one label or of several.
 
     Args:
         ids: pixels by value, where labels have one channel, a palette, or three equal channels.
@@ -69,34 +69,40 @@ def read_values(labels: Sequence[Path]) -> LabelValues:
     Raises:
         ValueError: if none is a label.
     """
-    found = LabelValues()
-    for pixels, palette in read_some(_read, labels, SAMPLE, "reading labels"):
-        if palette:
-            found = replace(found, palette=palette)
-        if pixels.ndim == 2:
-            found.ids.update(_count(pixels))
-        else:
-            codes = pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1)
-            found.colours.update({(c >> 16, c >> 8 & 255, c & 255): n for c, n in _count(codes).items()})
-    return found
+    files = read_some(_read, labels, SAMPLE, "reading labels")
+    ids, shown, colours = Counter[int](), Counter[Colour](), Counter[Colour]()
+    meanings: dict[int, Colour] = {}
+    is_stable = True
+    for one in files:
+        ids.update(one.ids)
+        colours.update(one.colours)
+        for raw, count in one.ids.items():
+            if raw < len(one.palette):
+                shown[one.palette[raw]] += count
+                is_stable &= meanings.setdefault(raw, one.palette[raw]) == one.palette[raw]
+    if not is_stable:  # a palette for each file: its colours tell the classes, and not its indices
+        return LabelValues(colours=colours + shown)
+    palette = max((one.palette for one in files), key=len)
+    return LabelValues(ids, colours, palette)
 
 
-def _read(path: Path) -> tuple[np.ndarray, list[Colour]]:
-    """Read ids and the colours of a palette, or colours where the channels differ."""
+def _read(path: Path) -> LabelValues:
     if path.suffix.lower() == ".npy":
-        return read_label(path).numpy(), []
+        return LabelValues(_count(read_label(path).numpy()))
     mode, palette = open_picture(path, lambda file: (file.mode, file.getpalette() or []))
     if mode in ("RGB", "RGBA"):
         pixels = read_label_colours(path)
         if bool((pixels != pixels[..., :1]).any()):
-            return pixels, []
-    return read_label(path).numpy(), list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+            codes = _count(pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1))
+            return LabelValues(colours=Counter({(c >> 16, c >> 8 & 255, c & 255): n for c, n in codes.items()}))
+    colours = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+    return LabelValues(_count(read_label(path).numpy()), palette=colours)
 
 
-def _count(values: np.ndarray) -> dict[int, int]:
+def _count(values: np.ndarray) -> Counter[int]:
     counts = np.bincount(values.ravel())
     there = np.flatnonzero(counts)
-    return dict(zip(there.tolist(), counts[there].tolist(), strict=True))
+    return Counter(dict(zip(there.tolist(), counts[there].tolist(), strict=True)))
 
 
 def label_space(values: LabelValues, known: ClassList | None, role: str, end: str, classes: Any) -> LabelSpace:

@@ -253,6 +253,23 @@ def test_one_sentence_says_what_is_needed(name: str, tmp_path: Path, target: Pat
     assert [word for word in words if word not in str(refused.value)] == []
 
 
+def test_a_palette_for_each_file_is_read_by_its_colours(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "day/labels").mkdir(parents=True)
+    for number in range(4):
+        picture(tmp_path / f"day/images/{number}.jpg", number)
+        order = np.roll(np.arange(3), number)
+        label = Image.fromarray(order[ids()].astype(np.uint8))
+        label.putpalette(np.array(COLOURS, np.uint8)[np.argsort(order)].tobytes())
+        label.save(tmp_path / f"day/labels/{number}.png")
+    with pytest.raises(ValueError, match="3 colours"):
+        proposal_of(tmp_path / "day", target)
+    rows = [f"{name}:{r},{g},{b}::" for name, (r, g, b) in zip(NAMES, COLOURS, strict=True)]
+    names(tmp_path / "day", "labelmap.txt", "\n".join(rows))
+    proposal = proposal_of(tmp_path / "day", target)
+    assert proposal.source.space.colour_map == dict(zip(NAMES, COLOURS, strict=True))
+    assert proposal.measured[0].shares[1] == pytest.approx(0.5)
+
+
 def test_a_list_in_a_file_names_150_classes(tmp_path: Path, target: Path) -> None:
     (tmp_path / "day").mkdir()
     ade(tmp_path / "day")
