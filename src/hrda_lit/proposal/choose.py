@@ -113,6 +113,9 @@ def choose(
     crop = _crop(seen, source_box or source.size)
     length = steps or encoder.steps
     validations = 4 if scored <= MANY else 1
+    alpha = Choice("0.99", f"{length} steps need a teacher that follows fast")
+    if length >= 10000:
+        alpha = Choice("0.999", "as in the paper")
     keys = {
         "data.crop": Choice(
             f"[{crop[0]}, {crop[1]}]",
@@ -122,7 +125,7 @@ def choose(
         "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
         "optim.lr": Choice(f"{encoder.learning_rate:.1e}", encoder.rate_why),
         "optim.warmup": Choice(str(round(length / 27)), "1500 of 40 000 steps in the paper"),
-        "alpha": _momentum(length),
+        "alpha": alpha,
         "trainer.max_steps": Choice(str(length), "given" if steps else encoder.steps_why),
         "trainer.val_check_interval": Choice(str(max(1, length // validations)), f"validations: {validations}"),
     }
@@ -132,12 +135,6 @@ def choose(
         encoder, crop, Choice(_yaml(source_box), source_why), Choice(_yaml(target_box), target_why),
         _margins(target, seen), source.things(names), keys,
     )  # fmt: skip
-
-
-def _momentum(steps: int) -> Choice:
-    if steps >= 10000:
-        return Choice("0.999", "as in the paper")
-    return Choice("0.99", f"{steps} steps need a teacher that follows fast")
 
 
 def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, str]:
