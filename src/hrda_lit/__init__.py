@@ -3,13 +3,21 @@
 The commands from Python are in `hrda_lit.api`.
 """
 
+import sys
 from importlib import import_module
+from os.path import basename
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrda_lit.checkpoints.load import load_module
     from hrda_lit.checkpoints.load import load_trained as load
     from hrda_lit.predicting.predictor import Predictor
+
+# Ctrl-C while a command is imported: python -m hrda_lit.train, or hrda-train.
+if any(basename(word).startswith(("hrda_lit.", "hrda-")) for word in sys.orig_argv[1:3]):
+    from hrda_lit.system.signals import exit_on_ctrl_c
+
+    exit_on_ctrl_c()
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "load", "load_module"]

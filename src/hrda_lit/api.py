@@ -1,7 +1,6 @@
 """The commands from Python, e.g. `train("experiment=hrda_demo", "lambda_d=0.3")`."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,10 +104,10 @@ def compose(*overrides: str) -> "DictConfig":
     """Compose and check the config that `train` would use, e.g. for a checkpoint from elsewhere."""
     from hydra import compose as hydra_compose
 
-    from hrda_lit.config.arguments import rewrite_arguments
+    from hrda_lit.config.arguments import rewrite_overrides
     from hrda_lit.schema.check import check_train
 
-    arguments = ["run_dir=.", *rewrite_arguments(overrides, "train")]
+    arguments = ["run_dir=.", *rewrite_overrides(overrides, "train")]
     with _start_hydra("train", arguments):
         config = hydra_compose("train", arguments)
     check_train(config)
@@ -119,17 +118,13 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
     from hydra.core.global_hydra import GlobalHydra
 
-    from hrda_lit.config.arguments import CONFIG_DIR, rewrite_arguments
+    from hrda_lit.config.arguments import find_config_dir, rewrite_overrides, search_in
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
-    arguments = rewrite_arguments(overrides, command)
-    own = config_dir or os.environ.get(CONFIG_DIR)
-    if own is not None:
-        folder = Path(own).expanduser().absolute()
-        if not folder.is_dir():
-            raise FileNotFoundError(f"no folder at {folder}; give one with YAML files as config_dir.")
-        arguments.append(f'hydra.searchpath=["file://{folder}"]')
+    folder = find_config_dir(config_dir)
+    search = [] if folder is None else [search_in(folder)]
+    arguments = [*search, *rewrite_overrides(overrides, command, search)]
     try:
         with _start_hydra(command, arguments), release_all():
             hydra = GlobalHydra.instance().hydra
@@ -153,18 +148,17 @@ def _start_hydra(command: str, arguments: Sequence[str]) -> Iterator[None]:
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    from hrda_lit.config.explain import explain, is_from_hydra
+    from hrda_lit.config.explain import explain_errors
 
     root, hydra = logging.getLogger(), GlobalHydra.instance().hydra
     handlers, level = root.handlers[:], root.level
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"):
+        with (
+            explain_errors(command, arguments),
+            initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"),
+        ):
             yield
-    except Exception as error:
-        if not is_from_hydra(error):
-            raise
-        raise ValueError(explain(error, command, arguments)) from error
     finally:
         for handler in set(root.handlers) - set(handlers):
             handler.close()

@@ -9,9 +9,16 @@ from hydra.utils import get_class
 from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.config.choices import read_choice
 from hrda_lit.config.messages import missing_key, not_allowed
-from hrda_lit.config.nodes import ConfigError, build_part, build_with, construct, require_attributes, to_plain
+from hrda_lit.config.nodes import (
+    ConfigError,
+    build_part,
+    build_with,
+    construct,
+    read_choice,
+    require_attributes,
+    to_plain,
+)
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.datamodule import UDADataModule
 from hrda_lit.data.distortion import Distortion

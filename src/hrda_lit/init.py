@@ -60,6 +60,7 @@ def _check(proposal: "Proposal", out: "Path") -> "Findings":
     from hydra.core.global_hydra import GlobalHydra
 
     from hrda_lit import build
+    from hrda_lit.config.arguments import search_in
     from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.runs.geometry import check_geometry
     from hrda_lit.schema.check import check_train
@@ -69,7 +70,7 @@ def _check(proposal: "Proposal", out: "Path") -> "Findings":
     try:
         with initialize_config_module("hrda_lit.conf", version_base="1.3"):
             for kind in proposal.kinds:
-                words = [f"experiment={proposal.name}_{kind}", "run_dir=.", f'hydra.searchpath=["file://{out}"]']
+                words = [f"experiment={proposal.name}_{kind}", "run_dir=.", search_in(out)]
                 config = compose("train", words)
                 check_train(config)
                 if kind not in ("daformer", "hrda"):

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from hrda_lit import api
 from hrda_lit.build import build_dataset, build_method, build_network
-from hrda_lit.config.arguments import rewrite_arguments
+from hrda_lit.config.arguments import rewrite_overrides
 from hrda_lit.runs.geometry import check_geometry
 from hrda_lit.schema.check import check_evaluate, check_init, check_predict, check_train
 from tests.documented import Printed, commands, jobs, write_yaml
@@ -65,13 +65,13 @@ def copied(folder: Path, old: str, new: str, change: tuple[str, str], more: str 
 
 
 def composed(command: Printed, mine: dict[str, Path]) -> list[DictConfig]:
-    arguments, where = rewrite_arguments(command.arguments), []
+    arguments, where = list(command.arguments), []
     while "--config-dir" in arguments:
         at = arguments.index("--config-dir")
         folder = mine[command.page if command.page in mine else "own_data.md"]
         where = [f"hydra.searchpath=[file://{folder}]"]
         arguments = arguments[:at] + arguments[at + 2 :]
-    overrides = tuple(text for text in arguments if text != "-m")
+    overrides = tuple(rewrite_overrides([text for text in arguments if text != "-m"], "train"))
     run_dir = [] if command.program in ("hrda_lit.predict", "hrda_lit.init") else ["run_dir=."]
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         name = command.program.removeprefix("hrda_lit.")

@@ -9,7 +9,13 @@ import pytest
 
 from tests.documented import ROOT
 from tests.end_to_end import kills, test_kills, test_resume_contents
-from tests.property import test_broken_archives, test_broken_files, test_hostile_records
+from tests.property import (
+    test_broken_archives,
+    test_broken_files,
+    test_hostile_records,
+    test_odd_configs,
+    test_odd_names,
+)
 from tests.unit.schema import test_every_key
 from tests.unit.system import test_torch_files
 
@@ -47,6 +53,8 @@ COUNTS: dict[str, Callable[[], int]] = {
         test_broken_archives.CASES * len(test_broken_archives.DAMAGES) * len(test_broken_archives.ARCHIVES)
     ),
     "damaged and hostile records of runs": lambda: test_hostile_records.CASES,
+    "odd YAML files": lambda: len(test_odd_configs.DRAWS) * test_odd_configs.CASES,
+    "odd names": lambda: test_odd_names.CASES,
     f"values tried on every key of {len(test_every_key.TREES)} composed trees "
     f"({len(test_every_key.NONSENSE)} of": values,
 }

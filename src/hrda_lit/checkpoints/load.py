@@ -16,9 +16,8 @@ from hrda_lit.build import build_dataset, build_inference, build_method, build_n
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import plain_tree, require_buildable, require_keys, trusted_part
-from hrda_lit.config.choices import read_choice
-from hrda_lit.config.nodes import to_plain
-from hrda_lit.config.ranges import Part
+from hrda_lit.config.nodes import read_choice, to_plain
+from hrda_lit.config.ranges import OpenPart
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import Classes
 from hrda_lit.inference.base import Inference
@@ -75,7 +74,7 @@ class Trained(NamedTuple):
         changed = self.config.copy()
         keys = to_plain(read_choice("inference", inference)) if isinstance(inference, str) else inference
         changed.inference = keys if "_target_" in keys else {**self.config.inference, **keys}
-        check(to_plain(changed.inference), Part, "inference")
+        check(to_plain(changed.inference), OpenPart, "inference")
         if "base" in changed.inference and changed.inference.base is None:
             trained = self.config.inference
             changed.inference.base = trained.base if "base" in trained else trained

@@ -1,115 +1,146 @@
-"""The command line: rewritten for Hydra, and what Hydra refuses in one sentence."""
+"""The command line: rewritten for Hydra, and refused in one sentence where Hydra cannot read it."""
 
+import argparse
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from importlib.resources import files
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from hrda_lit.config import messages
-from hrda_lit.config.encoder_options import drop_options
-from hrda_lit.config.explain import explain, is_from_hydra
+from hrda_lit.config.explain import compose_config, explain_errors
 from hrda_lit.config.help import show
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 CONFIG_DIR = "HRDA_LIT_CONFIG_DIR"  # the folder of one's own YAML files, where --config-dir names none
+_FULL_ERROR = "HYDRA_FULL_ERROR"  # makes Hydra raise its errors instead of printing them
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
 _DICT = re.compile(r"(?P<key>\w+(\.\w+)*)=(?P<value>\{.*\})", re.DOTALL)
 # Commands that predict as training did, unless a key changes that.
 _AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
-_TAKES_A_VALUE = (
-    "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-p", "--package", "--cfg", "-c",
-)  # fmt: skip
+_ENCODER = re.compile(r"network\.backbone\.name=[\w.-]+")
+_OPTIONS = "network.backbone.options"
 
 
-def read_command_line(config_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a command of Hydra so that its command line is rewritten, or refused in one sentence.
+def run_hydra(command: Callable[[], Any], config_name: str) -> None:
+    """Run a command of Hydra on the rewritten command line, or print its help.
 
     Args:
+        command: function that `hydra.main` has decorated.
         config_name: config of the command, e.g. "train".
+
+    Raises:
+        ValueError: if the command line or a YAML file does not fit.
+        FileNotFoundError: if the folder of one's own YAML files is missing.
     """
-
-    def decorate(command: Callable[P, R]) -> Callable[P, R]:
-        @wraps(command)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            if {"--help", "-h"} & set(sys.argv[1:]):
-                show(config_name)
-                sys.exit()
-            try:
-                sys.argv[1:] = rewrite_arguments([*sys.argv[1:], *_own_folder(sys.argv[1:])], config_name)
-            except ValueError as error:
-                _refuse(str(error))
-            if "HYDRA_FULL_ERROR" in os.environ:
-                return command(*args, **kwargs)
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own way to leave its errors to others
-            try:
-                return command(*args, **kwargs)
-            except Exception as error:
-                if not is_from_hydra(error):
-                    raise
-                _refuse(explain(error, config_name, sys.argv[1:]))
-            finally:
-                os.environ.pop("HYDRA_FULL_ERROR", None)
-
-        return run
-
-    return decorate
+    args = _parse(sys.argv[1:])
+    if args.help:
+        show(config_name)
+        return
+    folder = find_config_dir(args.config_dir or (args.shell_completion and _folder_to_complete_from()))
+    search = [] if folder is None else [search_in(folder)]
+    # Hydra's parser takes no options amid overrides.
+    options = [word for word in sys.argv[1:] if word not in args.overrides]
+    if folder is not None and args.config_dir is None:
+        options += ["--config-dir", str(folder)]
+    overrides = rewrite_overrides(args.overrides, config_name, search)
+    sys.argv[1:] = [*options, *overrides]
+    if _FULL_ERROR in os.environ:
+        command()
+        return
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        with explain_errors(config_name, [*search, *overrides]):
+            command()
+    finally:
+        os.environ.pop(_FULL_ERROR, None)
 
 
-def _own_folder(arguments: Sequence[str]) -> list[str]:
-    """Return the option for the folder of YAML files that the environment names, if the command line names none."""
-    folder = os.environ.get(CONFIG_DIR)
-    named = any(argument.split("=")[0] in ("--config-dir", "-cd") for argument in arguments)
-    return ["--config-dir", str(Path(folder).expanduser())] if folder and not named else []
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    def refuse(message: str) -> NoReturn:
+        raise ValueError(f"{messages.as_reason(message)}; see --help.")
+
+    parser: argparse.ArgumentParser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_intermixed_args(words)
 
 
-def _refuse(sentence: str) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(1)
+def _folder_to_complete_from() -> str | None:
+    """Take the option of the folder out of the line that a shell completes, since Hydra ignores it there."""
+    line = os.environ.get("COMP_LINE", "")
+    found = re.search(r"(--config-dir|-cd)[= ]+(\S+) ", line)
+    if found is None or not Path(found[2]).expanduser().is_dir():
+        return None
+    os.environ["COMP_LINE"] = line.replace(found[0], "", 1)
+    return found[2]
 
 
-def rewrite_arguments(arguments: Sequence[str], config_name: str = "train") -> list[str]:
+def find_config_dir(given: str | Path | None = None) -> Path | None:
+    """Return the folder of one's own YAML files: the given one or that of HRDA_LIT_CONFIG_DIR; None: none.
+
+    Raises:
+        FileNotFoundError: if it is no folder, or one that cannot be read.
+    """
+    given = given or os.environ.get(CONFIG_DIR)
+    if not given:
+        return None
+    folder = Path(given).expanduser().absolute()
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        raise FileNotFoundError(
+            f"no folder at {folder} that can be read; name one with YAML files by --config-dir (config_dir)."
+        )
+    return folder
+
+
+def search_in(folder: Path) -> str:
+    """Return the override by which Hydra looks for configs in a further folder."""
+    path = re.sub(r'\\(?=")|"', r"\\\g<0>", str(folder))
+    return f'hydra.searchpath=["file://{path}"]'
+
+
+def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequence[str] = ()) -> list[str]:
     """Rewrite what Hydra cannot do on a command line, and refuse what it cannot read.
 
     Hydra knows `group=null` in files alone. It merges `key={}` into what stands there, which changes nothing, and
-    refuses `key={new: 1}`. Its parser takes no options amid overrides, so options come first.
+    refuses `key={new: 1}`.
 
     Args:
-        arguments: words of the command line.
+        overrides: words of the command line, without options.
         config_name: config of the command, e.g. "train".
+        search: override of the folder of one's own YAML files, see `search_in`.
 
     Returns:
-        What Hydra reads.
+        Words for Hydra.
 
     Raises:
-        ValueError: if a value needs quotes.
+        ValueError: if Hydra cannot read a word.
     """
-    parser, options, overrides, before = OverridesParser.create(), list[str](), list[str](), ""
-    for argument in arguments:
-        if argument.startswith("-") or before in _TAKES_A_VALUE:
-            options.append(argument)
-        else:
-            if "=" in argument:
-                _refuse_unreadable(parser, argument)
-            overrides.extend(_rewrite(argument, config_name))
-        before = argument
-    return options + overrides + drop_options(config_name, [*options, *overrides])
+    parser, rewritten = OverridesParser.create(), list[str]()
+    for override in overrides:
+        if not _is_readable(parser, override):
+            key, equals, value = override.partition("=")
+            escaped = value.strip("\"'").replace('"', r"\"")
+            quoted = f'{key}="{escaped}"'
+            helps = equals and _is_readable(parser, quoted)
+            raise ValueError(messages.unreadable(override, quoted if helps else None))
+        rewritten += _rewrite(override, config_name)
+    return rewritten + _drop_options(config_name, [*search, *rewritten])
 
 
 def _rewrite(argument: str, config_name: str) -> Iterator[str]:
-    if (null := _NULL.fullmatch(argument)) and _is_group(null["group"]):
+    null, mapping = _NULL.fullmatch(argument), _DICT.fullmatch(argument)
+    if null and _is_group(null["group"]):
         yield f"{null['choice']}=[]"
-    elif (group := _DICT.fullmatch(argument)) and not _is_group(group["key"]):
-        if not group["value"].strip("{} "):
-            yield f"~{group['key']}"
+    elif mapping and not _is_group(mapping["key"]):
+        if not mapping["value"].strip("{} "):
+            yield f"~{mapping['key']}"
         yield f"++{argument}"
     elif config_name in _AS_TRAINED and _CHANGE.fullmatch(argument):
         yield f"++{argument}"
@@ -121,8 +152,36 @@ def _is_group(name: str) -> bool:
     return Path(str(files("hrda_lit.conf")), name).is_dir()
 
 
-def _refuse_unreadable(parser: OverridesParser, argument: str) -> None:
+def _is_readable(parser: OverridesParser, override: str) -> bool:
     try:
-        parser.parse_override(argument)
-    except HydraException as error:
-        raise ValueError(messages.needs_quotes(argument)) from error
+        parser.parse_override(override)
+    except HydraException:
+        return False
+    return True
+
+
+def _drop_options(config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Return overrides that remove the options of the encoder that another one replaces.
+
+    Drop rates stay, and so does the output stride for another encoder of the same family: `resnet101c` for `resnet50c`.
+    Where the command line sets options itself, all stay.
+    """
+    named = [text for text in overrides if _ENCODER.fullmatch(text)]
+    if not named or any(text.lstrip("+~").startswith(_OPTIONS) for text in overrides):
+        return []
+    before = GlobalHydra.instance().hydra
+    try:
+        config = compose_config(config_name, [text for text in overrides if text not in named])
+    except Exception:  # Hydra says the same afterwards, and why
+        return []
+    finally:
+        GlobalHydra.instance().hydra = before
+    replaced, name = str(OmegaConf.select(config, "network.backbone.name")), named[-1].partition("=")[2]
+    kept = {"output_stride"} if _family(name) == _family(replaced) else set()
+    options = OmegaConf.select(config, _OPTIONS) or {}
+    return [f"~{_OPTIONS}.{key}" for key in options if not key.endswith("_rate") and key not in kept]
+
+
+def _family(name: str) -> str:
+    found = re.match(r"[a-z]+", name)
+    return found[0] if found else name

@@ -1,7 +1,7 @@
 """Print `--help`: the choices and keys of a command, with their defaults and the comments of the YAML files."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,21 +30,30 @@ class Group(NamedTuple):
     default: str
     choices: list[str]
 
+    @property
+    def folder(self) -> str:
+        """Return its folder in conf/."""
+        return self.name.partition("@")[0]
+
+    @property
+    def package(self) -> str:
+        """Return the dotted key that it sets."""
+        return self.name.rpartition("@")[2].replace("/", ".")
+
+    @property
+    def file(self) -> str:
+        """Return the path of its choice, relative to conf/."""
+        return f"{self.folder}/{self.default}.yaml"
+
 
 def show(config_name: str, console: Console | None = None) -> None:
-    """Print the help of a command.
-
-    Args:
-        config_name: config of the command, e.g. "train".
-        console: console to print to; None: the screen.
-    """
+    """Print the help of a command, e.g. "train", to a console or the screen."""
     console = console or Console(highlight=False)
-    tree, place = f"{config_name}.yaml", _conf()
-    header = _loaded(tree)["hydra"]["help"]["header"]
-    trees = [tree, *(f"{entry}.yaml" for entry in _loaded(tree)["defaults"] if (place / f"{entry}.yaml").is_file())]
-    console.print(escape(header), soft_wrap=True)
-    groups = [group for one in trees for group in groups_of(one)]
-    _print(console, "choice", "of", [(g.name, g.default, ", ".join(g.choices)) for g in groups])
+    tree = _load(f"{config_name}.yaml")
+    trees = [f"{config_name}.yaml", *(f"{entry}.yaml" for entry in tree["defaults"] if _is_file(f"{entry}.yaml"))]
+    groups = [group for tree in trees for group in groups_of(tree)]
+    console.print(escape(tree["hydra"]["help"]["header"]), soft_wrap=True)
+    _print(console, "choice", "of", [(group.name, group.default, ", ".join(group.choices)) for group in groups])
     _print(console, "key", "meaning", keys_shown(trees, groups))
     console.print(
         "Set them by choice=... and key=...; --cfg job prints the whole config, --hydra-help what Hydra itself knows, "
@@ -54,73 +63,56 @@ def show(config_name: str, console: Console | None = None) -> None:
 
 
 def keys_shown(trees: Sequence[str], groups: Sequence[Group]) -> list[Key]:
-    """Return the keys of a command and of what its groups choose; of data sets, which are alike, once."""
-    packages = {group.name.rpartition("@")[2].replace("/", ".") for group in groups}
+    """Return the keys of a command and of what its groups choose; those of datasets once."""
     keys = [key for tree in trees for key in keys_of(tree)]
+    packages = {group.package for group in groups}
     keys = [key for key in keys if not key.name.startswith("hydra.") and key.name not in packages]
-    shown = set()
+    folders = set()
     for group in groups:
-        folder, _, package = group.name.rpartition("@")
-        path = f"{folder or package}/{group.default}.yaml"
-        if (folder or package) not in shown and (_conf() / path).is_file():
-            shown.add(folder or package)
-            above = f"{package.replace('/', '.')}."
-            keys += _joined(key for one in _with_bases(path) for key in keys_of(one, above))
+        if group.folder not in folders and _is_file(group.file):
+            folders.add(group.folder)
+            chosen: dict[str, Key] = {}
+            _add_keys(chosen, group.file, f"{group.package}.")
+            keys += chosen.values()
     return keys
 
 
-def _with_bases(path: str) -> Iterator[str]:
-    """Yield the files beside a choice that it builds on, then the choice itself."""
-    for entry in _loaded(path).get("defaults", ()):
+def _add_keys(keys: dict[str, Key], path: str, above: str) -> None:
+    """Add the keys of a choice and of the files beside it that it builds on: the last default and meaning of each."""
+    for entry in _load(path).get("defaults", ()):
         if isinstance(entry, str) and entry != "_self_":
-            yield from _with_bases(f"{path.rpartition('/')[0]}/{entry}.yaml")
-    yield path
-
-
-def _joined(keys: Iterable[Key]) -> list[Key]:
-    """Keep the last default and the last meaning of each key."""
-    joined: dict[str, Key] = {}
-    for key in keys:
-        meaning = key.meaning or (joined[key.name].meaning if key.name in joined else "")
-        joined[key.name] = key._replace(meaning=meaning)
-    return list(joined.values())
+            _add_keys(keys, f"{path.rpartition('/')[0]}/{entry}.yaml", above)
+    for key in keys_of(path, above):
+        known = keys.get(key.name, key)
+        keys[key.name] = key._replace(meaning=key.meaning or known.meaning)
 
 
 def groups_of(tree: str, above: str = "") -> Iterator[Group]:
     """Yield the groups of a YAML file's defaults list, as far as they have choices, and those of what it chooses.
 
-    Args:
-        tree: path of the file, relative to conf/.
-        above: group that the file is a choice of.
+    `tree` is the path of the file below conf/, `above` the prefix of its groups, e.g. "network/".
     """
-    for entry in _loaded(tree).get("defaults", ()):
+    for entry in _load(tree).get("defaults", ()):
         for key, default in entry.items() if isinstance(entry, Mapping) else ():
-            words = str(key).split()
-            name = f"{above}/{words[-1]}" if above else words[-1]
-            folder = _conf() / name.partition("@")[0]
-            if words[0] not in ("optional", "override") and folder.is_dir():
-                yield Group(name, str(default or "none"), _choices(folder))
-                chosen = f"{name.partition('@')[0]}/{default}.yaml"
-                if (_conf() / chosen).is_file():
-                    yield from groups_of(chosen, name.partition("@")[0])
+            *modes, name = str(key).split()  # "optional", "override"
+            group = Group(f"{above}{name}", str(default or "none"), [])
+            folder = _conf() / group.folder
+            if not modes and folder.is_dir():
+                found = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+                group.choices.extend(sorted(found))
+                yield group
+                if _is_file(group.file):
+                    yield from groups_of(group.file, f"{group.folder}/")
 
 
 def keys_of(tree: str, above: str = "") -> Iterator[Key]:
-    """Yield the keys of a YAML file that hold values.
-
-    Args:
-        tree: path of the file, relative to conf/.
-        above: prefix of their names.
-    """
+    """Yield the keys of a YAML file below conf/ that hold values; `above` is the prefix of their names."""
     text = (_conf() / tree).read_text()
     lines = text.splitlines()
     for name, key, value in _leaves(yaml.compose(text), above):
         comment = _COMMENT.search(lines[value.end_mark.line] if value.end_mark.column else lines[key.start_mark.line])
-        yield Key(name, " ".join(_written(value, text).split()), comment[1] if comment else "")
-
-
-def _choices(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+        written = text[value.start_mark.index : value.end_mark.index]
+        yield Key(name, " ".join(written.split()), comment[1] if comment else "")
 
 
 def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
@@ -134,10 +126,6 @@ def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
             yield name, key, value
 
 
-def _written(value: Any, text: str) -> str:
-    return text[value.start_mark.index : value.end_mark.index]
-
-
 def _print(console: Console, first: str, last: str, rows: list[Any]) -> None:
     table = Table(Column(first, no_wrap=True), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -145,9 +133,12 @@ def _print(console: Console, first: str, last: str, rows: list[Any]) -> None:
     console.print(table)
 
 
-def _loaded(tree: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((_conf() / tree).read_text())
-    return loaded
+def _load(tree: str) -> dict[str, Any]:
+    return yaml.safe_load((_conf() / tree).read_text()) or {}
+
+
+def _is_file(tree: str) -> bool:
+    return (_conf() / tree).is_file()
 
 
 def _conf() -> Path:

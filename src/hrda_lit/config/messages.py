@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-LONGEST = 80  # of a value that is shown
+LONGEST, LONGEST_LIST = 80, 150  # characters of a key or value that is shown, and of a reason or a list of choices
 # Names that other libraries have for keys of ours, by their last part.
 SYNONYMS = {
     "learning_rate": "optim.lr",
@@ -17,35 +17,37 @@ SYNONYMS = {
 
 def wrong_value(key: str, value: object, expected: str) -> str:
     """Say what a key holds and what it needs."""
+    key = shorten(key)
     remedy = f"correct {key}"
     if "text" in expected and isinstance(value, bool | int | float):
         why = ", since YAML reads no, off, on and yes as booleans" if isinstance(value, bool) else ""
         remedy = f"put it into quotes{why}"
-    return f"{key}={show(value)}: expected {expected}; {remedy}."
+    return f"{key}={show(value)}: expected {shorten(expected, LONGEST_LIST)}; {remedy}."
 
 
 def wrong_name(key: str, name: object, expected: str) -> str:
     """Say which name below a key is of a wrong type."""
-    remedy = "put it into quotes" if "text" in expected else f"correct {key}"
-    return f"{key} has the key {show(name)}: expected {expected}; {remedy}."
+    remedy = "put it into quotes" if "text" in expected else f"correct {shorten(key)}"
+    return f"{shorten(key)} has the key {show(name)}: expected {expected}; {remedy}."
 
 
 def unknown_key(key: str, names: Iterable[str]) -> str:
-    """Say that a key does not exist, and which may be meant.
-
-    Args:
-        key: dotted name.
-        names: dotted names of the keys that exist there.
-    """
-    near, group = nearest(key, sorted(names)), key.rpartition(".")[0]
+    """Say that a dotted key does not exist, and which of `names` may be meant."""
+    names, group = sorted(names), key.rpartition(".")[0]
+    near = nearest(key, names)
+    here = [name.rpartition(".")[2] for name in names if group and name.rpartition(".")[0] == group]
     if near:
-        return f"unknown key {key}; did you mean {near}?"
-    here = [name.rpartition(".")[2] for name in sorted(names) if name.rpartition(".")[0] == group]
-    return (
-        f"unknown key {key}; {group} has {shorten(', '.join(here), 150)}."
-        if group and here
-        else (f"unknown key {key}; see --help for those there are.")
-    )
+        remedy = f"did you mean {near}?"
+    elif here:
+        remedy = f"{group} has {list_choices(here)}."
+    else:
+        remedy = "see --help for those there are."
+    return f"unknown key {shorten(key)}; {remedy}"
+
+
+def reserved_key(key: str) -> str:
+    """Say that Hydra's own keys (`_partial_`, `_args_`, ...) are not the config's to set."""
+    return f"unknown key {shorten(key)}; Hydra's own keys have no effect here, remove it."
 
 
 def missing_key(key: str) -> str:
@@ -55,7 +57,7 @@ def missing_key(key: str) -> str:
 
 def unresolved(key: str, reason: str) -> str:
     """Say that the value of a key refers to what is not there."""
-    return f"{key} cannot be resolved: {shorten(reason, 150)}; correct {key}."
+    return f"{key} cannot be resolved: {as_reason(reason)}; correct {key}."
 
 
 def not_allowed(key: str, value: object, instead: str) -> str:
@@ -65,16 +67,14 @@ def not_allowed(key: str, value: object, instead: str) -> str:
 
 def does_not_fit(key: str, reason: str) -> str:
     """Say why what a key names cannot be built."""
-    return f"{key} does not fit: {shorten(' '.join(reason.split()).rstrip('.'), 200)}; correct {key}."
+    return f"{key} does not fit: {as_reason(reason, 200)}; correct {key}."
 
 
 def unknown_choice(group: str, choice: str, choices: Sequence[str]) -> str:
     """Say that a group of the config does not have a choice, and which may be meant."""
     near = difflib.get_close_matches(choice, choices, 1)
-    known = shorten(", ".join(choices) or "nothing", 150)
-    return (
-        f"{group}={choice}: unknown choice; " + (f"did you mean {near[0]}? " if near else "") + f"{group} has {known}."
-    )
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{shorten(group)}={shorten(choice)}: unknown choice; {meant}{shorten(group)} has {list_choices(choices)}."
 
 
 def broken_yaml(path: object, line: int, problem: str) -> str:
@@ -84,48 +84,61 @@ def broken_yaml(path: object, line: int, problem: str) -> str:
         remedy = "put a path with backslashes into single quotes"
     elif r"'\t'" in problem:
         remedy = "indent with spaces, not with tabs"
-    return f"{path}, line {line}: {problem}; {remedy}."
+    return f"{path}, line {line}: {shorten(problem, LONGEST_LIST)}; {remedy}."
 
 
 def broken_file(path: str, reason: str) -> str:
     """Say that a YAML file cannot be read at all."""
-    reason = shorten(" ".join(reason.split()).rstrip("."), 150)
+    reason = as_reason(reason) or "its content is odd"
     return f"{path or 'a YAML file'} cannot be read: {reason}; save it as YAML in UTF-8, with keys and values."
 
 
-def needs_quotes(argument: str) -> str:
-    """Say how to write a value that Hydra cannot read."""
-    key, _, value = argument.partition("=")
-    quoted = value.strip("\"'").replace('"', r"\"")
+def unreadable(override: str, quoted: str | None) -> str:
+    """Say how to write a word of the command line that Hydra cannot read; `quoted` is what it can, if any."""
+    if quoted is None:
+        return f"{shorten(override)} cannot be read; write key=value, with a dotted key of letters and digits."
     return (
-        f"{shorten(argument, LONGEST)} cannot be read; put a value with brackets, accents, = or other signs into "
-        f"quotes within quotes: '{key}=\"{shorten(quoted, LONGEST)}\"'."
+        f"{shorten(override)} cannot be read; put a value with brackets, accents, = or other signs into "
+        f"quotes within quotes: '{shorten(quoted)}'."
     )
 
 
 def nearest(key: str, names: Sequence[str]) -> str | None:
     """Return the dotted name that looks most like a key, as a whole or by its last part; None: none does."""
     group, _, last = key.rpartition(".")
-    if (synonym := SYNONYMS.get(last)) is not None:
-        return synonym
+    if last in SYNONYMS:
+        return SYNONYMS[last]
     beside = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == group}
-    if close := difflib.get_close_matches(last, beside, 1):
+    close = difflib.get_close_matches(last, beside, 1)
+    if close:
         return beside[close[0]]
     elsewhere = [name for name in names if name not in beside.values()]
-    if close := difflib.get_close_matches(key, elsewhere, 1, 0.75):
+    close = difflib.get_close_matches(key, elsewhere, 1, 0.75)
+    if close:
         return close[0]
     parts = difflib.get_close_matches(last, {name.rpartition(".")[2] for name in elsewhere}, 1, 0.75)
     return min((name for name in elsewhere if name.rpartition(".")[2] in parts), key=len, default=None)
 
 
+def list_choices(names: Iterable[object]) -> str:
+    """List names for a sentence, as many as it has room for."""
+    return shorten(", ".join(map(str, names)) or "nothing", LONGEST_LIST)
+
+
 def show(value: object) -> str:
     """Write a value as a config does, on one short line."""
-    text = " ".join(repr(list(value) if isinstance(value, tuple) else value).split())
+    text = repr(list(value) if isinstance(value, tuple) else value)
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./:-]*", value):
         text = value
-    return shorten({"None": "null", "True": "true", "False": "false"}.get(text, text), LONGEST)
+    return shorten({"None": "null", "True": "true", "False": "false"}.get(text, text))
 
 
-def shorten(text: str, length: int) -> str:
-    """Cut a text off after some characters."""
+def as_reason(text: str, length: int = LONGEST_LIST) -> str:
+    """Return what an error says as a part of a sentence."""
+    return shorten(text.strip().rstrip("."), length)
+
+
+def shorten(text: str, length: int = LONGEST) -> str:
+    """Return a text as one line, cut off after some characters."""
+    text = " ".join(text.split())
     return text if len(text) <= length else f"{text[:length]} ..."

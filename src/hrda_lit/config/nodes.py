@@ -1,6 +1,7 @@
 """From a node of a config to an object, with errors of one sentence that name the key."""
 
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -12,6 +13,22 @@ from hrda_lit.config import messages
 
 class ConfigError(ValueError):
     """One sentence: what is wrong with a config and what to do."""
+
+
+def read_choice(group: str, name: str) -> DictConfig:
+    """Read the config that `group=name` chooses on a command line, without what it chooses in turn.
+
+    Raises:
+        ConfigError: if the choice is unknown.
+    """
+    folder = files("hrda_lit.conf") / group
+    choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    if name not in choices:
+        raise ConfigError(messages.unknown_choice(group, name, choices))
+    config = OmegaConf.create((folder / f"{name}.yaml").read_text())
+    assert isinstance(config, DictConfig)
+    config.pop("defaults", None)
+    return config
 
 
 def to_plain(node: DictConfig | ListConfig) -> Any:
@@ -41,12 +58,11 @@ def build_part(
         built = instantiate(node, _convert_="all", **options, **(given or {}))
     except InstantiationException as error:
         cause = error.__cause__
-        # Our own constructors say which key it is; those of others know no keys.
+        # Our own constructors name the key.
         ours = isinstance(node, DictConfig) and str(node.get("_target_")).startswith("hrda_lit.")
         if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
             raise cause from None
-        reason = " ".join(str(cause or error).split()).rstrip(".")
-        raise ConfigError(messages.does_not_fit(where, reason)) from error
+        raise ConfigError(messages.does_not_fit(where, str(cause or error))) from error
     return require_attributes(built, node, where, needs)
 
 
@@ -63,8 +79,9 @@ def require_attributes(built: Any, node: DictConfig, where: str, needs: Sequence
     Raises:
         ConfigError: if it lacks one of `needs`.
     """
-    if lacking := [name for name in needs if not hasattr(built, name)]:
-        raise ConfigError(messages.wrong_value(f"{where}._target_", node._target_, f"a class that has {lacking[0]}"))
+    for name in needs:
+        if not hasattr(built, name):
+            raise ConfigError(messages.wrong_value(f"{where}._target_", node._target_, f"a class that has {name}"))
     return built
 
 

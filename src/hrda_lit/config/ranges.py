@@ -7,14 +7,7 @@ from typing import Annotated, Any, Literal
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number.
-
-    Args:
-        least: smallest allowed value, or None.
-        most: largest allowed value, or None.
-        above: bound that all allowed values exceed, or None.
-        below: bound that no allowed value reaches, or None.
-    """
+    """Bounds of a number: `least` <= value <= `most`, `above` < value < `below`; None: no bound."""
 
     least: float | None = None
     most: float | None = None
@@ -23,12 +16,9 @@ class Range:
 
     def holds(self, value: float) -> bool:
         """Return whether a number lies inside."""
-        return (
-            (self.least is None or value >= self.least)
-            and (self.most is None or value <= self.most)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
+        low = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
+        high = (self.most is None or value <= self.most) and (self.below is None or value < self.below)
+        return low and high
 
     def __str__(self) -> str:
         opening, low = ("[", self.least) if self.above is None else ("(", self.above)
@@ -40,12 +30,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Length:
-    """Number of items of a list.
-
-    Args:
-        exactly: number, or None for any number from `least` on.
-        least: smallest number.
-    """
+    """Number of items of a list: `exactly`, or if that is None any number from `least` on."""
 
     exactly: int | None = None
     least: int = 0
@@ -63,7 +48,7 @@ class KeysOf:
 
     Args:
         classes: dataclasses or TypedDicts, or their dotted names, which are imported when a group is checked.
-        others: whether there may be keys that they do not know.
+        others: allow other keys too.
     """
 
     def __init__(self, *classes: Any, others: bool = False) -> None:
@@ -71,7 +56,7 @@ class KeysOf:
 
 
 class Without:
-    """Mark keys that the library sets itself, so that a config cannot set them in vain."""
+    """Mark keys that the library sets itself and a config must not."""
 
     def __init__(self, *names: str) -> None:
         self.names = frozenset(names)
@@ -79,6 +64,10 @@ class Without:
 
 class Part:
     """What a group of the config builds: keys with a `_target_` among them, whose constructor knows their types."""
+
+
+class OpenPart(Part):
+    """A part that gets further arguments from the library: its keys hold `_partial_: true`."""
 
 
 Speed = Literal["auto", "eager", "compiled", "graphs"]

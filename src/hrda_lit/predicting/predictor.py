@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from hrda_lit.checkpoints.load import choose_device, load_trained
-from hrda_lit.config.choices import read_choice
+from hrda_lit.config.nodes import read_choice
 from hrda_lit.config.ranges import Bits, Sides
 from hrda_lit.config.values import check
 from hrda_lit.data.classes import ID_MAPS, raw_table

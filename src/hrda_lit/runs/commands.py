@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hrda_lit.config.arguments import read_command_line
+from hrda_lit.config.arguments import run_hydra
 from hrda_lit.runs.claim import release_all
 from hrda_lit.system.errors import exit_on_errors
 
@@ -37,7 +37,7 @@ def command(
         @wraps(task)
         def main() -> None:
             with exit_on_errors(remedy), release_all():
-                read_command_line(name)(composed)()
+                run_hydra(composed, name)
 
         return main
 

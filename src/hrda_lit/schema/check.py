@@ -15,6 +15,7 @@ from hrda_lit.system.paths import require_below
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
 DATASETS = {"source", "target", "val", "dataset", "like"}  # their keys are asked for when they are read
+GLOBAL = {"experiment", "setting", "debug", "local"}  # groups whose choices set keys of the root
 CHOSEN = {"_target_", "root", "images", "sets"}
 
 
@@ -67,6 +68,8 @@ def _check(config: DictConfig, tree: Any) -> dict[str, Any]:
     hints = get_type_hints(tree, include_extras=True)
     # In the tree's order, so that a wrong number is named where it is set and not where it is used.
     names = sorted(map(str, config), key=[*hints, *map(str, config)].index)
+    for group in GLOBAL & set(names):
+        raise ValueError(f"the file of {group}=... must begin with the line `# @package _global_`; add it.")
     check_names(names, hints, tree.__required_keys__)
     plain: dict[str, Any] = {}
     for name in names:

@@ -31,8 +31,8 @@ class TrainerKeys(TypedDict, total=False):
     max_time: str | Mapping[Literal["weeks", "days", "hours", "minutes", "seconds"], Number] | None
 
 
-# Keys of Lightning that a training of several backward passes a step, on draws without epochs, has no use for: what
-# they may hold all the same, and what to set instead.
+# Keys of Lightning that do not apply to several backward passes per step and to draws without epochs: values that are
+# allowed all the same, and what to set instead.
 INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "accumulate_grad_batches": ((1,), "a step has several backward passes already; set loading.accumulate"),
     "gradient_clip_val": ((None,), "gradients are clipped once per step; set optim.clip"),
@@ -41,7 +41,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "min_epochs": ((None,), "draws with replacement have no epochs; set trainer.max_steps"),
     "check_val_every_n_epoch": ((None,), "draws with replacement have no epochs; set trainer.val_check_interval"),
     "limit_train_batches": ((None, 1.0), "draws with replacement have no end; set trainer.max_steps"),
-    "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a data set of few files"),
+    "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a dataset of few files"),
     "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; remove it"),
     "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
     "barebones": ((False,), "it would turn off all records; scripts/benchmarks measure speed"),

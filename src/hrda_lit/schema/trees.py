@@ -8,6 +8,7 @@ from hrda_lit.config.ranges import (
     Count,
     KeysOf,
     NotNegative,
+    OpenPart,
     Part,
     Ratio,
     Seed,
@@ -25,6 +26,7 @@ MEMORY, DATA_CHECK = "hrda_lit.training.options.Memory", "hrda_lit.inspecting.da
 RULES = "hrda_lit.predicting.submission.Rules"
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]
+ChangedInference = Annotated[OpenPart, KeysOf(others=True)]  # changes of that of training, or another one
 DataCheck = Annotated[Group, KeysOf(DATA_CHECK), Without("skip_broken", "cache_dir", "crop")]
 
 
@@ -35,13 +37,13 @@ class NetworkKeys(TypedDict):
     detail: NotRequired[Sides | None]
     width: NotRequired[Width]
     backbone: Part
-    head: Annotated[Part, Without("in_channels", "num_classes")]
-    attention: NotRequired[Share | Annotated[Part, Without("in_channels", "num_classes")]]
-    segmentor: Annotated[Part, Without("backbone", "head", "fusion", "num_classes", "detail")]
+    head: Annotated[OpenPart, Without("in_channels", "num_classes")]
+    attention: NotRequired[Share | Annotated[OpenPart, Without("in_channels", "num_classes")]]
+    segmentor: Annotated[OpenPart, Without("backbone", "head", "fusion", "num_classes", "detail")]
 
 
 class SkipKeys(TypedDict):
-    """Whether images that cannot be used are left out, of `data`."""
+    """The key of `data` that evaluation has too."""
 
     skip_broken: bool
 
@@ -79,18 +81,14 @@ class TrainKeys(TypedDict):
     source: Part
     target: Part | None
     val: Part | None
-    method: Annotated[Part, Without("classes")]
-    inference: Part
+    method: Annotated[OpenPart, Without("classes")]
+    inference: OpenPart
     data_check: DataCheck | None
     prepare_data: Part | None
     trainer: Part
     callbacks: NotRequired[Parts | None]
     logger: NotRequired[Parts | None]
     sheet: NotRequired[str]  # of inspect
-
-
-class ChangedKeys(TypedDict):
-    """Keys of the inference that training had; the checkpoint knows which there are."""
 
 
 class EvaluateKeys(TypedDict):
@@ -109,7 +107,7 @@ class EvaluateKeys(TypedDict):
     data: Annotated[Group, KeysOf(SkipKeys)]
     val: Part | None
     datasets: Mapping[str, Part]
-    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
+    inference: ChangedInference | None
     data_check: DataCheck | None
 
 
@@ -135,7 +133,7 @@ class PredictKeys(TypedDict):
     data_root: str
     cache_dir: str
     like: Part | None
-    inference: Annotated[Part, KeysOf(ChangedKeys, others=True)] | None
+    inference: ChangedInference | None
     submission: Annotated[Group, KeysOf(RULES, DatasetKey)] | None
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, as one line."""
+"""Errors that a user can fix, as one line."""
 
 import re
 import signal
@@ -60,7 +60,7 @@ def exit_on_errors(remedy: str = "the same command starts again") -> Iterator[No
     """End the process with one line and an exit code after an error that a user can mend, or a signal.
 
     Args:
-        remedy: how to go on after a signal, as a part of a sentence.
+        remedy: how to continue after a signal, as a part of a sentence.
 
     Raises:
         SystemExit: with 1 after an error, 128 + the number of the signal after a signal: 130 for Ctrl-C.

@@ -1,9 +1,11 @@
 """Keep names that become part of a path below their folder."""
 
+import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONGEST = 255  # bytes of a file name, of most file systems
 
 
 def below(root: Path, name: str, what: str) -> Path:
@@ -20,18 +22,18 @@ def require_below(name: object, what: str) -> None:
         what: name of it in the error.
 
     Raises:
-        ValueError: if it is empty, absolute, has `..`, a drive or control characters, or is not text.
+        ValueError: if it is empty, too long, absolute, has `..`, a drive or control characters, or is not text.
     """
     fault = _fault(name)
     if fault:
-        raise ValueError(f"{what} is {name!r}, which {fault}; need a path below its folder, without '..'.")
+        raise ValueError(f"{what} is {name!r:.100}, which {fault}; need a path below its folder, without '..'.")
 
 
 def require_plain(name: object, what: str) -> None:
     """Refuse the name of a file or folder that has a `/` or backslash, or that `require_below` refuses."""
     fault = _fault(name) or ("has a separator of folders" if re.search(r"[/\\]", str(name)) else "")
     if fault:
-        raise ValueError(f"{what} is {name!r}, which {fault}; need a name without '/'.")
+        raise ValueError(f"{what} is {name!r:.100}, which {fault}; need a name without '/'.")
 
 
 def _fault(name: object) -> str:
@@ -42,6 +44,12 @@ def _fault(name: object) -> str:
         return "names nothing"
     if _CONTROL.search(name):
         return "has control characters"
+    try:
+        long = len(max(map(os.fsencode, here.parts), key=len)) > _LONGEST
+    except UnicodeEncodeError:
+        return "has half of a character"
+    if long:
+        return f"is longer than {_LONGEST} bytes"
     if here.is_absolute() or there.drive or there.root:
         return "is absolute"
     return "leaves its folder" if ".." in here.parts + there.parts else ""

@@ -38,7 +38,7 @@ _waited: list[Timer] = []  # likewise, where nothing is drawn
 
 
 def counted(items: Iterable[Item], text: str, total: int | None = None) -> Iterator[Item]:
-    """Yield items, and show how many are done and how long the others take.
+    """Yield items and show how many are done and the time left.
 
     Args:
         items: each is done when the next one is asked for.

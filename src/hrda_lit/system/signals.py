@@ -84,6 +84,17 @@ class SignalWatch:
 watch = SignalWatch()
 
 
+def exit_on_ctrl_c() -> None:
+    """End this process with one line and 130 at a Ctrl-C, until `SignalWatch.handle_signals`."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit)
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:
+    os.write(2, b"SIGINT stopped the start; the same command starts again\n")
+    os._exit(128 + signum)
+
+
 def ignore_signals(worker: int = 0) -> None:
     """Ignore what is sent to a whole process group; a loader ends when its parent says so or is gone."""
     for signum in _own_signals():
@@ -117,6 +128,6 @@ def _own_signals() -> list[int]:
     names = [signal.SIGTERM, signal.SIGINT]
     if REQUEUE is not None and "SLURM_JOB_ID" in os.environ:
         names.append(REQUEUE)
-    # A handler that something else has set, such as submitit's, knows better.
-    ours = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, watch._receive)
+    # Handlers of others, such as submitit's, stay.
+    ours = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, _exit, watch._receive)
     return [signum for signum in names if signal.getsignal(signum) in ours]

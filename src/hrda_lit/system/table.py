@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from rich import box
 from rich.table import Table as RichTable
@@ -16,11 +15,6 @@ LONGEST_WORD = 18  # columns of a screen that a word gets before it is broken
 _NUMBER = re.compile(r"[-+]?\d")
 
 
-class _Row(NamedTuple):
-    cells: tuple[str, ...]
-    style: str = ""
-
-
 @dataclass
 class Table:
     """Rows of text under headings, between a title and a caption; columns of numbers are aligned right."""
@@ -29,11 +23,11 @@ class Table:
     title: str = ""
     caption: str = ""
     narrow: bool = False  # fits many columns into 80 characters: no frame, and long words are broken
-    _sections: list[list[_Row]] = field(default_factory=lambda: [[]])
+    _sections: list[list[tuple[tuple[str, ...], str]]] = field(default_factory=lambda: [[]])  # cells and style
 
     def add(self, *cells: object, style: str = "") -> None:
         """Add a row with a cell per heading or fewer, in a style of rich, e.g. "bold" or "dim"."""
-        self._sections[-1].append(_Row(tuple(map(str, cells)), style))
+        self._sections[-1].append((tuple(map(str, cells)), style))
 
     def end_section(self) -> None:
         """Draw a line below the last row."""
@@ -42,7 +36,7 @@ class Table:
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of all rows."""
-        return [row.cells for section in self._sections for row in section]
+        return [cells for section in self._sections for cells, _ in section]
 
     def as_rich(self) -> RichTable:
         """Convert to what a `PlainConsole` prints."""
@@ -52,8 +46,8 @@ class Table:
         for index, heading in enumerate(self.headings):
             self._add_column(table, index, heading)
         for section in self._sections:
-            for row in section:
-                table.add_row(*row.cells, style=row.style or None)
+            for cells, style in section:
+                table.add_row(*cells, style=style or None)
             table.add_section()
         return table
 

@@ -6,11 +6,11 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
-from hrda_lit.config.arguments import rewrite_arguments
+from hrda_lit.config.arguments import rewrite_overrides
 
 
 def options_of(*arguments: str) -> dict[str, object]:
-    read = rewrite_arguments(["run_dir=r", *arguments], "train")
+    read = rewrite_overrides(["run_dir=r", *arguments], "train")
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         return dict(compose("train", read).network.backbone.options)
 
@@ -41,11 +41,11 @@ def test_what_stays(arguments: list[str], kept: set[str]) -> None:
 def test_the_state_of_hydra_stays(tmp_path: Path) -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         before = GlobalHydra.instance().hydra
-        rewrite_arguments(["experiment=hrda_demo", "network.backbone.name=mit_b0"], "train")
+        rewrite_overrides(["experiment=hrda_demo", "network.backbone.name=mit_b0"], "train")
         assert GlobalHydra.instance().hydra is before
 
 
 @pytest.mark.parametrize("arguments", [["experiment=nowhere"], ["nokey=1"], ["network.backbone.name=a,b"]])
 def test_what_hydra_refuses_is_left_to_hydra(arguments: list[str]) -> None:
     given = ["network.backbone.name=mit_b0", *arguments]
-    assert rewrite_arguments(given, "train")[: len(given)] == given
+    assert rewrite_overrides(given, "train")[: len(given)] == given

@@ -1,8 +1,10 @@
 """All commands end alike: an error is one line and exit code 1, Ctrl-C one line and 130."""
 
+import functools
 import importlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +44,17 @@ def test_ctrl_c_is_one_line_and_130(
     assert run(lambda: os.kill(os.getpid(), signal.SIGINT)) == 130
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("SIGINT stopped the run; ")
+
+
+def test_ctrl_c_during_the_imports_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "hydra.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "hrda_lit.train"]
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    # A shell's background job, as this test may be, ignores Ctrl-C.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run(command, env=env, preexec_fn=listen, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "SIGINT stopped the start; the same command starts again\n"
 
 
 def test_an_error_is_one_printable_line_and_1(
