@@ -16,7 +16,7 @@ from hrda_lit.system.progress import counted, waiting
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables.plots import draw_curves, gather_curves
-from hrda_lit.tables.records import Results
+from hrda_lit.tables.records import Results, count
 from hrda_lit.tables.results import trainings
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     with exit_on_errors():
         write_figure(arguments.output, draw_curves(curves))
     total = sum(len(group.runs) for group in found.values())
-    show(f"{arguments.output} shows {', '.join(curves)} of {total} runs")
+    show(f"{arguments.output} shows {', '.join(curves)} of {count(total, 'run')}")
     show(*results.notes(), console=PlainConsole(file=sys.stderr))
 
 

@@ -13,6 +13,7 @@ from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 from hrda_lit.tables.groups import group_by_seed
 from hrda_lit.tables.plots import draw_sweep
+from hrda_lit.tables.records import count
 from hrda_lit.tables.sweeps import read_jobs
 
 
@@ -27,7 +28,7 @@ def main() -> None:
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
     with exit_on_errors():
         write_figure(arguments.output, draw_sweep(group_by_seed(jobs)))
-    show(f"{arguments.output} shows {len(jobs)} jobs", *(f"passed over: {sentence}" for sentence in damaged))
+    show(f"{arguments.output} shows {count(len(jobs), 'job')}", *(f"passed over: {sentence}" for sentence in damaged))
 
 
 if __name__ == "__main__":

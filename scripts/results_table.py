@@ -79,7 +79,7 @@ def whole_percent(values: list[float]) -> str:
 def print_table(table: Table, markdown: bool) -> None:
     """Print a table for the screen or as Markdown."""
     if markdown:
-        print(table.as_markdown())
+        show(*table.as_markdown().splitlines())
     else:
         show(table)
 

@@ -15,7 +15,9 @@ from torch import Tensor
 from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene
+from hrda_lit.system.errors import format_error
 
+LONGEST = 80  # letters of a run's name, which is also that of a folder
 Lines = Sequence[Sequence[Any]]  # of a table: the headings, then a line of cells for each row
 
 
@@ -77,6 +79,11 @@ def require_package(name: str) -> Iterator[None]:
         raise ValueError(f"logger={name} needs {error.name or error}; run: pip install {name}.") from error
 
 
+def brief(error: Exception) -> str:
+    """Return the beginning of the message of a dashboard's error, as a part of a sentence."""
+    return format_error(error)[:300].rstrip(".")
+
+
 def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> tuple[str, str | None]:
     """Name a run by its experiment, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
 
@@ -89,10 +96,13 @@ def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str)
     Returns:
         The name, and the group or None.
     """
-    sweep = Path(sweep_dir).resolve()
-    if sweep not in Path(save_dir).resolve().parents:
+    sweep, folder = Path(sweep_dir).resolve(), Path(save_dir).resolve()
+    if sweep not in folder.parents:
         return name, None
-    return ",".join(swept_overrides(overrides, sweep)) or name, sweep.name
+    swept = ",".join(swept_overrides(overrides, sweep)) or name
+    if len(swept) > LONGEST:
+        swept = f"{swept[:LONGEST]}… {folder.name}"  # the number of the job keeps it unique
+    return swept, sweep.name
 
 
 def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:

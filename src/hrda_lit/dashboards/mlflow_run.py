@@ -4,7 +4,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -12,9 +13,8 @@ from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, Lines, name_run, require_package
+from hrda_lit.dashboards.dashboard import Dashboard, Lines, brief, name_run, require_package
 from hrda_lit.runs.differences import flatten
-from hrda_lit.system.errors import format_error
 from hrda_lit.system.table import as_csv
 
 
@@ -44,10 +44,12 @@ class MlflowRun(Dashboard, MLFlowLogger):
 
         A parameter of MLflow is set once: what a resumed run changes stands in its config.yaml.
         """
-        known = self.experiment.get_run(self.run_id).data.params
         named = {re.sub(r"[^\w. -]", "_", key): str(value) for key, value in flatten(params).items()}
-        super().log_hyperparams({key: value for key, value in named.items() if key not in known})
-        self.experiment.log_text(self.run_id, yaml.safe_dump(dict(params), sort_keys=False), "config.yaml")
+        page = yaml.safe_dump(dict(params), sort_keys=False)
+        with _explain_failures():
+            known = self.experiment.get_run(self.run_id).data.params
+            super().log_hyperparams({key: value for key, value in named.items() if key not in known})
+            self.experiment.log_text(self.run_id, page, "config.yaml")
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -56,15 +58,31 @@ class MlflowRun(Dashboard, MLFlowLogger):
 
         now = int(1000 * time.time())
         batch = [Metric(_metric_name(name), float(value), now, step or 0) for name, value in metrics.items()]
-        self.experiment.log_batch(self.run_id, batch)
+        with _explain_failures():
+            self.experiment.log_batch(self.run_id, batch)
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Show a picture, one of those that MLflow shows by step."""
-        self.experiment.log_image(self.run_id, picture, key=name, step=step)
+        with _explain_failures():
+            self.experiment.log_image(self.run_id, picture, key=name, step=step)
 
     def show_table(self, name: str, lines: Lines, step: int) -> None:
         """Show a table as the artifact <name>/step_<t>.csv."""
-        self.experiment.log_text(self.run_id, as_csv(lines).decode(), f"{name}/step_{step}.csv")
+        with _explain_failures():
+            self.experiment.log_text(self.run_id, as_csv(lines).decode(), f"{name}/step_{step}.csv")
+
+
+@contextmanager
+def _explain_failures() -> Iterator[None]:
+    """Turn an error of the store, which may be lost amid a run, into one sentence."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ConnectionError(
+            f"MLflow does not take what this run logs ({brief(error)}); mend that, and continue by resume=auto."
+        ) from error
 
 
 def _metric_name(name: str) -> str:
@@ -94,9 +112,8 @@ def mlflow_logger(
             logger = MlflowRun(project, run_name, tracking_uri, {"sweep": group} if group else {})
             _require_project(logger._mlflow_client, project)
         except mlflow.exceptions.MlflowException as error:
-            reason = format_error(error)[:300].rstrip(".")
             raise ValueError(
-                f"logger.mlflow.tracking_uri={tracking_uri} cannot be used ({reason}); "
+                f"logger.mlflow.tracking_uri={tracking_uri} cannot be used ({brief(error)}); "
                 "give a server that runs, or sqlite:///mlflow.db."
             ) from error
     return logger

@@ -13,11 +13,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.dashboards.dashboard import Dashboard, Example, name_run, require_package
+from hrda_lit.dashboards.dashboard import Dashboard, Example, brief, name_run, require_package
 from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene, pil
-from hrda_lit.system.errors import format_error
 
 if TYPE_CHECKING:
     import wandb
@@ -39,7 +38,7 @@ class WandbRun(Dashboard, WandbLogger):
             return super().experiment
         except wandb.Error as error:
             raise ValueError(
-                f"W&B cannot start the run ({format_error(error)[:300].rstrip('.')}); mend that, or set "
+                f"W&B cannot start the run ({brief(error)}); mend that, or set "
                 "logger.wandb.mode=offline and run `wandb sync` later."
             ) from error
 

@@ -18,6 +18,7 @@ from hrda_lit.system.text import printable
 
 LETTERS = 1 / 27  # height of letters as a fraction of a cell's width
 NARROWEST = 360  # smallest width of a cell in pixels
+LARGEST = 20_000  # pixels of all columns or rows; a side of 65,536 cannot be drawn, and memory is finite
 PAGE = 10.0  # inches, the width of a sheet as a vector file
 Edges = tuple[float, float, float, float]  # left, bottom, width, height
 MOST_SHRUNK = 0.75  # smallest scale of words that are too long; beyond it they are cut
@@ -53,7 +54,8 @@ def sheet(rows: Sequence[Mapping[str, Picture]], title: str = "", entries: Seque
     """Draw titled pictures in a grid; the legend fills the end of a shorter row, or stands below.
 
     Cells have the size of the first picture, or a multiple of it if that is narrower than
-    `NARROWEST`. Encoded as .png, every pixel of a picture is a pixel, or a square of pixels.
+    `NARROWEST`. Encoded as .png, every pixel of a picture is a pixel, or a square of pixels, unless
+    the sheet would be larger than `LARGEST`.
 
     Args:
         rows: title to picture, at least one, all of one size; text after a line break in a title is smaller.
@@ -70,8 +72,10 @@ class _Sheet:
         self.rows, self.title, self.entries = rows, title, entries
         self.columns = max(map(len, rows))
         height, width = next(iter(rows[0].values())).shape[-2:]
-        times = math.ceil(NARROWEST / width)
-        self.cell = (times * height, times * width)
+        # Of pictures that are too large together, every second, third, ... pixel is shown.
+        self.step = math.ceil(max(self.columns * width, len(rows) * height) / LARGEST)
+        times = math.ceil(NARROWEST * self.step / width)
+        self.cell = (times * -(-height // self.step), times * -(-width // self.step))
         self.letters = self.cell[1] * LETTERS
         self.gap = round(self.letters * 0.6)
         self.head = round(self.letters * 2.6) if title else self.gap
@@ -113,7 +117,8 @@ class _Sheet:
     def _draw_picture(self, picture: Picture, top: int, left: int) -> None:
         axes = self.figure.add_axes(self._share(top, left, *self.cell), frameon=False)
         # Not resampled: "none" is also what vector files embed as it is.
-        axes.imshow(picture.permute(1, 2, 0).cpu().numpy(), interpolation="none", aspect="auto")
+        pixels = picture[:, :: self.step, :: self.step].permute(1, 2, 0).cpu().numpy()
+        axes.imshow(pixels, interpolation="none", aspect="auto")
         axes.set_axis_off()
 
     def _corner(self, row: int, column: int) -> tuple[int, int]:

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 
 from hrda_lit.system.text import PlainConsole, printable
 
 LONGEST_WORD = 18  # columns of a screen that a word gets before it is broken
+SHORT_WORD = 5  # and that the word of a heading gets
 _NUMBER = re.compile(r"[-+]?\d")
+_MARKDOWN = re.compile(r"[\\|`*<]|(?<!\w)_|_(?!\w)")
 
 
 @dataclass
@@ -38,36 +42,57 @@ class Table:
         """Return the cells of all rows."""
         return [cells for section in self._sections for cells, _ in section]
 
-    def as_rich(self) -> RichTable:
-        """Convert to what a `PlainConsole` prints."""
+    def as_rich(self, width: int) -> RichTable:
+        """Convert to what a `PlainConsole` prints, up to `width` characters wide if its words fit into that."""
         table = RichTable(title=self.title or None, caption=self.caption or None)
+        gaps = 3 * len(self.headings) + 1
         if self.narrow:
             table.padding, table.box, table.show_edge = (0, 1, 0, 0), box.SIMPLE_HEAD, False
+            gaps = 2 * len(self.headings) - 1
+        widths = self._widths(width - gaps)
         for index, heading in enumerate(self.headings):
-            self._add_column(table, index, heading)
+            side: JustifyMethod = "right" if self._has_numbers(index) else "left"
+            table.add_column(heading, justify=side, overflow="fold", width=widths[index])
+        if sum(widths) + gaps > width:
+            table.width = sum(widths) + gaps  # else rich would drop columns
         for section in self._sections:
             for cells, style in section:
                 table.add_row(*cells, style=style or None)
             table.add_section()
         return table
 
-    def _add_column(self, table: RichTable, index: int, heading: str) -> None:
-        cells = [row[index] for row in self.rows if index < len(row)]
-        numbers = index > 0 and any(map(_NUMBER.match, cells))
-        words = cells if numbers else [word for cell in cells for word in cell.split()]
-        longest = min(max(map(len, words), default=0), LONGEST_WORD)
-        table.add_column(
-            heading,
-            justify="right" if numbers else "left",
-            overflow="fold",
-            min_width=longest if self.narrow else None,
-        )
+    def _widths(self, room: int) -> list[int]:
+        """Return what the text of each column needs, or less down to its longest word where `room` is scarce."""
+        widths, slack = [], []
+        for index, heading in enumerate(self.headings):
+            cells = self._cells(index)
+            words = cells if self._has_numbers(index) else " ".join(cells).split()
+            longest = max([heading[:SHORT_WORD], *words], key=cell_len)
+            widths.append(max(map(cell_len, [printable(heading), *cells])))
+            slack.append(widths[-1] - min(cell_len(longest), LONGEST_WORD))
+        for _ in range(sum(widths) - room):
+            index = slack.index(max(slack))
+            if slack[index] > 0:
+                widths[index] -= 1
+                slack[index] -= 1
+        return widths
+
+    def _cells(self, index: int) -> list[str]:
+        return [printable(row[index]) for row in self.rows if index < len(row)]
+
+    def _has_numbers(self, index: int) -> bool:
+        return index > 0 and any(map(_NUMBER.match, self._cells(index)))
 
     def as_markdown(self) -> str:
         """Convert to a table of Markdown, without title."""
-        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
-        escaped = ([printable(cell).replace("|", "\\|") for cell in line] for line in lines)
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
+        lines = [list(map(_escape_markdown, line)) for line in (self.headings, *self.rows)]
+        lines.insert(1, ["---"] * len(self.headings))
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _escape_markdown(text: str) -> str:
+    r"""Escape what would end a cell or change its letters, e.g. `|` as `\|`; an underscore in a word does not."""
+    return _MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def show(*parts: Table | str, console: PlainConsole | None = None) -> None:
@@ -75,7 +100,7 @@ def show(*parts: Table | str, console: PlainConsole | None = None) -> None:
     console = console or PlainConsole()
     for part in parts:
         if isinstance(part, Table):
-            console.print(part.as_rich())
+            console.print(part.as_rich(console.width), crop=False)
         else:
             console.print(part, soft_wrap=True)
 

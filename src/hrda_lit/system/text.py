@@ -1,6 +1,7 @@
 """Make text of files safe to print: names, keys and records may hold escape codes or markup."""
 
 import logging
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,8 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, emoji=False, **options)
+        if isinstance(self.file, TextIOWrapper):
+            self.file.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Render text after `printable`."""

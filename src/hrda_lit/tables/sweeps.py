@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hrda_lit.system.files import write_atomically, write_json
 from hrda_lit.system.table import Table, as_csv, as_text
 from hrda_lit.tables import groups as by_seed
-from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, short, unique
+from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, override, short, unique
 from hrda_lit.tables.records import RunRecord, add_result, parse, swept_keys, typed, use_record
 from hrda_lit.tables.results import class_table
 
@@ -155,9 +155,9 @@ def _complaints(jobs: Sequence[RunRecord]) -> list[str]:
     keys, complaints = swept_keys(jobs), []
     for job in jobs:
         if job.state != "done":
-            asked = " ".join(f"{key}={job.overrides[key]}" for key in keys if key in job.overrides)
-            reason = f": {job.reason}" if job.reason else ""
-            complaints.append(f"job {job.number} ({asked}) {job.state}{reason}")
+            asked = " ".join(override(key, job.overrides[key]) for key in keys if key in job.overrides)
+            which = f"{job.number} ({asked})" if asked else str(job.number)
+            complaints.append(f"job {which} {job.state}{': ' if job.reason else ''}{job.reason or ''}")
     return complaints
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 from wandb.errors import CommError
 
@@ -132,6 +133,7 @@ def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
     job, sweep = str(tmp_path / "night" / "0"), str(tmp_path / "night")
     assert name_run("hrda", job, ["tau=0.8", "seed=1"], sweep) == ("tau=0.8,seed=1", "night")
     assert name_run("hrda", str(tmp_path / "elsewhere"), ["tau=0.8"], sweep) == ("hrda", None)
+    assert name_run("hrda", job, [f"source={'x' * 300}"], sweep)[0] == f"source={'x' * 73}… 0"
     run = trackio_logger("hrda", job, ["experiment=a/b"], sweep, "mine")
     assert run.version == "experiment=a_b night"  # a folder of pictures is called so
     logger = mlflow_logger("hrda", job, ["tau=0.8"], sweep, "mine", f"file:{tmp_path}/store")
@@ -158,6 +160,20 @@ def test_a_server_of_wandb_that_does_not_answer_is_one_sentence(
     monkeypatch.setattr("wandb.init", fail)
     with pytest.raises(ValueError, match=r"^W&B cannot start the run \(no such host while retrying\); mend that, or"):
         wandb(tmp_path).log_metrics({"val/miou": 0.5}, 1)
+
+
+def test_a_store_of_mlflow_that_is_lost_amid_a_run_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = mlflow(tmp_path)
+    logger.log_metrics({"val/miou": 0.5}, 1)
+
+    def fail(*_: Any) -> None:
+        raise MlflowException("no such host\nwhile retrying")
+
+    monkeypatch.setattr(logger.experiment, "log_batch", fail)
+    with pytest.raises(ConnectionError, match=r"^MLflow .* \(no such host while retrying\); .*resume=auto\.$"):
+        logger.log_metrics({"val/miou": 0.5}, 2)
 
 
 def test_both_can_do_what_is_asked_of_them(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_every_pixel_is_shown_in_rows_and_columns(size: tuple[int, int]) -> None
     assert [(rows.index(y), columns.index(x)) for y, x in places] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
 
 
+def test_pictures_that_are_too_large_together_are_thinned() -> None:
+    wide = noise(0, (8, 30_000))
+    drawn = pixels(sheet([{"a": wide, "b": wide}]))
+    assert drawn.shape[1] < 21_000
+    assert len(found(drawn, wide[:, ::3, ::3].permute(1, 2, 0).numpy())) == 2
+
+
 def test_words_grow_with_the_pictures() -> None:
     def ink(side: int) -> int:
         drawn = pixels(sheet([{"a title": torch.full((3, side, side), 255, dtype=torch.uint8)}]))

@@ -1,5 +1,8 @@
 """Tables of text: alignment, width, and text of others shown as it is."""
 
+import io
+import sys
+
 import pytest
 
 from hrda_lit.system.table import LONGEST_WORD, Table, as_csv, as_text, show
@@ -18,6 +21,31 @@ def test_text_from_files_is_shown_as_it_is(text: str, narrow: bool) -> None:
     assert shown.count(expected) == 5, "heading, title, caption, cell and note"
     assert f"\\u{ord('a'):04x}" not in table.as_markdown()
     assert len(table.as_markdown().splitlines()) == 3
+
+
+def test_markdown_shows_names_as_they_are() -> None:
+    table = Table(["a|b", "source_only_demo"])
+    table.add("`x` *y* <br>", "_z_ \\")
+    assert table.as_markdown().splitlines() == [
+        "| a\\|b | source_only_demo |", "| --- | --- |", "| \\`x\\` \\*y\\* \\<br> | \\_z\\_ \\\\ |",
+    ]  # fmt: skip
+
+
+def test_a_terminal_that_lacks_letters_shows_their_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    show("60.0 \u00b1 10.0")
+    sys.stdout.flush()
+    assert written.getvalue() == b"60.0 \\xb1 10.0\n"
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_no_column_is_cut_off_on_a_narrow_screen(narrow: bool) -> None:
+    numbers = [f"{number + 0.5:.1f}" for number in range(20)]
+    table = Table(["name", *map(str, range(20))], narrow=narrow)
+    table.add("x", *numbers)
+    [row] = [line for line in as_text(table, width=40).splitlines() if "0.5" in line]
+    assert row.replace("│", "").split() == ["x", *numbers]
 
 
 def test_numbers_are_aligned_right_and_words_left() -> None:

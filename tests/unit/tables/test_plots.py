@@ -108,7 +108,7 @@ def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
         assert message in refused.stderr
     assert not output.exists()
     done = run_script("plot_curves", output, tmp_path / "runs")
-    assert "val/miou, train/pseudo/q of 1 runs" in done.stdout, done.stderr
+    assert "val/miou, train/pseudo/q of 1 run" in done.stdout, done.stderr
     assert Image.open(output).width > 1000
     vectors = run_script("plot_curves", tmp_path / "curves.svg", tmp_path / "runs")
     assert vectors.returncode == 0, vectors.stderr
