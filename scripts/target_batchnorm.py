@@ -19,13 +19,14 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
-from hrda_lit.checkpoints.load import choose_device, fitting, load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints.load import load_trained, name_in_errors, read_checkpoint, write_checkpoint
 from hrda_lit.data.draws import ready
 from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops import rng
 from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.process import choose_device
 from hrda_lit.system.progress import counted, waiting
 
 
@@ -59,7 +60,7 @@ def adapt(checkpoint: str | Path, output: Path, model: str | None, batches: int)
     """
     with waiting(f"loading {checkpoint}"):
         network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
-    with fitting(checkpoint):
+    with name_in_errors(checkpoint):
         data = build_datamodule(config, needs_target=True)
     assert data.target is not None
     loader: DataLoader[Any] = DataLoader(

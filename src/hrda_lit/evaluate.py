@@ -31,11 +31,11 @@ def evaluate(config: DictConfig) -> float:
             "hydra.run.dir."
         )
     # Imported here, so that --help, shell completion and what is refused above need not wait for torch.
-    from hrda_lit.checkpoints.load import choose_device, load_trained
+    from hrda_lit.checkpoints.load import load_trained
     from hrda_lit.checkpoints.locate import locate_here
     from hrda_lit.inspecting.data_check import DataCheck
     from hrda_lit.runs.folder import open_run
-    from hrda_lit.system.process import at_full_speed
+    from hrda_lit.system.process import at_full_speed, choose_device
     from hrda_lit.tables.scores import count_images, write_report
 
     config.checkpoint = locate_here(config.checkpoint)

@@ -28,11 +28,11 @@ def predict(config: DictConfig) -> "Tally":
     """
     check_predict(config)
     # Imported here, so that --help and what is refused above need not wait for torch.
-    from hrda_lit.checkpoints.load import choose_device
     from hrda_lit.predicting.output import PredictionFolder
     from hrda_lit.predicting.predictor import check_ids
     from hrda_lit.predicting.run import choose_kinds
     from hrda_lit.predicting.submission import pack
+    from hrda_lit.system.process import choose_device
 
     rules = _rules(config)
     ids = rules.ids if rules else config.ids

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.runs.claim import claim_run, resume_mode
+from hrda_lit.runs.claim import claim_run, is_first_process, resume_mode
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
@@ -92,15 +92,16 @@ def _train(config: DictConfig) -> float:
 
 
 def _open_folder(config: DictConfig, loggers: "list[Logger]", start: "Start | None") -> None:
-    """Write the config into the folder of a run, and what it continues."""
+    """Write the config into the folder of a run, and what it continues; only the first process writes."""
     from hrda_lit.runs.folder import open_run
     from hrda_lit.runs.loggers import resume_loggers
     from hrda_lit.runs.resume import take_over
 
     folder = Path(config.run_dir)
-    open_run(config)
-    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-    take_over(start, folder)
+    if is_first_process():
+        open_run(config)
+        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
+        take_over(start, folder)
     if start is not None:
         resume_loggers(loggers, start.step, start.loggers)
 

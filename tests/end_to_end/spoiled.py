@@ -44,9 +44,10 @@ class Spoiled(NamedTuple):
 
 
 def with_first(tensor: Tensor, value: float) -> Tensor:
-    """Replace the first number, where a tensor of floats has one."""
+    """Replace the first number, where there is one."""
     changed = tensor.clone() if tensor.is_floating_point() else tensor.float()
-    changed.view(-1)[:1] = value
+    if changed.numel():
+        changed[(0,) * changed.dim()] = value
     return changed
 
 

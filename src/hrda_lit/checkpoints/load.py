@@ -118,7 +118,7 @@ def _load(content: Mapping[str, Any], path: str, model: str | None, weights: str
     if not state:
         other = "teacher" if model == "student" else "student"
         raise ValueError(f"{path} holds no {model}; choose model={other}.")
-    with fitting(path):
+    with name_in_errors(path):
         require_finite_weights(state, path)
         classes = build_dataset(config.source, "source").classes
         if config.val is not None:
@@ -135,14 +135,9 @@ def _load(content: Mapping[str, Any], path: str, model: str | None, weights: str
 
 
 def _check_size(state: Mapping[str, Tensor], config: DictConfig, classes: Classes, path: str, complete: bool) -> None:
-    """Compare weights with the network that their config claims, without memory for it.
+    """Compare weights with the network that their config claims, before memory is taken for it.
 
-    Args:
-        state: weights of one network.
-        config: config of the same file.
-        classes: classes that it names.
-        path: name of the file in errors.
-        complete: whether the encoder's pretrained weights are among them.
+    Without the encoder's pretrained weights, they are not `complete`.
     """
     with torch.device("meta"):
         bare = build_network(config, classes)
@@ -163,7 +158,7 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     """
     content = read_checkpoint(path)
     student, classes, _, config, _ = _load(content, str(path), "student", weights)
-    with fitting(path):
+    with name_in_errors(path):
         if config.method.get("lambda_fd"):
             config.method.lambda_fd = 0
         module = wrap_student(student, config, build_method(config, classes), classes)
@@ -204,8 +199,8 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
 
 
 @contextlib.contextmanager
-def fitting(path: str | Path) -> Iterator[None]:
-    """Name the file in whatever what it holds leads to, also in errors that only a programmer could read."""
+def name_in_errors(path: str | Path) -> Iterator[None]:
+    """Name the file in every error that its content leads to, also in those that only a programmer could read."""
     try:
         yield
     except USER_ERRORS as error:
@@ -253,16 +248,3 @@ def network_state(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
     """Return the tensors of one network of a module's state dict, under the network's own names."""
     prefix = network + "."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda" or "cuda:<n>" into a device; "auto" is the GPU where there is one.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    names = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
-    if name not in names:
-        raise ValueError(f"device={name} is not there, this machine has {names}; choose one.")
-    return torch.device(("cuda" if count else "cpu") if name == "auto" else name)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import fitting, network_state, read_checkpoint, stored_config, write_checkpoint
+from hrda_lit.checkpoints.load import name_in_errors, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.layouts import from_official, mit_to_official, mit_to_timm, to_official
@@ -50,7 +50,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
     if CONFIG_KEY in entries:
         raise ValueError(f"{source} is a checkpoint of this library already; use it as it is.")
     wrapped = isinstance(entries.get("state_dict"), Mapping)
-    with fitting(source):
+    with name_in_errors(source):
         networks, kept = _sort_official(entries["state_dict"] if wrapped else entries, str(source))
     kept["around"] = (
         {key: entries[key] for key in entries if key not in ("state_dict", "optimizer")} if wrapped else None
@@ -75,7 +75,7 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
     """
     content = read_checkpoint(source)
     config = stored_config(content, source)
-    with fitting(source):
+    with name_in_errors(source):
         kept = _kept(content, config, source)
     official: State = {}
     networks = {name: network_state(content["state_dict"], name) for name in kept["prefixes"]}
@@ -123,7 +123,7 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r} is none of {list(LAYOUTS)}; choose one.")
     _require_file(source)
-    with fitting(source):
+    with name_in_errors(source):
         state = mit_to_official(read_state_dict(source))
         expected = _expected_mit(state, source)
     check_keys(expected, state, f"{source} is no MiT", ("head.weight", "head.bias"))

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import Trained, fitting, load_trained, write_checkpoint
+from hrda_lit.checkpoints.load import Trained, load_trained, name_in_errors, write_checkpoint
 from hrda_lit.config.ranges import Length, Width
 from hrda_lit.config.values import check
 from hrda_lit.module import CONFIG_KEY
@@ -63,7 +63,7 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
             f"{checkpoint} is a {type(network).__name__} with a {type(network.heads()[0]).__name__}, and transformers "
             "has a SingleScaleSegmentor with a SegFormerHead alone; train with network=daformer network/head=segformer."
         )
-    with fitting(checkpoint):
+    with name_in_errors(checkpoint):
         state = to_transformers(network.state_dict())
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().contiguous() for key, value in state.items()}
@@ -87,7 +87,7 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
         ValueError: if the folder holds another network or other classes, or a key is left over or missing.
     """
     folder = Path(source).expanduser()
-    with fitting(folder):
+    with name_in_errors(folder):
         classes = build_dataset(config.source, "source").classes
         weights = find_weights(folder)
         state = from_transformers(read_state_dict(weights))
@@ -114,7 +114,7 @@ def read_shape(source: str | Path) -> list[str]:
     if other:
         raise ValueError(f"{folder / CONFIG} has {other}, which no MiT has; give a MiT-B0 to B5.")
     sizes = {key: config.get(key) for key in ("hidden_sizes", "depths", "decoder_hidden_size")}
-    with fitting(folder / CONFIG):
+    with name_in_errors(folder / CONFIG):
         for key, value in sizes.items():
             check(value, Width if key == "decoder_hidden_size" else Stages, key)
     return [

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.checkpoints.load import choose_device, load_trained
+from hrda_lit.checkpoints.load import load_trained
 from hrda_lit.config.nodes import read_choice
 from hrda_lit.config.ranges import Bits, Sides
 from hrda_lit.config.values import check
@@ -29,6 +29,7 @@ from hrda_lit.inference.base import Inference, Original
 from hrda_lit.ops.logits import decide, deciding
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
+from hrda_lit.system.process import choose_device
 from hrda_lit.system.progress import counted
 
 log = logging.getLogger(__name__)

@@ -115,11 +115,7 @@ class Checkpoint(L.Callback):
         watch.can_wait = False
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that are not finite; put the last scores and the loggers' places beside them.
-
-        Raises:
-            FloatingPointError: if a weight is NaN or infinite.
-        """
+        """Refuse weights that are not finite; put the last scores and the loggers' places beside them."""
         refuse_non_finite(checkpoint["state_dict"], trainer.global_step, self.folder)
         module = cast("UDAModule", pl_module)
         checkpoint[SCORES] = {"scored": module.scored, "counts": module.counts}
@@ -174,11 +170,7 @@ class Checkpoint(L.Callback):
 
 
 def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
-    """Reject a misspelt number that a callback watches by its `best` or `monitor`, before the run begins.
-
-    Raises:
-        ValueError: if a name is not logged and one like it is.
-    """
+    """Reject a misspelt number that a callback watches by its `best` or `monitor`, before the run begins."""
     known = {name.casefold(): name for name in sorted(logged_names(module))}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for key in ("best", "monitor"):

@@ -23,11 +23,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
 
 def refuse_fixed(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
-    """Refuse changes, as `differences` finds them, that the state of a run does not allow.
-
-    Raises:
-        ValueError: if the network, the method, the classes or s_T differ.
-    """
+    """Refuse changes, as `differences` finds them, that the state of a run does not allow."""
     fixed = [key for key in changed if _is_fixed(key)]
     if fixed:
         first = format_changes({key: changed[key] for key in fixed[:MOST]})

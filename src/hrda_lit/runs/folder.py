@@ -77,11 +77,7 @@ def open_run(config: DictConfig) -> None:
 
 
 def choose(config: DictConfig) -> Path:
-    """Choose and claim a folder for a run from its config with Hydra's part.
-
-    Raises:
-        ValueError: if a folder that was asked for is another run's.
-    """
+    """Choose and claim a folder for a run from its config with Hydra's part."""
     given = Path(config.hydra.run.dir)
     resume = claim.resume_mode(config.get("resume"))
     if not claim.is_timed(config.hydra.run):

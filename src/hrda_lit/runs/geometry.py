@@ -23,12 +23,7 @@ MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place
 
 
 def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
-    """Refuse sizes that the first step or the first validation would stumble over.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if crop, detail, blocks, windows or batch do not fit network and method.
-    """
+    """Refuse sizes that the first step or the first validation would stumble over."""
     with waiting("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
         try:
             _check(config, method, classes)

@@ -1,6 +1,6 @@
 """Restore a run from a checkpoint: between two steps, with the settings of today's config.
 
-Only what a run cannot know again is taken from the file: weights, moments, scores and the states of callbacks.
+Only what a run cannot know again is taken from the file: weights, moments, scores, states of callbacks.
 Counters, learning rates and schedules follow from the step and today's config.
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 
-from hrda_lit.checkpoints.load import fitting
+from hrda_lit.checkpoints.load import name_in_errors
 from hrda_lit.inference.iou import class_iou
 from hrda_lit.runs.resume import Start
 from hrda_lit.runs.state import SCORES, check_callbacks, check_optimizer, check_scores, check_weights, unfit
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def restore(trainer: L.Trainer, start: Start | None) -> Iterator[None]:
-    """Prepare what a fit restores, and name the checkpoint in whatever its content leads to before the first step.
-
-    Raises:
-        ValueError: instead of any error while it is restored.
-    """
+    """Prepare what a fit restores, and name the checkpoint in every error before the first step."""
     callback = _Restore(start)
     trainer.callbacks.append(callback)  # type: ignore[attr-defined]
     try:
@@ -34,7 +30,7 @@ def restore(trainer: L.Trainer, start: Start | None) -> Iterator[None]:
     except Exception as error:
         if start is None or callback.begun:
             raise
-        with fitting(start.path):
+        with name_in_errors(start.path):
             if isinstance(error, USER_ERRORS):
                 raise
             raise unfit(start.path, f"{type(error).__name__}: {format_error(error)}") from error
@@ -56,11 +52,7 @@ class _Restore(L.Callback):
 
 
 def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
-    """Change the content of a checkpoint before Lightning restores it, and give the module its last scores.
-
-    Raises:
-        ValueError: if an entry is not one of a run like this.
-    """
+    """Change the content of a checkpoint before Lightning restores it, and give the module its last scores."""
     step, interval = checkpoint["global_step"], trainer.val_check_interval
     optimizer, scheduler = module.build_optimizer(trainer.max_steps)
     scores = checkpoint.get(SCORES, {})
@@ -68,7 +60,8 @@ def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -
     check_optimizer(checkpoint["optimizer_states"], optimizer, module, step)
     check_callbacks(checkpoint["callbacks"], trainer.callbacks, step)  # type: ignore[attr-defined]
     check_scores(scores, len(module.classes), step)
-    due = trainer.enable_validation and (step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0))
+    last = step >= trainer.max_steps or (interval >= 1 and step % int(interval) == 0)
+    due = trainer.enable_validation and last
     loop = trainer.fit_loop.state_dict()
     between_steps(loop, step, due, due and scores.get("scored") != step)
     checkpoint["loops"] = {"fit_loop": loop}

@@ -48,25 +48,31 @@ def find_start(config: DictConfig) -> Start | None:
     if resume == NEVER:
         return None
     start = _newest(Path(config.run_dir) / "checkpoints") if resume == AUTO else read(locate(resume))
-    if start is not None and start.step > config.trainer.max_steps:
-        raise ValueError(
-            f"{start.path} has done {start.step} steps, and trainer.max_steps is {config.trainer.max_steps}; raise it, "
-            "or resume from an earlier checkpoint."
-        )
     if start is not None:
-        now: Any = OmegaConf.to_container(config, resolve=True)
-        changed = differences(start.config, now)
-        refuse_fixed(changed, start.path)
-        but = f", now with {format_changes(changed)}" if changed else ""
-        log.info("resumed from %s after step %d%s", start.path, start.step, but)
+        _compare(start, config)
     return start
+
+
+def _compare(start: Start, config: DictConfig) -> None:
+    steps = config.trainer.max_steps
+    if start.step > steps:
+        raise ValueError(
+            f"{start.path} has done {start.step} steps, and trainer.max_steps is {steps}; raise it, or "
+            "resume from an earlier checkpoint."
+        )
+    now: Any = OmegaConf.to_container(config, resolve=True)
+    changed = differences(start.config, now)
+    refuse_fixed(changed, start.path)
+    but = f", now with {format_changes(changed)}" if changed else ""
+    log.info("resumed from %s after step %d%s", start.path, start.step, but)
 
 
 def _newest(folder: Path) -> Start | None:
     """Return the newest whole checkpoint of a folder; skip damaged ones, with a warning."""
     found = [path for path in folder.glob("*.ckpt") if path.is_file()]
     # last.ckpt first: best.ckpt may be the same file under another name.
-    for path in sorted(found, key=lambda path: (path.name == "last.ckpt", path.stat().st_mtime), reverse=True):
+    found.sort(key=lambda path: (path.name == "last.ckpt", path.stat().st_mtime), reverse=True)
+    for path in found:
         try:
             return read(path)
         except ValueError as error:
@@ -90,8 +96,8 @@ def read(path: Path) -> Start:
     missing = [key for key in PARTS if key not in content]
     if missing:
         raise ValueError(
-            f"{path} holds networks but no training to resume (no {', '.join(missing)}); give a checkpoint that "
-            "`hrda_lit.train` wrote."
+            f"{path} holds networks but no training to resume (no {', '.join(missing)}); give a checkpoint "
+            "that `hrda_lit.train` wrote."
         )
     try:
         check_state(content)

@@ -34,17 +34,14 @@ _COUNTED = ("fit_loop", "epoch_loop.manual_optimization.optim_step_progress", "t
 
 
 def check_state(content: Mapping[str, Any]) -> None:
-    """Check the entries of a checkpoint as far as they can be judged alone.
-
-    Raises:
-        ValueError: if an entry is of another kind, a number is not finite, or two entries disagree.
-    """
+    """Check the entries of a checkpoint as far as they can be judged alone."""
     for key, kind in PARTS.items():
         require(type(content[key]) is kind, key, content[key], f"a {kind.__name__}")
     step, counted = content["global_step"], content["loops"]
     for key in _COUNTED:
         counted = counted.get(key) if isinstance(counted, dict) else None
-    require(step >= 0 and counted == step, "global_step", step, f"the steps that loops count, {_describe(counted)}")
+    need = f"the steps that loops count, {_describe(counted)}"
+    require(step >= 0 and counted == step, "global_step", step, need)
     version = content[VERSION]
     require(re.fullmatch(r"[2-9]\.\d+\.\d+\S{,20}", version), VERSION, version, "2.0.0 or newer")
     loggers = content.get(STATES, {})
@@ -53,14 +50,15 @@ def check_state(content: Mapping[str, Any]) -> None:
         require(isinstance(state, dict), f"{STATES}.{name}", state, "a mapping")
     for place, value in _tensors(content["optimizer_states"], "optimizer_states"):
         require(is_dense(value), place, value, "a dense tensor")
-        require(not value.is_floating_point() or all_finite(value), place, value, "numbers without NaN or infinity")
+        finite = not value.is_floating_point() or all_finite(value)
+        require(finite, place, value, "numbers without NaN or infinity")
     for name, value in content["state_dict"].items():
         if name.endswith("running_var"):
             require((value >= 0).all(), f"state_dict.{name}", value, "variances, none negative")
 
 
 def check_weights(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Reject weights of several precisions where a module has one: loading would convert them without a word."""
+    """Reject weights of several precisions where a module has one; loading would convert them."""
     stored: dict[torch.dtype, torch.dtype] = {}
     for name, value in state.items():
         need = stored.setdefault(own[name].dtype, value.dtype)
@@ -68,19 +66,17 @@ def check_weights(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Non
 
 
 def check_optimizer(states: list[Any], optimizer: Optimizer, module: L.LightningModule, step: int) -> None:
-    """Compare the state of an optimiser with a new one; moments that are missing start anew, which is logged.
-
-    Raises:
-        ValueError: if groups or moments are those of other weights or another optimiser.
-    """
-    require(len(states) == 1 and isinstance(states[0], dict), "optimizer_states", states, "the state of one optimiser")
+    """Compare the state of an optimiser with a new one; moments that are missing start anew, which is logged."""
+    single = len(states) == 1 and isinstance(states[0], dict)
+    require(single, "optimizer_states", states, "the state of one optimiser")
     moments, groups = states[0].get("state"), optimizer.state_dict()["param_groups"]
     require(isinstance(moments, dict), "optimizer_states.0.state", moments, "a mapping")
     _check_groups(states[0].get("param_groups"), groups)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, state in moments.items():
         place = f"optimizer_states.0.state.{number}"
-        require(type(number) is int and 0 <= number < len(weights), place, state, f"a number below {len(weights)}")
+        known = type(number) is int and 0 <= number < len(weights)
+        require(known, place, state, f"a number below {len(weights)}")
         _check_moments(state, place, weights[number], "betas" in groups[0], step)
     kinds = {value.dtype for place, value in _tensors(moments, "") if not place.endswith(".step")}
     require(len(kinds) < 2, "optimizer_states.0.state", moments, "moments of one precision")
@@ -93,8 +89,8 @@ def check_optimizer(states: list[Any], optimizer: Optimizer, module: L.Lightning
 
 def _check_groups(saved: Any, fresh: list[dict[str, Any]]) -> None:
     need = f"{len(fresh)} groups of the weights of this network"
-    alike = isinstance(saved, list) and [_layout(group) for group in saved] == [_layout(group) for group in fresh]
-    require(alike, "optimizer_states.0.param_groups", saved, need)
+    fits = isinstance(saved, list) and list(map(_layout, saved)) == list(map(_layout, fresh))
+    require(fits, "optimizer_states.0.param_groups", saved, need)
 
 
 def _layout(group: Any) -> object:
@@ -117,11 +113,7 @@ def _check_moments(state: Any, place: str, weight: Tensor, adam: bool, step: int
 
 
 def check_callbacks(states: Mapping[str, Any], callbacks: Iterable[L.Callback], step: int) -> None:
-    """Compare the states of callbacks with those of new ones; one that is missing starts anew, which is logged.
-
-    Raises:
-        ValueError: if an entry is missing or of another kind.
-    """
+    """Compare the states of callbacks with new ones; one that is missing starts anew, which is logged."""
     for callback in callbacks:
         fresh, key = callback.state_dict(), callback.state_key
         if fresh and key not in states:
@@ -148,10 +140,9 @@ def _is_similar(saved: object, fresh: object) -> bool:
 
 def _is_valid(saved: Any, fresh: Any, step: int) -> bool:
     """Return whether a value is a count, a number, names, or numbers by name, as in a new state."""
-    if isinstance(fresh, list):
-        return isinstance(saved, list) and all(isinstance(name, str) for name in saved)
-    if isinstance(fresh, dict):
-        return isinstance(saved, dict) and all(isinstance(name, str) and _is_number(saved[name]) for name in saved)
+    if isinstance(fresh, list | dict):
+        texts = type(saved) is type(fresh) and all(isinstance(name, str) for name in saved)
+        return texts and (isinstance(fresh, list) or all(map(_is_number, saved.values())))
     if type(fresh) is int:
         return type(saved) is int and 0 <= saved <= step
     return _is_number(saved) or (saved is None and fresh is None)
@@ -162,18 +153,20 @@ def _is_number(value: object) -> bool:
 
 
 def check_scores(scores: Any, classes: int, step: int) -> None:
-    """Check that scores are a step up to `step` and a confusion matrix of so many classes, or None for both."""
+    """Check that scores are a step and a confusion matrix of so many classes, or None for both."""
     require(isinstance(scores, dict), SCORES, scores, "a mapping")
     scored, counts = scores.get("scored"), scores.get("counts")
     if scored is None and counts is None:
         return
-    require(type(scored) is int and 0 <= scored <= step, f"{SCORES}.scored", scored, f"a step up to {step}")
+    known = type(scored) is int and 0 <= scored <= step
+    require(known, f"{SCORES}.scored", scored, f"a step up to {step}")
     fits = is_dense(counts) and counts.dtype == torch.int64 and counts.shape == (classes, classes)
-    require(fits and (counts >= 0).all(), f"{SCORES}.counts", counts, f"counts of {classes} x {classes} classes")
+    fits = fits and bool((counts >= 0).all())
+    require(fits, f"{SCORES}.counts", counts, f"counts of {classes} x {classes} classes")
 
 
 def require(fits: object, place: str, came: object, need: str) -> None:
-    """Raise ValueError if an entry of a checkpoint does not fit: where it is, what came and what is needed."""
+    """Raise ValueError with the place of an entry, what came and what is needed, unless it fits."""
     if not fits:
         raise ValueError(f"{place[:120]} is {_describe(came)}, need {need}")
 
@@ -181,8 +174,8 @@ def require(fits: object, place: str, came: object, need: str) -> None:
 def unfit(path: Path, reason: str) -> ValueError:
     """Return the error of a checkpoint that no training can resume from."""
     return ValueError(
-        f"{path} does not hold the state of a training ({reason[:300]}); give another checkpoint of this run, or "
-        "resume=never."
+        f"{path} does not hold the state of a training ({reason[:300]}); give another checkpoint of "
+        "this run, or resume=never."
     )
 
 
@@ -197,6 +190,8 @@ def _describe(value: object) -> str:
 def _tensors(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(node, Tensor):
         yield place, node
-    inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
-    for key, value in inside:
-        yield from _tensors(value, f"{place}.{key}")
+    if isinstance(node, list | tuple):
+        node = dict(enumerate(node))
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _tensors(value, f"{place}.{key}")

@@ -1,4 +1,4 @@
-"""Settings of a process that computes for long: TF32, and a malloc that keeps its pages."""
+"""The device that a process computes on, and its settings: TF32, and a malloc that keeps its pages."""
 
 import ctypes
 import sys
@@ -13,6 +13,19 @@ import torch
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 KEPT = {MMAP_THRESHOLD: 256 * 2**20, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * 2**20}
 USUAL = {MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20, TOP_PAD: 128 * 2**10}
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:<n>" into a device; "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
+    if name not in names:
+        raise ValueError(f"device={name} is not there, this machine has {names}; choose one.")
+    return torch.device(("cuda" if count else "cpu") if name == "auto" else name)
 
 
 @contextmanager
