@@ -43,8 +43,7 @@ class Records:
 
     def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
         self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
-        self.tree = tree
-        self._entries, self._writing = self._load(), BestEffort("what is known of files")
+        self.tree, self._entries = tree, self._load()
 
     def __call__(
         self, files: Iterable[Path], compute: Callable[[Path], Any], parse: Callable[[Any], Result], text: str
@@ -75,27 +74,23 @@ class Records:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
                 for path, raw in zip(fresh, counted(pool.map(compute, fresh), text, len(fresh)), strict=True):
                     self._entries[names[path]], known[path] = [states[path], raw], parse(raw)
-            self._save()
+            with BestEffort("what is known of files").writing():
+                write_atomically(self.path, json.dumps(self._entries).encode())
+                _forget(self.path.parent)
         return {path: known[path] for path in states}
 
     def _load(self) -> dict[str, Any]:
-        with suppress(OSError):
-            os.utime(self.path)  # in use
         try:
+            os.utime(self.path)  # in use
             entries = json.loads(self.path.read_bytes())
         except OSError:
             return {}
         except (ValueError, RecursionError):
             entries = None
-        if isinstance(entries, dict):
-            return entries
-        log.warning("%s is damaged and is made anew", self.path)
-        return {}
-
-    def _save(self) -> None:
-        with self._writing.writing():
-            write_atomically(self.path, json.dumps(self._entries).encode())
-            _forget(self.path.parent)
+        if not isinstance(entries, dict):
+            log.warning("%s is damaged and is made anew", self.path)
+            return {}
+        return entries
 
 
 def _forget(folder: Path) -> None:

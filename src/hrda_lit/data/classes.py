@@ -98,8 +98,6 @@ CITYSCAPES = Classes(
 )
 # fmt: on
 
-KNOWN_CLASSES: dict[str, Classes] = {"cityscapes": CITYSCAPES}
-
 
 class ClassKeys(TypedDict):
     """How a config describes classes, see `classes_from`."""
@@ -114,18 +112,16 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
     """Make the classes that a config describes.
 
     Args:
-        spec: a name of `KNOWN_CLASSES`, or a mapping with `names` and optionally `colours` (RGB triples; a
+        spec: "cityscapes", or a mapping with `names` and optionally `colours` (RGB triples; a
             palette by default), `things` (names of thing classes) and `ignore` (default 255).
 
     Raises:
         ValueError: if the name is unknown, a key is unknown or missing, or the values contradict each other.
     """
     if isinstance(spec, str):
-        if spec not in KNOWN_CLASSES:
-            raise ValueError(
-                f"classes '{spec}' are unknown; choose one of {sorted(KNOWN_CLASSES)} or give a mapping with `names`."
-            )
-        return KNOWN_CLASSES[spec]
+        if spec != "cityscapes":
+            raise ValueError(f"classes '{spec}' are unknown; choose cityscapes or give a mapping with `names`.")
+        return CITYSCAPES
     check(spec, Annotated[Mapping[str, Any], KeysOf(ClassKeys)], "classes")
     names = tuple(map(str, spec["names"]))
     colours = spec.get("colours") or palette(len(names))

@@ -126,20 +126,15 @@ class UDADataModule(L.LightningDataModule):
         """
         # The command sets up before it builds a model, Lightning again before it fits.
         if stage == "fit" and self._source_draws is None:
-            self._setup_training()
+            seed, samples, rare = self.loading.seed, self._source_samples(), None
+            if self.pipeline.rare_class is not None:
+                names, shares = self.source.classes.names, self.source.shares(samples)
+                rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, shares)
+            self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
+            self._target_draws = None if self.target is None else self.target_draws(self.target)
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
             self._val_images = ValImages(self.val, samples, self.pipeline.downscale, self.loading.kept, self.scales)
-
-    def _setup_training(self) -> None:
-        seed, samples, rare = self.loading.seed, self._source_samples(), None
-        if self.pipeline.rare_class is not None:
-            names = self.source.classes.names
-            shares = self.source.shares(samples)
-            rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, shares)
-        self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
-        if self.target is not None:
-            self._target_draws = self.target_draws(self.target)
 
     def target_draws(self, target: Images) -> TargetDraws:
         """List the files of a target and make its draws; no image is read."""
@@ -185,9 +180,7 @@ class UDADataModule(L.LightningDataModule):
         share = share or [UNCOUNTED]
         return QuietLoader(images, batch_size=1, sampler=share, **self._options(self.loading.val_workers))
 
-    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Make the same loader as for validation."""
-        return self.val_dataloader()
+    test_dataloader = val_dataloader
 
     def _options(self, workers: int) -> dict[str, Any]:
         return {

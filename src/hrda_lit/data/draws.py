@@ -108,7 +108,7 @@ class SourceDraws(DomainDraws):
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
         box, part = self._box(labels_in, size, wanted, generator), self._part(draw)
-        flip = _flip(generator)
+        flip = bool(torch.rand((), generator=generator) < FLIP_PROBABILITY)
         cut = crop(image, box)
         if pipeline.distortion is not None:
             cut = pipeline.distortion(cut, generator)
@@ -159,7 +159,7 @@ class TargetDraws(DomainDraws):
         image, factor = self._scaled(self.read(sample)[0], generator)
         pipeline, size, downscale = self.pipeline, (image.shape[1], image.shape[2]), self.pipeline.downscale / factor
         box, part = random_crop(size, pipeline.crop_size, generator), self._part(draw)
-        flip = _flip(generator)
+        flip = bool(torch.rand((), generator=generator) < FLIP_PROBABILITY)
         extent = _extent(box, part)
         margins = Margins() if pipeline.margins_of is None else self.dataset.of(sample).layout.margins
         # official: padding counts 255-fold in the mask; here: it is not trusted (docs/official.md 18).
@@ -206,7 +206,3 @@ def _extent(box: Box, part: Box) -> Size:
     """Return (height, width) of the part of a padded crop without its padding."""
     height, width = box.size
     return min(max(height, part.top), part.bottom) - part.top, min(max(width, part.left), part.right) - part.left
-
-
-def _flip(generator: torch.Generator) -> bool:
-    return bool(torch.rand((), generator=generator) < FLIP_PROBABILITY)

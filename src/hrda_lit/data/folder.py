@@ -159,9 +159,9 @@ class FolderDataset:
 
     def list_unused(self, split: str) -> list[Path]:
         """List files beside the images of a split that are neither images nor labels of any split."""
-        images = self._find(self._pattern(split))
+        images = self._find(self._in_split(self.images, split))
         unused = {*self.tree.beside({image.parent for image in images})} - {*images}
-        every = [*images, *self._find(self._pattern("*"))] if unused else []
+        every = [*images, *self._find(self._in_split(self.images, "*"))] if unused else []
         for image in every:
             with suppress(ValueError):  # a rule that does not fit is refused where labels are needed
                 unused.discard(self._label_path(image))
@@ -170,7 +170,7 @@ class FolderDataset:
     def _of_split(self, split: str) -> list[Path]:
         if self.layout.splits and split not in self.layout.splits:
             raise ValueError(f"{self.name} has no split '{split}'; choose one of {sorted(self.layout.splits)}.")
-        pattern = self._pattern(split)
+        pattern = self._in_split(self.images, split)
         require_below(pattern, f"images of {self.name}")
         images = [path for path in self._find(pattern) if path.relative_to(self.root) not in self._excluded]
         if not images:
@@ -183,11 +183,11 @@ class FolderDataset:
             )
         if self.layout.split_file is None:
             return images
-        listing = self.layout.split_file.replace("{split}", self.layout.splits.get(split, split))
+        listing = self._in_split(self.layout.split_file, split)
         return self._listed(images, below(self.root, listing, f"layout.split_file of {self.name}"), pattern)
 
-    def _pattern(self, split: str) -> str:
-        return self.images.replace("{split}", self.layout.splits.get(split, split))
+    def _in_split(self, text: str, split: str) -> str:
+        return text.replace("{split}", self.layout.splits.get(split, split))
 
     def _find(self, pattern: str) -> list[Path]:
         found = sorted(self.tree.search(pattern))

@@ -30,6 +30,7 @@ class Labels:
     Attributes:
         table: train id of each id that files hold.
         are_train_ids: whether they hold train ids, so that any other id is a fault.
+        key: everything that the ids of a file depend on, for caches.
         named: the ids that the config gives a class to, None where a published map or colours do.
 
     Raises:
@@ -46,12 +47,9 @@ class Labels:
         self.are_train_ids = id_map is None
         self.named = frozenset(id_map) if isinstance(id_map, Mapping) else None
         self._colours = None if layout.colour_map is None else ColourMap(layout.colour_map, classes)
-        self._key = repr((self.table.tolist(), classes.names, layout.label_channel, layout.colour_map))
-
-    @property
-    def key(self) -> str:
-        """Return all that the ids of a file depend on, for caches."""
-        return f"{self._key} {self.layout.unknown_colours}" if self._colours else self._key
+        self.key = repr((self.table.tolist(), classes.names, layout.label_channel, layout.colour_map))
+        if self._colours:
+            self.key += f" {layout.unknown_colours}"
 
     def read(self, path: Path) -> UInt8[Tensor, "H W"]:
         """Read the train id of each pixel; for errors see `count`."""

@@ -40,15 +40,9 @@ class Margins:
     right: Pixels = 0
     unit: Literal["pixels", "percent"] = "pixels"
 
-    def borders(self, size: tuple[int, int], downscale: float) -> tuple[int, int, int, int]:
-        """Return (top, bottom, left, right) in pixels of an image of `size`, see `image_mask`."""
-        height, width = size
-        sides: list[float] = [self.top, self.bottom, self.left, self.right]
-        if self.unit == "percent":
-            extents, downscale = (height, height, width, width), 1
-            sides = [side * extent / 100 for side, extent in zip(sides, extents, strict=True)]
-        top, bottom, left, right = (math.ceil(side / downscale) for side in sides)
-        return top, bottom, left, right
+    def border(self, side: int, extent: int, downscale: float) -> int:
+        """Return one side in pixels of an image whose height, or width, is `extent`, see `image_mask`."""
+        return math.ceil(side * extent / 100 if self.unit == "percent" else side / downscale)
 
 
 def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UInt8[Tensor, "H W"]:
@@ -62,7 +56,8 @@ def image_mask(size: tuple[int, int], margins: Margins, downscale: float) -> UIn
     HRDA, official code, valid mask "v2".
     """
     height, width = size
-    top, bottom, left, right = margins.borders(size, downscale)
+    top, bottom = (margins.border(side, height, downscale) for side in (margins.top, margins.bottom))
+    left, right = (margins.border(side, width, downscale) for side in (margins.left, margins.right))
     mask = torch.zeros(size, dtype=torch.uint8)
     crop(mask, Box(top, max(height - bottom, top), left, max(width - right, left))).fill_(1)
     return mask

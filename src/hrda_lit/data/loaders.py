@@ -66,12 +66,9 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 
 
 def worker_options(count: int) -> dict[str, Any]:
-    """Return the options of a DataLoader for its processes; 0 loads in the calling one.
-
-    Inside a job of joblib's launcher, Python's default start method serves only joblib's own processes; so
-    the platform's is named.
-    """
-    # The first of all methods is the platform's default, whatever was set since.
+    """Return the options of a DataLoader for its processes; 0 loads in the calling one."""
+    # In a job of joblib's launcher, the start method that is set serves only joblib's own processes; the first of
+    # all methods is the platform's default, whatever was set since.
     return {
         "num_workers": count,
         "worker_init_fn": ignore_signals if count else None,

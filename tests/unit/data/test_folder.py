@@ -145,6 +145,16 @@ def test_rule_that_does_not_fit_is_refused(make_dataset: Make) -> None:
         make_dataset(label_rule={".png": ".gif"}).files("train", True)
 
 
+def test_a_rule_may_replace_any_suffix_by_the_end_of_a_name(tmp_path: Path) -> None:
+    for name in ("x.y.jpg", "z.PNG"):
+        (tmp_path / name).touch()
+    dataset = FolderDataset("data", str(tmp_path), "*", {".*": "_mask.png"}, {"names": ["a", "b"]})
+    assert [sample.label.name for sample in dataset.pairs("train", True) if sample.label] == [
+        "x.y_mask.png",
+        "z_mask.png",
+    ]
+
+
 def test_id_map_ignores_the_rest(make_dataset: Make) -> None:
     dataset = make_dataset(id_map={3: 0, 1: 2})
     sample = dataset.files("train", True)[0]
