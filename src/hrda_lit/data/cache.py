@@ -33,13 +33,7 @@ def _digest(*parts: object) -> str:
 
 
 class Records:
-    """Remember what a function returns for the files of a tree, in one JSON file.
-
-    Args:
-        folder: folder of the cache.
-        tree: tree of the files.
-        what: name of the function and its settings.
-    """
+    """Remember what a function returns for the files of a tree, in one JSON file for its name and settings."""
 
     def __init__(self, folder: Path, tree: FileTree, what: str) -> None:
         self.path = folder / f"records_{_digest(what, str(tree.root.absolute()))}.json"
@@ -50,11 +44,8 @@ class Records:
     ) -> dict[Path, Result]:
         """Return the results by file; those of new or changed files are computed in threads.
 
-        Args:
-            files: paths below the tree's root.
-            compute: returns what JSON can hold.
-            parse: turns that into a result; raises a TypeError or ValueError where it is malformed.
-            text: label of the progress bar.
+        `compute` returns what JSON can hold; `parse` turns that into a result, and raises a TypeError or
+        ValueError where it is malformed; `text` is shown with the progress.
         """
         states = {path: [*self.tree.state(path)] for path in files}
         names = {path: path.relative_to(self.tree.root).as_posix() for path in states}
@@ -102,12 +93,7 @@ def _forget(folder: Path) -> None:
 
 
 class Arrays:
-    """Keep arrays of bytes, one `.npy` file each, which are mapped into memory where they are used.
-
-    Args:
-        folder: folder of the cache.
-        tree: tree of the files that the arrays are computed of.
-    """
+    """Keep arrays of bytes computed from files, one `.npy` file each, which are mapped into memory."""
 
     def __init__(self, folder: Path, tree: FileTree) -> None:
         self.folder, self.tree = folder, tree
@@ -124,7 +110,8 @@ class Arrays:
             pixels = np.load(path, mmap_mode="c", allow_pickle=False)
         except Exception:  # a damaged header leads NumPy to anything, e.g. tokenize.TokenError
             return None
-        return torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 else None
+        fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8
+        return torch.from_numpy(pixels) if fits else None
 
     def save(self, path: Path, array: UInt8[Tensor, "H W *C"]) -> None:
         """Keep an array; a disk without room costs the cache alone."""

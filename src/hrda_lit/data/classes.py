@@ -73,7 +73,8 @@ class Classes:
                 f"got {len(self.colours)} colours for {count} classes, need one each; "
                 "add the missing or remove `colours`."
             )
-        if bad := [colour for colour in self.colours if len(colour) != 3 or min(colour) < 0 or max(colour) > 255]:
+        bad = [c for c in self.colours if len(c) != 3 or min(c) < 0 or max(c) > 255]
+        if bad:
             raise ValueError(f"colours {bad} are not RGB triples in [0, 255]; correct them.")
         if unknown := sorted(self.things.difference(range(count))):
             raise ValueError(f"thing ids {unknown} are not train ids (0 to {count - 1}); correct `things`.")
@@ -120,7 +121,7 @@ def classes_from(spec: str | Mapping[str, Any]) -> Classes:
     """
     if isinstance(spec, str):
         if spec != "cityscapes":
-            raise ValueError(f"classes '{spec}' are unknown; choose cityscapes or give a mapping with `names`.")
+            raise ValueError(f"classes '{spec}' are unknown; choose cityscapes or give keys with `names`.")
         return CITYSCAPES
     check(spec, Annotated[Mapping[str, Any], KeysOf(ClassKeys)], "classes")
     names = tuple(map(str, spec["names"]))

@@ -69,11 +69,12 @@ def _train_id(name: Any, classes: Classes) -> int:
 
 
 def _triples(name: Any, given: Any) -> list[Any]:
-    several = given if isinstance(given, list | tuple) and given and isinstance(given[0], list | tuple) else [given]
+    is_list = isinstance(given, list | tuple) and given and isinstance(given[0], list | tuple)
+    several = list(given) if is_list else [given]
     for colour in several:
         whole = isinstance(colour, list | tuple) and all(isinstance(v, int) and 0 <= v <= 255 for v in colour)
         if not whole or len(colour) != 3:
             raise ValueError(
                 f"layout.colour_map gives {name} {colour}, need [red, green, blue] in [0, 255]; correct it."
             )
-    return list(several)
+    return several

@@ -69,10 +69,10 @@ class UDADataModule(L.LightningDataModule):
     @property
     def class_probabilities(self) -> dict[str, float] | None:
         """Return how often rare class sampling picks each class, by name; None without it or before setup."""
-        rare = self._source_draws.rare if self._source_draws else None
-        if rare is None:
+        draws = self._source_draws
+        if draws is None or draws.rare is None:
             return None
-        return dict(zip(self.source.classes.names, rare.probabilities.tolist(), strict=True))
+        return dict(zip(self.source.classes.names, draws.rare.probabilities.tolist(), strict=True))
 
     def data_splits(self) -> list[DataSplit]:
         """List each dataset that is read, with its role, its split and whether labels count."""

@@ -38,15 +38,9 @@ FLIP_PROBABILITY = 0.5  # HRDA and DAFormer, official code
 
 
 class DomainDraws(Dataset[dict[str, Tensor]]):
-    """Draw crops of labelled (source) or unlabelled samples of `dataset.files`.
+    """Draw crops of labelled (source) or unlabelled samples of `dataset.files`, see `Reader` for `cache`.
 
-    Args:
-        dataset: reads the files.
-        samples: files to draw from.
-        pipeline: settings of crops.
-        seed: seed of the run.
-        rare: rare class sampling of a source; None draws files uniformly.
-        cache: folder where decoded pictures are kept; None for none.
+    Without `rare`, the rare class sampling of a source, files are drawn uniformly.
     """
 
     def __init__(
@@ -204,5 +198,6 @@ def _without_padding(image: Float[Tensor, "*B 3 h w"], extent: Int[Tensor, "*B 2
 
 def _extent(box: Box, part: Box) -> Size:
     """Return (height, width) of the part of a padded crop without its padding."""
-    height, width = box.size
-    return min(max(height, part.top), part.bottom) - part.top, min(max(width, part.left), part.right) - part.left
+    bottom, right = box.size
+    height = min(max(bottom, part.top), part.bottom) - part.top
+    return height, min(max(right, part.left), part.right) - part.left

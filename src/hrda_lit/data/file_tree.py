@@ -16,13 +16,10 @@ _SYSTEM = ("Thumbs.db", "desktop.ini")  # left in folders of pictures by Windows
 
 
 class FileTree:
-    """Read files below a root as if its archives had been unpacked where they lie.
+    """Read files below a folder, or in one archive, as if archives had been unpacked where they lie.
 
     Files on disk take precedence over those in archives, which are listed once, when first needed. A copy in
     another process opens the archives again, because a shared handle has one position.
-
-    Args:
-        root: folder with files or archives, or one archive.
     """
 
     def __init__(self, root: Path) -> None:
@@ -149,11 +146,8 @@ def existing(path: Path) -> Path:
 def search(root: Path, pattern: str) -> list[Path]:
     """Find files by a glob whose leading folders are taken literally where they are there.
 
-    So a bracket in the name of a folder is a bracket, and accents are found in either form.
-
-    Args:
-        root: folder to start at; never read as a pattern.
-        pattern: relative to root; `**` for any depth, linked folders included; hidden files fit no `*`.
+    So a bracket in the name of a folder is a bracket, and accents are found in either form. `**` stands for any
+    depth, linked folders included; hidden files fit no `*`.
     """
     base, rest = literal(root, PurePath(pattern).parts)
     if not rest:
@@ -189,17 +183,15 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 class Names:
-    """Files meant by stems, paths below a root, or patterns of either.
-
-    Args:
-        names: e.g. "00012", "images/a/00012.png", "images/a/*", "*_blurred".
-    """
+    """Files meant by stems, paths below a root, or patterns: "00012", "images/a/00012.png", "images/a/*"."""
 
     def __init__(self, names: Iterable[str]) -> None:
         forms = [same(name) for name in names]
         self._literal = set(forms)
-        self._pattern = re.compile("|".join(fnmatch.translate(form) for form in forms if has_magic(form)) or r"(?!)")
+        patterns = [fnmatch.translate(form) for form in forms if has_magic(form)]
+        self._pattern = re.compile("|".join(patterns) or r"(?!)")
 
     def __contains__(self, relative: PurePath) -> bool:
-        names = {same(relative.as_posix()), same((relative.parent / relative.stem).as_posix()), same(relative.stem)}
+        forms = (relative, relative.parent / relative.stem, PurePath(relative.stem))
+        names = {same(form.as_posix()) for form in forms}
         return not self._literal.isdisjoint(names) or any(map(self._pattern.match, names))

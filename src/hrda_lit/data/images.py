@@ -103,7 +103,7 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
             stream.seek(0)
             raise _unknown_format(stream.read(64)) from None
         except Image.DecompressionBombError:
-            raise KindError(f"holds more than {_MOST_PIXELS} pixels; cut it into tiles or scale it down") from None
+            raise KindError(f"holds more than {_MOST_PIXELS} pixels; cut it into tiles") from None
         _refuse_pages(file)
         return read(file)
 

@@ -72,7 +72,10 @@ def _class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> U
     _refuse_lossy(file, content)
     raw, step = raw_mode(file), _grey_step(file)  # before it is decoded
     deep = deep_values(file, content)
-    values = _first_of_three(deep) if channel == "red16" else _one_channel(file, deep)
+    if channel == "index":
+        values = _one_channel(file, deep)
+    else:
+        values = None if deep is None or deep.shape[2:] != (3,) else deep[..., 0]
     if values is None:
         raise KindError(
             f"does not hold {_KINDS[channel]}, which label_channel={channel} needs, but {raw or file.mode}; convert "
@@ -84,10 +87,6 @@ def _class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> U
 def _refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
     if file.format in _LOSSY or (file.format == "WEBP" and b"VP8L" not in content):
         raise KindError(f"is a {file.format}, whose compression changes ids along borders; export labels as PNG")
-
-
-def _first_of_three(deep: np.ndarray | None) -> np.ndarray | None:
-    return None if deep is None or deep.ndim != 3 or deep.shape[2] != 3 else deep[..., 0]
 
 
 def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None) -> np.ndarray | None:
@@ -102,7 +101,7 @@ def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None) -> np.ndarr
 
 
 def _grey_step(file: ImageFile.ImageFile) -> float:
-    """Return by what Pillow multiplies grey that ends before 255 or 65535, so that the largest value is white."""
+    """Return by what Pillow multiplies grey of few bits, or of a PPM, so that its largest value is white."""
     raw, args = raw_mode(file), file.tile[0][3] if file.tile else None
     if file.format == "PPM" and file.mode in ("L", "I", "RGB") and isinstance(args, tuple):
         return (65535 if file.mode == "I" else 255) / int(args[1])

@@ -18,14 +18,7 @@ from hrda_lit.data.layout import Layout
 
 
 class Labels:
-    """Read the labels of a dataset.
-
-    Args:
-        name: name of the dataset, for messages.
-        classes: classes that train ids index.
-        id_map: raw id to train id, see `id_table`; None where files hold train ids.
-        layout: the channel that holds the id, or colours that stand for classes.
-        tree: tree of the files.
+    """Read the labels of a dataset, see `FolderDataset` for the arguments.
 
     Attributes:
         table: train id of each id that files hold.
@@ -56,7 +49,7 @@ class Labels:
         return self._train_ids(self._raw(path))
 
     def count_files(self, files: Iterable[Path], cache_dir: Path, text: str) -> dict[Path, Counter[int] | str]:
-        """Count the ids of label files as `count` does, cached by `Records`; the fault in words of a broken one."""
+        """Count the ids of label files, see `count`, cached by `Records`; of a broken one its fault."""
 
         def count(path: Path) -> dict[int, int] | str:
             try:

@@ -13,14 +13,8 @@ from hrda_lit.system.signals import block_signals, ignore_signals
 class StepBatches(Sampler[list[int]]):
     """Yield the draw indices of each step's batch, a function of (step, rank) alone.
 
-    A run that is resumed at step k gets the batches that an uninterrupted run gets from step k on.
-
-    Args:
-        first_step: first step, >= 0.
-        last_step: last step, exclusive.
-        batch_size: samples per rank, >= 1.
-        rank: rank of this process.
-        world: number of processes.
+    A run that is resumed at step k gets the batches that an uninterrupted run gets from step k on. `last_step`
+    is exclusive; `batch_size` counts the samples per rank; `world` is the number of processes.
     """
 
     def __init__(self, first_step: int, last_step: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
@@ -39,7 +33,7 @@ class StepBatches(Sampler[list[int]]):
 
 
 class QuietLoader(DataLoader[Any]):
-    """Load in processes that no signal to the group of this one reaches; Lightning can resume it without a state."""
+    """Load in processes that no signal to the group of this one reaches; Lightning resumes it without a state."""
 
     def __iter__(self) -> Any:
         """Start the processes, or those that persist anew."""
@@ -67,8 +61,8 @@ def count_workers(asked: int | Literal["auto"]) -> int:
 
 def worker_options(count: int) -> dict[str, Any]:
     """Return the options of a DataLoader for its processes; 0 loads in the calling one."""
-    # In a job of joblib's launcher, the start method that is set serves only joblib's own processes; the first of
-    # all methods is the platform's default, whatever was set since.
+    # In a job of joblib's launcher, the start method that is set serves only joblib's own processes. The first
+    # of all methods is the platform's default, whatever was set since.
     return {
         "num_workers": count,
         "worker_init_fn": ignore_signals if count else None,

@@ -59,11 +59,9 @@ def scaled(values: np.ndarray, bits: int | None = None) -> Pixels:
 
 
 def deep_values(image: Image.Image, content: bytes) -> np.ndarray | None:
-    """Return the values of an image of more than 8 bits per channel, upright; None for any other.
+    """Return the upright values of an image of more than 8 bits per channel; None for any other.
 
-    Args:
-        image: opened.
-        content: bytes of its file; without them only grey images are found.
+    Without `content`, the bytes of its file, only grey images are found.
     """
     if image.mode.startswith("I"):
         return turn_upright(np.asarray(image), image)
@@ -127,7 +125,5 @@ def turn_upright(values: np.ndarray, image: Image.Image) -> np.ndarray:
 def raw_mode(file: Image.Image) -> str:
     """Return how pixels lie in the file, e.g. "L;4" for grey of 4 bits, which Pillow calls "L"."""
     tile = getattr(file, "tile", None)
-    if not tile:
-        return ""
-    args = tile[0][3]
+    args = tile[0][3] if tile else ""
     return str(args[0] if isinstance(args, tuple) and args else args)

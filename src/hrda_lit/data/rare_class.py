@@ -17,12 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path) -> Int64[Tensor, "files classes"]:
-    """Count the pixels of each class in each label file, at original resolution; ignored ones in no class.
+    """Count the pixels of each class in each label file, at original resolution, without ignored ones.
 
-    Args:
-        dataset: reads the labels.
-        samples: labelled ones, from `dataset.files`.
-        cache_dir: folder of the cache; a label is counted again when it or the id map changes.
+    A label is counted again when it or the id map changes, see `Records`.
 
     Raises:
         ValueError: if a label file is broken or holds ids that do not exist.
@@ -106,11 +103,7 @@ class RareClass:
 class RareClassSampler:
     """Pick a class by its rarity, then one of the files that have enough of it.
 
-    Args:
-        counts: pixels per file and class at original resolution.
-        options: temperature and least pixels.
-        names: names of the classes.
-        shares: frequency of each file; None for all alike.
+    `counts` are pixels at original resolution; `shares` the frequency of each file, None for all alike.
 
     Raises:
         ValueError: if no file has enough pixels of any class.
@@ -133,8 +126,8 @@ class RareClassSampler:
                 f"no file has more than min_pixels={options.min_pixels} pixels of any class; lower "
                 "data.rare_class.min_pixels."
             )
-        # official: stops with an assertion where a class has no file; here: the class is skipped, because a small
-        # dataset should train too.
+        # official: stops with an assertion where a class has no file; here: the class is skipped, because a
+        # small dataset should train too.
         dropped = (counts.sum(0) > 0) & ~served
         if dropped.any():
             log.warning(
@@ -149,7 +142,8 @@ class RareClassSampler:
         """Pick a class and the index of a file."""
         chosen = draw_index(len(self.probabilities), self.probabilities, generator)
         files = self.candidates[chosen]
-        return chosen, files[draw_index(len(files), None if self.shares is None else self.shares[files], generator)]
+        shares = None if self.shares is None else self.shares[files]
+        return chosen, files[draw_index(len(files), shares, generator)]
 
 
 def draw_index(count: int, shares: Float[Tensor, " count"] | None, generator: torch.Generator) -> int:

@@ -1,4 +1,4 @@
-"""Pictures as training and validation use them: decoded, images fitted into their box, optionally cached so."""
+"""Pictures as training and validation use them: decoded, fitted into their box, optionally cached."""
 
 import logging
 import shutil
@@ -25,15 +25,13 @@ _SIZED = 64  # files whose size stands for that of all
 class Reader:
     """Read the pictures of one dataset or of several, images fitted into the box of their own.
 
-    Args:
-        data: reads the files.
-        downscale: divisor of the size of images, see `Pipeline`.
-        folder: folder where pictures are kept decoded, see `Arrays`; None decodes them each time.
+    `downscale` divides the size of images, see `Pipeline`; `folder` keeps pictures decoded, see `Arrays`.
     """
 
     def __init__(self, data: Images, downscale: float, folder: Path | None = None) -> None:
         self.data, self.downscale = data, downscale
-        self._arrays = {} if folder is None else {one: Arrays(folder / one.name, one.tree) for one in data.members}
+        cached = [] if folder is None else data.members
+        self._arrays = {one: Arrays(Path(folder or "") / one.name, one.tree) for one in cached}
 
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         """Return the image at the size of its box, and the label, if the sample has one, at the file's own.
@@ -79,14 +77,9 @@ class Reader:
 
 
 class ValImages(Dataset[dict[str, Any]]):
-    """Read whole validation images with labels at their own size.
+    """Read whole validation images with labels at their own size, see `Reader` for `downscale` and `cache`.
 
-    Args:
-        dataset: reads the files.
-        samples: labelled, from `dataset.files`.
-        downscale: divides the image size, see `Pipeline`.
-        cache: folder where decoded pictures are kept; None for none.
-        scales: further factors of the image, resized from its file, which then is decoded each time.
+    `scales` are further factors of the image, resized from its file, which then is decoded each time.
     """
 
     def __init__(

@@ -9,12 +9,7 @@ from hrda_lit.data.file_tree import same
 def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
     """Read the lines of a split list, stripped, without blank lines and those that start with #.
 
-    Args:
-        listing: path of the list, text in UTF-8.
-        content: bytes of a list that lies in an archive; None for one on disk.
-
-    Raises:
-        ValueError: if it is not text.
+    `content` holds the bytes of a list in an archive. A ValueError names a list that is not text in UTF-8.
     """
     try:
         text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")

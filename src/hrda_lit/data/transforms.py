@@ -63,14 +63,9 @@ def _nearest(old: int, new: int) -> Int64[Tensor, " new"]:
 def finish(
     x: Num[Tensor, "*C h w"], crop_size: Size, flip: bool, fill: int, part: Box | None = None
 ) -> Num[Tensor, "*C H W"]:
-    """Flip a crop, pad it at the bottom and right to `crop_size`, and cut a part out of it.
+    """Mirror a crop left and right, pad it at the bottom and right to `crop_size`, and cut a part out of it.
 
-    Args:
-        x: image, label or mask.
-        crop_size: (height, width) in pixels.
-        flip: whether to mirror left and right.
-        fill: 0 for images and masks, the ignored id for labels.
-        part: rectangle of the padded crop to keep; None for all of it.
+    `fill` is 0 for images and masks, the ignored id for labels.
     """
     height, width = x.shape[-2:]
     flipped = x.flip(-1) if flip else x
@@ -81,10 +76,9 @@ def finish(
 
 def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: torch.Generator) -> Box:
     """Draw the box of a crop of (height, width) pixels inside an image; smaller where the image is."""
-    (top, height), (left, width) = (
-        (int(torch.randint(max(extent - wanted, 0) + 1, (), generator=generator)), min(extent, wanted))
-        for extent, wanted in zip(size, crop_size, strict=True)
-    )
+    height, width = (min(extent, wanted) for extent, wanted in zip(size, crop_size, strict=True))
+    top = int(torch.randint(size[0] - height + 1, (), generator=generator))
+    left = int(torch.randint(size[1] - width + 1, (), generator=generator))
     return Box(top, top + height, left, left + width)
 
 
@@ -108,12 +102,7 @@ def retry(draw: Callable[[], Box], accept: Callable[[Box], bool], tries: int) ->
 
 
 def is_varied(label: UInt8[Tensor, "H W"], ignore: int, cat_max_ratio: float) -> bool:
-    """Return whether a crop shows at least two classes, and the largest stays below a share.
-
-    Args:
-        label: train ids of the crop.
-        ignore: id that does not count.
-        cat_max_ratio: upper bound of the share of the counted pixels, exclusive, in (0, 1].
+    """Return whether a crop shows at least two classes, and the largest has less than a share in (0, 1].
 
     DAFormer, official code: cat_max_ratio 0.75; official: 1 turns the check off (docs/official.md 22); here:
     a crop of a single class is never varied.
