@@ -42,7 +42,8 @@ class Distortion:
 
     def __call__(self, image: UInt8[Tensor, "3 H W"], generator: torch.Generator) -> UInt8[Tensor, "3 H W"]:
         """Distort RGB in [0, 255]."""
-        brighter, contrasted, saturated, turned, first = _below(generator, [self.probability] * 4 + [0.5])
+        chances = torch.tensor([self.probability] * 4 + [0.5])
+        brighter, contrasted, saturated, turned, first = (torch.rand(5, generator=generator) < chances).tolist()
         brightness, contrast, saturation = (2 * torch.rand(3, generator=generator) - 1).tolist()
         # official: the largest shift is drawn to the left alone.
         hue = int(torch.randint(-self.hue, max(self.hue, 1 - self.hue), (), generator=generator))
@@ -57,11 +58,6 @@ class Distortion:
         if contrasted and not first:
             image = _bytes(image * (1 + self.contrast * contrast))
         return image
-
-
-def _below(generator: torch.Generator, chances: list[float]) -> list[bool]:
-    decided: list[bool] = (torch.rand(len(chances), generator=generator) < torch.tensor(chances)).tolist()
-    return decided
 
 
 def _in_hsv(image: Tensor, shift: int, factor: float) -> Tensor:

@@ -175,13 +175,10 @@ class FolderDataset:
         require_below(pattern, f"images of {self.name}")
         images = [path for path in self._find(pattern) if path.relative_to(self.root) not in self._excluded]
         if not images:
-            quote = ", where [ in a name is written [[]" if "[" in pattern else ""
+            hint = ", where [ in a name is written [[]" if "[" in pattern else self.tree.describe(pattern)
             if "," in pattern and "{" in pattern:
-                quote = "; for several suffixes write * and the label_rule {.*: .png}"
-            raise self._missing(
-                f"no file fits {self.root / pattern}{quote}{self.tree.describe(pattern)}, need the images of "
-                f"{self.name} ({split})"
-            )
+                hint = "; for several suffixes write * and the label_rule {.*: .png}"
+            raise self._missing(f"no file fits {self.root / pattern}{hint}, need the images of {self.name} ({split})")
         if self.layout.split_file is None:
             return images
         listing = self._in_split(self.layout.split_file, split)
@@ -196,13 +193,13 @@ class FolderDataset:
 
     def _listed(self, images: list[Path], listing: Path, pattern: str) -> list[Path]:
         listing = existing(listing)
-        if not self.tree.is_file(listing):
-            raise self._missing(f"{listing} does not exist, need the names of images of {self.name}, one a line")
-        lines = read_lines(listing, self.tree.archived(listing))
+        is_there = self.tree.is_file(listing)
+        lines = read_lines(listing, self.tree.archived(listing)) if is_there else []
+        if not lines:
+            fault = "is empty" if is_there else "does not exist"
+            raise self._missing(f"{listing} {fault}, need the names of images of {self.name}, one a line")
         listed, absent = match_lines(lines, images, listing, ending=pattern.rpartition("*")[2])
         absent = [line for line in absent if PurePath(line) not in self._excluded]
-        if not lines:
-            raise self._missing(f"{listing} is empty, need the names of images of {self.name}, one a line")
         if absent:
             raise self._missing(
                 f"{listing} lists {len(lines)} images, need a file for each, but {len(absent)} have none "
