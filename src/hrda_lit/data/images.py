@@ -93,6 +93,7 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
 
     Without `content`, its bytes are read from disk as they are needed.
     """
+    _require(path, content)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF comes with Pillow 11.3
     with name_in_errors(path), path.open("rb") if content is None else io.BytesIO(content) as stream:
@@ -172,10 +173,14 @@ def _usual_png(content: bytes) -> Pixels | None:
 
 def read_content(path: Path, content: bytes | None) -> bytes:
     """Return the bytes of a file: those given, or from disk."""
-    if content is not None:
-        return content
-    with name_in_errors(path):
-        return path.read_bytes()
+    _require(path, content)
+    return path.read_bytes() if content is None else content
+
+
+def _require(path: Path, content: bytes | None) -> None:
+    # A pipe would be waited for.
+    if content is None and not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, need an image file; check the path or the dataset's rules.")
 
 
 @contextmanager
@@ -183,10 +188,6 @@ def name_in_errors(path: Path) -> Iterator[None]:
     """Turn whatever reading a file raises into one sentence with its path."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} does not exist, need an image file; check the path or the dataset's rules."
-        ) from error
     except KindError as error:
         raise ValueError(f"{path} {error}.") from error
     # Pillow's readers raise whatever a damaged file leads them to: struct.error, SyntaxError, KeyError, ...

@@ -111,7 +111,8 @@ def upright_size(file: Any) -> tuple[int, int]:
 def _orientation(image: Image.Image) -> int:
     """Return how an image lies in its file, by EXIF or XMP, 1 for upright; of a TIFF that is loaded, 1."""
     # PngImageFile's own would decode a whole PNG to look behind the pixels.
-    return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
+    found = Image.Image.getexif(image).get(_ORIENTATION)
+    return found if isinstance(found, int) else 1
 
 
 def turn_upright(values: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -310,3 +310,20 @@ def test_ids_of_a_pgm_are_as_written_whatever_its_largest_value(tmp_path: Path, 
     body = IDS.astype(dtype).tobytes() if dtype else " ".join(map(str, IDS.flatten())).encode()
     (tmp_path / "a.pgm").write_bytes(head.encode() + body)
     assert (read_label(tmp_path / "a.pgm").numpy() == IDS).all()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_image, read_size, read_label):
+        with pytest.raises(FileNotFoundError, match=r"a.png does not exist"):
+            read(tmp_path / "a.png")
+
+
+def test_an_orientation_that_is_not_a_number_is_ignored(tmp_path: Path) -> None:
+    buffer, path = io.BytesIO(), tmp_path / "a.jpg"
+    Image.fromarray(GREY).save(buffer, "JPEG")
+    tag = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHI4sI", 1, 0x0112, 2, 2, b"6", 0)  # as text
+    path.write_bytes(
+        buffer.getvalue()[:2] + b"\xff\xe1" + struct.pack(">H", len(tag) + 2) + tag + buffer.getvalue()[2:]
+    )
+    assert read_image(path).shape[1:] == read_size(path) == GREY.shape
