@@ -15,26 +15,23 @@ from hrda_lit.config.values import check
 Colour = tuple[int, int, int]
 
 # fmt: off
-# Raw ids of each train id, i.e. of each name in CITYSCAPES.names in turn; every id not listed is ignored.
-_RAW_IDS: dict[str, list[list[int]]] = {
+ID_MAPS: dict[str, dict[int, int]] = {  # raw id to train id; every id not listed is ignored
     # Cityscapes "labelIds" and the palette PNGs of GTA5 share one numbering.
-    "cityscapes": [
-        [7], [8], [11], [12], [13], [17], [19], [20], [21], [22], [23], [24],
-        [25], [26], [27], [28], [31], [32], [33],
-    ],
-    "synthia": [
-        [3], [4], [2], [21], [5], [7], [15], [9], [6], [16], [1], [10], [17], [8], [18], [19],
-        [20], [12], [11],
-    ],
-    "mapillary": [  # v1.2
-        [13, 24, 41], [2, 15], [17], [6], [3], [45, 47], [48], [50], [30], [29], [27], [19], [20, 21, 22],
-        [55], [61], [54], [58], [57], [52],
-    ],
+    "cityscapes": {
+        7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11,
+        25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18,
+    },
+    "synthia": {
+        3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12,
+        8: 13, 18: 14, 19: 15, 20: 16, 12: 17, 11: 18,
+    },
+    "mapillary": {  # v1.2
+        13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8,
+        29: 9, 27: 10, 19: 11, 20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17,
+        52: 18,
+    },
 }
 # fmt: on
-ID_MAPS: dict[str, dict[int, int]] = {
-    name: {raw: train for train, raws in enumerate(table) for raw in raws} for name, table in _RAW_IDS.items()
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,8 @@ class Classes:
         bad = [c for c in self.colours if len(c) != 3 or min(c) < 0 or max(c) > 255]
         if bad:
             raise ValueError(f"colours {bad} are not RGB triples in [0, 255]; correct them.")
-        if unknown := sorted(self.things.difference(range(count))):
+        unknown = sorted(self.things.difference(range(count)))
+        if unknown:
             raise ValueError(f"thing ids {unknown} are not train ids (0 to {count - 1}); correct `things`.")
 
     def __len__(self) -> int:

@@ -70,7 +70,9 @@ class FileTree:
     def beside(self, folders: Iterable[Path]) -> list[Path]:
         """List the files directly in some folders, except hidden ones and those of operating systems."""
         parents = {*folders}
-        found = [Path(file) for folder in parents if folder.is_dir() for file in os.scandir(folder) if file.is_file()]
+        found = []
+        for folder in filter(Path.is_dir, parents):
+            found += [Path(file) for file in os.scandir(folder) if file.is_file()]
         if not found:
             found = [path for path in map(self.root.joinpath, self._index()) if path.parent in parents]
         return sorted(path for path in found if not path.name.startswith(".") and path.name not in _SYSTEM)
@@ -154,9 +156,11 @@ def search(root: Path, pattern: str) -> list[Path]:
         return [base] if base.is_file() else []
     if "**" in rest:
         parts = [same(part) for part in rest]
-        return [path for path in walk(base) if _fits([same(part) for part in path.relative_to(base).parts], parts)]
-    inner = "/".join(rest)
-    return sorted({Path(name) for form in _forms(inner) for name in glob(f"{escape(str(base))}/{form}")})
+        return [path for path in walk(base) if _fits(same(path.relative_to(base).as_posix()).split("/"), parts)]
+    found = set[Path]()
+    for form in _forms("/".join(rest)):
+        found.update(map(Path, glob(f"{escape(str(base))}/{form}")))
+    return sorted(found)
 
 
 def literal(root: Path, parts: Sequence[str]) -> tuple[Path, tuple[str, ...]]:

@@ -68,9 +68,11 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
     whole = read_content(path, content)
 
     def read(file: ImageFile.ImageFile) -> Pixels:
-        if (deep := deep_values(file, whole)) is None:
+        deep = deep_values(file, whole)
+        if deep is None:
             return rgb(file)
-        if bits is None and (dark := describe_dark([_range(deep)], "bits")):
+        dark = "" if bits else describe_dark([_range(deep)], "bits")
+        if dark:
             log.warning("%s %s", path, dark)
         return scaled(deep, bits)
 

@@ -76,7 +76,8 @@ class Labels:
         if self._colours is not None:
             return self._from_colours(path, self._colours)
         raw = read_label(path, self.layout.label_channel, self.tree.archived(path))
-        if self.are_train_ids and bool((stray := self._train_ids(raw) != raw).any()):
+        stray = self._train_ids(raw) != raw if self.are_train_ids else None
+        if stray is not None and bool(stray.any()):
             raise ValueError(
                 f"label {path} holds the id {int(raw[stray][0])}, need train ids 0 to "
                 f"{len(self.classes) - 1} or {self.classes.ignore}; correct it or set id_map of {self.name}."

@@ -28,7 +28,8 @@ def rgb(image: Image.Image, bits: int | None = None) -> Pixels:
     Raises:
         KindError: if it holds numbers that are not a brightness of 8 or 16 bits.
     """
-    if (deep := deep_values(image, b"")) is not None:
+    deep = deep_values(image, b"")
+    if deep is not None:
         return scaled(deep, bits)
     if image.mode == "F":
         raise KindError("holds fractions, need 8 or 16 bits per channel; convert it")
