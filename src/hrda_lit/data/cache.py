@@ -79,7 +79,7 @@ class Records:
         except (ValueError, RecursionError):
             entries = None
         if not isinstance(entries, dict):
-            log.warning("%s is damaged and is made anew", self.path)
+            log.warning("%s is damaged and is computed again", self.path)
             return {}
         return entries
 

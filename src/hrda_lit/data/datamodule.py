@@ -108,13 +108,13 @@ class UDADataModule(L.LightningDataModule):
         """
         if self._source_draws is not None:
             return
-        kept, downscale = self.loading.kept, self.pipeline.downscale
-        if kept is not None:
+        folder, downscale = self.loading.cache_folder, self.pipeline.downscale
+        if folder is not None:
             reading = [
-                (Reader(dataset, downscale, kept), dataset.files(split, labelled))
+                (Reader(dataset, downscale, folder), dataset.files(split, labelled))
                 for _, dataset, split, labelled in self.data_splits()
             ]
-            require_room(kept, reading)
+            require_room(folder, reading)
         if self.pipeline.rare_class is not None:
             self._counts(self._source_samples())
 
@@ -130,16 +130,18 @@ class UDADataModule(L.LightningDataModule):
             if self.pipeline.rare_class is not None:
                 names, shares = self.source.classes.names, self.source.shares(samples)
                 rare = RareClassSampler(self._counts(samples), self.pipeline.rare_class, names, shares)
-            self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.kept)
+            self._source_draws = SourceDraws(self.source, samples, self.pipeline, seed, rare, self.loading.cache_folder)
             self._target_draws = None if self.target is None else self.target_draws(self.target)
         if self.val is not None and self._val_images is None:
             samples = self.val.files(self.splits["val"], labelled=True)
-            self._val_images = ValImages(self.val, samples, self.pipeline.downscale, self.loading.kept, self.scales)
+            self._val_images = ValImages(
+                self.val, samples, self.pipeline.downscale, self.loading.cache_folder, self.scales
+            )
 
     def target_draws(self, target: Images) -> TargetDraws:
         """List the files of a target and make its draws; no image is read."""
         samples = target.files(self.splits["target"], labelled=False)
-        return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.kept)
+        return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.cache_folder)
 
     def train_dataloader(self) -> dict[str, QuietLoader]:
         """Make the "source" and perhaps "target" loader of the steps that are still to do.

@@ -88,7 +88,7 @@ class SourceDraws(DomainDraws):
         generator = rng.generator(self.seed, "source", draw)
         # official: without rare class sampling, shuffled pairs of source and target files; here: independent
         # uniform draws, so that a draw needs no list of all pairs.
-        wanted, file = self.rare.pick(generator) if self.rare else (None, self._file(generator))
+        class_id, file = self.rare.pick(generator) if self.rare else (None, self._file(generator))
         image, label = self.read(self.samples[file])
         assert label is not None, "source samples are labelled"
         dataset, pipeline = self.dataset.of(self.samples[file]), self.pipeline
@@ -101,7 +101,7 @@ class SourceDraws(DomainDraws):
         labels_in = lru_cache(maxsize=1)(partial(resize_label, label, label_size))
         # official: each retry of rare class sampling decodes and resizes the files again; here: once, because
         # only the box and the flip differ.
-        box, part = self._box(labels_in, size, wanted, generator), self._part(draw)
+        box, part = self._box(labels_in, size, class_id, generator), self._part(draw)
         flip = bool(torch.rand((), generator=generator) < FLIP_PROBABILITY)
         cut = crop(image, box)
         if pipeline.distortion is not None:
@@ -117,26 +117,26 @@ class SourceDraws(DomainDraws):
         self,
         labels_in: Callable[[Box], UInt8[Tensor, "h w"]],
         size: Size,
-        wanted: int | None,
+        class_id: int | None,
         generator: torch.Generator,
     ) -> Box:
         pipeline, options, ignore = self.pipeline, self.pipeline.rare_class, self.dataset.classes.ignore
         enough = options.accept_pixels(pipeline.downscale) if options else 0
 
-        def drawn() -> Box:
+        def draw() -> Box:
             return random_crop(size, pipeline.crop_size, generator)
 
-        def varied(box: Box) -> bool:
+        def is_mixed(box: Box) -> bool:
             return is_varied(labels_in(box), ignore, pipeline.cat_max_ratio)
 
-        def served(box: Box) -> bool:
-            return bool(np.count_nonzero(labels_in(box).numpy() == wanted) > enough)
+        def has_class(box: Box) -> bool:
+            return bool(np.count_nonzero(labels_in(box).numpy() == class_id) > enough)
 
-        if wanted is None or options is None:
-            return retry(drawn, varied, pipeline.crop_tries)
+        if class_id is None or options is None:
+            return retry(draw, is_mixed, pipeline.crop_tries)
         if options.jointly:
-            return retry(drawn, lambda box: served(box) and varied(box), options.max_tries)
-        return retry(lambda: retry(drawn, varied, pipeline.crop_tries), served, options.max_tries)
+            return retry(draw, lambda box: has_class(box) and is_mixed(box), options.max_tries)
+        return retry(lambda: retry(draw, is_mixed, pipeline.crop_tries), has_class, options.max_tries)
 
 
 class TargetDraws(DomainDraws):
@@ -173,7 +173,7 @@ class TargetDraws(DomainDraws):
 def ready(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Turn an item or batch into what a network takes, on the device where it is, without a host sync.
 
-    Images become normalised float32, 0 where padded, "scaled" alike; "label" int64, "valid" float32.
+    Images become normalised float32, 0 where padded, "scaled" too; "label" int64, "valid" float32.
     """
     made = dict(drawn)
     if "image" in made:

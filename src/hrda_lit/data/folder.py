@@ -72,7 +72,7 @@ class FolderDataset:
         self.layout = Layout.of(layout)
         self._excluded = Names(self.layout.exclude)
         self.labels = Labels(name, self.classes, id_map, self.layout, self.tree)
-        self._left_out: frozenset[Path] = frozenset()
+        self._broken: frozenset[Path] = frozenset()
         self.size = None if size is None else (size[0], size[1])
 
     @property
@@ -119,7 +119,7 @@ class FolderDataset:
     def pairs(self, split: str, labelled: bool) -> list[Sample]:
         """List the files of a split as `files` does, whether or not the label files are there."""
         self.require_root()
-        images = [image for image in self._of_split(split) if image not in self._left_out]
+        images = [image for image in self._of_split(split) if image not in self._broken]
         if not images:
             raise self._missing(f"all images of {self.name} ({split}) are excluded, need at least one")
         return [Sample(image, self._label_path(image) if labelled else None) for image in images]
@@ -129,9 +129,9 @@ class FolderDataset:
         if not self.tree.is_there():
             raise self._missing(f"{self.root} is not a folder, need the root of the dataset {self.name} there")
 
-    def leave_out(self, images: Iterable[Path]) -> None:
+    def exclude(self, images: Iterable[Path]) -> None:
         """Exclude images from every list from now on."""
-        self._left_out |= frozenset(images)
+        self._broken |= frozenset(images)
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "H W"] | None]:
         """Read an image, RGB in [0, 255], and the train ids of its label, if the sample has one.

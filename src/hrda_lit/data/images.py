@@ -62,7 +62,7 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
         content: bytes of a file that lies in an archive; None for one on disk.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if the file is broken or no image.
     """
     whole = read_content(path, content)
@@ -114,13 +114,13 @@ def _refuse_pages(image: Any) -> None:
     """Raise a KindError for an opened TIFF of several pages of one size; smaller ones are previews."""
     if image.format != "TIFF" or image.n_frames == 1:
         return
-    size, alike = image.size, 0
+    size, pages = image.size, 0
     for page in range(image.n_frames):
         image.seek(page)
-        alike += image.size == size
+        pages += image.size == size
     image.seek(0)
-    if alike > 1:
-        raise KindError(f"holds {alike} pages, of which one would be read; save each as a file of its own")
+    if pages > 1:
+        raise KindError(f"holds {pages} pages, of which one would be read; save each as a file of its own")
 
 
 def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:

@@ -30,7 +30,7 @@ def read_label(path: Path, channel: Channel = "index", content: bytes | None = N
         content: bytes of a file that lies in an archive; None for one on disk.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if the file is broken, lossy or of another kind than `channel` says.
     """
     whole = read_content(path, content)
@@ -63,7 +63,7 @@ def as_ids(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
     """Return integers as uint8; raises a KindError if one is not in 0 to 255."""
     if values.size and (values.min() < 0 or values.max() > 255):
         stray = values.min() if values.min() < 0 else values.max()
-        raise KindError(f"holds the id {stray}, need ids from 0 to 255; convert it or leave it out")
+        raise KindError(f"holds the id {stray}, need ids from 0 to 255; convert it or exclude it")
     return values.astype(np.uint8)
 
 

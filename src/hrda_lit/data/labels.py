@@ -63,7 +63,7 @@ class Labels:
         """Count the pixels of each id, as the file holds them.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if the file does not exist.
             ValueError: if the file is broken, or holds train ids or colours that do not exist.
         """
         counts = torch.bincount(self._raw(path).flatten())

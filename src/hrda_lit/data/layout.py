@@ -80,7 +80,7 @@ class Layout:
         splits: word that replaces `{split}` in paths, per split, e.g. {train: training, val: validation};
             where given, a split that is not listed does not exist.
         split_file: text file relative to root with one name a line, e.g. "{split}.txt": a stem, or a path
-            where folders tell images of one name apart; None takes all.
+            where folders distinguish images of one name; None takes all.
         margins: borders without pseudo-labels.
         label_channel: channel of label files that holds the id, see `label_files.read_label`.
         bits: bits that the values of 16-bit images use, e.g. 12 as many cameras write; None for all 16.

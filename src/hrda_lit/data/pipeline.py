@@ -131,6 +131,6 @@ class Loading:
         return self.batch_size * self.accumulate
 
     @property
-    def kept(self) -> Path | None:
+    def cache_folder(self) -> Path | None:
         """Return the folder of decoded pictures."""
         return None if self.cache is None else Path(self.cache).expanduser()

@@ -103,7 +103,7 @@ class RareClass:
 class RareClassSampler:
     """Pick a class by its rarity, then one of the files that have enough of it.
 
-    `counts` are pixels at original resolution; `shares` the frequency of each file, None for all alike.
+    `counts` are pixels at original resolution; `shares` the frequency of each file, None draws uniformly.
 
     Raises:
         ValueError: if no file has enough pixels of any class.
@@ -131,7 +131,7 @@ class RareClassSampler:
         dropped = (counts.sum(0) > 0) & ~served
         if dropped.any():
             log.warning(
-                "rare class sampling leaves out %s: no file has more than min_pixels=%d pixels of it",
+                "rare class sampling skips %s: no file has more than min_pixels=%d pixels of it",
                 ", ".join(names[index] for index in dropped.nonzero().flatten().tolist()),
                 options.min_pixels,
             )

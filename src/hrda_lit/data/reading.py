@@ -37,7 +37,7 @@ class Reader:
         """Return the image at the size of its box, and the label, if the sample has one, at the file's own.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if the file does not exist.
             ValueError: if a file cannot be used.
         """
         if not self._arrays:

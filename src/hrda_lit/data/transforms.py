@@ -76,14 +76,14 @@ def finish(
 
 def random_crop(size: tuple[int, int], crop_size: tuple[int, int], generator: torch.Generator) -> Box:
     """Draw the box of a crop of (height, width) pixels inside an image; smaller where the image is."""
-    height, width = (min(extent, wanted) for extent, wanted in zip(size, crop_size, strict=True))
+    height, width = (min(extent, side) for extent, side in zip(size, crop_size, strict=True))
     top = int(torch.randint(size[0] - height + 1, (), generator=generator))
     left = int(torch.randint(size[1] - width + 1, (), generator=generator))
     return Box(top, top + height, left, left + width)
 
 
 def half_crop(size: tuple[int, int]) -> list[int]:
-    """Return [height, width] of a crop of about half of an image, the rule for data of one's own.
+    """Return [height, width] of a crop of about half of an image, the rule for your own data.
 
     Multiples of 32 fit any encoder of strides up to 32 with s_T of 1 or 2.
     """

@@ -91,7 +91,7 @@ class Survey:
     def without(self, images: Iterable[Path]) -> "Survey":
         """Exclude images, here and whenever the dataset is listed."""
         excluded = tuple(images)
-        self.split.dataset.leave_out(excluded)
+        self.split.dataset.exclude(excluded)
         kept = [sample for sample in self.samples if sample.image not in set(excluded)]
         return replace(self, samples=kept, excluded=excluded)
 

@@ -30,7 +30,7 @@ MARGINS = {"margins": {"top": 8, "bottom": 0, "left": 0, "right": 0}}
 def several(make_dataset: Make) -> MixedDatasets:
     first = make_dataset("first", size=(24, 32), layout=MARGINS)
     second = make_dataset("second")
-    second.leave_out([sample.image for sample in second.files("train", False)[:4]])  # 2 of its 6 files are left
+    second.exclude([sample.image for sample in second.files("train", False)[:4]])  # 2 of its 6 files are left
     return MixedDatasets({"first": first, "second": second}, {"second": 3})
 
 

@@ -19,7 +19,7 @@ def test_candidates_have_more_than_the_least() -> None:
 def test_class_without_files_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         sampler = RareClassSampler(COUNTS, OPTIONS, NAMES)
-    assert "leaves out c: no file has more than min_pixels=10" in caplog.text
+    assert "skips c: no file has more than min_pixels=10" in caplog.text
     assert sampler.probabilities[2] == 0
     assert float(sampler.probabilities.sum()) == pytest.approx(1)
 
