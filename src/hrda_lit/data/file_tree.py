@@ -1,6 +1,7 @@
 """The files below a folder, on disk or in archives, found by patterns or names."""
 
 import fnmatch
+import logging
 import os
 import re
 import unicodedata
@@ -11,6 +12,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from hrda_lit.data.archives import COMPRESSED, Member, is_archive, list_members, read_member
+
+log = logging.getLogger(__name__)
 
 _SYSTEM = ("Thumbs.db", "desktop.ini")  # left in folders of pictures by Windows
 
@@ -116,7 +119,7 @@ def walk(folder: Path) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
     roots = [folder]
     while roots:
-        for parent, folders, names in os.walk(roots.pop()):
+        for parent, folders, names in os.walk(roots.pop(), onerror=_report_skipped):
             status = os.stat(parent)
             if (status.st_dev, status.st_ino) in seen:
                 folders.clear()
@@ -125,6 +128,10 @@ def walk(folder: Path) -> Iterator[Path]:
             # Links go last, so that a folder is listed where it lies, and a loop leads nowhere.
             roots += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
             yield from (Path(parent, name) for name in names)
+
+
+def _report_skipped(error: OSError) -> None:
+    log.warning("the folder %s cannot be listed (%s) and is skipped", error.filename, error.strerror)
 
 
 def same(text: str) -> str:

@@ -327,3 +327,21 @@ def test_an_orientation_that_is_not_a_number_is_ignored(tmp_path: Path) -> None:
         buffer.getvalue()[:2] + b"\xff\xe1" + struct.pack(">H", len(tag) + 2) + tag + buffer.getvalue()[2:]
     )
     assert read_image(path).shape[1:] == read_size(path) == GREY.shape
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("open/a.png", "closed/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [path.name for path in walk(tmp_path)] == ["a.png"]
+    assert f"the folder {tmp_path}/closed cannot be listed (Permission denied) and is skipped" in caplog.text
