@@ -104,10 +104,10 @@ class FolderDataset:
             ValueError: if the dataset has no such split or the label rule does not fit.
         """
         samples = self.pairs(split, labelled)
-        absent = [pair for pair in samples if pair.label is not None and not self.tree.is_file(pair.label)]
+        absent = [(image, label) for image, label in samples if label and not self.tree.is_file(label)]
         if absent:
             image, label = absent[0]
-            relative = PurePath(label or "").relative_to(self.root).as_posix()
+            relative = label.relative_to(self.root).as_posix()
             there = self.tree.describe(relative) if len(absent) == len(samples) else ""
             raise self._missing(
                 f"{label} does not exist{there}, need a label file for each of the {len(samples)} images of "

@@ -30,8 +30,9 @@ class Reader:
 
     def __init__(self, data: Images, downscale: float, folder: Path | None = None) -> None:
         self.data, self.downscale = data, downscale
-        cached = [] if folder is None else data.members
-        self._arrays = {one: Arrays(Path(folder or "") / one.name, one.tree) for one in cached}
+        self._arrays = {}
+        if folder is not None:
+            self._arrays = {one: Arrays(folder / one.name, one.tree) for one in data.members}
 
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
         """Return the image at the size of its box, and the label, if the sample has one, at the file's own.
