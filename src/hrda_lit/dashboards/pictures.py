@@ -15,7 +15,7 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.data.folder import spread
 from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.finite import require_finite
-from hrda_lit.ops.logits import deciding
+from hrda_lit.ops.logits import attention_of
 from hrda_lit.ops.resize import resize
 from hrda_lit.pictures.figures import encode
 from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph
@@ -144,7 +144,7 @@ def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: st
     layers: dict[str, Tensor] = {"label": label[0].cpu()}
     layers |= {name: labels[name] for name in ("context", "detail") if name in labels}
     if attention is not None:
-        layers["attention"] = grey(deciding(attention.cpu()[None], labels["fused"]))
+        layers["attention"] = grey(attention_of(attention.cpu()[None], labels["fused"]))
     layers["prediction" if attention is None else "fused"] = labels["fused"]
     layers["error"] = errors(labels["fused"], layers["label"], module.classes.ignore)
     return Scene(photograph(resize(image, size)[0]), layers, caption=name)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.finite import require_finite
-from hrda_lit.ops.logits import best
+from hrda_lit.ops.logits import best_classes
 from hrda_lit.ops.resize import resize
 
 FUSED = "fused"  # the view that is the prediction
@@ -128,5 +128,5 @@ def predict_labels(
     for name, logits in inference.views(network, image, original, every).items():
         if name != ATTENTION:
             require_finite(logits)
-            labels[name] = best(logits, size)[0]
+            labels[name] = best_classes(logits, size)[0]
     return labels

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.ops.finite import all_finite
-from hrda_lit.ops.logits import best
+from hrda_lit.ops.logits import best_classes
 
 _NOT_IN_SYNTHIA = ("terrain", "truck", "train")
 # Classes that work on SYNTHIA -> Cityscapes leaves out of the mean: those it lacks, and for 13 its unreliable
@@ -60,7 +60,7 @@ class ValidationCounts(nn.Module):
         """Count images at the size of their labels."""
         # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
         self.unscorable.update(~all_finite(logits))
-        self.confusion.update(best(logits, (label.shape[-2], label.shape[-1])), label)
+        self.confusion.update(best_classes(logits, (label.shape[-2], label.shape[-1])), label)
 
     def finish(self) -> Int[Tensor, "C C"]:
         """Return the pixels by label (rows) and prediction (columns), and reset.

@@ -101,7 +101,7 @@ def decide(
     return label, 1 / total
 
 
-def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
+def best_classes(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
     """Resample logits to `size` (height, width) and return the best class, one class in memory at a time."""
     if logits.shape[-2:] == size:
         return logits.argmax(dim=1)
@@ -114,7 +114,7 @@ def best(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor,
     return label
 
 
-def deciding(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
+def attention_of(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"]) -> Float[Tensor, "H W"]:
     """Return the attention of each pixel's class, or the single map, at the size of the label."""
     planes = _planes(attention, (label.shape[0], label.shape[1]))
     if attention.shape[1] == 1:

@@ -26,7 +26,7 @@ from hrda_lit.data.mixed import dataset_configs
 from hrda_lit.data.pixels import KindError, Pixels, rgb
 from hrda_lit.data.reading import fitted
 from hrda_lit.inference.base import Inference, Original
-from hrda_lit.ops.logits import decide, deciding
+from hrda_lit.ops.logits import attention_of, decide
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
 from hrda_lit.system.process import choose_device
@@ -133,7 +133,7 @@ class Predictor:
             else:
                 label, confidence = self._decide_by_rows(prepared)
             shown = {
-                name: deciding(view, label) if name == "attention" else decide(view, size)[0]
+                name: attention_of(view, label) if name == "attention" else decide(view, size)[0]
                 for name, view in parts.items()
             }
         arrays = {name: view.cpu().numpy() for name, view in shown.items()}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from hrda_lit.ops.logits import best, decide, deciding
+from hrda_lit.ops.logits import attention_of, best_classes, decide
 
 
 @pytest.mark.parametrize("size", [(7, 9), (20, 31), (3, 2), (1, 1)])
@@ -36,7 +36,7 @@ def test_what_is_no_number_is_refused(bad: float) -> None:
 def test_the_attention_of_the_winning_class_is_taken() -> None:
     attention = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     label = torch.arange(20).view(4, 5).remainder(3).to(torch.uint8)
-    taken = deciding(attention, label)
+    taken = attention_of(attention, label)
     for row in range(4):
         for column in range(5):
             assert taken[row, column] == attention[0, label[row, column].item(), row, column]
@@ -44,7 +44,7 @@ def test_the_attention_of_the_winning_class_is_taken() -> None:
 
 def test_one_attention_for_all_classes_is_resampled() -> None:
     attention = torch.rand(1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
-    taken = deciding(attention, torch.full((8, 10), 7, dtype=torch.uint8))
+    taken = attention_of(attention, torch.full((8, 10), 7, dtype=torch.uint8))
     assert torch.equal(taken, F.interpolate(attention, (8, 10), mode="bilinear", align_corners=False)[0, 0])
 
 
@@ -52,4 +52,4 @@ def test_one_attention_for_all_classes_is_resampled() -> None:
 def test_the_best_class_class_by_class(h: int, w: int, height: int, width: int, seed: int) -> None:
     logits = torch.randint(-3, 4, (2, 5, h, w), generator=torch.Generator().manual_seed(seed)).float()
     expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)
-    assert best(logits, (height, width)).equal(expected)
+    assert best_classes(logits, (height, width)).equal(expected)
