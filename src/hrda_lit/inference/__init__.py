@@ -1,1 +1,1 @@
-"""How whole images are predicted: at once, in windows, augmented, and as a graph can hold it."""
+"""Predict whole images: at once, in windows, augmented, or in an exported graph."""

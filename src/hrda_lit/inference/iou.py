@@ -58,7 +58,7 @@ class ValidationCounts(nn.Module):
 
     def update(self, logits: Float[Tensor, "B C h w"], label: Int[Tensor, "B H W"]) -> None:
         """Count images at the size of their labels."""
-        # Refused at the end, by all devices together: one that stopped here would leave the others waiting.
+        # Raised by `finish` on all devices: one that stopped here would block the others.
         self.unscorable.update(~all_finite(logits))
         self.confusion.update(best_classes(logits, (label.shape[-2], label.shape[-1])), label)
 

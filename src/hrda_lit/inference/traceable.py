@@ -54,7 +54,7 @@ class LogitsToIds(nn.Module):
 
 
 class TraceableSlide(Inference):
-    """Equal `Slide` up to rounding, with all windows in one batch: a graph would fix the length of a loop."""
+    """Equal `Slide` up to rounding, with all windows in one batch: graphs fix the number of a loop's steps."""
 
     def __init__(self, slide: Slide) -> None:
         self.window, self.stride = slide.window, slide.stride
@@ -89,10 +89,9 @@ class _Axis:
         self.pixels: Int[Tensor, "N w"] = starts.clamp(max=last)[:, None] + torch.arange(window)
 
     def overlay(self, pieces: Float[Tensor, "Nw ..."], smooth: bool = False) -> Float[Tensor, "extent ..."]:
-        """Average what falls on the same pixel, weighted by `hann` where that is asked for.
+        """Average the pieces that cover a pixel, weighted by `hann` if `smooth`.
 
-        Looked up pixel by pixel, not added up window by window: onnxruntime's scatter runs in threads and
-        loses additions to one place.
+        Each pixel gathers its pieces: onnxruntime's scatter runs in threads and loses additions to one place.
         """
         last, window = self.pixels.shape[0] - 1, self.pixels.shape[1]
         pixel = torch.arange(self.extent)

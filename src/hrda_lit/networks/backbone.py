@@ -212,7 +212,7 @@ class Backbone(nn.Module):
         except Exception as error:
             why = f"it cannot encode an image of {side} x {side}: {timm_models.reason_of(error)}"
             raise timm_models.unsupported(self.name, why) from error
-        # Asked once, of the level with the fewest cells: of larger images, rows can equal channels by chance.
+        # Found once, at the level with the fewest cells: of larger images, rows can equal channels by chance.
         self.channels_last = maps[-1].dim() == 4 and maps[-1].shape[1] != self.channels[-1]
         shapes = [tuple(self._channels_first(x).shape[1:]) for x in maps]
         expected = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
@@ -222,8 +222,16 @@ class Backbone(nn.Module):
                 f"{side} x {side}: expected a pyramid from fine to coarse; choose an encoder whose strides "
                 "double, e.g. mit_b5 or resnet50, or other levels."
             )
-        self.fills = self._needs_whole_cells(side)
-        self.least = next((least for least in (1, side // 2) if self._encode_zeros(least, least)), side)
+        self._find_sizes(side)
+
+    def _find_sizes(self, side: int) -> None:
+        """Find the sides that the encoder takes, of which that of `side` pixels is one."""
+        maps = self._encode_zeros(side + 1, side) or []
+        rows = [self._channels_first(x).shape[-2] for x in maps]
+        pads = self.input_scale is not None or rows == [-(-(side + 1) // stride) for stride in self.strides]
+        self.fills = 1 if pads else max(self.strides)  # pixels of which sides must be multiples
+        takes_one = self.fills > 1 or self._encode_zeros(1, 1) is not None
+        self.least = 1 if takes_one else max(self.strides)
 
     def _channels_first(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 1, 2) if self.channels_last else x
@@ -232,14 +240,6 @@ class Backbone(nn.Module):
         if isinstance(self.model, PlainPyramid) and self.input_scale is not None:
             return self.model.cells(stride, (side, side))
         return side // stride, side // stride
-
-    def _needs_whole_cells(self, side: int) -> int:
-        """Return the pixels of which sides must be multiples; 1 for an encoder that pads by itself."""
-        if self.input_scale is not None:
-            return 1
-        maps = self._encode_zeros(side + 1, side)
-        rows = [self._channels_first(x).shape[-2] for x in maps or ()]
-        return 1 if rows == [-(-(side + 1) // stride) for stride in self.strides] else max(self.strides)
 
     def _encode_zeros(self, height: int, width: int) -> list[Tensor] | None:
         """Return the maps of an image of zeros; None if the encoder refuses its size."""

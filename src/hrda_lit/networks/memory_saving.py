@@ -1,4 +1,4 @@
-"""Networks that hold less: activations computed again or in parts, and 16 bits instead of 32."""
+"""Save memory: recompute activations, apply heads in chunks, and compute in bfloat16."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint, noop_context_fn
 
 
 class Recomputed(nn.Module):
-    """What `recompute` mixes into the class of a module; its parameters keep their names."""
+    """Recompute activations in the backward pass: the mixin of `recompute`."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute what the module computes, and keep nothing but `args` for the backward pass."""
+        """Compute as the module does; keep `args` alone for the backward pass."""
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         # Dropout and drop path draw the same again: the states of the generators are put back.
@@ -25,7 +25,7 @@ class Recomputed(nn.Module):
 
 
 class InBfloat16(nn.Module):
-    """What `predict_in_bfloat16_` mixes into the class of a segmentor."""
+    """Predict under autocast: the mixin of `predict_in_bfloat16_`."""
 
     def views(self, image: Tensor, smooth: bool = False) -> Any:
         """Predict under autocast, see `Segmentor.views`."""
@@ -34,10 +34,9 @@ class InBfloat16(nn.Module):
 
 
 def recompute(module: nn.Module) -> None:
-    """Let a module compute its activations again in the backward pass instead of keeping them.
+    """Let a module recompute its activations in the backward pass, in place; its parameters keep their names.
 
-    Output, gradients and statistics of BatchNorm are the same, to the last bit where kernels are
-    deterministic. The module is changed in place.
+    Output, gradients and statistics of BatchNorm stay the same, bit for bit if kernels are deterministic.
     """
     _mix_in(Recomputed, module)
 
@@ -137,7 +136,7 @@ def _batch_statistics(head: nn.Module, norms: list[_BatchNorm], parts: list[Leve
 
 
 def _find_moments(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> list[Moments]:
-    """Return the moments of the inputs of BatchNorm layers, as they are."""
+    """Return the moments of the inputs of BatchNorm layers, with their present statistics."""
     found: list[list[Moments]] = [[] for _ in norms]
     with ExitStack() as stack:
         for norm, moments in zip(norms, found, strict=True):

@@ -11,7 +11,7 @@ from hrda_lit.networks.backbone import Backbone
 
 KEY = "hrda_lit_encoder"  # of a checkpoint
 _FIELDS = ("name", "weights", "fingerprint")
-# A gigabyte takes seconds, and is asked for at every save.
+# A gigabyte takes seconds, at every save.
 _fingerprints: WeakKeyDictionary[Backbone, tuple[list[tuple[str, int, int]], str]] = WeakKeyDictionary()
 
 
