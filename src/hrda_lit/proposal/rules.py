@@ -7,6 +7,7 @@ from itertools import product, takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from hrda_lit.data.file_tree import same
 from hrda_lit.data.folder import spread
 
 FILES = "files"  # the link to the data, with which every path of a dataset begins
@@ -203,9 +204,9 @@ def _unusual_ends(names: Mapping[str, Name]) -> set[str]:
 
 
 def _pairs(rule: Rule, names: Mapping[str, Name], wanted: str | None) -> dict[str, str]:
-    pairs = {}
+    pairs, there = {}, {same(file): file for file in names}
     for image in [file for file, name in names.items() if not name.says_label()] or names:
-        label = rule.label_of(image)
-        if label in names and label is not None and (wanted is None or wanted in label):
+        label = there.get(same(rule.label_of(image) or ""))
+        if label is not None and (wanted is None or wanted in label):
             pairs[image] = label
     return pairs

@@ -127,6 +127,12 @@ def without_area(content: Any) -> None:
         del annotation["area"]
 
 
+def accents(root: Path) -> None:
+    """Images from a Mac, where an accent is a character of its own, and labels from elsewhere."""
+    pairs(root, "images/cafe\u0301{}.jpg", "labels/caf\u00e9{}.png")
+    names(root)
+
+
 UNDERSTOOD: dict[str, tuple[Callable[[Path], Any], dict[str, Any], int, list[str], Any]] = {
     "Mapillary": (mapillary, {"source_labels": "v1.2/labels"}, 3, NAMES, None),
     "BDD100K": (bdd, {"classes": "cityscapes"}, 4, [], "cityscapes"),
@@ -146,6 +152,8 @@ UNDERSTOOD: dict[str, tuple[Callable[[Path], Any], dict[str, Any], int, list[str
     "arrays": (arrays, {}, 4, NAMES, None),
     "masks below the images": (listed("{}.jpg", "masks/{}.png"), {}, 4, NAMES, None),
     "names with a first word": (listed("images/img_{}.jpg", "masks/mask_{}.png"), {}, 4, NAMES, None),
+    "commas and blanks": (listed("images [1]/#a, b {}.jpg", "labels [1]/#a, b {}.png"), {}, 4, NAMES, None),
+    "accents": (accents, {}, 4, NAMES, None),
     "names with an unknown end": (listed("images/{}.jpg", "gt/{}_pixels0.png"), {}, 4, NAMES, None),
     "folders with a word twice": (listed("my_images/images/{}.jpg", "my_images/labels/{}.png"), {}, 4, NAMES, None),
     "names with a suffix inside": (listed("images/a.jpg.{}.jpg", "labels/a.jpg.{}.png"), {}, 4, NAMES, None),
