@@ -1,4 +1,4 @@
-"""Propose an experiment for two folders of images: `python -m hrda_lit.init source=day target=dusk out=mine`."""
+"""Propose experiments for two folders: `python -m hrda_lit.init source=day target=dusk out=mine`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ def init(config: DictConfig) -> "Path":
         The new folder.
 
     Raises:
-        ValueError: if a key does not fit or something is ambiguous; or if the data have faults, once all is written.
+        ValueError: if a key does not fit, something is ambiguous, or the data have faults.
         FileExistsError: if the folder exists already.
         FileNotFoundError: if images are missing.
     """

@@ -79,8 +79,8 @@ class Camera:
 class Painter:
     """Draw a scene, sampling colours and sizes as it goes; what is drawn later covers what came before.
 
-    Colours are RGB in 0..255; None leaves the colours as they are (what one sees through a fence). Labels are raw ids;
-    None leaves label and depth as they are (a window is painted on a facade).
+    Colours are RGB in 0..255; None keeps the colours, as of what is behind a fence. Labels are raw ids;
+    None keeps label and depth, as where a window is painted on a facade.
 
     Args:
         rng: source of randomness.
@@ -136,16 +136,17 @@ class Painter:
     def strip(self, x: Range, z: Range, colour: Colour, label: int | None = None) -> None:
         """Fill a strip of the ground that follows the bend of the road."""
         steps = np.geomspace(z[0], z[1], 10 if z[1] > 2 * z[0] else 3).tolist()
-        self.polygon([(x[0], 0.0, at) for at in steps] + [(x[1], 0.0, at) for at in reversed(steps)], colour, label)
+        there, back = [(x[0], 0.0, at) for at in steps], [(x[1], 0.0, at) for at in reversed(steps)]
+        self.polygon(there + back, colour, label)
 
     def slab(self, x: float, z: Range, outward: float, height: float, colour: Colour, label: Raw) -> None:
-        """Draw an upright surface along the road, and its end, `outward` metres wide, that faces the camera."""
+        """Draw an upright surface along the road and its near end, `outward` metres wide."""
         self.plate((x, 0.0, x + outward, height), z[0], shade(colour, 0.82), label)
         for piece in pairwise(sections(z)):
             self.side(x, (0, height), piece, colour, label)
 
     def block(self, box: Box, colour: Colour, label: Raw) -> None:
-        """Draw a box: the side that the camera sees, the top if it lies below the camera, and the near end."""
+        """Draw a box: its visible side, its top if that is below the camera, and its near end."""
         x0, x1, y0, y1, z0, z1 = box
         for x, seen in ((x0, self.camera.lateral(x0, z0) > 0), (x1, self.camera.lateral(x1, z0) < 0)):
             if seen:

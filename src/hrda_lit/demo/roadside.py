@@ -1,4 +1,4 @@
-"""What stands beside a road: buildings, walls, fences, trees, lamps, signs, lights, bins, persons, bicycles."""
+"""Draw roadsides: buildings, walls, fences, trees, lamps, signs, lights, bins, persons, bicycles."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,7 +19,7 @@ RUBBER: Colour = (24, 24, 27)
 
 
 class Lot(NamedTuple):
-    """The ground of a building, wall or fence: x of its front, its stretch of z, and its height, in metres."""
+    """Place of a building, wall or fence in metres: x of its front, its stretch of z, its height."""
 
     x: float
     z: Range
@@ -49,7 +49,8 @@ def _draw_roof(painter: Painter, tiles: Colour, side: int, lot: Lot) -> None:
     gable = [(x, height, z0), (ridge, top, z0), (x + side * 10.0, height, z0)]
     painter.polygon(gable, shade(tiles, 1.2), Raw.BUILDING)
     for z, zz in pairwise(np.linspace(z0, z1, 3).tolist()):
-        painter.polygon([(x, height, z), (ridge, top, z), (ridge, top, zz), (x, height, zz)], tiles, Raw.BUILDING)
+        slope = [(x, height, z), (ridge, top, z), (ridge, top, zz), (x, height, zz)]
+        painter.polygon(slope, tiles, Raw.BUILDING)
 
 
 def draw_wall(painter: Painter, side: int, lot: Lot) -> None:
@@ -78,7 +79,7 @@ def draw_fence(painter: Painter, side: int, lot: Lot) -> None:
 
 
 def draw_tree(painter: Painter, at: Place, size: float) -> None:
-    """Draw a tree, or a bush without a trunk below a height of 2.5 m; as in Cityscapes trunks are vegetation."""
+    """Draw a tree, or below 2.5 m a bush without a trunk; as in Cityscapes trunks are vegetation."""
     (x, z), rng = at, painter.rng
     green = painter.pick(painter.style.foliage, 8.0)
     wide, low = size * rng.uniform(0.26, 0.4) * painter.style.squat, 0.0
@@ -125,7 +126,7 @@ def draw_sign(painter: Painter, at: Place) -> None:
 
 
 def draw_light(painter: Painter, at: Place, side: int) -> None:
-    """Draw a traffic light: a post, a dark box with a lamp, sometimes a second one on an arm over the road."""
+    """Draw a traffic light: a post with a dark box of lamps, sometimes a second on an arm."""
     (x, z), rng = at, painter.rng
     steel, lit = painter.pick(STEEL, 5.0), int(rng.integers(3))
     boxes = [(x, 2.4)]

@@ -34,7 +34,8 @@ def rare_things(seed: int, split: str, index: int) -> frozenset[str]:
 def draw_scene(rng: np.random.Generator, style: Style, rare: frozenset[str]) -> Painter:
     """Draw one street scene with the `rare` things: colours without air and sensor, labels and depths."""
     profile = street.sample_profile(rng)
-    painter = Painter(rng, style, place_camera(rng, style, 0.5 * profile.lanes * (1 if profile.road < 6 else 3)))
+    lane = 0.5 * profile.lanes * (1 if profile.road < 6 else 3)
+    painter = Painter(rng, style, place_camera(rng, style, lane))
     street.paint_sky(painter)
     street.paint_ground(painter, profile)
     street.draw_backdrop(painter)
@@ -143,7 +144,8 @@ class _Scene:
 
     def _on_walk(self) -> float:
         side = -1 if self.rng.random() < 0.5 else 1
-        return self.profile.edge(side) - side * self.rng.uniform(0.3, max(0.4, self.profile.walk[side > 0] - 0.3))
+        widest = max(0.4, self.profile.walk[side > 0] - 0.3)
+        return self.profile.edge(side) - side * self.rng.uniform(0.3, widest)
 
 
 def _draw_bonnet(painter: Painter) -> None:

@@ -1,4 +1,4 @@
-"""Cars, trucks and buses, placed by the middle and the near end of each; one that is oncoming shows its front."""
+"""Draw cars, trucks and buses, placed by (x of the middle, z of the near end)."""
 
 from itertools import pairwise
 

@@ -34,10 +34,10 @@ def render_demo(
     val: Count = 40,
     second_source: Number = 0,
 ) -> None:
-    """Render a game-like source domain and a camera-like target domain with labels, and optionally a second source.
+    """Render a game-like source and a camera-like target with labels, and optionally a second source.
 
-    A finished folder with the same parameters is kept. A scene depends on the seed and its index alone, not on the
-    number of scenes. The folder appears once it is complete.
+    A finished folder with the same parameters is kept. A scene depends on the seed and its index alone,
+    not on the number of scenes. The folder appears once it is complete.
 
     Args:
         root: folder to make, with `gta/`, `cityscapes/`, `urbansyn/` for a second source, and `demo.json`.

@@ -112,22 +112,18 @@ def choose(
     seen = target_box or target.size
     crop = _crop(seen, source_box or source.size)
     length = steps or encoder.steps
-    validations = 4 if scored <= MANY else 1
-    alpha = Choice("0.99", f"{length} steps need a teacher that follows fast")
-    if length >= 10000:
-        alpha = Choice("0.999", "as in the paper")
+    rounds = 4 if scored <= MANY else 1
+    fast = Choice("0.99", f"{length} steps need a teacher that follows fast")
+    half = f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}"
     keys = {
-        "data.crop": Choice(
-            f"[{crop[0]}, {crop[1]}]",
-            f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}",
-        ),
+        "data.crop": Choice(f"[{crop[0]}, {crop[1]}]", half),
         "data.rare_class": _rare_classes(source, source_box or source.size),
         "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
         "optim.lr": Choice(f"{encoder.learning_rate:.1e}", encoder.rate_why),
         "optim.warmup": Choice(str(round(length / 27)), "1500 of 40 000 steps in the paper"),
-        "alpha": alpha,
+        "alpha": fast if length < 10000 else Choice("0.999", "as in the paper"),
         "trainer.max_steps": Choice(str(length), "given" if steps else encoder.steps_why),
-        "trainer.val_check_interval": Choice(str(max(1, length // validations)), f"validations: {validations}"),
+        "trainer.val_check_interval": Choice(str(max(1, length // rounds)), f"validations: {rounds}"),
     }
     if encoder.batch_norm:
         keys["optim.head_factor"] = Choice("10", "heads start from random weights")

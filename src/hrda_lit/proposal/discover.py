@@ -75,7 +75,7 @@ def discover(root: Path, role: str, labels: str | None = None) -> Found:
         raise FileNotFoundError(f"{role}={root} does not exist; correct the path.")
     if not root.is_dir():
         raise FileNotFoundError(
-            f"{role}={root} is a file; give a folder of images: unpack an archive, or extract the frames of a video."
+            f"{role}={root} is a file; give a folder: unpack an archive, extract the frames of a video."
         )
     names = {file: take_apart(file) for file in sorted(walk(root, (*SUFFIXES, ".npy")))}
     rule, pairs = (None, {}) if labels == "none" else best_rule(names, role, labels)

@@ -94,9 +94,10 @@ def _read(path: Path) -> LabelValues:
         pixels = read_label_colours(path)
         if bool((pixels != pixels[..., :1]).any()):
             codes = _count(pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1))
-            return LabelValues(colours=Counter({(c >> 16, c >> 8 & 255, c & 255): n for c, n in codes.items()}))
-    colours = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
-    return LabelValues(_count(read_label(path).numpy()), palette=colours)
+            colours = {(code >> 16, code >> 8 & 255, code & 255): n for code, n in codes.items()}
+            return LabelValues(colours=Counter(colours))
+    entries = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+    return LabelValues(_count(read_label(path).numpy()), palette=entries)
 
 
 def _count(values: np.ndarray) -> Counter[int]:

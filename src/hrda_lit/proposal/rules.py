@@ -19,10 +19,10 @@ LABEL_FOLDER = re.compile(
     r"|ground.?truth|segmentationclass\w*|stuffthingmaps|\w+annot|annot)([-_ ].*)?"
 )
 # Neither images nor labels, though files have the same names there.
-OTHER_FOLDER = re.compile(r"(?i).*(instance|panoptic|colou?rmap|depth|disparity|preview|overlay|semantic_rgb).*")
+OTHER_FOLDER = re.compile(r"(?i).*(instance|panoptic|colou?rmap|depth|disparity|overlay|semantic_rgb).*")
 # Words with which names of images and labels begin or end.
 IMAGE_WORDS = "images?|imgs?|rgb|photo|frame|leftImg8bit|anon"
-LABEL_WORDS = "labels?|masks?|gt|gtFine|labelIds|trainIds|labelTrainIds|seg|segmentation|annotation|semantic|(?-i:L)"
+LABEL_WORDS = "labels?|masks?|gt|gtFine|(label)?(train)?Ids|seg|segmentation|annotation|semantic|(?-i:L)"
 _BEGIN = re.compile(rf"(?i)(?:(?:{IMAGE_WORDS}|{LABEL_WORDS})[-_. ])*")
 _END = re.compile(rf"(?i)(?:[-_. ](?:{IMAGE_WORDS}|{LABEL_WORDS}))*$")
 _LABEL = re.compile(rf"(?i)(?:^|[-_. ])(?:{LABEL_WORDS})(?=[-_. ]|$)")
