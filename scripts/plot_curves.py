@@ -15,7 +15,7 @@ from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import counted, waiting
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
-from hrda_lit.tables.plots import draw_curves, gather_curves
+from hrda_lit.tables.curves import draw_curves, gather_curves
 from hrda_lit.tables.records import Results, count
 from hrda_lit.tables.results import trainings
 

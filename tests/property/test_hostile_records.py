@@ -14,8 +14,8 @@ from hrda_lit.pictures.figures import encode
 from hrda_lit.system.table import as_text
 from hrda_lit.tables import results as tables
 from hrda_lit.tables import sweeps
+from hrda_lit.tables.curves import draw_curves, gather_curves
 from hrda_lit.tables.groups import classes
-from hrda_lit.tables.plots import draw_curves, gather_curves
 from hrda_lit.tables.records import Results
 
 pytestmark = pytest.mark.slow

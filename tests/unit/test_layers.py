@@ -30,7 +30,7 @@ PLACES = {
     "mlflow": {"dashboards/mlflow_run"},
     "trackio": {"dashboards/trackio_run"},
     "av": {"predicting/video"},
-    "matplotlib": {"tables/plots", "inspecting/report", "predicting/result",
+    "matplotlib": {"tables/curves", "tables/plots", "inspecting/report", "predicting/result",
                    "pictures"},
 }  # fmt: skip
 OPTIONAL = {"wandb", "mlflow", "trackio"}

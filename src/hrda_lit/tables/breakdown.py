@@ -115,7 +115,7 @@ class Breakdown:
         self._classes, count = classes, len(classes)
         # One matrix per band: bands do not overlap, so their sum is that of all pixels.
         self._bands = [MulticlassConfusionMatrix(count, validate_args=False).to(device) for _ in BANDS]
-        # By class and size: objects, their pixels, those predicted right, and wrong pixels of predicted objects.
+        # By class and size: objects, their pixels, right ones, and wrong pixels of predicted objects.
         self._objects = torch.zeros(4, count, len(SIZES), dtype=torch.long, device=device)
 
     def update(self, prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], where: Structure) -> None:

@@ -68,8 +68,8 @@ class SweepTable(Callback):
         if failed := [str(job.number) for job in sweep.jobs if job.state == "failed"]:
             sys.exit(
                 f"error: failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
-                f"reasons above; the same command with hydra.sweep.dir={folder} tries them again and "
-                "repeats no finished one."
+                f"reasons above; the same command with hydra.sweep.dir={quote(str(folder))} tries them "
+                "again and repeats no finished one."
             )
 
 

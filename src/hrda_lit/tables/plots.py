@@ -1,9 +1,8 @@
-"""Plots: mIoU over the swept keys of a sweep, and logged numbers over training steps."""
+"""Plots of a sweep: mIoU over the swept keys."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
-from statistics import mean, stdev
 
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -13,17 +12,12 @@ from matplotlib.image import AxesImage
 from hrda_lit.pictures.figures import DPI, common_legend, plain_text, shorten
 from hrda_lit.system.text import printable
 from hrda_lit.tables.groups import RunGroup, best, short
-from hrda_lit.tables.records import Results, read_curve
 
 PANEL = 3.6  # inches
 CELL, WIDEST = 0.5, 40.0  # inches, the least width of a cell of a heat map, and the largest of a panel
 COLUMNS = 4
 LETTERS = 40  # that fit side by side below a panel
-STYLES = ("-", "--", ":", "-.")  # one for each ten colours
 SPARSE = 0.5  # below this share of filled cells, e.g. for random search, a heat map is mostly holes
-RATES = ("val/", "target/", "train/pseudo/")  # what is logged as a fraction
-NAMES = {"val/miou": "mIoU on the validation set", "train/pseudo/q": "q, the share of confident pixels"}
-Curve = dict[int, list[float]]  # the value of every run, by training step
 
 
 @plain_text()
@@ -166,58 +160,3 @@ def _places(groups: Sequence[RunGroup], key: str) -> dict[str, float]:
     if numbers and all(abs(number) < 1e30 for number in numbers.values()):  # what an axis can show
         return numbers
     return {choice: index for index, choice in enumerate(choices)}
-
-
-def gather_curves(trainings: Mapping[str, RunGroup], number: str, results: Results) -> dict[str, Curve]:
-    """Read a logged number of every run, at the steps that all runs of a training share.
-
-    Runs that did not log the number are skipped; a curve is empty if none did. Files that cannot
-    be read are noted in `results`.
-    """
-    curves: dict[str, Curve] = {}
-    for heading, group in trainings.items():
-        runs = []
-        for run in group.runs:
-            try:
-                runs.append(read_curve(run.folder / "metrics.csv", number))
-            except ValueError as error:
-                results.damaged.append(str(error))
-        runs = [curve for curve in runs if curve]
-        steps = sorted(set.intersection(*map(set, runs))) if runs else []
-        curves[heading] = {step: [run[step] for run in runs] for step in steps}
-    return curves
-
-
-@plain_text()
-def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Draw mean and sample standard deviation over steps, a panel per number; rates are drawn in percent.
-
-    Args:
-        curves: curves by number, then by training, the same for every number; empty ones are not drawn.
-    """
-    figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axes, (number, lines) in zip(panels, curves.items(), strict=True):
-        rate = number.startswith(RATES)
-        for index, (name, curve) in enumerate(lines.items()):
-            if curve:
-                _draw_curve(axes, curve, printable(name), index, 100 if rate else 1)
-        title = NAMES.get(number, printable(number))
-        axes.set(xlabel="training step", title=title, ylabel="percent" if rate else "")
-        axes.grid(alpha=0.3)
-    drawn = [curve for lines in curves.values() for curve in lines.values()]
-    if any(len(values) > 1 for curve in drawn for values in curve.values()):
-        figure.suptitle("mean and standard deviation over seeds", fontsize="medium", color="0.35")
-    common_legend(figure)
-    return figure
-
-
-def _draw_curve(axes: Axes, curve: Curve, name: str, index: int, unit: float) -> None:
-    steps, colour, style = list(curve), f"C{index}", STYLES[index // 10 % len(STYLES)]
-    middle = [unit * mean(values) for values in curve.values()]
-    spread = [unit * stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
-    low = [m - s for m, s in zip(middle, spread, strict=True)]
-    high = [m + s for m, s in zip(middle, spread, strict=True)]
-    marker = "." if len(steps) < 20 else None
-    axes.plot(steps, middle, color=colour, linestyle=style, label=name, marker=marker)
-    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -1,6 +1,5 @@
 """Read and check what runs leave on disk: a record may be cut, edited by hand or of something else."""
 
-import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from hrda_lit.system.files import read_record
 SEED = "seed"
 DELETED = "~"
 LARGEST = 64 * 1024  # bytes of overrides.yaml; a command line is shorter
-MOST_STEPS = 2**53  # that a float can count
 T = TypeVar("T")
 
 
@@ -114,30 +112,10 @@ def read_overrides(folder: Path) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except (yaml.YAMLError, RecursionError, ValueError, OSError) as error:
-        raise ValueError(f"{path} cannot be read ({_reason(error)})") from error
+        raise ValueError(f"{path} cannot be read ({reason_of(error)})") from error
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"{path} is {short_repr(items)}, expected a list of overrides")
     return parse(items)
-
-
-def read_curve(path: Path, number: str) -> dict[int, float]:
-    """Read a logged number, e.g. "val/miou", from metrics.csv, by training step from 1; finite values alone.
-
-    Raises:
-        ValueError: if there is no such file, or it is damaged.
-    """
-    if not path.exists():
-        raise ValueError(f"{path} is not there; curves are drawn of runs with logger=csv")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.DictReader(file) if row.get(number)]
-            curve = {int(row["step"]) + 1: float(row[number]) for row in rows}
-    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-        reason = "it has no column step" if isinstance(error, KeyError) else _reason(error)
-        raise ValueError(f"{path} cannot be read ({reason})") from error
-    if not all(0 <= step < MOST_STEPS for step in curve):
-        raise ValueError(f"{path} has a step out of range")
-    return {step: value for step, value in curve.items() if math.isfinite(value)}
 
 
 @dataclass
@@ -238,7 +216,8 @@ def typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
     return value
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the beginning of an error's message on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

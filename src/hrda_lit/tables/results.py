@@ -155,7 +155,7 @@ def _read_evaluation(path: Path, metrics: Mapping[str, Any]) -> Iterator[RunReco
 
 
 def training_table(groups: Sequence[RunGroup]) -> Table:
-    """Lay trainings out: name, data, keys in which they differ; by kind with the gain, if there are several."""
+    """Lay trainings out: name, data, keys in which they differ; by kind with the gain, if several."""
     kinds = several_kinds(groups)
     table = Table(
         ["experiment", "data", "set differently", "mIoU", *(["gain"] if kinds else []), "seeds"],
@@ -209,16 +209,16 @@ def evaluation_table(rows: Mapping[str, RunGroup]) -> Table:
     """Lay evaluations out in percent: every dataset, their mean, and its gain over source-only."""
     scores = {heading: scores_by_set(group) for heading, group in rows.items()}
     sets = list(dict.fromkeys(name for row in scores.values() for name in row))
-    means = {}
-    for heading, row in scores.items():
-        means[heading] = mean(mean(row[name]) for name in sets) if len(row) == len(sets) else math.nan
-    starts = [means[heading] for heading, group in rows.items() if group.kind == SOURCE_ONLY]
-    start = max((one for one in starts if not math.isnan(one)), default=math.nan)
+    # Of those that were scored on every dataset.
+    complete = {heading: row for heading, row in scores.items() if len(row) == len(sets)}
+    means = {heading: mean(map(mean, row.values())) for heading, row in complete.items()}
+    starts = [value for heading, value in means.items() if rows[heading].kind == SOURCE_ONLY]
+    start = max(starts, default=math.nan)
     headings = ["", "experiment", *sets, "mean", "gain over source-only"]
     table = Table(headings, title="Evaluations: mIoU in percent by target set", narrow=True)
     for heading, row in scores.items():
-        total = means[heading]
         cells = [percent(row.get(name, [])) for name in sets]
-        cells += [percent([] if math.isnan(total) else [total]), signed(total - start)]
+        cells.append(percent([means[heading]] if heading in means else []))
+        cells.append(signed(means.get(heading, math.nan) - start))
         table.add(rows[heading].kind or "unknown", heading, *cells)
     return table

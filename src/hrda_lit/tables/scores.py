@@ -159,23 +159,21 @@ def write_report(
     sets: Mapping[str, ValImages],
     counts: Mapping[str, Mapping[str, Breakdown]],
 ) -> float:
-    """Write report.txt, metrics.csv and metrics.json, print the tables, return the mIoU of the first dataset."""
+    """Write report.txt, metrics.csv and metrics.json, print tables, return the first dataset's mIoU."""
     classes, name = trained.classes, trained.config.name
     scores = {}
     for key, views in counts.items():
         scores[key] = {view: breakdown_measures(one, classes) for view, one in views.items()}
     who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
     pages = [score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
-    written: dict[str, Mapping[str, Measures]] = dict(scores)
     means: dict[str, Measures] = {}
     if len(scores) > 1:
         fused: dict[str, Measures] = {key: views["fused"] for key, views in scores.items()}
         means = {"mean": mean_over(fused)}
-        written["mean"] = {"fused": means["mean"]}
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
     write_atomically(folder / "report.txt", as_text(*pages).encode())
-    write_csv(folder / "metrics.csv", written)
+    write_csv(folder / "metrics.csv", {**scores, **{key: {"fused": mean} for key, mean in means.items()}})
     first = class_iou(next(iter(counts.values()))["fused"].confusion)
     extra = {
         "name": next(iter(who.values())),

@@ -124,10 +124,8 @@ def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
     parts: list[Table | str] = [f"{done} of {total} jobs done{state}; mIoU in percent, best first"]
     if groups:
         parts.append(_table(groups))
-    scored = [group for group in groups[:WIDEST] if group.mious]
-    if scored and any(len(group.runs) > 1 for group in groups):
-        labels = unique([group.label for group in scored])
-        parts.append(class_table(dict(zip(labels, scored, strict=True)), classes(scored)))
+    if any(len(group.runs) > 1 for group in groups):
+        parts += _class_tables(groups)
     parts += _complaints(sweep.jobs)
     parts += by_seed.endings(groups)
     parts += [f"passed over: {line}" for line in sweep.damaged]
@@ -149,6 +147,12 @@ def _table(groups: Sequence[RunGroup]) -> Table:
         best = group is winner
         table.add("best" if best else "", *cells, style="bold" if best else "")
     return table
+
+
+def _class_tables(groups: Sequence[RunGroup]) -> list[Table]:
+    scored = [group for group in groups[:WIDEST] if group.mious]
+    labels = unique([group.label for group in scored])
+    return [class_table(dict(zip(labels, scored, strict=True)), classes(scored))] if scored else []
 
 
 def _complaints(jobs: Sequence[RunRecord]) -> list[str]:
