@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.trainer import call
 from omegaconf import DictConfig
 
 from hrda_lit import build
@@ -90,6 +91,7 @@ WRONG: dict[str, Callable[[Content], None]] = {
     "callbacks None": put("callbacks", to=None),
     "state of the checkpoints a list": callback("Checkpoint", []),
     "state of the checkpoints text": callback("Checkpoint", {"best": "x"}),
+    "best is no IoU": callback("Checkpoint", {"best": -1}),
     "state of skipped steps empty": callback("BadSteps", {}),
     "state of skipped steps text": callback("BadSteps", {"skipped": "x", "in_a_row": 0, "seen": 0}),
     "loops a list": put("loops", to=[]),
@@ -152,6 +154,7 @@ class Resume(L.Callback):
         good = copied(connector.dump_checkpoint())
         for name, content in self.contents:
             trainer.callbacks = list(callbacks)  # type: ignore[attr-defined]
+            call._call_callbacks_load_state_dict(trainer, self.good)  # nothing of the content before is left
             try:
                 self.resume(trainer, content)
             except ValueError as error:

@@ -126,8 +126,11 @@ class Checkpoint(L.Callback):
         return {"best": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore how good the best was."""
-        self.best_value = state_dict["best"]
+        """Restore how good the best was; ValueError if that cannot be an IoU."""
+        best, fraction = state_dict["best"], (self.best or "").startswith(("val/miou", "val/iou/"))
+        if fraction and best is not None and not 0 <= best <= 1:
+            raise ValueError(f"callbacks.Checkpoint.best is {best}, need a fraction; give another checkpoint.")
+        self.best_value = best
 
     def _save(self, trainer: L.Trainer) -> None:
         now = _reached(trainer)
