@@ -155,7 +155,7 @@ def complaint(run: Run, own: Path, case: tuple[str, list[str], str, bytes]) -> s
     file = own / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
-    what = f"{command} {words!r:.300} {content!r:.400}"
+    what, before = f"{command} {words!r:.300} {content!r:.400}", {*Path().rglob("*")}
     try:
         code, _, err = run(command, words)
     except Exception as error:
@@ -166,7 +166,9 @@ def complaint(run: Run, own: Path, case: tuple[str, list[str], str, bytes]) -> s
         return f"{what}: works, and says {err[:300]}" if err else None
     if (code, err[:7], err.count("\n")) != (1, "error: ", 1) or not len(err) - len(str(own)) < LONGEST:
         return f"{what}: code {code}, {len(err)} characters: {err[:600]}"
-    left = [str(path) for path in Path().rglob("*")]
+    if err.startswith("error: ;"):
+        return f"{what}: names nothing: {err}"
+    left = [str(path) for path in {*Path().rglob("*")} - before]
     return f"{what}: leaves {left}" if left else None
 
 

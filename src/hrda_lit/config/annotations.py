@@ -71,7 +71,7 @@ def keys_of_group(group: KeysOf) -> Keys:
 
 
 def split_notes(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return an annotation without its notes, and the notes; Any if it says nothing about YAML, e.g. a TypeVar."""
+    """Split off the notes of an annotation; one that says nothing about YAML, e.g. a TypeVar, is Any."""
     notes: tuple[Any, ...] = ()
     while typing.get_origin(hint) in (Annotated, NotRequired, Required):
         hint, *more = typing.get_args(hint)

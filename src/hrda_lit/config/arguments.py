@@ -108,8 +108,7 @@ def search_in(folder: Path) -> str:
 def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequence[str] = ()) -> list[str]:
     """Rewrite what Hydra cannot do on a command line, and refuse what it cannot read.
 
-    Hydra knows `group=null` in files alone. It merges `key={}` into what stands there, which changes nothing, and
-    refuses `key={new: 1}`.
+    Hydra takes `group=null` in files alone, merges `key={}`, which changes nothing, and refuses `key={new: 1}`.
 
     Args:
         overrides: words of the command line, without options.
@@ -163,7 +162,7 @@ def _is_readable(parser: OverridesParser, override: str) -> bool:
 def _drop_options(config_name: str, overrides: Sequence[str]) -> list[str]:
     """Return overrides that remove the options of the encoder that another one replaces.
 
-    Drop rates stay, and so does the output stride for another encoder of the same family: `resnet101c` for `resnet50c`.
+    Drop rates stay, and within a family of encoders the output stride: `resnet101c` for `resnet50c`.
     Where the command line sets options itself, all stay.
     """
     named = [text for text in overrides if _ENCODER.fullmatch(text)]

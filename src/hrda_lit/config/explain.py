@@ -42,7 +42,7 @@ def explain_errors(config_name: str, overrides: Sequence[str]) -> Iterator[None]
 
 def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
     reason = str(error)
-    broken = None if isinstance(error, HydraException) else _explain_file(error)
+    broken = None if isinstance(error, HydraException) and reason else _explain_file(error)
     if broken is not None:
         return broken
     choice = re.search(r"Could not find '(.+)/([^/']+)'", reason)
@@ -50,7 +50,7 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return messages.unknown_choice(choice[1], choice[2], re.findall(r"^\t(\S+)$", reason, re.MULTILINE))
     several = re.match(r"Ambiguous value for argument '([^']*)'", reason)
     if several:
-        return f"{messages.shorten(several[1])}: several values; sweep over them with -m, or put a list into brackets."
+        return messages.several_values(several[1])
     found = _KEY.match(reason)
     if found is None:
         return f"{messages.as_reason(reason, 250)}; see --help."
@@ -65,22 +65,25 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
 
 def _explain_file(error: Exception) -> str | None:
     """Say which YAML file cannot be read, and where; None for an error of something else."""
-    reason, file, mark = str(error), _local_of(error, "full_path"), getattr(error, "problem_mark", None)
+    reason = str(error) or str(error.__cause__ or "")  # Hydra may leave it to the cause
+    file, mark = _local_of(error, "full_path"), getattr(error, "problem_mark", None)
     if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
         return messages.broken_yaml(mark.name, mark.line + 1, str(error.problem))
     if file or isinstance(error, yaml.YAMLError | UnicodeDecodeError):
         return messages.broken_file(file, reason)
-    return None if reason else messages.broken_file(_local_of(error, "config_path"), reason)
+    if isinstance(error, AssertionError | RecursionError) or not reason:
+        return messages.broken_file(_local_of(error, "config_path"), reason)
+    return None
 
 
 def _local_of(error: Exception, name: str) -> str:
-    """Return the last value of a variable in the functions that Hydra was in, e.g. the YAML file that was read."""
+    """Return the last value of a variable of Hydra, e.g. the YAML file that it was reading."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((str(frame.f_locals[name]) for frame in reversed(frames) if name in frame.f_locals), "")
 
 
 def _list_keys(config_name: str, overrides: Sequence[str]) -> list[str]:
-    """Return the dotted names of a composed config; those of the bare one where the overrides do not compose."""
+    """Return the dotted names of a config, without overrides if they do not compose."""
     try:
         config = compose_config(config_name, overrides)
     except HydraException:

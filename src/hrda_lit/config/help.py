@@ -1,4 +1,4 @@
-"""Print `--help`: the choices and keys of a command, with their defaults and the comments of the YAML files."""
+"""Print `--help`: choices and keys of a command, with defaults and comments from the YAML files."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,23 +50,27 @@ def show(config_name: str, console: Console | None = None) -> None:
     """Print the help of a command, e.g. "train", to a console or the screen."""
     console = console or Console(highlight=False)
     tree = _load(f"{config_name}.yaml")
-    trees = [f"{config_name}.yaml", *(f"{entry}.yaml" for entry in tree["defaults"] if _is_file(f"{entry}.yaml"))]
-    groups = [group for tree in trees for group in groups_of(tree)]
+    trees = [f"{entry}.yaml" for entry in (config_name, *tree["defaults"])]
+    trees = [path for path in trees if _is_file(path)]
+    groups: list[Group] = []
+    for path in trees:
+        groups += groups_of(path)
     console.print(escape(tree["hydra"]["help"]["header"]), soft_wrap=True)
-    _print(console, "choice", "of", [(group.name, group.default, ", ".join(group.choices)) for group in groups])
+    _print(console, "choice", "of", [(name, default, ", ".join(choices)) for name, default, choices in groups])
     _print(console, "key", "meaning", keys_shown(trees, groups))
     console.print(
-        "Set them by choice=... and key=...; --cfg job prints the whole config, --hydra-help what Hydra itself knows, "
-        "-sc install=bash completes words.",
+        "Set them by choice=... and key=...; --cfg job prints the whole config, --hydra-help what Hydra itself "
+        "knows, -sc install=bash completes words.",
         soft_wrap=True,
     )
 
 
 def keys_shown(trees: Sequence[str], groups: Sequence[Group]) -> list[Key]:
     """Return the keys of a command and of what its groups choose; those of datasets once."""
-    keys = [key for tree in trees for key in keys_of(tree)]
     packages = {group.package for group in groups}
-    keys = [key for key in keys if not key.name.startswith("hydra.") and key.name not in packages]
+    keys: list[Key] = []
+    for tree in trees:
+        keys += [key for key in keys_of(tree) if not key.name.startswith("hydra.") and key.name not in packages]
     folders = set()
     for group in groups:
         if group.folder not in folders and _is_file(group.file):
@@ -78,7 +82,7 @@ def keys_shown(trees: Sequence[str], groups: Sequence[Group]) -> list[Key]:
 
 
 def _add_keys(keys: dict[str, Key], path: str, above: str) -> None:
-    """Add the keys of a choice and of the files beside it that it builds on: the last default and meaning of each."""
+    """Add the keys of a choice and of the files it builds on; the last default and meaning count."""
     for entry in _load(path).get("defaults", ()):
         if isinstance(entry, str) and entry != "_self_":
             _add_keys(keys, f"{path.rpartition('/')[0]}/{entry}.yaml", above)
@@ -88,7 +92,7 @@ def _add_keys(keys: dict[str, Key], path: str, above: str) -> None:
 
 
 def groups_of(tree: str, above: str = "") -> Iterator[Group]:
-    """Yield the groups of a YAML file's defaults list, as far as they have choices, and those of what it chooses.
+    """Yield the groups of a defaults list that have choices, and those of the chosen files.
 
     `tree` is the path of the file below conf/, `above` the prefix of its groups, e.g. "network/".
     """
@@ -98,8 +102,8 @@ def groups_of(tree: str, above: str = "") -> Iterator[Group]:
             group = Group(f"{above}{name}", str(default or "none"), [])
             folder = _conf() / group.folder
             if not modes and folder.is_dir():
-                found = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
-                group.choices.extend(sorted(found))
+                found = sorted(folder.rglob("*.yaml"))
+                group.choices.extend(path.relative_to(folder).with_suffix("").as_posix() for path in found)
                 yield group
                 if _is_file(group.file):
                     yield from groups_of(group.file, f"{group.folder}/")
@@ -110,7 +114,8 @@ def keys_of(tree: str, above: str = "") -> Iterator[Key]:
     text = (_conf() / tree).read_text()
     lines = text.splitlines()
     for name, key, value in _leaves(yaml.compose(text), above):
-        comment = _COMMENT.search(lines[value.end_mark.line] if value.end_mark.column else lines[key.start_mark.line])
+        last = value.end_mark.line if value.end_mark.column else key.start_mark.line
+        comment = _COMMENT.search(lines[last])
         written = text[value.start_mark.index : value.end_mark.index]
         yield Key(name, " ".join(written.split()), comment[1] if comment else "")
 

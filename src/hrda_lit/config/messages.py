@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-LONGEST, LONGEST_LIST = 80, 150  # characters of a key or value that is shown, and of a reason or a list of choices
+LONGEST, LONGEST_LIST = 80, 150  # characters of a key or value, and of a reason or list of choices
 # Names that other libraries have for keys of ours, by their last part.
 SYNONYMS = {
     "learning_rate": "optim.lr",
@@ -72,9 +72,14 @@ def does_not_fit(key: str, reason: str) -> str:
 
 def unknown_choice(group: str, choice: str, choices: Sequence[str]) -> str:
     """Say that a group of the config does not have a choice, and which may be meant."""
-    near = difflib.get_close_matches(choice, choices, 1)
+    near, group = difflib.get_close_matches(choice, choices, 1), shorten(group)
     meant = f"did you mean {near[0]}? " if near else ""
-    return f"{shorten(group)}={shorten(choice)}: unknown choice; {meant}{shorten(group)} has {list_choices(choices)}."
+    return f"{group}={shorten(choice)}: unknown choice; {meant}{group} has {list_choices(choices)}."
+
+
+def several_values(key: str) -> str:
+    """Say how to sweep over values."""
+    return f"{shorten(key)}: several values; sweep over them with -m, or put a list into brackets."
 
 
 def broken_yaml(path: object, line: int, problem: str) -> str:
@@ -89,18 +94,18 @@ def broken_yaml(path: object, line: int, problem: str) -> str:
 
 def broken_file(path: str, reason: str) -> str:
     """Say that a YAML file cannot be read at all."""
-    reason = as_reason(reason) or "its content is odd"
-    return f"{path or 'a YAML file'} cannot be read: {reason}; save it as YAML in UTF-8, with keys and values."
+    path, reason = path or "a YAML file", as_reason(reason) or "its content is odd"
+    return f"{path} cannot be read: {reason}; save it as YAML in UTF-8, with keys and values."
 
 
 def unreadable(override: str, quoted: str | None) -> str:
     """Say how to write a word of the command line that Hydra cannot read; `quoted` is what it can, if any."""
     if quoted is None:
-        return f"{shorten(override)} cannot be read; write key=value, with a dotted key of letters and digits."
-    return (
-        f"{shorten(override)} cannot be read; put a value with brackets, accents, = or other signs into "
-        f"quotes within quotes: '{shorten(quoted)}'."
-    )
+        remedy = "write key=value, with a dotted key of letters and digits"
+    else:
+        signs = "a value with brackets, accents, = or other signs"
+        remedy = f"put {signs} into quotes within quotes: '{shorten(quoted)}'"
+    return f"{shorten(override)} cannot be read; {remedy}."
 
 
 def nearest(key: str, names: Sequence[str]) -> str | None:

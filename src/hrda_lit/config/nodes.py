@@ -22,7 +22,8 @@ def read_choice(group: str, name: str) -> DictConfig:
         ConfigError: if the choice is unknown.
     """
     folder = files("hrda_lit.conf") / group
-    choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    found = sorted(file.name for file in folder.iterdir())
+    choices = [file.removesuffix(".yaml") for file in found if file.endswith(".yaml")]
     if name not in choices:
         raise ConfigError(messages.unknown_choice(group, name, choices))
     config = OmegaConf.create((folder / f"{name}.yaml").read_text())
@@ -37,7 +38,11 @@ def to_plain(node: DictConfig | ListConfig) -> Any:
 
 
 def build_part(
-    node: DictConfig, where: str, *needs: str, partial: bool | None = False, given: Mapping[str, Any] | None = None
+    node: DictConfig,
+    where: str,
+    *needs: str,
+    partial: bool | None = False,
+    given: Mapping[str, Any] | None = None,
 ) -> Any:
     """Build what a node names.
 
@@ -81,7 +86,8 @@ def require_attributes(built: Any, node: DictConfig, where: str, needs: Sequence
     """
     for name in needs:
         if not hasattr(built, name):
-            raise ConfigError(messages.wrong_value(f"{where}._target_", node._target_, f"a class that has {name}"))
+            key, need = f"{where}._target_", f"a class that has {name}"
+            raise ConfigError(messages.wrong_value(key, node._target_, need))
     return built
 
 

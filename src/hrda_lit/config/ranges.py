@@ -63,7 +63,7 @@ class Without:
 
 
 class Part:
-    """What a group of the config builds: keys with a `_target_` among them, whose constructor knows their types."""
+    """A group of the config that is built: its `_target_` names a constructor with the types of the keys."""
 
 
 class OpenPart(Part):
@@ -85,7 +85,7 @@ Workers = Annotated[int, Range(0, 1024)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 Byte = Annotated[int, Range(0, 255)]
 Bits = Annotated[int, Range(8, 16)]  # that the values of a 16-bit image use
-Level = Annotated[int, Range(-8, 8)]  # a feature map of an encoder, from its finest or, if negative, its coarsest
+Level = Annotated[int, Range(-8, 8)]  # a feature map, from the finest or, if negative, the coarsest
 Width = Annotated[int, Range(1, 2**14)]
 Dilation = Annotated[int, Range(1, 2**10)]
 Scale = Annotated[float, Range(1 / 64, 64)]

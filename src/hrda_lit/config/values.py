@@ -1,4 +1,4 @@
-"""Check the values of a config, or of a call from Python, against the annotations of what they are given to."""
+"""Check the values of a config, or of a call from Python, against the annotations of constructors."""
 
 import functools
 import inspect
@@ -161,7 +161,8 @@ def _check_part(value: Mapping[Any, Any], hint: Any, key: str) -> None:
     left_open = {name for name in keys.required if partial and value.get(name, 0) is None}
     if partial or value.get("_args_"):
         keys = keys._replace(required=frozenset())
-    _check_keys({name: value[name] for name in value if name not in {*RESERVED, *left_open}}, keys, key, notes)
+    given = {name: value[name] for name in value if name not in RESERVED | left_open}
+    _check_keys(given, keys, key, notes)
 
 
 def _refuse_reserved(names: Iterable[Any], key: str) -> None:
@@ -228,4 +229,5 @@ def _join(key: str, name: Any) -> str:
 
 
 def _refusal(value: Any, hint: Any, key: str) -> WrongValueError:
-    return WrongValueError(key, messages.wrong_value(key, value, hint if isinstance(hint, str) else describe(hint)))
+    expected = hint if isinstance(hint, str) else describe(hint)
+    return WrongValueError(key, messages.wrong_value(key, value, expected))

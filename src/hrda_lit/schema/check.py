@@ -34,7 +34,8 @@ def check_train(config: DictConfig) -> None:
     for name in ("target", "val"):
         if not _is_chosen(config, name):
             config[name] = None
-    if isinstance(trainer := _plain(config, "trainer"), Mapping):
+    trainer = _plain(config, "trainer")
+    if isinstance(trainer, Mapping):
         check_trainer(trainer)
     plain = _check(config, TrainKeys)
     require_below(plain["name"], "name")  # of the run's folder
@@ -56,7 +57,7 @@ def check_predict(config: DictConfig) -> None:
 
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
-    # Where nothing is chosen, an experiment may still have set some keys: val.name, network.segmentor.overlap.
+    # Without a choice, an experiment may still have set some keys: val.name, network.segmentor.overlap.
     node = _plain(config, name) if name in config else None
     if not isinstance(node, Mapping):
         return node is not None

@@ -1,4 +1,4 @@
-"""The keys of Lightning's Trainer: which values fit a training that counts steps, and which keys have one of ours."""
+"""The keys of Lightning's Trainer: values that fit a training in steps, and keys that ours replace."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
@@ -9,8 +9,8 @@ from hrda_lit.config.values import check
 
 Steps = Count
 SomeOf = Number | Share  # a number of batches, or a share of them
-# Not 16-true nor bf16-true: weights of so few digits do not feel a small step, nor the teacher the student. Not
-# 64-true: images are normalised to float32 on the device, after Lightning has cast the batch.
+# Not 16-true nor bf16-true: small steps, and those of the teacher, vanish in weights of so few digits. Not 64-true:
+# images are normalised to float32 on the device, after Lightning has cast the batch.
 Precision = Literal[16, 32, "16", "32", "bf16", "16-mixed", "bf16-mixed", "32-true"]
 
 
@@ -31,8 +31,8 @@ class TrainerKeys(TypedDict, total=False):
     max_time: str | Mapping[Literal["weeks", "days", "hours", "minutes", "seconds"], Number] | None
 
 
-# Keys of Lightning that do not apply to several backward passes per step and to draws without epochs: values that are
-# allowed all the same, and what to set instead.
+# Keys of Lightning that do not apply to several backward passes per step and to draws without epochs: values that
+# are allowed all the same, and what to set instead.
 INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "accumulate_grad_batches": ((1,), "a step has several backward passes already; set loading.accumulate"),
     "gradient_clip_val": ((None,), "gradients are clipped once per step; set optim.clip"),
@@ -57,7 +57,7 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuse values of Lightning's keys that do nothing here, or harm, and name the key to use; refuse absent devices.
+    """Refuse values of Lightning's keys that have no effect or do harm here, and absent devices.
 
     Args:
         trainer: plain values of the group.
@@ -71,7 +71,8 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     for name, (harmless, instead) in INSTEAD.items():
         if name in trainer and trainer[name] not in harmless:
             raise ValueError(messages.not_allowed(f"trainer.{name}", trainer[name], instead))
-    if (accelerator := trainer.get("accelerator")) in ("gpu", "cuda"):
+    accelerator = trainer.get("accelerator")
+    if accelerator in ("gpu", "cuda"):
         import torch  # here, so that a wrong value need not wait for it
 
         if not torch.cuda.is_available():

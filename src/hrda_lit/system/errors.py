@@ -52,7 +52,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def can_be_mended(error: BaseException) -> bool:
     """Return whether a user can mend an error, so that its sentence is enough without a traceback."""
-    return isinstance(error, (*USER_ERRORS, ImportError)) or is_out_of_memory(error)  # a library may be optional
+    # ImportError: a library may be optional.
+    return isinstance(error, (*USER_ERRORS, ImportError)) or is_out_of_memory(error)
 
 
 @contextmanager

@@ -22,11 +22,12 @@ def require_below(name: object, what: str) -> None:
         what: name of it in the error.
 
     Raises:
-        ValueError: if it is empty, too long, absolute, has `..`, a drive or control characters, or is not text.
+        ValueError: if it is no text, empty, too long, absolute, or has `..`, a drive or control characters.
     """
     fault = _fault(name)
     if fault:
-        raise ValueError(f"{what} is {name!r:.100}, which {fault}; need a path below its folder, without '..'.")
+        need = "need a path below its folder, without '..'"
+        raise ValueError(f"{what} is {name!r:.100}, which {fault}; {need}.")
 
 
 def require_plain(name: object, what: str) -> None:

@@ -40,8 +40,8 @@ def at_full_speed(device: torch.device) -> Iterator[None]:
 def keep_heap() -> Iterator[None]:
     """Keep what is freed, for the next tensor of that size; give it back to the system at the end.
 
-    glibc gives large blocks back at once, and the system clears their pages for the next tensor: a tenth of a step
-    with MiT-B0, heads of 256 channels and crops of 256 pixels. Other C libraries and allocators are left alone.
+    glibc gives large blocks back at once, and the system clears their pages for the next tensor: a tenth of a
+    step with MiT-B0, heads of 256 channels and crops of 256 pixels. Other C libraries stay as they are.
     """
     libc = _glibc()
     if libc is None:

@@ -1,7 +1,7 @@
 """Progress of what takes longer than a second: a bar with the time left, or the seconds gone.
 
-A terminal or a notebook shows it on standard error until the end. Elsewhere a plain line names the work after a
-second, and how far it is every half a minute. Only the first process of a distributed run shows anything.
+A terminal or a notebook shows it on standard error until the end. Elsewhere a plain line names the work after
+a second, and its progress every half a minute. Only the first process of a distributed run shows anything.
 """
 
 import logging
@@ -89,7 +89,8 @@ def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iter
         return
     # What goes into a pipe or a file must not be drawn above the bar instead.
     text, redirected = TextColumn("{task.description}", markup=False), sys.stdout.isatty()
-    with Progress(*before, text, *columns, console=console, transient=True, redirect_stdout=redirected) as bars:
+    shown = (*before, text, *columns)
+    with Progress(*shown, console=console, transient=True, redirect_stdout=redirected) as bars:
         _shown.append(bars)
         try:
             with logs_above():
@@ -101,14 +102,11 @@ def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iter
 @contextmanager
 def logs_above() -> Iterator[None]:
     """Write log lines above what is drawn, not amid it."""
-    proxies = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, FileProxy)]
-    moved = [
-        (handler, handler.setStream(proxy))
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler)
-        for proxy in proxies
-        if handler.stream is proxy.rich_proxied_file
-    ]
+    proxies = {id(one.rich_proxied_file): one for one in (sys.stdout, sys.stderr) if isinstance(one, FileProxy)}
+    moved = []
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and id(handler.stream) in proxies:
+            moved.append((handler, handler.setStream(proxies[id(handler.stream)])))
     try:
         yield
     finally:
@@ -119,9 +117,10 @@ def logs_above() -> Iterator[None]:
 def _count_plainly(items: Iterable[Item], text: str, total: int | None) -> Iterator[Item]:
     begun, due = time.monotonic(), PATIENCE
     for done, item in enumerate(items):
-        if done and (gone := time.monotonic() - begun) > due:
-            left = f"{done} of {total}, about {gone / done * (total - done):.0f} s left" if total else f"{done}"
-            _say(f"{text} ... {left}")
+        gone = time.monotonic() - begun if done else 0.0
+        if gone > due:
+            left = f" of {total}, about {gone / done * (total - done):.0f} s left" if total else ""
+            _say(f"{text} ... {done}{left}")
             due = gone + INTERVAL
         yield item
 

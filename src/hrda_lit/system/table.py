@@ -27,7 +27,8 @@ class Table:
     title: str = ""
     caption: str = ""
     narrow: bool = False  # fits many columns into 80 characters: no frame, and long words are broken
-    _sections: list[list[tuple[tuple[str, ...], str]]] = field(default_factory=lambda: [[]])  # cells and style
+    # Cells and style of each row.
+    _sections: list[list[tuple[tuple[str, ...], str]]] = field(default_factory=lambda: [[]])
 
     def add(self, *cells: object, style: str = "") -> None:
         """Add a row with a cell per heading or fewer, in a style of rich, e.g. "bold" or "dim"."""

@@ -43,7 +43,8 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     with name_file_in_errors(path):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_check_records(path))
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-            raise TypeError(f"it holds a {type(content).__name__}, not a state dict or another mapping of names")
+            kind = type(content).__name__
+            raise TypeError(f"it holds a {kind}, not a state dict or another mapping of names")
     return content
 
 
@@ -88,9 +89,11 @@ def _check_records(path: Path) -> bool:
         if not any(name.endswith("/data.pkl") for name in archive.namelist()):
             raise ValueError("it is a ZIP archive that torch.save did not write")
         # Unpacking could fill the memory, and torch packs nothing.
-        if packed := [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]:
-            raise ValueError(f"its record {packed[0]} is compressed")
-        if wrong := archive.testzip():
+        for item in archive.infolist():
+            if item.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"its record {item.filename} is compressed")
+        wrong = archive.testzip()
+        if wrong:
             raise ValueError(f"its record {wrong} differs from its checksum")
     return True
 

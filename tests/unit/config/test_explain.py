@@ -51,6 +51,8 @@ def test_sentences(
         (b"- tau\n", "Cannot merge DictConfig with ListConfig"),
         (b"name: caf\xe9\n", "cannot be read: 'utf-8' codec"),
         (b"\x00\x01\n", "cannot be read: unacceptable character"),
+        (b"name: ${\n", "cannot be read: no viable alternative at input '${' full_key: name"),
+        (b"data: {&top: 0}\n", "cannot be read: Incompatible key type 'NoneType' full_key: data"),
     ],
 )
 def test_broken_files_are_named(
