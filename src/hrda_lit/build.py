@@ -161,13 +161,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
 
 @waiting("building the networks")
 def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
-    """Build the LightningModule with its student.
-
-    Raises:
-        ConfigError: if a key does not fit.
-        ValueError: if a value is out of range.
-        FileNotFoundError: if a weight file is missing.
-    """
+    """Build the LightningModule with its student; for errors see `build_network`."""
     L.seed_everything(config.seed, verbose=False)
     tune = config.network.backbone.get("tune", "full")
     if config.network.backbone.weights is None and tune != "full":

@@ -191,11 +191,7 @@ class UDAModule(L.LightningModule):
         self.validation.update(self.inference(self.evaluated, batch["image"], original), label)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mIoU and the IoU of each class that occurs.
-
-        Raises:
-            FloatingPointError: if a prediction was not finite.
-        """
+        """Log mIoU and the IoU of each class that occurs; raise a FloatingPointError for a NaN or infinity."""
         self.counts = self.validation.finish()
         self.iou, self.scored = class_iou(self.counts), self.trainer.global_step
         for name, value in logged_means(self.iou, self.classes.names).items():

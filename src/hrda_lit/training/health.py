@@ -141,11 +141,7 @@ class TargetHealth(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measure and log, before a checkpoint is written.
-
-        Raises:
-            FloatingPointError: if a prediction is not finite.
-        """
+        """Measure and log before a checkpoint is written; raise a FloatingPointError for a NaN or infinity."""
         module, step = cast("UDAModule", pl_module), trainer.global_step
         if module.teacher is None or (step % self.every and step != trainer.max_steps):
             return

@@ -77,7 +77,9 @@ class BadSteps(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Judge the gradients, which are unscaled and summed over all devices here, and the weights."""
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        weights: list[Tensor] = []
+        for group in optimizer.param_groups:
+            weights += group["params"]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         self._bad = ~(squares_finite(*gradients) & squares_finite(*(weight.detach() for weight in weights)))
         skip_where(optimizer, self._bad)

@@ -28,16 +28,7 @@ class StepRunner:
     replays: int = 0
 
     def run(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        """Run the passes of a batch, each with its backward.
-
-        Args:
-            passes: what to run.
-            batch: see `Method.passes`; on the device.
-            drawn: see `Method.draw`; on the device.
-
-        Returns:
-            The passes whose backward is done.
-        """
+        """Run the passes of a batch and its draws, both on the device; return those whose backward is done."""
         return passes(batch, drawn)
 
 
