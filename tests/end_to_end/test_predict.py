@@ -163,6 +163,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
             ["input=null", "submission=acdc", "+submission.counts=3"],
             "unknown key submission.counts; did you mean submission.count",
         ),
+        (
+            ["input=null", "submission=acdc", "save=overlay", "bits=12"],
+            "of its server and its dataset; remove save, bits",
+        ),
         (["save=[labels]"], "correct save"),
         (["save=[]"], "correct save"),
         (["ids=names"], "ids='names' is none of"),
