@@ -88,7 +88,7 @@ def _inputs(config: DictConfig, rules: "Rules | None") -> "Inputs":
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     own = [key for key in ("save", "like", "bits") if config[key] is not None]
     if rules and own:
-        raise ValueError(f"a submission follows the rules of its server and its dataset; remove {', '.join(own)}.")
+        raise ValueError(f"a submission follows its server and its dataset; remove {', '.join(own)}.")
     if rules:
         [dataset] = build_dataset(config.submission.dataset, "submission.dataset").members
         return images_to_submit(dataset, rules)

@@ -95,7 +95,7 @@ def test_images_of_one_name_and_of_12_bits(checkpoint: Path, tmp_path: Path) -> 
         tmp_path, f"checkpoint={checkpoint}", "input=deep", "output=out", "save=overlay", "bits=12", "device=cpu"
     )
     assert done.returncode == 0, done.stderr
-    assert "2 images of equal stems keep their suffix in their outputs, e.g. a.png.png\n" in done.stderr
+    assert "outputs of 2 images of equal stems keep the suffix, e.g. a.png.png\n" in done.stderr
     assert "16 bits" not in done.stderr
     assert files(tmp_path / "out") == ["overlay/a.png.png", "overlay/a.tif.png", "predictions.json"]
     done = call(tmp_path, f"checkpoint={checkpoint}", "input=deep", "output=out", "save=overlay", "device=cpu")
@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
         ),
         (
             ["input=null", "submission=acdc", "save=overlay", "bits=12"],
-            "of its server and its dataset; remove save, bits",
+            "follows its server and its dataset; remove save, bits",
         ),
         (["save=[labels]"], "correct save"),
         (["save=[]"], "correct save"),

@@ -141,7 +141,7 @@ def _require_file(source: str | Path) -> None:
 
 
 def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, State], dict[str, Any]]:
-    """Split an official state dict into student and perhaps teacher, and what undoes it: prefixes, unread tensors."""
+    """Split an official state dict into its networks, and what restores it: prefixes and unread tensors."""
     several = any(key.startswith("model.") for key in official)
     prefixes = _PREFIXES if several else {"student": ""}
     networks: dict[str, State] = {name: {} for name in prefixes}

@@ -92,9 +92,9 @@ def save_for_hub(
     """
     folder = Path(folder).expanduser()
     if not re.fullmatch(r"[\w.+-]+", licence):
-        raise ValueError(f"licence={licence!r}: expected the hub's spelling, e.g. cc-by-nc-4.0; correct licence.")
+        raise ValueError(f"licence={licence!r}: expected the hub's spelling, e.g. cc-by-nc-4.0; correct it.")
     if (folder / CARD).exists():
-        raise ValueError(f"{folder / CARD} exists, perhaps with words of your own; move it, or choose another folder.")
+        raise ValueError(f"{folder / CARD} exists, perhaps with your own words; move it or choose another folder.")
     trained = load_trained(checkpoint, model, weights=weights)
     content = read_checkpoint(checkpoint)
     scores = _read_scores(Path(checkpoint).expanduser(), content, trained.model, metrics)

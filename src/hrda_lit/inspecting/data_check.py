@@ -36,7 +36,7 @@ class DataCheck:
         labels: number of labels of each dataset that are read, spread evenly over it; >= 0.
         every: whether every image is decoded and every label read instead (once, then only what changed).
         most_ignored: share of ignored pixels above which labels are refused, in [0, 1].
-        skip_broken: whether images that cannot be used are excluded instead of refused; needs `every`, and implies it.
+        skip_broken: whether unusable images are excluded instead of refused; implies `every`.
         cache_dir: folder of the cache; `~` is the home.
         crop: (height, width) of training crops in high-resolution pixels; None where none are made.
 
@@ -103,13 +103,17 @@ def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
         refusals += refused
     for survey in surveys:
         refusals += find_useless_labels(survey, options.most_ignored)
-    by_role = {role: [one for one in surveys if one.split.role == role] for role in ("source", "target", "val")}
-    for source, val in product(by_role["source"], by_role["val"]):
+
+    def of_roles(*roles: str) -> list[Survey]:
+        return [survey for survey in surveys if survey.split.role in roles]
+
+    for source, val in product(of_roles("source"), of_roles("val")):
         if find_disjoint_classes(source, val):
-            refusals += find_disjoint_classes(source.with_all_ids(options.folder), val.with_all_ids(options.folder))
+            whole = [survey.with_all_ids(options.folder) for survey in (source, val)]
+            refusals += find_disjoint_classes(*whole)
     warnings = find_oddities(surveys)
     if options.crop:
-        for survey in by_role["source"] + by_role["target"]:
+        for survey in of_roles("source", "target"):
             warnings += find_padding(survey, options.crop)
     return Findings(surveys, refusals, warnings)
 

@@ -89,7 +89,7 @@ def find_disjoint_classes(source: Survey, val: Survey) -> list[str]:
 
 
 def find_padding(survey: Survey, crop: tuple[int, int]) -> list[str]:
-    """Explain that much of the crops is padding, because they are larger than images; empty if they are not."""
+    """Explain that much of the crops is padding, because images are smaller; empty if it is not."""
     box = survey.split.dataset.size
     sizes = Counter(fitted_size(survey.headers[sample.image][:2], box) for sample in survey.samples)
     if not sizes:

@@ -90,7 +90,7 @@ def _facts(survey: Survey) -> dict[str, str]:
 
 
 def shares(surveys: Sequence[Survey]) -> Table:
-    """List the share of each class in the labels that were read, in percent of the pixels that are not ignored."""
+    """List the share of each class in the labels that were read, in percent of pixels not ignored."""
     labelled = [survey for survey in surveys if survey.split.labelled]
     headings = ["class", *(str(survey.split) for survey in labelled)]
     table = Table(headings, title="share of each class in the labels that were read, %")

@@ -29,7 +29,7 @@ _DEEP = 16  # images of 16 bits that are decoded for the range of their values
 
 
 class Header(NamedTuple):
-    """Size of an upright picture in pixels, Pillow's name of its mode, and the fault of the file if it has one."""
+    """Size of an upright picture in pixels, Pillow's name of its mode, and the fault of its file."""
 
     height: int
     width: int
@@ -116,12 +116,19 @@ def survey_split(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     dataset, tree = split.dataset, split.dataset.tree
     samples = dataset.pairs(split.split, split.labelled)
     files = [path for sample in samples for path in sample if path is not None]
+
+    def read(path: Path) -> Header:
+        return read_header(path, tree, every)
+
+    def read_range(path: Path) -> tuple[int, float]:
+        return deep_range(path, tree.archived(path))
+
     records = Records(cache_dir, tree, "decoded" if every else "headers")
-    headers = records(files, lambda path: read_header(path, tree, every), lambda raw: Header(*raw), f"reading {split}")
-    deep = [sample.image for sample in samples if headers[sample.image].is_deep and not headers[sample.image].fault]
-    ranges = Records(cache_dir, tree, "ranges")
-    found = ranges(spread(deep, _DEEP), lambda path: deep_range(path, tree.archived(path)), _parse_range, str(split))
-    return Survey(split, samples, headers, unused=(*dataset.list_unused(split.split),), deep=(*found.values(),))
+    headers = records(files, read, lambda raw: Header(*raw), f"reading {split}")
+    deep = [path for path, _ in samples if headers[path].is_deep and not headers[path].fault]
+    ranges = Records(cache_dir, tree, "ranges")(spread(deep, _DEEP), read_range, _parse_range, str(split))
+    unused = tuple(dataset.list_unused(split.split))
+    return Survey(split, samples, headers, unused=unused, deep=tuple(ranges.values()))
 
 
 def _parse_range(raw: Sequence[float]) -> tuple[int, float]:
@@ -155,7 +162,7 @@ def _describe(file: ImageFile.ImageFile, tail: bytes, every: bool) -> Header:
 
 
 def _read_ends(path: Path, content: bytes | None) -> tuple[bytes, bytes]:
-    """Return the first and the last bytes of a file, which may lie in an archive; none if it does not exist."""
+    """Return the first and the last bytes of a file; none if there is no file."""
     if content is not None or not path.is_file():
         content = content or b""
         return content[: len(NUMPY)], content[-_TAIL:]

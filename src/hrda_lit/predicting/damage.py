@@ -1,4 +1,4 @@
-"""Find out whether a video file is damaged: from what was decoded, and from the structure of its container."""
+"""Find damage in a video file, by counts of what was decoded and by the structure of its container."""
 
 import mmap
 from collections.abc import Iterator
@@ -50,7 +50,8 @@ class DecodedCounts:
             return f"of {stream.frames}" if missing else None
         if "mpeg" in kind:
             gaps = self.end["video"] - self.start - self.shown
-            return f"{gaps:.2f} s are missing" if gaps > 1.5 * frame or self.frames < self.packets - 1 else None
+            missing = gaps > 1.5 * frame or self.frames < self.packets - 1
+            return f"{gaps:.2f} s are missing" if missing else None
         return self._find_early_end(container, stream, frame) if "matroska" in kind else None
 
     def _find_early_end(self, container: Any, stream: Any, frame: float) -> str | None:

@@ -82,7 +82,7 @@ def find_inputs(spec: str, bits: int | None = None) -> Inputs:
     names = _name_outputs(images, base)
     twins = [name for image, name in names.items() if base / name == image]
     if twins:
-        log.warning("%d images of equal stems keep their suffix in their outputs, e.g. %s.png", len(twins), twins[0])
+        log.warning("outputs of %d images of equal stems keep the suffix, e.g. %s.png", len(twins), twins[0])
     return image_inputs(names, base, read)._replace(skipped=len(others))
 
 
@@ -108,7 +108,7 @@ def _video(path: Path) -> Inputs:
 
 
 def _name_outputs(images: Sequence[Path], base: Path) -> dict[Path, str]:
-    """Name images by their path below `base`, without its suffix unless another image would have the same name.
+    """Name images by their path below `base`, with its suffix where another image has the same stem.
 
     Images beside them count as well, so that an image has the same name whichever of them are predicted.
     """

@@ -48,14 +48,15 @@ class PredictionFolder:
         record = self.root / RECORD
         if record.is_file():
             found = read_record(record)
-            keys = sorted(settings.keys() | found.keys())
-            other = [key for key in keys if settings.get(key) != found.get(key)]
+            both = sorted(settings.keys() | found.keys())
+            other = [key for key in both if settings.get(key) != found.get(key)]
             if other:
-                raise ValueError(f"{self.root} holds predictions of another {' and '.join(other)}; set another output.")
+                keys = " and ".join(other)
+                raise ValueError(f"{self.root} holds predictions of another {keys}; set another output.")
             return
-        for kind in FOLDERS:
-            if (self.root / kind).exists():
-                raise ValueError(f"{self.root / kind} exists and no {RECORD} says what made it; set another output.")
+        for folder in (self.root / kind for kind in FOLDERS):
+            if folder.exists():
+                raise ValueError(f"{folder} exists and no {RECORD} says what made it; set another output.")
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Record the settings, and remove what a killed process left unfinished."""
@@ -67,7 +68,7 @@ class PredictionFolder:
         return [kind for kind in self.kinds if kind != VIDEO and not self.path(kind, name).is_file()]
 
     def open_video(self, video: Video | None) -> AbstractContextManager[AddFrame | None]:
-        """Open the prediction of a video, see `write_video`; None if none is to be written, or it is complete."""
+        """Open the prediction of a video, see `write_video`; None if it is not wanted or complete."""
         if VIDEO not in self.kinds or video is None:
             return nullcontext()
         path = below(self.root / VIDEO, f"{video.path.stem}.mp4", "the name of a prediction")

@@ -103,7 +103,7 @@ class Predictor:
         """Predict one picture, or each of a list.
 
         Args:
-            picture: path, Pillow image, or RGB values as an array or tensor of uint8, H x W x 3; or a list of such.
+            picture: path, Pillow image, or RGB as an array or tensor of uint8, H x W x 3; or a list of such.
             views: whether the result holds context, detail and attention.
 
         Raises:
@@ -184,7 +184,7 @@ class Predictor:
         """(height, width) in pixels that pictures are fitted into; None: they keep their size.
 
         Raises:
-            ValueError: if the network was validated on several datasets whose boxes differ, and none was given.
+            ValueError: if the boxes of several datasets of validation differ, and none was given.
         """
         box = self._size or self._common("size", "size=[height,width]")
         return None if box is None else (box[0], box[1])

@@ -66,7 +66,7 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
 def _predict_item(
     predictor: Predictor, item: Item, folder: PredictionFolder, table: Tensor, add_frame: AddFrame | None
 ) -> str:
-    """Predict a picture, write what is missing of it, and return whether it is done, complete already or failed."""
+    """Predict a picture, write what is missing, and return whether it is done, complete or failed."""
     try:
         kinds = folder.missing(item.name)
         if not kinds and add_frame is None:

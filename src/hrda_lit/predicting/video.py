@@ -28,7 +28,7 @@ class DamagedVideoError(ValueError):
 
 
 class Video(NamedTuple):
-    """A video file: how many frames it claims to have, None if it does not say, and how many are shown a second."""
+    """A video file, the frames it claims to have (None if it does not say), and the frames per second."""
 
     path: Path
     frames: int | None

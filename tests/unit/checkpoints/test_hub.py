@@ -119,7 +119,7 @@ def test_scores_of_an_evaluation(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_card_is_not_written_over(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / CARD).write_text("# mine")
-    with pytest.raises(ValueError, match=r"README\.md exists, perhaps with words of your own; move it"):
+    with pytest.raises(ValueError, match=r"README\.md exists, perhaps with your own words; move it"):
         save_for_hub(checkpoint, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [CARD]
 

@@ -119,7 +119,7 @@ def test_images_of_one_stem_keep_their_suffix_whichever_are_predicted(
     for name in ("a.png", "a.jpg.bmp", "sub/a.png"):
         write(tree / name)
     assert names(tree) == ["a.jpg", "a.jpg.bmp", "a.png", "b", "sub/a", "sub/d", "sub/deep/c"]
-    assert "3 images of equal stems keep their suffix in their outputs, e.g. a.jpg.png" in caplog.text
+    assert "outputs of 3 images of equal stems keep the suffix, e.g. a.jpg.png" in caplog.text
     caplog.clear()
     assert names(tree / "sub") == ["a", "d", "deep/c"]
     assert not caplog.text
