@@ -7,7 +7,10 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard
+from hrda_lit.dashboards.dashboard import Dashboard, require_package
+
+with require_package("tensorboard"):
+    import tensorboard  # noqa: F401 - a missing one is reported before data are read
 
 
 class TensorBoard(Dashboard, TensorBoardLogger):

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 from wandb.errors import CommError
 
+from hrda_lit.config.values import check
 from hrda_lit.dashboards.dashboard import Dashboard, name_run
 from hrda_lit.dashboards.mlflow_run import MlflowRun, mlflow_logger
 from hrda_lit.dashboards.trackio_run import TrackioRun, trackio_logger
@@ -149,6 +150,13 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
         with pytest.raises(ValueError, match=rf"^logger={package} needs {package}; run: pip install {package}\.$"):
             make(tmp_path)
+
+
+def test_a_missing_tensorboard_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "hrda_lit.dashboards.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ValueError, match=r"needs tensorboard; run: pip install tensorboard\."):
+        check({"_target_": "hrda_lit.dashboards.tensorboard.TensorBoard", "save_dir": "x"}, Any, "logger.tensorboard")
 
 
 def test_a_server_of_wandb_that_does_not_answer_is_one_sentence(
