@@ -75,15 +75,19 @@ def find_inputs(spec: str, bits: int | None = None) -> Inputs:
             f"{' '.join(IMAGE_SUFFIXES)}."
         )
     others = sorted(set(files) - set(images))
+    names = _name_outputs(images, base)
+    _report(others, [name for image, name in names.items() if base / name == image], base)
+    return image_inputs(names, base, read)._replace(skipped=len(others))
+
+
+def _report(others: Sequence[Path], suffixed: Sequence[str], base: Path) -> None:
+    """Report files that are not images, and outputs that keep the suffix of their image."""
     if others:
         kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         log.warning("skipped files that are not images: %s, e.g. %s", counts, others[0].relative_to(base))
-    names = _name_outputs(images, base)
-    twins = [name for image, name in names.items() if base / name == image]
-    if twins:
-        log.warning("outputs of %d images of equal stems keep the suffix, e.g. %s.png", len(twins), twins[0])
-    return image_inputs(names, base, read)._replace(skipped=len(others))
+    if suffixed:
+        log.warning("outputs of %d images of equal stems keep the suffix, e.g. %s.png", len(suffixed), suffixed[0])
 
 
 def image_inputs(names: Mapping[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:
