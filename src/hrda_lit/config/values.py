@@ -23,7 +23,7 @@ from hrda_lit.config.annotations import (
     keys_of_group,
     split_notes,
 )
-from hrda_lit.config.ranges import KeysOf, Length, OpenPart, Range, Without
+from hrda_lit.config.ranges import KeysOf, Length, OpenPart, Part, Range, Without
 
 C = TypeVar("C")
 MISSING = "???"  # OmegaConf's mark of a key that the user must set
@@ -150,12 +150,15 @@ def _check_items(value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> No
 def _check_part(value: Mapping[Any, Any], hint: Any, key: str) -> None:
     base, notes = split_notes(hint)
     allowed = RESERVED
-    if str(getattr(base, "__module__", "")).startswith("hrda_lit."):  # the library builds it in one way alone
+    if _is_own(base):  # the library builds it in one way alone
         allowed = {"_target_", "_partial_"} if base is OpenPart else {"_target_"}
     _refuse_reserved(value.keys() - allowed, key)
     check(value["_target_"], str, _join(key, "_target_"))
     check(value.get("_partial_", False), bool, _join(key, "_partial_"))
-    keys = keys_of(_resolve(value["_target_"], _join(key, "_target_")))
+    made = _resolve(value["_target_"], _join(key, "_target_"))
+    if _is_own(base) and _is_own(made) and not issubclass(base, Part) and not issubclass(made, base):
+        raise _refusal(value["_target_"], f"a {base.__name__}", _join(key, "_target_"))
+    keys = keys_of(made)
     # A partial may leave open what its constructor requires.
     partial = value.get("_partial_")
     left_open = {name for name in keys.required if partial and value.get(name, 0) is None}
@@ -163,6 +166,10 @@ def _check_part(value: Mapping[Any, Any], hint: Any, key: str) -> None:
         keys = keys._replace(required=frozenset())
     given = {name: value[name] for name in value if name not in RESERVED | left_open}
     _check_keys(given, keys, key, notes)
+
+
+def _is_own(made: Any) -> bool:
+    return inspect.isclass(made) and made.__module__.startswith("hrda_lit.")
 
 
 def _refuse_reserved(names: Iterable[Any], key: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hrda_lit.config.ranges import OpenPart, Part, Positive, Share
 from hrda_lit.config.values import check
 from hrda_lit.methods.base import Method
+from hrda_lit.ops.weak_jitter import WeakJitter
 
 T = TypeVar("T")
 Number = NewType("Number", int)
@@ -50,6 +51,11 @@ def test_what_fits(hint: Any, value: Any) -> None:
         (Any, {"a": float("nan")}, "x.a=nan: expected a number; correct x.a."),
         (Any, {"_args_": [1]}, "unknown key x._args_; Hydra's own keys have no effect here, remove it."),
         (Any, {"_target_": 3}, "x._target_=3: expected text; put it into quotes."),
+        (
+            WeakJitter | None,
+            {"_target_": "hrda_lit.ops.colour.StrongAugmentation"},
+            "x._target_=hrda_lit.ops.colour.StrongAugmentation: expected a WeakJitter; correct",
+        ),
     ],
 )
 def test_what_does_not_fit(hint: Any, value: Any, sentence: str) -> None:

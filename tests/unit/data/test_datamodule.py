@@ -70,7 +70,7 @@ def same(a: list[Any], b: list[Any]) -> bool:
     )
 
 
-@pytest.mark.filterwarnings("error:You're resuming")
+@pytest.mark.filterwarnings("error:You're resuming", "ignore:Checkpoint directory .* is not empty")  # its own data
 def test_prolonged_run_gets_the_same_batches_whatever_the_workers(make_data: Make, tmp_path: Path) -> None:
     whole = fit(make_data(workers=0), 5)[1]
     trainer, begun = fit(make_data(workers=0), 2)
@@ -81,7 +81,7 @@ def test_prolonged_run_gets_the_same_batches_whatever_the_workers(make_data: Mak
     assert not same(whole.batches[:1], whole.batches[1:2])
 
 
-@pytest.mark.filterwarnings("error:You're resuming")
+@pytest.mark.filterwarnings("error:You're resuming", "ignore:Checkpoint directory .* is not empty")  # its own data
 def test_killed_run_goes_on_with_the_same_batches(make_data: Make, tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=3, save_top_k=-1)
     _, whole = fit(make_data(), 7, callbacks=[keep], enable_checkpointing=True)
@@ -102,6 +102,7 @@ def test_batches_and_validation(make_data: Make) -> None:
     assert module.validated == list(range(6))
 
 
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # what is tested
 def test_supervised_training_needs_neither_target_nor_validation(make_data: Make) -> None:
     _, module = fit(make_data(target=None, val=None), 2)
     assert [set(batch) for batch in module.batches] == [{"source"}] * 2
@@ -179,6 +180,7 @@ def test_validation_alone_needs_no_training_data(make_data: Make, make_dataset: 
         data.setup("fit")
 
 
+@pytest.mark.filterwarnings("ignore:`max_epochs` was not set")  # what is tested
 def test_endless_training_is_refused(make_data: Make) -> None:
     with pytest.raises(ValueError, match=r"max_steps=-1, need a number of steps"):
         fit(make_data(), -1)
