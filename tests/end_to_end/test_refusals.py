@@ -62,7 +62,7 @@ from .compose import compose, smoke
         (
             "method=adversarial validate=student ~method.optim.betas ~method.optim.power "
             "method.optim._target_=hrda_lit.optim.AdamWPoly",
-            "method.optim._target_ is AdamWPoly, an optimiser of a student",
+            "method.optim._target_=hrda_lit.optim.AdamWPoly: expected hrda_lit.optim.AdamPoly",
         ),
         (
             "+callbacks.mine._target_=lightning.pytorch.callbacks.LearningRateFinder",

@@ -157,7 +157,7 @@ def _check_part(value: Mapping[Any, Any], hint: Any, key: str) -> None:
     check(value.get("_partial_", False), bool, _join(key, "_partial_"))
     made = _resolve(value["_target_"], _join(key, "_target_"))
     if _is_own(base) and _is_own(made) and not issubclass(base, Part) and not issubclass(made, base):
-        raise _refusal(value["_target_"], f"a {base.__name__}", _join(key, "_target_"))
+        raise _refusal(value["_target_"], f"{base.__module__}.{base.__name__}", _join(key, "_target_"))
     keys = keys_of(made)
     # A partial may leave open what its constructor requires.
     partial = value.get("_partial_")

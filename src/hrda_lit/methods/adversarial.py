@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hrda_lit.config.nodes import ConfigError
 from hrda_lit.config.ranges import NotNegative, Width
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
@@ -15,7 +14,7 @@ from hrda_lit.methods.base import Batch, Draws, Method, Networks, Pass, supervis
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.minent import predict_low_resolution
 from hrda_lit.networks.discriminator import Discriminator
-from hrda_lit.optim import AdamPoly, StudentOptim
+from hrda_lit.optim import AdamPoly
 
 SOURCE, TARGET = 0.0, 1.0  # targets of the discriminator
 
@@ -33,9 +32,6 @@ class Adversarial(Method):
         optim: optimiser of the discriminator; None for that of the paper.
         masked: the masked pass of MIC, with a teacher of its own; None for none.
 
-    Raises:
-        ConfigError: if the optimiser is one of a student.
-
     AdaptSegNet section 3; least squares: Mao et al., ICCV 2017.
     """
 
@@ -51,11 +47,6 @@ class Adversarial(Method):
         masked: MaskedConsistency | None = None,
     ) -> None:
         self.classes, self.lambda_adv, self.channels = classes, lambda_adv, channels
-        if isinstance(optim, StudentOptim):
-            raise ConfigError(
-                f"method.optim._target_ is {type(optim).__name__}, an optimiser of a student; "
-                "set it to hrda_lit.optim.AdamPoly."
-            )
         self.discriminator_optim = optim or AdamPoly()
         self.add_masked_pass(masked)
         if self.masked is not None:

@@ -54,7 +54,7 @@ def test_what_fits(hint: Any, value: Any) -> None:
         (
             WeakJitter | None,
             {"_target_": "hrda_lit.ops.colour.StrongAugmentation"},
-            "x._target_=hrda_lit.ops.colour.StrongAugmentation: expected a WeakJitter; correct",
+            "x._target_=hrda_lit.ops.colour.StrongAugmentation: expected hrda_lit.ops.weak_jitter.WeakJitter; correct",
         ),
     ],
 )
