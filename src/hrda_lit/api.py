@@ -61,7 +61,7 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
     """Score a network as `python -m hrda_lit.evaluate` does; for arguments and errors see `train`.
 
     Returns:
-        Folder, checkpoint and scores of the first data set; `metrics["datasets"]` has those of all.
+        Folder, checkpoint and scores of the first dataset; `metrics["datasets"]` has those of all.
     """
     from hrda_lit.evaluate import evaluate as command
 

@@ -79,7 +79,7 @@ def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
 def build_dataset(config: DictConfig | None, role: str) -> Images:
     """Build one dataset; `role` (source, target or val) names it in errors."""
     if config is None:
-        raise ConfigError(f"{role} is null, need a data set; choose one, dataset@{role}=... .")
+        raise ConfigError(f"{role} is null, need a dataset; choose one, dataset@{role}=... .")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(missing_key(f"{role}.{missing[0].removeprefix(f'{role}.')}"))
@@ -222,7 +222,7 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     """
     callbacks, loggers = _build_parts(config, "callbacks"), _build_parts(config, "logger")
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
-    # Without callbacks.progress there is no bar; Lightning would add its own.
+    # Lightning would add a bar of its own where callbacks.progress is null.
     given["enable_progress_bar"] = any(isinstance(callback, lightning_callbacks.ProgressBar) for callback in callbacks)
     for callback in callbacks:
         if type(callback) in INSTEAD:

@@ -65,13 +65,13 @@ def _images(
     nodes = _nodes(config, trained)
     unknown = sorted(set(map(str, config.splits)) - set(nodes))
     if unknown:
-        raise ValueError(f"splits has the keys {unknown}, which no data set has; it may have {sorted(nodes)}.")
+        raise ValueError(f"splits has the keys {unknown}, which no dataset has; it may have {sorted(nodes)}.")
     for key, node in nodes.items():
         dataset = build_dataset(node, key)
         if dataset.classes.names != trained.classes.names:
             raise ValueError(
                 f"{config.checkpoint} knows the classes {list(trained.classes.names)} and {dataset.name} has "
-                f"{list(dataset.classes.names)}, need the same; give another data set or checkpoint."
+                f"{list(dataset.classes.names)}, need the same; give another dataset or checkpoint."
             )
         split = config.splits.get(key, default)
         require_good_data([DataSplit(key, member, split, labelled=True) for member in dataset.members], check)

@@ -8,7 +8,7 @@ import pytest
 from tests.commands import Command
 
 PARTS = 2
-KILLS = 6  # of each kind of training; told in docs/faults.md
+KILLS = 6  # of each kind of training; see docs/faults.md
 
 
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(30, marks=pytest.mark.thorough)])

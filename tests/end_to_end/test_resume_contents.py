@@ -221,29 +221,28 @@ def test_wrong_contents(whole: Path, tmp_path: Path, demo_root: Path) -> None:
     assert {name: found[name] for name in UNUSED} == dict.fromkeys(UNUSED, f"{RESUMED} []")
 
 
+def check_refused(what: str, whole: Path, folder: Path, demo_root: Path, match: str) -> None:
+    """Resume by the command's function from a file with wrong contents, which must end in a sentence."""
+    path = folder / "strange.ckpt"
+    content = torch.load(whole, weights_only=True)
+    WRONG[what](content)
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=match) as caught:
+        train(smoke(folder / "new", demo_root, "hrda_demo", *STEPS, f"resume={path}"))
+    check_sentence(str(caught.value), path)
+
+
 @pytest.mark.parametrize("what", ["NaN weight", "NaN moment", "step is text"])
 def test_what_is_seen_in_the_file_is_refused_before_anything_is_written(
     what: str, whole: Path, tmp_path: Path, demo_root: Path
 ) -> None:
-    path = tmp_path / "strange.ckpt"
-    content = torch.load(whole, weights_only=True)
-    WRONG[what](content)
-    torch.save(content, path)
-    with pytest.raises(ValueError, match=r"NaN or infinity|global_step is 'x'") as caught:
-        train(smoke(tmp_path / "new", demo_root, "hrda_demo", *STEPS, f"resume={path}"))
-    check_sentence(str(caught.value), path)
+    check_refused(what, whole, tmp_path, demo_root, r"NaN or infinity|global_step is 'x'")
     assert not list((tmp_path / "new").glob("*"))
 
 
 @pytest.mark.parametrize("what", ["moments of another shape", "logger a number", "weights of another shape"])
 def test_the_command_ends_with_the_sentence(what: str, whole: Path, tmp_path: Path, demo_root: Path) -> None:
-    path = tmp_path / "strange.ckpt"
-    content = torch.load(whole, weights_only=True)
-    WRONG[what](content)
-    torch.save(content, path)
-    with pytest.raises(ValueError, match=r"another|architecture") as caught:
-        train(smoke(tmp_path / "new", demo_root, "hrda_demo", *STEPS, f"resume={path}"))
-    check_sentence(str(caught.value), path)
+    check_refused(what, whole, tmp_path, demo_root, r"another|architecture")
 
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.thorough)])

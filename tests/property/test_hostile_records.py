@@ -20,7 +20,7 @@ from hrda_lit.tables.records import Results
 
 pytestmark = pytest.mark.slow
 
-CASES = 300  # told in docs/faults.md
+CASES = 300  # see docs/faults.md
 DEEP = 10_000
 RECORDS = ("metrics.json", "job.json", "failure.json", "metrics.csv", ".hydra/overrides.yaml")
 TRAINED = {"name": "hrda", "val/miou": 0.5, "val/iou": {"road": 0.5, "sky": None}, "seed": 0, "kind": "adaptation",

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-CASES, MANY = 150, 2600  # of each kind, in the default run and in the thorough one; told in docs/faults.md
+CASES, MANY = 150, 2600  # of each kind, in the default run and in the thorough one; see docs/faults.md
 LONGEST = 600  # characters of a sentence
 DATASET = """\
 _target_: hrda_lit.data.folder.FolderDataset

@@ -16,7 +16,7 @@ from hrda_lit.system.files import write_atomically
 from hrda_lit.system.paths import below
 from hrda_lit.system.table import Table, as_csv, as_text
 
-CASES, MANY = 400, 5000  # in the default run and in the thorough one; told in docs/faults.md
+CASES, MANY = 400, 5000  # in the default run and in the thorough one; see docs/faults.md
 LONGEST = 600  # characters of a sentence
 PIECES = [
     "a", "B", "run", "0", "-", "--help", ".", "..", "...", " ", "/", "\\", "//", "../", "..\\", "~", "C:",

@@ -224,17 +224,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = locate(path)
     if not path.is_file() and not path.is_dir():
         raise FileNotFoundError(f"no checkpoint at {path}; give a file that `hrda_lit.train` wrote.")
-    exported = path.suffix in EXPORTS
-    content = {} if exported else read_folder(path) if path.is_dir() else read_torch_file(path)
-    missing = [key for key in (CONFIG_KEY, "state_dict") if key not in content]
-    if missing:
-        what = f"it is a {path.suffix} file" if exported else f"it has no {missing[0]} inside"
-        raise ValueError(
-            f"{path} is no checkpoint of hrda_lit, {what}; give one that `hrda_lit.train` wrote, or convert a "
-            "released one with scripts/convert_checkpoint.py."
-        )
+    if path.suffix in EXPORTS:
+        raise _foreign(path, f"it is a {path.suffix} file")
+    content = read_folder(path) if path.is_dir() else read_torch_file(path)
+    for key in (CONFIG_KEY, "state_dict"):
+        if key not in content:
+            raise _foreign(path, f"it has no {key} inside")
     state = require_tensors(content["state_dict"], path)
     return {**content, "state_dict": state, CONFIG_KEY: plain_tree(content[CONFIG_KEY], str(path))}
+
+
+def _foreign(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{path} is not a checkpoint of hrda_lit, {reason}; give one that `hrda_lit.train` wrote, or convert a "
+        "released one with scripts/convert_checkpoint.py."
+    )
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

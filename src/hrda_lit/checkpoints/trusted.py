@@ -93,7 +93,7 @@ def plain_tree(config: object, origin: str) -> dict[str, Any]:
         if type(value) is list:
             return [copy_value(item, (*place, str(index))) for index, item in enumerate(value)]
         if value is not None and type(value) not in (bool, int, float, str):
-            raise _fault_at(place, f"a {type(value).__name__}, which is no value of a config", origin)
+            raise _fault_at(place, f"a {type(value).__name__}, which a config cannot hold", origin)
         return value
 
     plain: dict[str, Any] = copy_value(config, ())

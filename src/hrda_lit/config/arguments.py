@@ -86,7 +86,7 @@ def find_config_dir(given: str | Path | None = None) -> Path | None:
     """Return the folder of one's own YAML files: the given one or that of HRDA_LIT_CONFIG_DIR; None: none.
 
     Raises:
-        FileNotFoundError: if it is no folder, or one that cannot be read.
+        FileNotFoundError: if it is not a folder or cannot be read.
     """
     given = given or os.environ.get(CONFIG_DIR)
     if not given:

@@ -19,7 +19,7 @@ from torch import Tensor
 from hrda_lit.data.pixels import PNG, KindError, Pixels, deep_values, may_turn, rgb, scaled, upright_size
 
 log = logging.getLogger(__name__)
-# Pillow refuses twice as many pixels itself; up to that a large picture is no attack.
+# Pillow itself refuses decompression bombs, from twice as many pixels on; large pictures are common.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 # Those that keep a picture and nothing else; Pillow would hand others, such as EPS, to further programs.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")

@@ -41,8 +41,8 @@ def match_lines(
         found = next(filter(None, readings), [])
         if len(found) > 1:
             raise ValueError(
-                f"the line '{line}' of {listing} means both {found[0]} and {found[1]}; write as many folders, and the "
-                "suffix, as tell them apart."
+                f"the line '{line}' of {listing} means both {found[0]} and {found[1]}; add the folders or the "
+                "suffix that differ."
             )
         if not found:
             absent.append(line)

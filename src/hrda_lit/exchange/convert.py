@@ -71,7 +71,7 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
 
     Raises:
         FileNotFoundError: if there is no source.
-        ValueError: if it is no checkpoint of this library, or a parameter has no official name.
+        ValueError: if it is not a checkpoint of this library, or a parameter has no official name.
     """
     content = read_checkpoint(source)
     config = stored_config(content, source)

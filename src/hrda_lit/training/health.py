@@ -89,20 +89,19 @@ class HealthWarnings(L.Callback):
     def check_classes(self, counts: Int[Tensor, "C C"], names: Sequence[str], step: int) -> None:
         """Report classes that collapsed or are never predicted, by a confusion matrix with labels in rows."""
         self._validated += 1
-        right, labelled, predicted = counts.diagonal(), counts.sum(dim=1).tolist(), counts.sum(dim=0).tolist()
-        scores = (right / (counts.sum(dim=1) + counts.sum(dim=0) - right).clamp_min(1)).tolist()
+        right, labelled, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+        scores = (right / (labelled + predicted - right).clamp_min(1)).tolist()
         self._predicted = [name for name, n in zip(names, predicted, strict=True) if n or name in self._predicted]
         never = []
-        for index, name in enumerate(names):
-            score = scores[index]
+        for name, score, pixels in zip(names, scores, labelled.tolist(), strict=True):
             best = self._best[name] = max(score, self._best.get(name, 0.0))
-            if labelled[index] and score == 0 and best > self.learned:
+            if pixels and score == 0 and best > self.learned:
                 self._warn(
                     f"class {name}",
                     f"{name} has collapsed: no pixel of it is right at step {step}, where its IoU has been "
                     f"{100 * best:.1f} %",
                 )
-            if labelled[index] and name not in self._predicted:
+            if pixels and name not in self._predicted:
                 never.append(name)
         if never and self._validated >= self.validations:
             self._warn("never", f"never predicted in {self._validated} validations: {', '.join(never)}")

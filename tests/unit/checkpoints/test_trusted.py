@@ -47,7 +47,7 @@ class Dressed(dict):  # type: ignore[type-arg]
         ({"a": ["x", {"b": "x${a}"}]}, "the interpolation .*at a.1.b"),
         ({"${a}": 1}, "the interpolation"),
         ({"a": "\x1b[31m"}, "control characters"),
-        ({"a": b"x"}, "a bytes, which is no value"),
+        ({"a": b"x"}, "a bytes, which a config cannot hold"),
         ({"a": (1, 2)}, "a tuple"),
         ({"a": {1, 2}}, "a set"),
         ({"a": torch.zeros(1)}, "a Tensor"),

@@ -126,13 +126,13 @@ def test_every_tensor_is_guarded_and_its_record_named(tmp_path: Path) -> None:
         (saved({1: 2}), "it holds a dict, not a state dict"),
         (saved({"a": Path("x")}), r"it holds more than tensors \((pathlib|getattr)"),
         (pickle.dumps({"a": 1}, protocol=4), "cannot be read"),
-        (saved({CONFIG_KEY: CONFIG}), "is no checkpoint of hrda_lit"),
-        (saved({"state_dict": STATE}), "is no checkpoint of hrda_lit"),
+        (saved({CONFIG_KEY: CONFIG}), "is not a checkpoint of hrda_lit"),
+        (saved({"state_dict": STATE}), "is not a checkpoint of hrda_lit"),
         (saved({"state_dict": [1], CONFIG_KEY: CONFIG}), "has a list for weights"),
         (saved({"state_dict": {"a": [1]}, CONFIG_KEY: CONFIG}), "has a list as 'a'"),
         (saved({"state_dict": {3: torch.ones(1)}, CONFIG_KEY: CONFIG}), "as 3"),
         (saved({"state_dict": STATE, CONFIG_KEY: "x"}), "is a str, need a mapping"),
-        (saved({"state_dict": STATE, CONFIG_KEY: {"a": b"x"}}), "a bytes, which is no value of a config"),
+        (saved({"state_dict": STATE, CONFIG_KEY: {"a": b"x"}}), "a bytes, which a config cannot hold"),
     ],
 )
 def test_contents_of_another_kind(content: bytes, sentence: str, tmp_path: Path) -> None:
