@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.files import write_atomically
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
@@ -33,10 +34,8 @@ class RunFolder(Callback):
         if not claim.is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
-            try:
+            with exit_on_errors():  # Hydra turns any exception of a callback into a warning
                 chosen = choose(config)
-            except (ValueError, OSError) as error:
-                sys.exit(f"error: {error}")
             os.environ[_INHERITED] = str(chosen.absolute())
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(chosen)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.ending import quote
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.paths import require_below
 from hrda_lit.system.table import show
@@ -21,10 +22,8 @@ class RunName(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End the command with one sentence if the name does not fit."""
-        try:
+        with exit_on_errors():  # Hydra turns any exception of a callback into a warning
             require_below(str(config.name), "name")
-        except ValueError as error:
-            sys.exit(f"error: {error}")  # Hydra turns any other exception into a warning and goes on
 
 
 class SweepTable(Callback):
@@ -37,12 +36,10 @@ class SweepTable(Callback):
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
         given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
         timed = claim.is_timed(config.hydra.sweep)
-        try:
+        with exit_on_errors():
             folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
             folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
             write_json(folder / "command.json", command)
-        except (ValueError, OSError) as error:
-            sys.exit(f"error: {error}")
         if folder != given:
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir = str(folder)

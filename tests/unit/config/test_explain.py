@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
         (["seed=0,1"], "seed=0,1: several values; sweep over them with -m, or put a list into brackets."),
         (["dataset@source=4"], "Config group override must be a string or a list."),
         (["data={}"], "missing key data.skip_broken; set data.skip_broken=... ."),
+        (["name=${nowhere}"], "Interpolation key 'nowhere' not found full_key: name"),
     ],
 )
 def test_sentences(

@@ -68,8 +68,10 @@ def test_a_folder_of_another_run_is_refused_before_anything_is_written(
 ) -> None:
     run("hydra.run.dir=mine")
     before = (tmp_path / "mine" / ".hydra" / "config.yaml").read_text()
-    with pytest.raises(SystemExit, match="error: mine holds another run; add resume=auto"):
+    with pytest.raises(SystemExit) as ended:
         RunFolder().on_run_start(composed("hydra.run.dir=mine", "seed=5"))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: mine holds another run; add resume=auto")
     assert (tmp_path / "mine" / ".hydra" / "config.yaml").read_text() == before
     assert run("hydra.run.dir=mine", "resume=auto") == Path("mine")
 
