@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
-from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.errors import end_from_callback
 from hrda_lit.system.files import write_atomically
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
@@ -34,7 +34,7 @@ class RunFolder(Callback):
         if not claim.is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
-            with exit_on_errors():  # Hydra turns any exception of a callback into a warning
+            with end_from_callback():
                 chosen = choose(config)
             os.environ[_INHERITED] = str(chosen.absolute())
         with read_write(config.hydra), open_dict(config.hydra):

@@ -1,6 +1,5 @@
 """Callbacks of Hydra: check the name of a run, and keep the table of a sweep up to date."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.ending import quote
-from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.errors import CallbackError, end_from_callback
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.paths import require_below
 from hrda_lit.system.table import show
@@ -22,7 +21,7 @@ class RunName(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End the command with one sentence if the name does not fit."""
-        with exit_on_errors():  # Hydra turns any exception of a callback into a warning
+        with end_from_callback():
             require_below(str(config.name), "name")
 
 
@@ -36,7 +35,7 @@ class SweepTable(Callback):
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
         given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
         timed = claim.is_timed(config.hydra.sweep)
-        with exit_on_errors():
+        with end_from_callback():
             folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
             folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
             write_json(folder / "command.json", command)
@@ -63,8 +62,8 @@ class SweepTable(Callback):
             return
         show(*sweeps.report(sweep), f"sweep.csv, sweep.txt and sweep.png are in {folder}")
         if failed := [str(job.number) for job in sweep.jobs if job.state == "failed"]:
-            sys.exit(
-                f"error: failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
+            raise CallbackError(
+                f"failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
                 f"reasons above; the same command with hydra.sweep.dir={quote(str(folder))} tries them "
                 "again and repeats no finished one."
             )

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.claim import release
 from hrda_lit.runs.folder import RunFolder, choose
+from hrda_lit.system.errors import CallbackError
 
 pytestmark = pytest.mark.slow
 
@@ -63,15 +64,11 @@ def test_a_damaged_record_is_not_the_run_that_is_looked_for() -> None:
         assert run("seed=1", "resume=auto") != first
 
 
-def test_a_folder_of_another_run_is_refused_before_anything_is_written(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_folder_of_another_run_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     run("hydra.run.dir=mine")
     before = (tmp_path / "mine" / ".hydra" / "config.yaml").read_text()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(CallbackError, match="mine holds another run; add resume=auto"):
         RunFolder().on_run_start(composed("hydra.run.dir=mine", "seed=5"))
-    assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("error: mine holds another run; add resume=auto")
     assert (tmp_path / "mine" / ".hydra" / "config.yaml").read_text() == before
     assert run("hydra.run.dir=mine", "resume=auto") == Path("mine")
 
