@@ -22,7 +22,7 @@ from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.system.errors import format_error
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
         FileNotFoundError: if a checkpoint or an image is missing.
         ValueError: if a checkpoint does not fit, or there are fewer images.
     """
-    loaded = counted(checkpoints.items(), "loading networks")
+    loaded = track(checkpoints.items(), "loading networks")
     networks = {title: Predictor(path) for title, path in loaded}
     config = next(iter(networks.values())).config
     dataset = build_validation(config)
@@ -62,7 +62,7 @@ def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
     if strange:
         raise ValueError(f"there are {len(samples)} validation images, got the numbers {strange}; choose others.")
     rows, labels = [], list[Tensor]()
-    for index in counted(images, "predicting"):
+    for index in track(images, "predicting"):
         row, found = _row(dataset, samples[index], networks)
         rows.append(row)
         labels += found

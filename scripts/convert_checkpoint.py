@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrda_lit.system.errors import exit_on_errors
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Read the command line, convert, and say what was done."""
     arguments = _parser().parse_args()
-    with exit_on_errors(), waiting(f"converting {arguments.source}"):
+    with exit_on_errors(), announce(f"converting {arguments.source}"):
         done = _convert(arguments)
     print(done)
 

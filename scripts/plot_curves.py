@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.system.errors import exit_on_errors
-from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.progress import announce, track
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables.curves import draw_curves, gather_curves
@@ -31,10 +31,10 @@ def main() -> None:
         suffix_of(arguments.output)  # before any file is read
     except ValueError as error:
         parser.error(printable(error))
-    with waiting("looking for runs"):
+    with announce("looking for runs"):
         results = Results.below(arguments.folders)
         found = trainings(results)
-    numbers = counted(arguments.numbers, "reading curves")
+    numbers = track(arguments.numbers, "reading curves")
     curves = {number: gather_curves(found, number, results) for number in numbers}
     missing = [number for number, lines in curves.items() if not any(lines.values())]
     if missing or not found:

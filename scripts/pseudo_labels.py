@@ -19,7 +19,7 @@ from hrda_lit.build import build_validation
 from hrda_lit.config.ranges import Share
 from hrda_lit.config.values import check
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.progress import announce, track
 from hrda_lit.system.table import show
 from hrda_lit.tables.scores import Measures, score_table
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--tau", type=float, help="confident is a probability of at least this (default: the run's)")
     arguments = parser.parse_args()
     try:
-        with waiting(f"loading {arguments.checkpoint}"):
+        with announce(f"loading {arguments.checkpoint}"):
             predictor = Predictor(arguments.checkpoint, arguments.model)
         tau = predictor.config.tau if arguments.tau is None else arguments.tau
         check(tau, Share, "tau")
@@ -58,7 +58,7 @@ def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], In
     everything, confident = (
         MulticlassConfusionMatrix(len(classes), ignore_index=classes.ignore, validate_args=False) for _ in range(2)
     )
-    for sample in counted(dataset.files(config.splits.val, labelled=True), f"predicting {dataset.name}"):
+    for sample in track(dataset.files(config.splits.val, labelled=True), f"predicting {dataset.name}"):
         image, label = dataset.read(sample)
         assert label is not None, "validation samples are labelled"
         result = predictor(image.permute(1, 2, 0).contiguous().numpy())

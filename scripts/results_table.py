@@ -17,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 from hrda_lit.system.table import Table, show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables import results as tables
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README, with all classes")
     parser.add_argument("--targets", action="store_true", help="evaluations alone, by kind and target set")
     arguments = parser.parse_args()
-    with waiting("looking for runs"):
+    with announce("looking for runs"):
         results = Results.below(arguments.folders)
         found = {} if arguments.targets else tables.trainings(results)
         rows = tables.evaluations(results)

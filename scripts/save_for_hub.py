@@ -10,7 +10,7 @@ The card shows the scores of the run if they are those of this very network, or 
 import argparse
 
 from hrda_lit.system.errors import exit_on_errors
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--licence", default="other", help="of the weights, in the hub's spelling")
     parser.add_argument("--weights", help="pretrained ones of an encoder that was frozen or adapted by LoRA")
     arguments = parser.parse_args()
-    with exit_on_errors(), waiting(f"saving {arguments.checkpoint}"):
+    with exit_on_errors(), announce(f"saving {arguments.checkpoint}"):
         # Imported here, so that --help need not wait for torch.
         from hrda_lit.exchange.publish import save_for_hub
 

@@ -27,7 +27,7 @@ from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops import rng
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.process import choose_device
-from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.progress import announce, track
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def adapt(checkpoint: str | Path, output: Path, model: str | None, batches: int)
         FileNotFoundError: if the checkpoint or the target are missing.
         ValueError: if the checkpoint does not fit, or a target image cannot be used.
     """
-    with waiting(f"loading {checkpoint}"):
+    with announce(f"loading {checkpoint}"):
         network, _, _, config, model = load_trained(checkpoint, model, choose_device("auto"))
     with name_in_errors(checkpoint):
         data = build_datamodule(config, needs_target=True)
@@ -90,7 +90,7 @@ class _Training(nn.Module):
 
 
 def _images(loader: DataLoader[Any]) -> Iterator[Tensor]:
-    return (ready(batch)["image"] for batch in counted(loader, "looking at target crops"))
+    return (ready(batch)["image"] for batch in track(loader, "looking at target crops"))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import yaml
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
 from hrda_lit.data.mixed import dataset_configs
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 
 try:
     import wandb
@@ -50,7 +50,7 @@ def main() -> None:
         parser.error("nobody is logged in at W&B; run `wandb login` once, or set WANDB_API_KEY")
     where = (arguments.entity, arguments.project)
     saved = report(*where, arguments.sweep) if arguments.sweep else workspace(*where, classes)
-    with waiting("saving on W&B"):
+    with announce("saving on W&B"):
         url = saved.save().url
     print(url)
 

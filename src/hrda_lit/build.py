@@ -32,7 +32,7 @@ from hrda_lit.module import UDAModule
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import low_resolution_size
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 from hrda_lit.training.checkpoint_io import WholeFiles
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.options import Memory, StepOptions
@@ -159,7 +159,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     return segmentor
 
 
-@waiting("building the networks")
+@announce("building the networks")
 def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
     """Build the LightningModule with its student; for errors see `build_network`."""
     L.seed_everything(config.seed, verbose=False)

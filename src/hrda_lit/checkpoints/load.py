@@ -27,7 +27,7 @@ from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.system.files import write_atomically
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
 
 WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
@@ -83,7 +83,7 @@ class Trained(NamedTuple):
         return other
 
 
-@waiting("loading the network")
+@announce("loading the network")
 def load_trained(
     path: str | Path,
     model: str | None = None,
@@ -146,7 +146,7 @@ def _check_size(state: Mapping[str, Tensor], config: DictConfig, classes: Classe
     check_keys(own, state, f"{path} does not fit its own config")
 
 
-@waiting("loading the networks")
+@announce("loading the networks")
 def load_module(path: str | Path, device: str | torch.device = "cpu", weights: str | None = None) -> UDAModule:
     """Load the LightningModule of a training: student, teacher, method, and what else its checkpoint holds.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.system.files import BestEffort, replacing, write_atomically
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Records:
         if fresh:
             # Threads suffice: reading and decoding release the interpreter's lock.
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                for path, raw in zip(fresh, counted(pool.map(compute, fresh), text, len(fresh)), strict=True):
+                for path, raw in zip(fresh, track(pool.map(compute, fresh), text, len(fresh)), strict=True):
                     self._entries[names[path]], known[path] = [states[path], raw], parse(raw)
             with BestEffort("what is known of files").writing():
                 write_atomically(self.path, json.dumps(self._entries).encode())

@@ -17,7 +17,7 @@ from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
 from hrda_lit.ops.rng import fold
 from hrda_lit.system.files import SCRATCH, read_record, remove_stale, scratch_prefix
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}
@@ -98,7 +98,7 @@ def _render_all(root: Path, seed: int, counts: dict[str, int]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(lambda job: _render_one(root, seed, *job), jobs)
-        for _ in counted(done, "rendering the demo domains", len(jobs)):
+        for _ in track(done, "rendering the demo domains", len(jobs)):
             pass
 
 

@@ -25,7 +25,7 @@ from hrda_lit.ops.normalise import renormalise
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import write_atomically
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 
 TOLERANCE = 1e-4  # of logits; relative to the largest, where that is above 1
 AXES = {"batch": {0: "batch"}, "size": {2: "height", 3: "width"}}
@@ -67,7 +67,7 @@ def export(
     """
     output = Path(output)
     _check_request(output, size, dynamic)
-    with torch.no_grad(), waiting(f"loading {checkpoint}") as report:
+    with torch.no_grad(), announce(f"loading {checkpoint}") as report:
         trained = load_trained(checkpoint, model)
         if whole:
             trained = trained._replace(inference=Whole())

@@ -12,7 +12,7 @@ from hrda_lit.data.folder import Sample, spread
 from hrda_lit.inspecting.survey import Survey
 from hrda_lit.pictures.layers import Picture, colourise, picture, pil
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 from hrda_lit.system.table import Table
 
 _WIDTH = 480  # pixels of a cell, which is as high as the first image would be
@@ -31,7 +31,7 @@ def contact_sheet(surveys: Sequence[Survey], count: int) -> tuple[Figure | None,
     size: tuple[int, int] | None = None
     for survey in surveys:
         cells: dict[str, Picture] = {}
-        samples = counted(spread(survey.samples, count), f"reading images of {survey.split.dataset.name}")
+        samples = track(spread(survey.samples, count), f"reading images of {survey.split.dataset.name}")
         for number, sample in enumerate(samples, 1):
             try:
                 image, label = survey.split.dataset.read(sample)

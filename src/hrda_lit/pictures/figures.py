@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.system.files import write_atomically
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 from hrda_lit.system.text import printable
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -67,7 +67,7 @@ def write_figure(path: Path, figure: Figure) -> None:
         ValueError: if the suffix is none of `SUFFIXES`.
         OSError: if it cannot be written.
     """
-    with waiting(f"drawing {path}"):
+    with announce(f"drawing {path}"):
         write_atomically(path, encode(figure, suffix_of(path)))
 
 

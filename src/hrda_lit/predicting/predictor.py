@@ -30,7 +30,7 @@ from hrda_lit.ops.logits import attention_of, decide
 from hrda_lit.ops.normalise import normalise
 from hrda_lit.predicting.result import Result
 from hrda_lit.system.process import choose_device
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Predictor:
         if views:
             self.require_views()
         if isinstance(picture, list | tuple):
-            return [self._predict(one, views) for one in counted(picture, "predicting")]
+            return [self._predict(one, views) for one in track(picture, "predicting")]
         return self._predict(picture, views)
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.predicting.result import VIEWS
 from hrda_lit.predicting.video import AddFrame, DamagedVideoError
 from hrda_lit.system.errors import format_error, is_out_of_memory
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 from hrda_lit.system.text import printable
 
 USUAL = ("label", "colour", "overlay")  # kinds for images where none are chosen
@@ -56,7 +56,7 @@ def predict_all(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, 
     table, counts = predictor.table(ids), Counter[str]()
     with folder.open_video(inputs.video) as add_frame:
         try:
-            for item in counted(inputs.items, "predicting", inputs.total):
+            for item in track(inputs.items, "predicting", inputs.total):
                 counts[_predict_item(predictor, item, folder, table, add_frame)] += 1
         except DamagedVideoError as error:
             counts[_fail(str(error))] += 1

@@ -16,7 +16,7 @@ from hrda_lit.data.folder import FolderDataset
 from hrda_lit.predicting.inputs import Inputs, image_inputs
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.paths import require_below, require_plain
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 
 @check_arguments
@@ -70,7 +70,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
             f"{dataset.root} has {len(paths)} test images, the server of {rules.name} wants {rules.count}; "
             "complete the data, or set submission.count for a trial."
         )
-    for path in counted(paths, "reading the sizes of test images"):
+    for path in track(paths, "reading the sizes of test images"):
         size = dataset.read_size(path)
         if size != tuple(rules.size):
             raise ValueError(f"{path} is {size}, the server of {rules.name} wants {tuple(rules.size)}; copy it again.")
@@ -107,7 +107,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> str:
     """
     faults, buffer = list[str](), io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-        for name, path in counted(sorted(labels.items()), "packing labels"):
+        for name, path in track(sorted(labels.items()), "packing labels"):
             content = path.read_bytes()
             faults += [f"{path} {fault}" for fault in _find_faults(content, rules)]
             archive.writestr(zipfile.ZipInfo(name), content)

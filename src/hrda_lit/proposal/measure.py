@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from hrda_lit.data.folder import spread
 from hrda_lit.data.images import read_pixels, read_size
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -105,7 +105,7 @@ def read_some(read: Callable[[Item], Result], items: Sequence[Item], count: int,
     """
     results: list[Result] = []
     fault: ValueError | OSError | None = None
-    for item in counted(spread(items, count), text):
+    for item in track(spread(items, count), text):
         try:
             results.append(read(item))
         except (ValueError, OSError) as error:

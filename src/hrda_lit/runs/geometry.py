@@ -16,7 +16,7 @@ from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.logits import tiles
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.ops.shapes import ShapesAlone
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 
 Size = tuple[int, int]
 MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place of a refused one
@@ -24,7 +24,7 @@ MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place
 
 def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
     """Refuse sizes that the first step or the first validation would stumble over."""
-    with waiting("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
+    with announce("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
         try:
             _check(config, method, classes)
         except ValueError as error:

@@ -17,7 +17,7 @@ from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 from hrda_lit.runs.loggers import STATES
 from hrda_lit.runs.state import PARTS, check_state, unfit
 from hrda_lit.system.files import link_atomically, read_json
-from hrda_lit.system.progress import waiting
+from hrda_lit.system.progress import announce
 from hrda_lit.system.torch_files import require_finite_weights
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def _newest(folder: Path) -> Start | None:
     return None
 
 
-@waiting("reading the checkpoint to resume from")
+@announce("reading the checkpoint to resume from")
 def read(path: Path) -> Start:
     """Read a checkpoint to resume from.
 

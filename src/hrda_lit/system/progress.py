@@ -29,7 +29,7 @@ from rich.progress import (
 from hrda_lit.system.text import PlainConsole, printable
 
 Item = TypeVar("Item")
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 PATIENCE = 1.0  # seconds after which the plain line is worth it
 INTERVAL = 30.0  # seconds from one plain line to the next
@@ -37,7 +37,7 @@ _shown: list[Progress] = []  # at most one: what begins meanwhile is part of it
 _waited: list[Timer] = []  # likewise, where nothing is drawn
 
 
-def counted(items: Iterable[Item], text: str, total: int | None = None) -> Iterator[Item]:
+def track(items: Iterable[Item], text: str, total: int | None = None) -> Iterator[Item]:
     """Yield items and show how many are done and the time left.
 
     Args:
@@ -55,7 +55,7 @@ def counted(items: Iterable[Item], text: str, total: int | None = None) -> Itera
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Tell]:
+def announce(text: str) -> Iterator[Report]:
     """Show the seconds of work, e.g. "loading last.ckpt"; yield a function that replaces the text.
 
     A function may be decorated with it.

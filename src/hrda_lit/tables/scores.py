@@ -21,7 +21,7 @@ from hrda_lit.inference.base import Inference, Original, predict_labels
 from hrda_lit.inference.iou import class_iou, logged_means, mean_iou, mean_ious
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.system.files import write_atomically, write_json
-from hrda_lit.system.progress import counted
+from hrda_lit.system.progress import track
 from hrda_lit.system.table import Table, as_csv, as_text, show
 from hrda_lit.tables.breakdown import Breakdown, find_structure
 
@@ -139,7 +139,7 @@ def count_images(
     device, classes = next(network.parameters()).device, images.dataset.classes
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(workers))
     with torch.inference_mode():
-        for item in counted(loader, f"predicting {images.dataset.name}"):
+        for item in track(loader, f"predicting {images.dataset.name}"):
             scaled = [image.to(device) for image in item.get("scaled", ())]
             moved = ready({"image": item["image"].to(device), "scaled": scaled})
             label = item["label"][0].to(device).long()

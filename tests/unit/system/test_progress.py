@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hrda_lit.system import progress
-from hrda_lit.system.progress import counted, waiting
+from hrda_lit.system.progress import announce, track
 from hrda_lit.system.text import PlainConsole
 
 
@@ -52,7 +52,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Screen]:
 
 def test_a_bar_counts_and_is_removed(stand_in: Callable[[], Screen]) -> None:
     screen = stand_in()
-    assert list(counted(iter("abc"), "reading [b]files", 3)) == ["a", "b", "c"]
+    assert list(track(iter("abc"), "reading [b]files", 3)) == ["a", "b", "c"]
     drawn = screen.getvalue()
     assert "reading [b]files" in drawn
     assert "3/3" in drawn
@@ -61,7 +61,7 @@ def test_a_bar_counts_and_is_removed(stand_in: Callable[[], Screen]) -> None:
 
 def test_a_line_says_what_is_done_now(stand_in: Callable[[], Screen]) -> None:
     screen = stand_in()
-    with waiting("loading") as tell:
+    with announce("loading") as tell:
         tell("tracing")
     drawn = screen.getvalue()
     assert "tracing" in drawn
@@ -70,8 +70,8 @@ def test_a_line_says_what_is_done_now(stand_in: Callable[[], Screen]) -> None:
 
 def test_one_at_a_time(stand_in: Callable[[], Screen]) -> None:
     screen = stand_in()
-    with waiting("outer"):
-        assert list(counted([1, 2], "inner")) == [1, 2]
+    with announce("outer"):
+        assert list(track([1, 2], "inner")) == [1, 2]
     assert "outer" in screen.getvalue()
     assert "inner" not in screen.getvalue()
 
@@ -81,7 +81,7 @@ def test_log_lines_stand_above(stand_in: Callable[[], Screen]) -> None:
     root, handler = logging.getLogger(), logging.StreamHandler(screen)
     root.addHandler(handler)
     try:
-        with waiting("loading"):
+        with announce("loading"):
             root.warning("something is odd")
         assert handler.stream is screen
     finally:
@@ -93,7 +93,7 @@ def test_log_lines_stand_above(stand_in: Callable[[], Screen]) -> None:
 def test_what_goes_into_a_pipe_is_not_drawn(stand_in: Callable[[], Screen], monkeypatch: pytest.MonkeyPatch) -> None:
     screen = stand_in()
     monkeypatch.setattr(sys, "stdout", pipe := io.StringIO())
-    with waiting("loading"):
+    with announce("loading"):
         print("result")
     assert pipe.getvalue() == "result\n"
     assert "result" not in screen.getvalue()
@@ -105,14 +105,14 @@ def test_elsewhere_a_plain_line_every_half_a_minute(
     clock: Iterator[float] = iter([0.0, 0.5, 1.5, 20.0, 40.0, 50.0])
     monkeypatch.setattr(progress, "PATIENCE", 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    assert list(counted(iter(range(6)), "counting", 6)) == [*range(6)]
+    assert list(track(iter(range(6)), "counting", 6)) == [*range(6)]
     out, said = capsys.readouterr()
     assert (out, said) == ("", "counting ... 2 of 6, about 3 s left\ncounting ... 4 of 6, about 20 s left\n")
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(counted([1, 2], "counting")) == [1, 2]
-    with waiting("loading"):
+    assert list(track([1, 2], "counting")) == [1, 2]
+    with announce("loading"):
         pass
     assert capsys.readouterr() == ("", "")
 
@@ -124,7 +124,7 @@ def test_what_takes_long_says_so_once(
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "Timer", Now)
-    with waiting("loading"), waiting("reading a part of it"):
+    with announce("loading"), announce("reading a part of it"):
         pass
     assert capsys.readouterr().err == said
 
@@ -144,7 +144,7 @@ class Now:
 
 def test_an_error_removes_the_bar(stand_in: Callable[[], Screen]) -> None:
     screen = stand_in()
-    with pytest.raises(ValueError, match="odd"), waiting("loading"):
+    with pytest.raises(ValueError, match="odd"), announce("loading"):
         raise ValueError("odd")
     assert screen.lines() == []
     assert progress._shown == []
