@@ -15,9 +15,9 @@ from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce, track
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole, printable
-from hrda_lit.tables.curves import draw_curves, gather_curves
+from hrda_lit.tables.plots import draw_curves
 from hrda_lit.tables.records import Results, count
-from hrda_lit.tables.results import trainings
+from hrda_lit.tables.results import gather_curves, trainings
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from hrda_lit.system.progress import announce
 from hrda_lit.system.table import Table, show
 from hrda_lit.system.text import PlainConsole, printable
 from hrda_lit.tables import results as tables
-from hrda_lit.tables.groups import RunGroup, classes, endings
+from hrda_lit.tables.groups import RunGroup, class_table, classes, endings
 from hrda_lit.tables.records import Results
 
 WIDEST = 3  # trainings whose classes fit side by side on a narrow screen
@@ -57,7 +57,7 @@ def print_trainings(found: dict[str, RunGroup], markdown: bool) -> None:
     if markdown:
         print_table(with_classes(found, names), markdown)
     elif len(found) <= WIDEST:
-        show(tables.training_table(groups), tables.class_table(found, names))
+        show(tables.training_table(groups), class_table(found, names))
     else:
         show(tables.training_table(groups), "IoU of the classes: --markdown")
 

@@ -14,9 +14,10 @@ from hrda_lit.pictures.figures import encode
 from hrda_lit.system.table import as_text
 from hrda_lit.tables import results as tables
 from hrda_lit.tables import sweeps
-from hrda_lit.tables.curves import draw_curves, gather_curves
-from hrda_lit.tables.groups import classes
+from hrda_lit.tables.groups import class_table, classes
+from hrda_lit.tables.plots import draw_curves
 from hrda_lit.tables.records import Results
+from hrda_lit.tables.results import gather_curves
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +96,7 @@ def show_all(folder: Path, drawn: bool) -> tuple[str, Results]:
     if drawn:
         encode(draw_curves(curves))
     groups = list(found.values())
-    shown = [tables.training_table(groups), tables.class_table(found, classes(groups))]
+    shown = [tables.training_table(groups), class_table(found, classes(groups))]
     parts = [*sweeps.report(sweep), *shown, tables.evaluation_table(rows), *results.notes()]
     markdown = [part.as_markdown() for part in parts if not isinstance(part, str)]
     return as_text(*parts) + "\n".join(markdown), results

@@ -47,23 +47,14 @@ class Raw(IntEnum):
 
 @dataclass(frozen=True)
 class Camera:
-    """Project metres to pixels of the drawing: x to the right, y up from the ground, z ahead.
+    """Project metres to pixels of the drawing: x to the right, y up from the ground, z ahead."""
 
-    Args:
-        focal: focal length in pixels of the drawing, above 0.
-        height: metres above the ground, above 0.
-        horizon: row of the horizon in pixels of the drawing.
-        centre: column straight ahead in pixels of the drawing.
-        offset: metres from the middle of the road.
-        curve: bend of the road, a parabola, in metres to the right per square metre ahead.
-    """
-
-    focal: float
-    height: float
-    horizon: float
-    centre: float
-    offset: float
-    curve: float
+    focal: float  # focal length in pixels of the drawing, above 0
+    height: float  # metres above the ground, above 0
+    horizon: float  # row in pixels of the drawing
+    centre: float  # column straight ahead in pixels of the drawing
+    offset: float  # metres from the middle of the road
+    curve: float  # bend of the road, a parabola, in metres to the right per square metre ahead
 
     def lateral(self, x: float, z: float) -> float:
         """Return the metres from the optical axis to a point, negative on the left."""
@@ -81,11 +72,6 @@ class Painter:
 
     Colours are RGB in 0..255; None keeps the colours, as of what is behind a fence. Labels are raw ids;
     None keeps label and depth, as where a window is painted on a facade.
-
-    Args:
-        rng: source of randomness.
-        style: domain.
-        camera: viewpoint.
     """
 
     def __init__(self, rng: np.random.Generator, style: Style, camera: Camera) -> None:

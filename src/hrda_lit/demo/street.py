@@ -14,19 +14,12 @@ NEAR, HORIZON = 2.2, 220.0  # metres: the road is drawn between them
 
 @dataclass(frozen=True)
 class Profile:
-    """Describe the cross-section of a street in metres.
+    """Describe the cross-section of a street in metres."""
 
-    Args:
-        road: half width of the road.
-        verge: width of the strip of terrain beside the road, left and right; 0 for none.
-        walk: width of the sidewalk, left and right.
-        lanes: width of a lane.
-    """
-
-    road: float
-    verge: tuple[float, float]
-    walk: tuple[float, float]
-    lanes: float
+    road: float  # half width of the road
+    verge: tuple[float, float]  # width of the terrain beside the road, left and right; 0 for none
+    walk: tuple[float, float]  # width of the sidewalk, left and right
+    lanes: float  # width of a lane
 
     def kerb(self, side: int) -> float:
         """Return the x at which the sidewalk begins; `side` is -1 for the left, 1 for the right."""

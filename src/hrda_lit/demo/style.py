@@ -11,42 +11,24 @@ class Style:
     """Describe a domain; each range is sampled once per scene.
 
     The gap is chosen so that a small network keeps most large classes across it.
-
-    Args:
-        focal: focal length over image width.
-        height: height of the camera in metres.
-        horizon: row of the horizon over image height.
-        bonnet: whether the camera's own car is seen at the bottom.
-        facades: colours of buildings and walls.
-        foliage: colours of trees.
-        grounds: colours that road, sidewalk and terrain vary around.
-        skies: (zenith, horizon) colours.
-        haze: share of light lost per metre.
-        texture: strength of surface textures, 1 is that of the source.
-        saturation: 0 is grey, 1 leaves the colours as they are.
-        contrast: 1 leaves the image as it is.
-        cast: strength of the random gains of red and blue.
-        noise: standard deviation of the sensor noise in grey levels.
-        blur: radius of the lens blur in pixels.
-        squat: factor on the widths of cars and crowns.
     """
 
-    focal: Range
-    height: Range
-    horizon: Range
-    bonnet: bool
-    facades: tuple[Colour, ...]
+    focal: Range  # focal length over image width
+    height: Range  # of the camera in metres
+    horizon: Range  # row over image height
+    bonnet: bool  # whether the camera's own car is seen at the bottom
+    facades: tuple[Colour, ...]  # of buildings and walls
     foliage: tuple[Colour, ...]
-    grounds: tuple[Colour, ...]
-    skies: tuple[tuple[Colour, Colour], ...]
-    haze: Range
-    texture: Range
-    saturation: Range
-    contrast: Range
-    cast: Range
-    noise: Range
-    blur: Range
-    squat: float
+    grounds: tuple[Colour, ...]  # that road, sidewalk and terrain vary around
+    skies: tuple[tuple[Colour, Colour], ...]  # (zenith, horizon)
+    haze: Range  # share of light lost per metre
+    texture: Range  # strength of surface textures, 1 is that of the source
+    saturation: Range  # 0 is grey, 1 leaves the colours as they are
+    contrast: Range  # 1 leaves the image as it is
+    cast: Range  # strength of the random gains of red and blue
+    noise: Range  # standard deviation of the sensor noise in grey levels
+    blur: Range  # radius of the lens blur in pixels
+    squat: float  # factor on the widths of cars and crowns
 
 
 def rgb(*values: float) -> Colour:

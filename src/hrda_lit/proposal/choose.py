@@ -20,38 +20,25 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder with ImageNet weights from timm, and the settings that suit it.
+    """An encoder with ImageNet weights from timm, and the settings that suit it."""
 
-    Args:
-        name: name in timm.
-        least: memory that the device needs, in bytes; 0 for a CPU.
-        pixels: most pixels of an image; larger ones are scaled down.
-        head: keys of the DAFormer head, or "" for the paper's.
-        attention: channels of the attention head, or None for the paper's.
-        learning_rate: rate of the heads; the encoder's is that by `head_factor`.
-        batch_norm: whether it has BatchNorm, whose statistics differ between student and teacher.
-        steps: length of a training.
-        rate_why: reason of the rate.
-        steps_why: reason of the length.
-    """
-
-    name: str
-    least: float
-    pixels: int
-    head: str
-    attention: int | None
-    learning_rate: float
-    batch_norm: bool
-    steps: int
+    name: str  # in timm
+    least: float  # memory that the device needs, in bytes; 0 for a CPU
+    pixels: int  # most pixels of an image; larger ones are scaled down
+    head: str = ""  # keys of the DAFormer head; "" for the paper's
+    attention: int | None = None  # channels of the attention head; None for the paper's
+    learning_rate: float = 6.0e-5  # of the heads; the encoder's is that by `head_factor`
+    batch_norm: bool = False  # whether it has statistics that differ between student and teacher
+    steps: int = 40000  # length of a training
     rate_why: str = "the papers' for MiT, a relative of this encoder; not measured with it"
     steps_why: str = "as in the papers"
 
 
 ENCODERS = (
-    Encoder("pvt_v2_b5", 22 * GIB, 2048 * 1024, "", None, 6.0e-5, False, 40000),
-    Encoder("pvt_v2_b2", 11 * GIB, 1536 * 768, "", None, 6.0e-5, False, 40000),
+    Encoder("pvt_v2_b5", 22 * GIB, 2048 * 1024),
+    Encoder("pvt_v2_b2", 11 * GIB, 1536 * 768),
     Encoder(
-        "pvt_v2_b1", 1, 1024 * 512, "{ channels: 128 }", 128, 6.0e-5, False, 20000,
+        "pvt_v2_b1", 1, 1024 * 512, "{ channels: 128 }", 128, steps=20000,
         steps_why="half of the papers', for a small GPU",
     ),
     Encoder(
@@ -71,39 +58,23 @@ class Choice:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything in the YAML files except names and paths.
-
-    Args:
-        encoder: encoder of the network.
-        crop: (height, width).
-        source_size: box of source images; None keeps them.
-        target_size: box of target images.
-        margins: (top, bottom, left, right) of target images, in pixels of their box.
-        things: ids of thing classes.
-        keys: other keys of the setting, dotted.
-    """
+    """Everything in the YAML files except names and paths."""
 
     encoder: Encoder
     crop: Size
-    source_size: Choice
+    source_size: Choice  # box into which images are fitted; null keeps them
     target_size: Choice
-    margins: Choice | None
-    things: list[int]
-    keys: dict[str, Choice]
+    margins: Choice | None  # of target images, in pixels of their box
+    things: list[int]  # ids of thing classes
+    keys: dict[str, Choice]  # other keys of the setting, dotted
 
 
 def choose(
     source: Measured, target: Measured, names: Sequence[str], scored: int, memory: float, steps: int | None
 ) -> Plan:
-    """Choose everything.
+    """Choose everything for `scored` validation images and `memory` bytes of the GPU, 0 for a CPU.
 
-    Args:
-        source: measurements of the source.
-        target: measurements of the target.
-        names: names of the classes.
-        scored: number of images of the validation.
-        memory: bytes of the GPU; 0 for a CPU.
-        steps: length of a training where the user gave one.
+    `steps` is the length of a training where the user gave one.
     """
     encoder = next(one for one in ENCODERS if memory >= one.least)
     device = f"a GPU of {memory / GIB:.0f} GB" if memory else "a CPU"

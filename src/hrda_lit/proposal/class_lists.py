@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-Colour = tuple[int, int, int]
+from hrda_lit.data.classes import Colour
+
 _IGNORED = {"__ignore__", "_ignore_", "ignore", "void", "unlabeled", "unlabelled"}
 
 
@@ -22,17 +23,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassList:
-    """Names of classes.
+    """Names of classes."""
 
-    Args:
-        origin: name of the list, for messages.
-        classes: in the order of the list.
-        ignored: entries named void, ignore or unlabeled, whose pixels do not count.
-    """
-
-    origin: str
-    classes: list[Entry]
-    ignored: list[Entry]
+    origin: str  # name of the list, for messages
+    classes: list[Entry]  # in the order of the list
+    ignored: list[Entry]  # named void, ignore or unlabeled: their pixels do not count
 
     @property
     def names(self) -> list[str]:
@@ -55,12 +50,8 @@ class ClassList:
         return self.ids == list(range(len(self.classes)))
 
 
-def make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
-    """Make a list of classes, and set apart what is ignored by its name.
-
-    Raises:
-        ValueError: if it is empty.
-    """
+def _make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
+    """Make a list of classes, and set apart what is ignored by its name."""
     named = [entry._replace(name=entry.name.strip()) for entry in entries]
     classes = [entry for entry in named if entry.name.lower() not in _IGNORED]
     if not classes:
@@ -148,19 +139,15 @@ def find_class_list(root: Path) -> ClassList | None:
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir()), root.parent):
         for name in READERS:
             if (folder / name).is_file():
-                return read_class_list(folder / name)
+                return _read_list(folder / name)
     return None
 
 
-def read_class_list(path: Path) -> ClassList:
-    """Read a list of classes; a file of another name than those of `READERS` has a name a line, or is JSON.
-
-    Raises:
-        ValueError: if it cannot be read.
-    """
+def _read_list(path: Path) -> ClassList:
+    """Read a list of classes; a file that `READERS` lacks has a name a line, or is JSON."""
     read = READERS.get(path.name) or (_json if path.suffix == ".json" else _names)
     try:
-        return make_list(path.name, read(path))
+        return _make_list(path.name, read(path))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a list of classes ({error}); correct it.") from error
 
@@ -175,9 +162,9 @@ def parse_classes(classes: Any) -> ClassList:
         path = Path(classes).expanduser()
         if not path.is_file():
             raise ValueError(f"classes={classes}: expected cityscapes, a file, a list or a mapping.")
-        return read_class_list(path)
+        return _read_list(path)
     if not isinstance(classes, Mapping):
-        return make_list("classes", _number(map(str, classes)))
+        return _make_list("classes", _number(map(str, classes)))
     entries = []
     for index, (name, value) in enumerate(classes.items()):
         if isinstance(value, int):
@@ -186,7 +173,7 @@ def parse_classes(classes: Any) -> ClassList:
             entries.append(Entry(str(name), index, (value[0], value[1], value[2])))
         else:
             raise ValueError(f"classes has {name}: {value}; give an id or a colour [red, green, blue].")
-    return make_list("classes", entries)
+    return _make_list("classes", entries)
 
 
 def _lines(path: Path) -> list[str]:

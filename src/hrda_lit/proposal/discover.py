@@ -1,9 +1,9 @@
-"""Find the images, labels and splits of a folder as people keep them."""
+"""Find the images, labels and splits of a folder as people keep them, and list the images to use."""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hrda_lit.data import file_tree
@@ -16,31 +16,24 @@ SPLITS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+FEW_LABELS = 20  # of the target: with fewer, an oracle would be scored on too few images
+HELD_OUT = 0.2  # share of a fully labelled target that is scored
 LIST_FOLDERS = ("", "ImageSets/Segmentation", "ImageSets/Main", "splits", "lists")
+
+Lists = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
-
-    Args:
-        root: the folder.
-        images: paths below root, `/` between folders, sorted.
-        labels: path of the label of each image that has one.
-        rule: rule from image to label; None without labels.
-        unused: files that are neither images nor labels by that rule.
-        splits: images of "train", "val" and "test", as lists or folders of the data say; empty if
-            nothing says so.
-        why: origin of the splits, in words.
-    """
+    """Files of a folder, by their paths below it."""
 
     root: Path
-    images: list[str]
-    labels: dict[str, str]
-    rule: Rule | None
-    unused: list[str] = field(default_factory=list)
-    splits: dict[str, list[str]] = field(default_factory=dict)
-    why: str = ""
+    images: list[str]  # sorted
+    labels: dict[str, str]  # of each image that has one
+    rule: Rule | None  # from image to label; None without labels
+    unused: list[str]  # neither images nor labels by that rule
+    splits: Lists  # images of "train", "val" and "test", as lists or folders of the data say
+    why: str  # origin of the splits, in words
 
     def pattern(self) -> str:
         """Return a glob that fits paths of one depth, part by part, or all below the folders they share."""
@@ -61,11 +54,7 @@ class Found:
 def discover(root: Path, role: str, labels: str | None = None) -> Found:
     """Find images, labels and splits; labels may be missing.
 
-    Args:
-        root: folder of the data.
-        role: source or target, for the keys that errors name.
-        labels: part of the path of every label, where the rules leave a choice; "none" if no file is
-            a label; None where no choice is expected.
+    Where rules leave a choice, `labels` is a part of the path of every label, or "none".
 
     Raises:
         FileNotFoundError: if the folder is missing, or holds no images.
@@ -113,11 +102,11 @@ def _images(names: Mapping[str, Name], labels: set[str], rule: Rule | None) -> l
     return [file for file in images if any(map(IMAGE_FOLDER.match, names[file].folders))] or images
 
 
-def _listed(root: Path, images: Sequence[str]) -> tuple[dict[str, list[str]], str]:
+def _listed(root: Path, images: Sequence[str]) -> tuple[Lists, str]:
     """Read the lists of splits that lie where people keep them."""
     paths = [root / image for image in images]
     for folder in LIST_FOLDERS:
-        splits: dict[str, list[str]] = {}
+        splits: Lists = {}
         absent: list[str] = []
         for split, words in SPLITS.items():
             for listing in (root / folder / f"{word}.txt" for word in words):
@@ -132,12 +121,82 @@ def _listed(root: Path, images: Sequence[str]) -> tuple[dict[str, list[str]], st
     return {}, ""
 
 
-def _by_folder(images: Sequence[str]) -> dict[str, list[str]]:
+def _by_folder(images: Sequence[str]) -> Lists:
     """Sort images by folders that are named after splits, e.g. train or val2017."""
-    splits: dict[str, list[str]] = {}
+    splits: Lists = {}
     for image in images:
         folders = {part.lower().rstrip("0123456789") for part in PurePosixPath(image).parts[:-1]}
         for split, words in SPLITS.items():
             if folders & set(words):
                 splits.setdefault(split, []).append(image)
     return splits
+
+
+def source_lists(found: Found) -> tuple[Lists, str]:
+    """List the images to learn from, those with labels (of the train split, if any), and the reason."""
+    train = [image for image in found.splits.get("train", ()) if image in found.labels]
+    if train:
+        return {"train": train}, found.why
+    return {"train": [image for image in found.images if image in found.labels]}, "all that have labels"
+
+
+def target_lists(found: Found) -> tuple[Lists, str]:
+    """List the images to adapt to and to score, halves of the latter for an oracle, and the reason."""
+    train, val, why = _train_and_val(found)
+    lists = {"train": train} | ({"val": val} if val else {})
+    if len(val) >= FEW_LABELS:
+        lists["oracle_train"], lists["oracle_val"], _ = _hold_out(val, 0.5)
+    return lists, why
+
+
+def _train_and_val(found: Found) -> tuple[list[str], list[str], str]:
+    labelled = [image for image in found.images if image in found.labels]
+    train = list(found.splits.get("train", ()))
+    val = [image for image in found.splits.get("val", ()) if image in found.labels]
+    if val:
+        return train or _without(found.images, val), val, found.why
+    if train:
+        val = _without(labelled, train)
+        if val:
+            return train, val, found.why
+        train, val, why = _hold_out(train, HELD_OUT)
+        return train, [image for image in val if image in found.labels], f"{found.why}; scored: {why}"
+    rest = _without(found.images, labelled)
+    if len(rest) >= len(labelled):
+        return rest, labelled, "images with labels are scored, the others are adapted to"
+    train, val, why = _hold_out(found.images, HELD_OUT)
+    return train or val, [image for image in val if image in found.labels], f"scored: {why}"
+
+
+def _without(images: Sequence[str], others: Sequence[str]) -> list[str]:
+    out = set(others)
+    return [image for image in images if image not in out]
+
+
+def _group_sequences(images: Sequence[str]) -> dict[str, list[str]]:
+    """Group images by video: by folder, or by the name before its last number."""
+    folders = {str(PurePosixPath(image).parent) for image in images}
+    found: dict[str, list[str]] = {}
+    for image in images:
+        path = PurePosixPath(image)
+        before = re.sub(r"\d+$", "", path.stem)
+        found.setdefault(str(path.parent) if len(folders) > 2 else before, []).append(image)
+    return found
+
+
+def _hold_out(images: Sequence[str], share: float) -> tuple[list[str], list[str], str]:
+    """Set a share of the images apart, whole sequences where names show some.
+
+    Returns:
+        Images that stay, images set apart, and the reason in words.
+    """
+    groups = _group_sequences(images)
+    apart: list[str] = []
+    if len(groups) < 3 or max(map(len, groups.values())) > 0.6 * len(images):
+        cut = len(images) - max(1, round(share * len(images)))
+        return list(images[:cut]), list(images[cut:]), "the last ones, so that neighbours stay together"
+    for group in sorted(groups, reverse=True):
+        if len(apart) >= share * len(images):
+            break
+        apart += groups[group]
+    return _without(images, apart), sorted(apart), f"whole sequences of the {len(groups)} that names show"

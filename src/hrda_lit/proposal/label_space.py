@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
+from hrda_lit.data.classes import CITYSCAPES, ID_MAPS, Colour
 from hrda_lit.data.images import open_picture
 from hrda_lit.data.label_files import read_label, read_label_colours
-from hrda_lit.proposal.class_lists import ClassList, Colour, parse_classes
+from hrda_lit.proposal.class_lists import ClassList, parse_classes
 from hrda_lit.proposal.measure import read_some
 
 IGNORE = 255
@@ -22,45 +22,22 @@ SMOOTH = 64  # values between 0 and 255, or colours per class: more come of smoo
 
 @dataclass(frozen=True)
 class LabelValues:
-    """Values of one label or of several.
+    """Values of one label or of several: ids, or colours that stand for classes."""
 
-    Args:
-        ids: pixels by value, where labels have one channel, a palette, or three equal channels.
-        colours: pixels by colour, where colours stand for classes.
-        palette: colours of the palette; empty without one.
-    """
-
-    ids: Counter[int] = field(default_factory=Counter)
-    colours: Counter[Colour] = field(default_factory=Counter)
-    palette: list[Colour] = field(default_factory=list)
+    ids: Counter[int] = field(default_factory=Counter)  # pixels by value
+    colours: Counter[Colour] = field(default_factory=Counter)  # pixels by colour
+    palette: list[Colour] = field(default_factory=list)  # empty without one
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Classes of label files, as the YAML of a dataset describes them.
-
-    Args:
-        names: names of the classes.
-        id_map: raw id to train id; None where files hold train ids; or the name of a known map.
-        why: reason, in words.
-        colour_map: colours of each class, where colours stand for classes.
-        colours: colour of each class in pictures.
-        ignored: colours of ignored pixels.
-    """
+    """Classes of label files, as the YAML of a dataset describes them."""
 
     names: list[str]
-    id_map: dict[int, int] | str | None
-    why: str
-    colour_map: dict[str, Colour] | None = None
-    colours: list[Colour] | None = None
-    ignored: list[Colour] = field(default_factory=list)
-
-    def list_colours(self) -> dict[str, Any] | None:
-        """Return the `layout.colour_map` of a dataset; None where files hold ids."""
-        if self.colour_map is None:
-            return None
-        colours: dict[str, Any] = {name: list(colour) for name, colour in self.colour_map.items()}
-        return colours | ({"ignore": [list(colour) for colour in self.ignored]} if self.ignored else {})
+    id_map: dict[int, int] | str | None  # raw id to train id; a known map; None where files hold train ids
+    why: str  # reason, in words
+    colour_map: dict[str, Colour | list[Colour]] | None = None  # None where files hold ids
+    colours: list[Colour] | None = None  # of each class in pictures
 
 
 def read_values(labels: Sequence[Path]) -> LabelValues:
@@ -107,15 +84,10 @@ def _count(values: np.ndarray) -> Counter[int]:
 
 
 def label_space(values: LabelValues, known: ClassList | None, role: str, end: str, classes: Any) -> LabelSpace:
-    """Interpret the values of labels.
+    """Interpret the values of labels, whose names have this end.
 
-    Args:
-        values: content of some labels.
-        known: list of classes beside them; None without one.
-        role: source or target, for messages.
-        end: end of the names of labels.
-        classes: answer of the user: "cityscapes", a file, a list of names, or a mapping of names to
-            colours or ids; None without one.
+    The user may have answered by `classes`: "cityscapes", a file, a list of names, or a mapping of
+    names to colours or ids.
 
     Raises:
         ValueError: if it is ambiguous; the error names the key that answers.
@@ -210,8 +182,10 @@ def _coloured(values: LabelValues, known: ClassList | None, role: str) -> LabelS
             f"{list(min(strange))}; name them in it, or give classes={{name: [r,g,b], ...}}."
         )
     why = f"colours as in {known.origin}" + ("; black is ignored" if (0, 0, 0) in ignored else "")
-    colour_map = dict(zip(known.names, known.colours, strict=True))
-    return LabelSpace(known.names, None, why, colour_map, known.colours, ignored)
+    colour_map: dict[str, Colour | list[Colour]] = dict(zip(known.names, known.colours, strict=True))
+    if ignored:
+        colour_map["ignore"] = ignored
+    return LabelSpace(known.names, None, why, colour_map, known.colours)
 
 
 def same_classes(source: LabelSpace, target: LabelSpace) -> LabelSpace:

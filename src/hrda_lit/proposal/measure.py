@@ -39,21 +39,15 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the images of a domain, and of their labels.
+    """Measurements of the images of a domain, and of their labels."""
 
-    Args:
-        size: (height, width) in the middle of all.
-        varied: whether sides differ by more than half of that.
-        pixels: pixels of each class in the labels that were read; (labels, classes).
-        boxes: share of an image that the box of a class's largest part stays below in three of four
-            images that show it; NaN for a class without pixels.
-        still: constant borders at (top, bottom, left, right), as shares of the side.
-    """
-
-    size: Size
-    varied: bool
-    pixels: np.ndarray
+    size: Size  # median (height, width)
+    varied: bool  # whether sides differ by more than half of that
+    pixels: np.ndarray  # (labels, classes): pixels of each class in the labels that were read
+    # Share of an image that the box of a class's largest part stays below in three of four images
+    # that show it; NaN for a class without pixels.
     boxes: np.ndarray
+    # Depths of constant borders at (top, bottom, left, right), as shares of the side.
     still: tuple[float, float, float, float]
 
     @property
@@ -76,14 +70,7 @@ class Measured:
 def measure(
     images: Sequence[Path], labels: Sequence[str], read_label: Callable[[str], np.ndarray], classes: int
 ) -> Measured:
-    """Measure images, and labels of some of them.
-
-    Args:
-        images: files.
-        labels: images whose labels count; may be empty.
-        read_label: function from one of `labels` to train ids.
-        classes: number of classes.
-    """
+    """Measure images, and some of the labels; `read_label` returns the train ids of one of `labels`."""
     sizes = read_some(read_size, images, HEADERS, "reading sizes")
     height, width = (int(side) for side in np.median(sizes, axis=0))
     ratios = np.array(sizes) / (height, width)
@@ -136,8 +123,7 @@ def _largest_box(mask: np.ndarray) -> float:
 def still_borders(images: Sequence[Path]) -> tuple[float, float, float, float]:
     """Find borders that are constant over all images: the bonnet of the camera's car, a frame, a banner.
 
-    Returns:
-        Depth at the top, bottom, left and right, as a share of the side; 0 for fewer than 8 images.
+    Each depth, at (top, bottom, left, right), is a share of the side; 0 for fewer than 8 images.
     """
     small = read_some(_view, images, VIEWS, "comparing borders")
     if len(small) < 8:

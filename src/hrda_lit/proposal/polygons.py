@@ -12,48 +12,35 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hrda_lit.proposal.discover import walk
+from hrda_lit.proposal.label_space import IGNORE
 
-IGNORE = 255
 Ring = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Region:
-    """One annotated region.
+    """One annotated region: polygons, or COCO's run lengths."""
 
-    Args:
-        name: its class.
-        rings: polygons in pixels (x, y), or none where `runs` are given.
-        runs: COCO's run lengths, column by column, of (height, width); None for polygons.
-        area: pixels, about.
-    """
-
-    name: str
-    rings: list[Ring]
-    runs: tuple[list[int], tuple[int, int]] | None
-    area: float
+    name: str  # of its class
+    rings: list[Ring]  # polygons in pixels (x, y)
+    runs: tuple[list[int], tuple[int, int]] | None  # run lengths, column by column, and (height, width)
+    area: float  # pixels, about
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """Annotations of a folder.
+    """Annotations of a folder."""
 
-    Args:
-        names: classes, in the order of their ids in COCO, alphabetically in labelme.
-        regions: regions of each image, by its path below the folder.
-        sizes: (height, width) of each image.
-        origin: format of the annotations, for messages.
-    """
+    names: list[str]  # classes, in the order of their ids in COCO, alphabetically in labelme
+    regions: dict[str, list[Region]]  # by the path of the image below the folder
+    sizes: dict[str, tuple[int, int]]  # (height, width) of each image
+    origin: str  # format of the annotations, for messages
+    background: int = IGNORE  # id of pixels in no polygon
 
-    names: list[str]
-    regions: dict[str, list[Region]]
-    sizes: dict[str, tuple[int, int]]
-    origin: str
-
-    def draw(self, image: str, background: int) -> np.ndarray:
-        """Draw the label of an image, uint8 ids: `background`, and small regions over large ones."""
+    def draw(self, image: str) -> np.ndarray:
+        """Draw the label of an image, uint8 ids, small regions over large ones."""
         height, width = self.sizes[image]
-        canvas = Image.new("L", (width, height), background)
+        canvas = Image.new("L", (width, height), self.background)
         pen = ImageDraw.Draw(canvas)
         for region in sorted(self.regions[image], key=lambda one: -one.area):
             index = self.names.index(region.name)
@@ -66,12 +53,9 @@ class Polygons:
 
 
 def find_polygons(root: Path, images: Sequence[str], role: str) -> Polygons | None:
-    """Read the annotations of COCO or labelme below a folder; None where there are none.
+    """Read the annotations of COCO or labelme below a folder of images; None where there are none.
 
-    Args:
-        root: folder of the data.
-        images: paths of the images below it.
-        role: source or target; a source has to have labels.
+    A damaged file is an error where there are others, or labels are needed: of the role "source".
 
     Raises:
         ValueError: if a file of annotations is damaged or names images that are not there.

@@ -13,12 +13,18 @@ import torch
 
 from hrda_lit.proposal.choose import Choice, choose
 from hrda_lit.proposal.class_lists import find_class_list
-from hrda_lit.proposal.discover import discover
-from hrda_lit.proposal.label_space import LabelSpace, is_cityscapes, label_space, read_values, same_classes
+from hrda_lit.proposal.discover import discover, source_lists, target_lists
+from hrda_lit.proposal.label_space import (
+    IGNORE,
+    LabelSpace,
+    is_cityscapes,
+    label_space,
+    read_values,
+    same_classes,
+)
 from hrda_lit.proposal.measure import Measured, measure
-from hrda_lit.proposal.polygons import IGNORE, Polygons, find_polygons, find_unread
+from hrda_lit.proposal.polygons import Polygons, find_polygons, find_unread
 from hrda_lit.proposal.rules import LABEL_FOLDER
-from hrda_lit.proposal.splits import source_lists, target_lists
 from hrda_lit.proposal.write import Domain, Proposal
 
 COVERED = 0.9  # share of an image: where polygons cover more, the rest is ignored without a question
@@ -77,12 +83,11 @@ def _path(text: str) -> Path:
 def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) -> Domain:
     root = Path(keys[role]).expanduser()
     found = discover(root, role, keys[f"{role}_labels"])
-    known, polygons, background = find_class_list(root), None, IGNORE
-    if not found.labels:
-        polygons = find_polygons(root, found.images, role)
+    known = find_class_list(root)
+    polygons = None if found.labels else find_polygons(root, found.images, role)
     if polygons is not None:
         found = replace(found, labels={image: image for image in polygons.regions})
-        polygons, background = _with_background(polygons, keys["background"], role)
+        polygons = _with_background(polygons, keys["background"], role)
         space = LabelSpace(polygons.names, None, f"polygons of {polygons.origin}")
     elif found.rule is not None:
         end = found.rule.tail[1]
@@ -104,7 +109,7 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
         lists, why = target_lists(found)
         space = same_classes(source.space, space)
         why += "" if found.labels else _labels_beside(root)
-    return Domain(_name(root), found, space, lists, why, known, polygons, background)
+    return Domain(_name(root), found, space, lists, why, known, polygons)
 
 
 def _labels_beside(root: Path) -> str:
@@ -120,11 +125,11 @@ def _name(root: Path) -> str:
     return f"my_{name}" if files("hrda_lit.conf").joinpath("dataset", f"{name}.yaml").is_file() else name
 
 
-def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[Polygons, int]:
+def _with_background(polygons: Polygons, said: str | None, role: str) -> Polygons:
     """Decide the class of pixels outside all polygons."""
     if said is None:
         some = [image for image, regions in polygons.regions.items() if regions][:16]
-        labels = [polygons.draw(image, IGNORE).ravel() for image in some]
+        labels = [polygons.draw(image).ravel() for image in some]
         outside = float((np.concatenate(labels) == IGNORE).mean())
         if outside > 1 - COVERED:
             raise ValueError(
@@ -132,8 +137,8 @@ def _with_background(polygons: Polygons, said: str | None, role: str) -> tuple[P
                 "background=class (one more class) or background=ignore."
             )
     if said != "class":
-        return polygons, IGNORE
-    return replace(polygons, names=[*polygons.names, "background"]), len(polygons.names)
+        return polygons
+    return replace(polygons, names=[*polygons.names, "background"], background=len(polygons.names))
 
 
 def _measure(domain: Domain, labelled: bool) -> Measured:

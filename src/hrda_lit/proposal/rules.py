@@ -30,17 +30,11 @@ _LABEL = re.compile(rf"(?i)(?:^|[-_. ])(?:{LABEL_WORDS})(?=[-_. ]|$)")
 
 @dataclass(frozen=True)
 class Rule:
-    """How the path of an image becomes that of its label.
+    """How the path of an image becomes that of its label."""
 
-    Args:
-        head: (folder and beginning of an image's name, those of its label), as far as they differ.
-        tail: (end of an image's stem, end of its label's stem).
-        suffix: suffix of labels.
-    """
-
-    head: tuple[str, str]
-    tail: tuple[str, str]
-    suffix: str
+    head: tuple[str, str]  # folder and beginning of the name, of image and label, as far as they differ
+    tail: tuple[str, str]  # end of the stem, of image and label
+    suffix: str  # of labels
 
     def label_of(self, image: str) -> str | None:
         """Return the path of the label, or None where the rule does not fit."""
@@ -98,12 +92,7 @@ def take_apart(file: str) -> Name:
 
 
 def best_rule(names: Mapping[str, Name], role: str, wanted: str | None) -> tuple[Rule | None, dict[str, str]]:
-    """Return the rule by which most images have a label, and these.
-
-    Args:
-        names: files below the folder.
-        role: source or target, for the keys that errors name.
-        wanted: part of the path of every label; None where no choice is expected.
+    """Return the rule by which most images have a label, with `wanted` in its path, and these.
 
     Raises:
         ValueError: if labels fit several rules, or none is as wanted.

@@ -33,31 +33,17 @@ EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class Domain:
-    """One of the two folders, as training will use it.
+    """One of the two folders, as training will use it."""
 
-    Args:
-        name: name of the dataset.
-        found: its files.
-        space: meaning of its labels.
-        lists: images of each split that is used.
-        why: reason for the lists, in words.
-        known: the list of classes beside the labels; None without one.
-        polygons: annotations that are drawn into labels; None where labels are images.
-        background: id of pixels in no polygon.
-        size: box into which images are fitted.
-        margins: borders without trusted pseudo-labels; None without any.
-    """
-
-    name: str
-    found: Found
-    space: LabelSpace
-    lists: Mapping[str, Sequence[str]]
-    why: str
-    known: ClassList | None
-    polygons: Polygons | None
-    background: int
-    size: Choice = UNCHANGED
-    margins: Choice | None = None
+    name: str  # of the dataset
+    found: Found  # its files
+    space: LabelSpace  # meaning of its labels
+    lists: Mapping[str, Sequence[str]]  # images of each split that is used
+    why: str  # reason for the lists
+    known: ClassList | None  # classes listed beside the labels
+    polygons: Polygons | None  # annotations that are drawn into labels; None where labels are images
+    size: Choice = UNCHANGED  # box into which images are fitted
+    margins: Choice | None = None  # borders without trusted pseudo-labels
 
     def label_rule(self) -> dict[str, str]:
         """Return how the path of an image, below the folder of the dataset, becomes that of its label."""
@@ -76,33 +62,23 @@ class Domain:
         space, found, polygons = self.space, self.found, self.polygons
         classes = classes_from({"names": space.names, "things": []})
         if polygons is not None:
-            return lambda image: polygons.draw(image, self.background)
-        layout = Layout.of({"colour_map": space.list_colours()})
+            return polygons.draw
+        layout = Layout.of({"colour_map": space.colour_map})
         labels = Labels(self.name, classes, space.id_map, layout, FileTree(found.root))
         return lambda image: labels.read(found.root / found.labels[image]).numpy()
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Everything that is written.
+    """Everything that is written."""
 
-    Args:
-        name: name of the setting; experiments begin with it.
-        source: labelled domain.
-        target: domain to adapt to.
-        plan: sizes, encoder, schedule.
-        kinds: experiments, keys of `EXPERIMENTS`.
-        measured: measurements of source and target.
-        weights: weights of the encoder: a file, or "imagenet".
-    """
-
-    name: str
+    name: str  # of the setting, with which experiments begin
     source: Domain
     target: Domain
-    plan: Plan
-    kinds: list[str]
-    measured: tuple[Measured, Measured]
-    weights: str = "imagenet"
+    plan: Plan  # sizes, encoder, schedule
+    kinds: list[str]  # experiments, keys of `EXPERIMENTS`
+    measured: tuple[Measured, Measured]  # of source and target
+    weights: str = "imagenet"  # of the encoder: a file, or "imagenet"
 
     def summary(self) -> list[str]:
         """Return what was found and chosen, and why, a line each."""
@@ -157,7 +133,7 @@ def _write_data(folder: Path, domain: Domain) -> None:
         if path.exists():
             raise ValueError(f"{image} and another image differ in their suffix alone; rename one of them.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(domain.polygons.draw(image, domain.background)).save(path)
+        Image.fromarray(domain.polygons.draw(image)).save(path)
 
 
 def _dataset(domain: Domain, root: Path, things: Sequence[int]) -> list[str]:
@@ -184,7 +160,7 @@ def _dataset(domain: Domain, root: Path, things: Sequence[int]) -> list[str]:
     if domain.margins is not None:
         lines.append(f"  margins: {domain.margins.value} # {domain.margins.why}")
     if space.colour_map is not None:
-        lines.append(f"  colour_map: {_quote(space.list_colours())}")
+        lines.append(f"  colour_map: {_quote(space.colour_map)}")
     return lines
 
 

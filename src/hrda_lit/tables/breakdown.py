@@ -20,17 +20,11 @@ _NO_BAND = 255
 
 
 class Structure(NamedTuple):
-    """The band along class borders and the object of each pixel of a label.
+    """The band along class borders and the object of each pixel of a label."""
 
-    Attributes:
-        band: index into BANDS; 255 for ignored pixels.
-        objects: number of the object, from 1; 0 outside thing classes.
-        owners: train id of each object.
-    """
-
-    band: Int[Tensor, "H W"]
-    objects: Int[Tensor, "H W"]
-    owners: Int[Tensor, " N"]
+    band: Int[Tensor, "H W"]  # index into BANDS; 255 for ignored pixels
+    objects: Int[Tensor, "H W"]  # number of the object, from 1; 0 outside thing classes
+    owners: Int[Tensor, " N"]  # train id of each object
 
 
 def find_structure(label: Int[Tensor, "H W"], classes: Classes) -> Structure:
@@ -104,12 +98,7 @@ def _size_index(pixels: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
 
 
 class Breakdown:
-    """Count pixels of any number of images by class, border distance and size of the object.
-
-    Args:
-        classes: classes of labels and predictions.
-        device: device of labels and predictions.
-    """
+    """Count pixels of any number of images by class, border distance and size of the object."""
 
     def __init__(self, classes: Classes, device: str | torch.device = "cpu") -> None:
         self._classes, count = classes, len(classes)
@@ -119,13 +108,7 @@ class Breakdown:
         self._objects = torch.zeros(4, count, len(SIZES), dtype=torch.long, device=device)
 
     def update(self, prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], where: Structure) -> None:
-        """Count one image.
-
-        Args:
-            prediction: train ids.
-            label: train ids and ignored pixels.
-            where: the structure of the label.
-        """
+        """Count the train ids of one image; `where` is the structure of its label."""
         for index, band in enumerate(self._bands):
             chosen = where.band == index
             band.update(prediction[chosen], label[chosen])

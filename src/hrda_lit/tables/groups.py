@@ -1,12 +1,13 @@
 """Runs that differ in nothing but their seed, and their mean and spread."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import mean, stdev
 
 from hrda_lit.methods.supervised import SOURCE_ONLY
+from hrda_lit.system.table import Table
 from hrda_lit.tables.records import DELETED, SEED, RunRecord, swept_keys
 
 COLLAPSED, ALIVE = 0.05, 0.2  # IoU; in between lie classes that are merely hard
@@ -14,15 +15,10 @@ COLLAPSED, ALIVE = 0.05, 0.2  # IoU; in between lie classes that are merely hard
 
 @dataclass(frozen=True)
 class RunGroup:
-    """The runs of one choice of the swept keys, one for each seed.
+    """The runs of one choice of the swept keys, one for each seed."""
 
-    Attributes:
-        values: value of each swept key but the seed; empty where the command line had none.
-        runs: one or more.
-    """
-
-    values: dict[str, str]
-    runs: list[RunRecord]
+    values: dict[str, str]  # of each swept key but the seed; empty where the command line had none
+    runs: list[RunRecord]  # one or more
 
     @property
     def label(self) -> str:
@@ -79,11 +75,7 @@ def several_kinds(groups: Sequence[RunGroup]) -> bool:
 
 
 def gain(group: RunGroup, groups: Sequence[RunGroup]) -> float:
-    """Compute by how much a group exceeds source-only.
-
-    Returns:
-        Mean mIoU minus that of the best source-only group scored on the same data; NaN without one.
-    """
+    """Subtract the mIoU of the best source-only group scored on the same data; NaN without one."""
     starts = [one for one in groups if one.kind == SOURCE_ONLY and one.scored_on == group.scored_on]
     return group.miou - max((one.miou for one in starts), default=math.nan)
 
@@ -108,6 +100,17 @@ def classes(groups: Sequence[RunGroup]) -> list[str]:
     """Return the names of the classes that occur in any finished run."""
     names = dict.fromkeys(chain.from_iterable(run.iou for group in groups for run in group.done))
     return [name for name in names if any(group.class_values(name) for group in groups)]
+
+
+def class_table(columns: Mapping[str, RunGroup], names: Sequence[str]) -> Table:
+    """Lay out mean and spread of IoU in percent, one row per class and one column per group."""
+    headings = [f"{heading} ({len(group.done)})" for heading, group in columns.items()]
+    table = Table(["class", *headings], title="IoU in percent, mean ± spread")
+    for name in names:
+        table.add(name, *(percent(group.class_values(name)) for group in columns.values()))
+    table.end_section()
+    table.add("mIoU", *(group.score for group in columns.values()))
+    return table
 
 
 def percent(values: Sequence[float]) -> str:

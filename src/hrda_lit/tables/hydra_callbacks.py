@@ -61,7 +61,8 @@ class SweepTable(Callback):
         if not sweep.jobs:
             return
         show(*sweeps.report(sweep), f"sweep.csv, sweep.txt and sweep.png are in {folder}")
-        if failed := [str(job.number) for job in sweep.jobs if job.state == "failed"]:
+        failed = [str(job.number) for job in sweep.jobs if job.state == "failed"]
+        if failed:
             raise CallbackError(
                 f"failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
                 f"reasons above; the same command with hydra.sweep.dir={quote(str(folder))} tries them "

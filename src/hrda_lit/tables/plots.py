@@ -1,8 +1,9 @@
-"""Plots of a sweep: mIoU over the swept keys."""
+"""Plots of runs: mIoU over the keys of a sweep, and logged numbers over training steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from statistics import mean, stdev
 
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -12,21 +13,24 @@ from matplotlib.image import AxesImage
 from hrda_lit.pictures.figures import DPI, common_legend, plain_text, shorten
 from hrda_lit.system.text import printable
 from hrda_lit.tables.groups import RunGroup, best, short
+from hrda_lit.tables.results import Curve
 
 PANEL = 3.6  # inches
 CELL, WIDEST = 0.5, 40.0  # inches, the least width of a cell of a heat map, and the largest of a panel
 COLUMNS = 4
 LETTERS = 40  # that fit side by side below a panel
 SPARSE = 0.5  # below this share of filled cells, e.g. for random search, a heat map is mostly holes
+STYLES = ("-", "--", ":", "-.")  # one for each ten colours
+RATES = ("val/", "target/", "train/pseudo/")  # what is logged as a fraction
+NAMES = {"val/miou": "mIoU on the validation set", "train/pseudo/q": "q, the share of confident pixels"}
 
 
 @plain_text()
 def draw_sweep(groups: Sequence[RunGroup]) -> Figure:
     """Draw mean mIoU over the swept keys; the groups come best first.
 
-    Returns:
-        A line with spread for one key, a heat map for two, one heat map per choice of the further
-        keys for more; one panel of dots per key if groups are scattered over their keys.
+    It is a line with spread for one key, a heat map for two, one heat map per choice of the further
+    keys for more; one panel of dots per key if groups are scattered over their keys.
     """
     groups = [_printable(group) for group in groups]
     keys = list(groups[0].values)
@@ -91,7 +95,8 @@ def _draw_key(axes: Axes, groups: Sequence[RunGroup], key: str, joined: bool) ->
     miou = [100 * group.miou for group in done]
     spread = [100 * group.spread for group in done]
     axes.errorbar(x, miou, spread, fmt="o-" if joined and numbers else "o", capsize=4)
-    if winner := best(groups):
+    winner = best(groups)
+    if winner is not None:
         place = places[winner.values[key]]
         axes.plot(place, 100 * winner.miou, "*", markersize=16, color="tab:red", label="best")
     axes.set(xlabel=key, ylabel="mIoU %")
@@ -160,3 +165,37 @@ def _places(groups: Sequence[RunGroup], key: str) -> dict[str, float]:
     if numbers and all(abs(number) < 1e30 for number in numbers.values()):  # what an axis can show
         return numbers
     return {choice: index for index, choice in enumerate(choices)}
+
+
+@plain_text()
+def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Draw mean and sample standard deviation over steps, a panel per number; rates are drawn in percent.
+
+    Curves come by number, then by training, the same for every number; empty ones are not drawn.
+    """
+    figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for axes, (number, lines) in zip(panels, curves.items(), strict=True):
+        rate = number.startswith(RATES)
+        for index, (name, curve) in enumerate(lines.items()):
+            if curve:
+                _draw_curve(axes, curve, printable(name), index, 100 if rate else 1)
+        title = NAMES.get(number, printable(number))
+        axes.set(xlabel="training step", title=title, ylabel="percent" if rate else "")
+        axes.grid(alpha=0.3)
+    drawn = [curve for lines in curves.values() for curve in lines.values()]
+    if any(len(values) > 1 for curve in drawn for values in curve.values()):
+        figure.suptitle("mean and standard deviation over seeds", fontsize="medium", color="0.35")
+    common_legend(figure)
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, name: str, index: int, unit: float) -> None:
+    steps, colour, style = list(curve), f"C{index}", STYLES[index // 10 % len(STYLES)]
+    middle = [unit * mean(values) for values in curve.values()]
+    spread = [unit * stdev(values) if len(values) > 1 else 0.0 for values in curve.values()]
+    low = [m - s for m, s in zip(middle, spread, strict=True)]
+    high = [m + s for m, s in zip(middle, spread, strict=True)]
+    marker = "." if len(steps) < 20 else None
+    axes.plot(steps, middle, color=colour, linestyle=style, label=name, marker=marker)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -1,5 +1,6 @@
 """Read and check what runs leave on disk: a record may be cut, edited by hand or of something else."""
 
+import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,34 +19,23 @@ from hrda_lit.system.files import read_record
 SEED = "seed"
 DELETED = "~"
 LARGEST = 64 * 1024  # bytes of overrides.yaml; a command line is shorter
+MOST_STEPS = 2**53  # that a float can count
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, as its folder describes it.
+    """One run, as its folder describes it; None stands for what is unknown."""
 
-    Attributes:
-        number: index of the job in its sweep, from 0.
-        overrides: values of the command line, by key.
-        miou: a fraction; NaN until the run has finished.
-        iou: fractions by class; NaN where a class does not occur.
-        reason: why it failed, or None.
-        kind: one of `KINDS`; None if unknown or not finished.
-        scored_on: dataset of the mIoU; None if unknown.
-        ended: sentence about who ended it early; None for a whole run.
-        folder: where its files are.
-    """
-
-    number: int
-    overrides: dict[str, str]
-    miou: float = math.nan
-    iou: dict[str, float] = field(default_factory=dict)
-    reason: str | None = None
-    kind: str | None = None
-    scored_on: str | None = None
-    ended: str | None = None
-    folder: Path = field(default=Path(), compare=False)
+    number: int  # index of the job in its sweep, from 0
+    overrides: dict[str, str]  # values of the command line, by key
+    miou: float = math.nan  # a fraction; NaN until the run has finished
+    iou: dict[str, float] = field(default_factory=dict)  # fractions by class; NaN where one does not occur
+    reason: str | None = None  # why it failed
+    kind: str | None = None  # one of `KINDS`, once it has finished
+    scored_on: str | None = None  # dataset of the mIoU
+    ended: str | None = None  # sentence about who ended it early
+    folder: Path = field(default=Path(), compare=False)  # where its files are
 
     @property
     def state(self) -> str:
@@ -88,7 +78,8 @@ def add_result(run: RunRecord, metrics: Mapping[str, Any]) -> RunRecord:
 
 def kind_in(metrics: Mapping[str, Any]) -> str | None:
     """Return the kind of a run; None if it is not one of `KINDS`."""
-    return next((kind for kind in KINDS if kind == metrics.get("kind")), None)
+    kind = metrics.get("kind")
+    return kind if kind in KINDS else None
 
 
 def swept_keys(runs: Sequence[RunRecord]) -> list[str]:
@@ -118,35 +109,49 @@ def read_overrides(folder: Path) -> dict[str, str] | None:
     return parse(items)
 
 
+def read_curve(path: Path, number: str) -> dict[int, float]:
+    """Read the finite values of a logged number, e.g. "val/miou", from metrics.csv, by training step from 1.
+
+    Raises:
+        ValueError: if there is no such file, or it is damaged.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} is not there; curves are drawn of runs with logger=csv")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.DictReader(file) if row.get(number)]
+            curve = {int(row["step"]) + 1: float(row[number]) for row in rows}
+    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+        reason = "it has no column step" if isinstance(error, KeyError) else reason_of(error)
+        raise ValueError(f"{path} cannot be read ({reason})") from error
+    if not all(0 <= step < MOST_STEPS for step in curve):
+        raise ValueError(f"{path} has a step out of range")
+    return {step: value for step, value in curve.items() if math.isfinite(value)}
+
+
 @dataclass
 class Results:
-    """Every metrics.json below some folders, and what cannot be used.
+    """Every metrics.json below some folders, and what cannot be used."""
 
-    Attributes:
-        metrics: its content by path, the oldest first.
-        damaged: a sentence for each record that is passed over.
-        unfinished: folders of trainings without a metrics.json.
-    """
-
-    metrics: dict[Path, dict[str, Any]]
-    damaged: list[str]
-    unfinished: list[Path]
+    metrics: dict[Path, dict[str, Any]]  # content by path, the oldest first
+    damaged: list[str]  # a sentence for each record that is passed over
+    unfinished: list[Path]  # folders of trainings without a metrics.json
 
     @classmethod
     def below(cls, folders: Iterable[Path]) -> "Results":
         """Read all records at any depth below some folders."""
-        paths, unfinished, damaged = list[Path](), list[Path](), list[str]()
-        for place, names in _walk(folders, damaged):
+        paths, unfinished, errors = list[Path](), list[Path](), list[OSError]()
+        for place, names in _walk(folders, errors):
             if "metrics.json" in names:
                 paths.append(place / "metrics.json")
             elif {"config.yaml", ".hydra"} <= names:  # of a training that has begun
                 unfinished.append(place)
-        found = {}
+        results = cls({}, [format_error(error) for error in errors], sorted(unfinished))
         for path in sorted(paths, key=lambda path: (_age(path), path)):
-            metrics = use_record(path, dict, damaged)
+            metrics = use_record(path, dict, results.damaged)
             if metrics is not None:
-                found[path] = metrics
-        return cls(found, damaged, sorted(unfinished))
+                results.metrics[path] = metrics
+        return results
 
     def each(self, use: Callable[[Path, dict[str, Any]], Iterable[T]]) -> Iterator[T]:
         """Yield what a function makes of each record; what it refuses is noted as damaged."""
@@ -221,15 +226,11 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _walk(roots: Iterable[Path], damaged: list[str]) -> Iterator[tuple[Path, set[str]]]:
+def _walk(roots: Iterable[Path], errors: list[OSError]) -> Iterator[tuple[Path, set[str]]]:
     """Yield all folders, linked ones too, once each with the names in them; note what cannot be read."""
-
-    def note(error: OSError) -> None:
-        damaged.append(format_error(error))
-
     seen = set()
     for root in roots:
-        for place, folders, files in os.walk(root, onerror=note, followlinks=True):
+        for place, folders, files in os.walk(root, onerror=errors.append, followlinks=True):
             real = Path(os.path.realpath(place))
             if real in seen:
                 folders.clear()

@@ -27,9 +27,11 @@ from hrda_lit.tables.records import (
     kind_in,
     mapping_in,
     rate,
+    read_curve,
     read_overrides,
 )
 
+Curve = dict[int, list[float]]  # the value of every run, by training step
 # Keys that say where files lie, who loads them or what is written, not what is computed.
 WORKERS = {"loading.num_workers", "loading.val_workers", "loading.cache"}
 ELSEWHERE = {"experiment", "name", "data_root", "cache_dir", "run_dir", "resume", "prepare_data"} | WORKERS
@@ -93,12 +95,12 @@ def _with_headings(groups: Sequence[RunGroup]) -> dict[str, RunGroup]:
 
 def _heading(group: RunGroup, groups: Sequence[RunGroup]) -> str:
     """Name a group by its experiment and what distinguishes it from others of that name."""
-    same_name = [other.values for other in groups if _asked(other, NAME) == _asked(group, NAME)]
-    own = {}
+    parts = [_asked(group, NAME)]
+    same_name = [other.values for other in groups if _asked(other, NAME) == parts[0]]
     for key, value in group.values.items():
-        if any(other[key] != value for other in same_name):
-            own[key] = value
-    return ", ".join([_asked(group, NAME), *([RunGroup(own, []).label] if any(own.values()) else [])])
+        if value and any(other[key] != value for other in same_name):
+            parts.append(override(key, value))
+    return ", ".join(parts)
 
 
 def _asked(group: RunGroup, key: str) -> str:
@@ -154,6 +156,26 @@ def _read_evaluation(path: Path, metrics: Mapping[str, Any]) -> Iterator[RunReco
                 yield replace(run, scored_on=str(names.get(key, key)))
 
 
+def gather_curves(trainings: Mapping[str, RunGroup], number: str, results: Results) -> dict[str, Curve]:
+    """Read a logged number of every run, at the steps that all runs of a training share.
+
+    Runs that did not log the number are skipped; a curve is empty if none did. Files that cannot
+    be read are noted in `results`.
+    """
+    curves: dict[str, Curve] = {}
+    for heading, group in trainings.items():
+        runs = []
+        for run in group.runs:
+            try:
+                runs.append(read_curve(run.folder / "metrics.csv", number))
+            except ValueError as error:
+                results.damaged.append(str(error))
+        runs = [curve for curve in runs if curve]
+        steps = sorted(set.intersection(*map(set, runs))) if runs else []
+        curves[heading] = {step: [run[step] for run in runs] for step in steps}
+    return curves
+
+
 def training_table(groups: Sequence[RunGroup]) -> Table:
     """Lay trainings out: name, data, keys in which they differ; by kind with the gain, if several."""
     kinds = several_kinds(groups)
@@ -192,17 +214,6 @@ def _shorten(names: Sequence[str], mark: str, parts: int) -> dict[str, str]:
     ends = {name: mark.join(name.split(mark)[-parts:]) for name in names}
     found = list(ends.values())
     return {name: end if found.count(end) == 1 else name for name, end in ends.items()}
-
-
-def class_table(columns: Mapping[str, RunGroup], names: Sequence[str]) -> Table:
-    """Lay out mean and spread of IoU in percent, one row per class and one column per group."""
-    headings = [f"{heading} ({len(group.done)})" for heading, group in columns.items()]
-    table = Table(["class", *headings], title="IoU in percent, mean ± spread")
-    for name in names:
-        table.add(name, *(percent(group.class_values(name)) for group in columns.values()))
-    table.end_section()
-    table.add("mIoU", *(group.score for group in columns.values()))
-    return table
 
 
 def evaluation_table(rows: Mapping[str, RunGroup]) -> Table:

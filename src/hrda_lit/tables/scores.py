@@ -123,18 +123,7 @@ def _without_nan(content: Any) -> Any:
 def count_images(
     network: Segmentor, inference: Inference, images: ValImages, workers: int, every: bool
 ) -> dict[str, Breakdown]:
-    """Count the pixels of all images of a dataset.
-
-    Args:
-        network: network to score.
-        inference: prediction of whole images.
-        images: labelled images.
-        workers: processes that load them.
-        every: whether context and detail are counted beside the fused prediction.
-
-    Returns:
-        Counts by view.
-    """
+    """Count the pixels of all images by view: the fused prediction or, with `every`, context and detail too."""
     counts: dict[str, Breakdown] = {}
     device, classes = next(network.parameters()).device, images.dataset.classes
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(workers))

@@ -16,7 +16,6 @@ from hrda_lit.system.table import Table, as_csv, as_text
 from hrda_lit.tables import groups as by_seed
 from hrda_lit.tables.groups import RunGroup, classes, gain, group_by_seed, override, short, unique
 from hrda_lit.tables.records import RunRecord, add_result, parse, swept_keys, typed, use_record
-from hrda_lit.tables.results import class_table
 
 WIDEST = 6  # groups whose classes fit side by side on a screen
 log = logging.getLogger(__name__)
@@ -112,9 +111,7 @@ def write(folder: Path) -> Sweep:
 def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
     """Lay out groups from best to worst, classes over seeds, and what went wrong.
 
-    Args:
-        sweep: jobs and damaged records.
-        stopped: jobs that a stopped sweep should have had; None for a sweep that was not stopped.
+    `stopped` is the number of jobs that a stopped sweep should have had; None for one that ended by itself.
     """
     groups = group_by_seed(sweep.jobs)
     done = sum(job.state == "done" for job in sweep.jobs)
@@ -124,8 +121,7 @@ def report(sweep: Sweep, stopped: int | None = None) -> list[Table | str]:
     parts: list[Table | str] = [f"{done} of {total} jobs done{state}; mIoU in percent, best first"]
     if groups:
         parts.append(_table(groups))
-    if any(len(group.runs) > 1 for group in groups):
-        parts += _class_tables(groups)
+    parts += _class_tables(groups)
     parts += _complaints(sweep.jobs)
     parts += by_seed.endings(groups)
     parts += [f"passed over: {line}" for line in sweep.damaged]
@@ -151,8 +147,10 @@ def _table(groups: Sequence[RunGroup]) -> Table:
 
 def _class_tables(groups: Sequence[RunGroup]) -> list[Table]:
     scored = [group for group in groups[:WIDEST] if group.mious]
+    if not scored or all(len(group.runs) == 1 for group in groups):
+        return []
     labels = unique([group.label for group in scored])
-    return [class_table(dict(zip(labels, scored, strict=True)), classes(scored))] if scored else []
+    return [by_seed.class_table(dict(zip(labels, scored, strict=True)), classes(scored))]
 
 
 def _complaints(jobs: Sequence[RunRecord]) -> list[str]:

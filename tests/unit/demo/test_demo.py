@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from hrda_lit.demo import render_demo, write
-from hrda_lit.demo.appearance import expose
 from hrda_lit.demo.painter import SCALE, Camera
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SOURCE, TARGET
+from hrda_lit.demo.write import expose
 from hrda_lit.ops.rng import fold
 from hrda_lit.system.files import scratch_prefix
 

@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 
 from hrda_lit.pictures.figures import encode
-from hrda_lit.tables.curves import draw_curves, gather_curves
 from hrda_lit.tables.groups import group_by_seed
-from hrda_lit.tables.plots import draw_sweep
+from hrda_lit.tables.plots import draw_curves, draw_sweep
 from hrda_lit.tables.records import Results, RunRecord
-from hrda_lit.tables.results import trainings
+from hrda_lit.tables.results import gather_curves, trainings
 from tests.scripts import run_script
 
 pytestmark = pytest.mark.slow
