@@ -26,13 +26,11 @@ from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.ops.rng import fold, generator
 from hrda_lit.optim import StudentOptim
-from hrda_lit.training.casts import cast_once
-from hrda_lit.training.choose_runner import choose_runner
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.optimizer_pair import pair_optimizers
-from hrda_lit.training.options import StepOptions
+from hrda_lit.training.options import StepOptions, choose_runner
 from hrda_lit.training.skipped_steps import BadSteps
-from hrda_lit.training.step_runner import StepRunner
+from hrda_lit.training.step_runner import StepRunner, cast_once
 
 CONFIG_KEY = "hrda_lit_config"
 

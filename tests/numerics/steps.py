@@ -17,8 +17,8 @@ from hrda_lit.networks.layouts import from_official
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.weights import load_checked
 from hrda_lit.ops.boxes import Box
-from hrda_lit.ops.ema import detached, ema_update_
 from hrda_lit.optim import AdamWPoly
+from hrda_lit.training.ema_teacher import detached, ema_update_
 
 
 class Recorded(SelfTraining):

@@ -13,12 +13,12 @@ from hrda_lit.methods.base import supervise
 from hrda_lit.networks.segmentor import Output, SingleScaleSegmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, DeviceBox
 from hrda_lit.ops.colour import Jitter, gaussian_blur, jitter
-from hrda_lit.ops.ema import detached, ema_momentum, ema_update_
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy, thing_mask
 from hrda_lit.ops.masks import batch_classes, block_mask, class_mask, paste
 from hrda_lit.ops.normalise import denormalise, renormalise
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.optim import AdamWPoly
+from hrda_lit.training.ema_teacher import detached, ema_momentum, ema_update_
 
 CLASSES = classes_from("cityscapes")
 

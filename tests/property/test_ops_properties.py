@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hrda_lit.ops.boxes import Box, crop, random_aligned_box, sliding_boxes, stitch, whole
 from hrda_lit.ops.colour import Jitter, StrongAugmentation, augment, gaussian_blur, jitter
-from hrda_lit.ops.ema import ema_momentum
 from hrda_lit.ops.losses import downscale_label, feature_distance, pixel_weighted_cross_entropy
 from hrda_lit.ops.masks import (
     batch_classes,
@@ -22,6 +21,7 @@ from hrda_lit.ops.masks import (
 from hrda_lit.ops.pseudo_labels import pseudo_labels
 from hrda_lit.ops.resize import resize
 from hrda_lit.ops.rng import generator
+from hrda_lit.training.ema_teacher import ema_momentum
 
 settings.register_profile("fast", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("fast")

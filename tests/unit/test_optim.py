@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from hrda_lit import optim
+from hrda_lit.methods.adversarial import Discriminator
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.heads import DAFormerHead
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.optim import AdamPoly, AdamWLinear, AdamWPoly, SGDPoly, StudentOptim, linear_schedule, schedule

@@ -1,6 +1,7 @@
 """Adversarial training on the output space: make target predictions look like those on the source."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from jaxtyping import Float
@@ -13,7 +14,6 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Draws, Method, Networks, Pass, supervise_source
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.minent import predict_low_resolution
-from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.optim import AdamPoly
 
 SOURCE, TARGET = 0.0, 1.0  # targets of the discriminator
@@ -81,6 +81,26 @@ class Adversarial(Method):
         logs = {"loss/adversarial": student.detach(), "loss/discriminator": discriminator.detach()}
         # One backward for both: each of the two losses reaches the weights of one network alone.
         return Pass("adversarial", student + discriminator, logs, {})
+
+
+class Discriminator(nn.Sequential):
+    """Score the domain of predicted probabilities by five 4 x 4 convolutions of stride 2, with leaky ReLU.
+
+    It maps (B, C, H, W) to (B, 1, h, w), one score per 32 x 32 pixels.
+
+    Args:
+        num_classes: C.
+        channels: width of the first convolution, doubled by each of the next three.
+
+    AdaptSegNet section 4.3.
+    """
+
+    def __init__(self, num_classes: int, channels: Width = 64) -> None:
+        widths = [num_classes, *(channels * 2**layer for layer in range(4)), 1]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers[:-1])
 
 
 def mean_square(scores: Float[Tensor, "B 1 h w"], target: float) -> Float[Tensor, ""]:

@@ -1,11 +1,13 @@
 """Check that crops, windows and batches fit the network, by a training step on the meta device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.build import build_inference, build_network, training_crop
 from hrda_lit.config.nodes import ConfigError
@@ -15,11 +17,18 @@ from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.logits import tiles
 from hrda_lit.ops.resize import low_resolution_size
-from hrda_lit.ops.shapes import ShapesAlone
 from hrda_lit.system.progress import announce
 
 Size = tuple[int, int]
 MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place of a refused one
+
+
+# What gives back a tensor of the shape of its first argument, whatever else it gets.
+aten = torch.ops.aten
+SAME = {aten.clamp.default, aten.gelu.default, aten._softmax.default, aten._safe_softmax.default, aten.mul.Scalar}
+FILLED = {
+    aten.normal_.default, aten.uniform_.default, aten.erfinv_.default, aten.clamp_.default, aten.mul_.Scalar
+}  # in place  # fmt: skip
 
 
 def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
@@ -91,3 +100,30 @@ def _try(what: str, size: Size, config: DictConfig, run: Callable[[], Any]) -> A
             f"{what} with loading.batch_size={config.loading.batch_size} crops of {size} does not fit the network "
             f"({reason}); raise or correct data.crop, network.detail or loading.batch_size."
         ) from error
+
+
+class ShapesAlone(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answer by shape the frequent operations that torch defines in Python on the meta device.
+
+    All others, convolutions and matrix products among them, are torch's own and check what they get.
+    """
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Return what `func` would, of the same shapes and types."""
+        first = args[0] if args else None
+        if not isinstance(first, Tensor) or not first.is_meta:
+            return func(*args, **(kwargs or {}))
+        if func in FILLED:
+            return first
+        if func in SAME:
+            return torch.empty_like(first)
+        if func is aten.native_batch_norm.default:
+            return torch.empty_like(first), first.new_empty(first.shape[1]), first.new_empty(first.shape[1])
+        if func is aten.native_layer_norm.default:
+            rows = first.shape[: first.ndim - len(args[1])] + (1,) * len(args[1])
+            return torch.empty_like(first), first.new_empty(rows), first.new_empty(rows)
+        if func is aten.upsample_bilinear2d.default:
+            return first.new_empty((*first.shape[:2], *args[1]))
+        return func(*args, **(kwargs or {}))

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hrda_lit.config.ranges import Count, NotNegative, Share
 from hrda_lit.config.values import check_arguments
-from hrda_lit.ops.ema import relative_distance
 from hrda_lit.ops.finite import all_finite
 from hrda_lit.ops.pseudo_labels import agreement
+from hrda_lit.training.ema_teacher import relative_distance
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

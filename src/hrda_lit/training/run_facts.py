@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import lightning as L
 import torch
 
-from hrda_lit.ops.ema import relative_distance
+from hrda_lit.training.ema_teacher import relative_distance
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

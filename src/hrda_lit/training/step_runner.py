@@ -100,3 +100,19 @@ def undo_changes(networks: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
+
+
+@contextmanager
+def cast_once() -> Iterator[None]:
+    """Let autocast cache its casts of weights over all passes inside; weights must not change meanwhile.
+
+    Gradients of several passes are still summed in float32, those of several uses in one pass in the type of the
+    cast.
+    """
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        torch.clear_autocast_cache()

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.adversarial import Adversarial
+from hrda_lit.methods.adversarial import Adversarial, Discriminator
 from hrda_lit.methods.base import Batch, Networks
-from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.optim import AdamPoly, AdamWPoly, SGDPoly, schedule
 from hrda_lit.training.optimizer_pair import pair_optimizers
 from hrda_lit.training.skipped_steps import skip_where

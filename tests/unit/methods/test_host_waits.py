@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.data.classes import CITYSCAPES
-from hrda_lit.methods.adversarial import Adversarial
+from hrda_lit.methods.adversarial import Adversarial, Discriminator
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.methods.generalise import Generalise
 from hrda_lit.methods.masked_consistency import MaskedConsistency
@@ -25,7 +25,6 @@ from hrda_lit.methods.minent import MinEnt
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.discriminator import Discriminator
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor

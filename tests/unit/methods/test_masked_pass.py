@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from hrda_lit.data.classes import Classes
-from hrda_lit.methods.adversarial import Adversarial
+from hrda_lit.methods.adversarial import Adversarial, Discriminator
 from hrda_lit.methods.base import Batch, Method, Networks, Pass
 from hrda_lit.methods.labelling import Labeller, batch_statistics_mode
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.minent import MinEnt
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
-from hrda_lit.networks.discriminator import Discriminator
 from tests.passes import steps
 
 KINDS = {"minent": MinEnt, "adversarial": Adversarial, "supervised": Supervised}

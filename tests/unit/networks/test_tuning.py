@@ -20,8 +20,8 @@ from hrda_lit.networks.pretrained_reference import (
     restore_pretrained_,
 )
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
-from hrda_lit.ops.ema import detached, ema_update_
 from hrda_lit.optim import AdamWPoly, parameter_groups
+from hrda_lit.training.ema_teacher import detached, ema_update_
 
 VIT = {"depth": 4, "embed_dim": 16, "num_heads": 2, "img_size": 64}
 EVA = {"name": "eva02_tiny_patch14_224", "options": {**VIT, "img_size": 56}}

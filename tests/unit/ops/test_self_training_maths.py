@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from hrda_lit.ops.ema import detached, ema_momentum, ema_update_, relative_distance
 from hrda_lit.ops.masks import (
     batch_classes,
     block_mask,
@@ -19,6 +18,7 @@ from hrda_lit.ops.masks import (
 )
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 from hrda_lit.ops.rng import generator
+from hrda_lit.training.ema_teacher import detached, ema_momentum, ema_update_, relative_distance
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.4, 0.6, 1.0])

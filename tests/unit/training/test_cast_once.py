@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.ops.rng import generator
-from hrda_lit.training.casts import cast_once
+from hrda_lit.training.step_runner import cast_once
 
 
 class Casts(TorchDispatchMode):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from hrda_lit.networks.encoder_layers import add_low_rank_
 from hrda_lit.ops.rng import generator
-from hrda_lit.training.casts import cast_once, cast_together, list_cast_weights
+from hrda_lit.training.regions import cast_together, list_cast_weights
+from hrda_lit.training.step_runner import cast_once
 
 
 class Region(nn.Module):

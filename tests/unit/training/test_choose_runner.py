@@ -9,9 +9,8 @@ import pytest
 import torch
 from lightning.pytorch.plugins import DoublePrecision, MixedPrecision
 
-from hrda_lit.training.choose_runner import choose_runner, obstacle_to_graphs
 from hrda_lit.training.graph_runner import GraphRunner
-from hrda_lit.training.options import Memory, StepOptions
+from hrda_lit.training.options import Memory, StepOptions, choose_runner, obstacle_to_graphs
 from hrda_lit.training.step_runner import CompiledRunner, StepRunner
 from tests.speed import fit, module, student
 from tests.tape import Tapes
@@ -41,8 +40,8 @@ def test_choice(
     speed: Any, obstacle: str | None, kind: type[StepRunner], sentence: str,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("hrda_lit.training.choose_runner.CudaGraphs", Tapes)
-    monkeypatch.setattr("hrda_lit.training.choose_runner.obstacle_to_graphs", lambda *_: obstacle)
+    monkeypatch.setattr("hrda_lit.training.options.CudaGraphs", Tapes)
+    monkeypatch.setattr("hrda_lit.training.options.obstacle_to_graphs", lambda *_: obstacle)
     options = StepOptions(speed=speed)
     with caplog.at_level(logging.INFO):
         runner = choose_runner(options, [student("hrda")], ("source",), L.Trainer(accelerator="cpu", logger=False))
@@ -81,6 +80,6 @@ def test_a_run_says_once_what_it_takes(caplog: pytest.LogCaptureFixture) -> None
     made = module("supervised", "daformer")
     with caplog.at_level(logging.INFO):
         fit(made, 2)
-    told = [record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.choose_runner"]
+    told = [record.getMessage() for record in caplog.records if record.name == "hrda_lit.training.options"]
     assert told == [EAGER]
     assert type(made.runner) is StepRunner

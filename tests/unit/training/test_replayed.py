@@ -14,9 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrda_lit.methods.base import Batch
 from hrda_lit.module import UDAModule
-from hrda_lit.training.casts import list_cast_weights
 from hrda_lit.training.options import Memory
-from hrda_lit.training.regions import Regions, regions
+from hrda_lit.training.regions import Regions, list_cast_weights, regions
 from hrda_lit.training.run_facts import RunFacts
 from tests.speed import Losses, differing, fit, method, module, with_graphs
 from tests.tape import Tape, Tapes

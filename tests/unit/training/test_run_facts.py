@@ -10,7 +10,7 @@ from torch import nn
 
 from hrda_lit.dashboards.dashboard import swept_overrides
 from hrda_lit.dashboards.wandb_run import wandb_logger
-from hrda_lit.ops.ema import relative_distance
+from hrda_lit.training.ema_teacher import relative_distance
 from hrda_lit.training.run_facts import code_version, memory
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrda_lit.ops.shapes import ShapesAlone
+from hrda_lit.runs.geometry import ShapesAlone
 
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "batch norm in training": lambda x: F.batch_norm(x, None, None, training=True),
