@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hrda_lit.demo.painter import Painter, Place, Point, Raw, sections
-from hrda_lit.demo.style import Colour, Range, colours, shade
+from hrda_lit.demo.style import Colour, Range, colour_pairs, colours, shade
 
 GLASS = colours("3a424e 546274 282c34 969ea0")
 TILES = colours("784234 545052 685448")
 STEEL = colours("9ea8b2 aeb4b8 92a0ac")
-SIGNS = tuple(zip(colours("c42428 2454aa e2be32 ecece8"), colours("ecece8 e8eaee 282828 c42428"), strict=True))
+SIGNS = colour_pairs("c42428 2454aa e2be32 ecece8", "ecece8 e8eaee 282828 c42428")
 LAMPS = colours("f03228 fabe3c 3ce678")
 CLOTHES = colours("2c325c b04032 be344a 34549c ce963a 963e78")
 SKIN = colours("d6a88c 966c54 604436")

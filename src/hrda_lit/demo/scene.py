@@ -100,9 +100,9 @@ class _Scene:
 
     def traffic(self) -> list[Thing]:
         """Place cars, and make room for a truck or a bus."""
-        things: list[Thing] = [
-            (z, partial(traffic.draw_car, self.painter, (x, z), oncoming)) for x, oncoming, z in self._car_places()
-        ]
+        things: list[Thing] = []
+        for x, oncoming, z in self._car_places():
+            things.append((z, partial(traffic.draw_car, self.painter, (x, z), oncoming)))
         for name, paint in (("truck", traffic.draw_truck), ("bus", traffic.draw_bus)):
             if name in self.rare:
                 x, oncoming = self._lane()

@@ -42,8 +42,9 @@ def colours(text: str) -> tuple[Colour, ...]:
     return tuple(rgb(*bytes.fromhex(code)) for code in text.split())
 
 
-def _gradients(zeniths: str, horizons: str) -> tuple[tuple[Colour, Colour], ...]:
-    return tuple(zip(colours(zeniths), colours(horizons), strict=True))
+def colour_pairs(first: str, second: str) -> tuple[tuple[Colour, Colour], ...]:
+    """Parse two lists of colours, see `colours`, and pair them."""
+    return tuple(zip(colours(first), colours(second), strict=True))
 
 
 SOURCE = Style(
@@ -54,7 +55,7 @@ SOURCE = Style(
     facades=colours("b06e54 cdb282 969ca6 c4966e 806860 d6cebe 968e84 bab0a0"),
     foliage=colours("366826 487830 305830"),
     grounds=colours("706e70 807a74 626268"),
-    skies=_gradients("3a78d6 4a8adc 6080be 96accc bac6d4", "b0d0f0 cedeec f0cca0 dee2e6 e2e4e6"),
+    skies=colour_pairs("3a78d6 4a8adc 6080be 96accc bac6d4", "b0d0f0 cedeec f0cca0 dee2e6 e2e4e6"),
     haze=(0.0012, 0.004),
     texture=(0.8, 1.2),
     saturation=(0.95, 1.3),
@@ -74,7 +75,7 @@ SECOND_SOURCE = replace(
     facades=colours("c6c0b8 aaa6a4 ded6c6 988c86 baa896 868a92 9e6858 cec8d0"),
     foliage=colours("42702c 56763c 3a542a"),
     grounds=colours("787878 68686a 888480"),
-    skies=_gradients("588cd4 a0bada c8ced6 7886b0", "d6e2ee e6eaee eaecec eed4b2"),
+    skies=colour_pairs("588cd4 a0bada c8ced6 7886b0", "d6e2ee e6eaee eaecec eed4b2"),
     haze=(0.001, 0.003),
     texture=(0.4, 0.8),
     saturation=(0.8, 1.1),
@@ -92,7 +93,7 @@ TARGET = Style(
     facades=colours("bcb4a8 9e968e cec4ac 8c8078 b09c8c 787a7e a87662 c0a07c"),
     foliage=colours("3e5c2e 506a38 364e30"),
     grounds=colours("6a6a6c 7a7876 5e5f63"),
-    skies=_gradients("ced4da b2c2d6 8caed6 6896d6", "eceeee e2e8ec dae4ec d2deea"),
+    skies=colour_pairs("ced4da b2c2d6 8caed6 6896d6", "eceeee e2e8ec dae4ec d2deea"),
     haze=(0.002, 0.0055),
     texture=(1.0, 1.6),
     saturation=(0.72, 0.95),

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
 from hrda_lit.config.ranges import Count, Number, Seed
-from hrda_lit.data.classes import CITYSCAPES, ID_MAPS
+from hrda_lit.data.classes import CITYSCAPES, id_table
 from hrda_lit.demo.painter import SCALE, Camera, Painter, Raw
 from hrda_lit.demo.scene import draw_scene, rare_things
 from hrda_lit.demo.style import SECOND_SOURCE, SOURCE, TARGET, Style
@@ -22,8 +22,7 @@ from hrda_lit.system.progress import track
 VERSION = 1  # raise it whenever the same seed gives other pictures
 CITIES = {"train": "demoville", "val": "demostadt"}
 STYLES: dict[str, Style] = {"source": SOURCE, "second_source": SECOND_SOURCE, "train": TARGET, "val": TARGET}
-TRAIN_IDS = np.full(256, 255, np.uint8)
-TRAIN_IDS[list(ID_MAPS["cityscapes"])] = list(ID_MAPS["cityscapes"].values())
+TRAIN_IDS = id_table("cityscapes", CITYSCAPES).numpy()
 # strength of the surface texture as a share of the brightness; 0.04 for all others
 TEXTURE = {
     Raw.SKY: 0.0, Raw.VEGETATION: 0.24, Raw.BUILDING: 0.08, Raw.WALL: 0.08, Raw.FENCE: 0.1, Raw.EGO: 0.01,
@@ -136,9 +135,8 @@ def _encode(label: UInt8[np.ndarray, "H W"], split: str) -> Image.Image:
     picture = Image.fromarray(label)
     if split == "source":
         colours = np.zeros((256, 3), np.uint8)
-        for raw, train in ID_MAPS["cityscapes"].items():
-            colours[raw] = CITYSCAPES.colours[train]
-        picture.putpalette(colours.tobytes())
+        colours[: len(CITYSCAPES)] = CITYSCAPES.colours
+        picture.putpalette(colours[TRAIN_IDS].tobytes())
     return picture
 
 

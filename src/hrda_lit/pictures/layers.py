@@ -31,19 +31,12 @@ TITLES = {
 
 
 class Scene(NamedTuple):
-    """An image with its layers.
+    """An image with its layers."""
 
-    Attributes:
-        image: RGB.
-        layers: class ids (H x W) or pictures (3 x H x W) by name.
-        boxes: rectangles to draw on the image, in pixels.
-        caption: a few words below the title.
-    """
-
-    image: Picture
-    layers: Mapping[str, Tensor] = {}
-    boxes: Mapping[str, Box] = {}
-    caption: str = ""
+    image: Picture  # RGB
+    layers: Mapping[str, Tensor] = {}  # class ids (H x W) or pictures (3 x H x W) by name
+    boxes: Mapping[str, Box] = {}  # rectangles to draw on the image, in pixels
+    caption: str = ""  # a few words below the title
 
     @property
     def masks(self) -> dict[str, Tensor]:

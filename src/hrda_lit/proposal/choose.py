@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from hrda_lit.data.rare_class import class_probabilities
 from hrda_lit.data.transforms import half_crop
 from hrda_lit.proposal.measure import Measured, Size
 
@@ -78,17 +80,16 @@ def choose(
     """
     encoder = next(one for one in ENCODERS if memory >= one.least)
     device = f"a GPU of {memory / GIB:.0f} GB" if memory else "a CPU"
-    target_box, target_why = _box(target, encoder, device)
-    source_box, source_why = _box(source, encoder, device)
-    seen = target_box or target.size
-    crop = _crop(seen, source_box or source.size)
+    source_seen, source_size = _fit(source, encoder, device)
+    seen, target_size = _fit(target, encoder, device)
+    crop, things = _crop(seen, source_seen), source.things(names)
     length = steps or encoder.steps
     rounds = 4 if scored <= MANY else 1
     fast = Choice("0.99", f"{length} steps need a teacher that follows fast")
     half = f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}"
     keys = {
         "data.crop": Choice(f"[{crop[0]}, {crop[1]}]", half),
-        "data.rare_class": _rare_classes(source, source_box or source.size),
+        "data.rare_class": _rare_classes(source, source_seen),
         "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
         "optim.lr": Choice(f"{encoder.learning_rate:.1e}", encoder.rate_why),
         "optim.warmup": Choice(str(round(length / 27)), "1500 of 40 000 steps in the paper"),
@@ -98,14 +99,13 @@ def choose(
     }
     if encoder.batch_norm:
         keys["optim.head_factor"] = Choice("10", "heads start from random weights")
-    return Plan(
-        encoder, crop, Choice(_yaml(source_box), source_why), Choice(_yaml(target_box), target_why),
-        _margins(target, seen), source.things(names), keys,
-    )  # fmt: skip
+    if not things:
+        keys["lambda_fd"] = Choice("0", "it acts on thing classes, of which there are none")
+    return Plan(encoder, crop, source_size, target_size, _margins(target, seen), things, keys)
 
 
-def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, str]:
-    """Return the box into which images are fitted, or None, and why."""
+def _fit(seen: Measured, encoder: Encoder, device: str) -> tuple[Size, Choice]:
+    """Return the size in which images are seen, and the box into which they are fitted for it."""
     height, width = seen.size
     shrink, grow = math.sqrt(encoder.pixels / (height * width)), SMALLEST / min(height, width)
     if grow > 1:
@@ -113,11 +113,13 @@ def _box(seen: Measured, encoder: Encoder, device: str) -> tuple[Size | None, st
     elif shrink < 0.9:
         why = f"{height} x {width} is large for {encoder.name} on {device}; a rule of thumb"
     elif seen.varied:
-        return seen.size, "sizes vary; this is the median, so that objects have similar sizes"
+        why = "sizes vary; this is the median, so that objects have similar sizes"
+        return seen.size, Choice(f"[{height}, {width}]", why)
     else:
-        return None, f"as they are, {height} x {width}"
+        return seen.size, Choice("null", f"as they are, {height} x {width}")
     factor = max(min(shrink, 1), grow)
-    return (round(height * factor / 8) * 8, round(width * factor / 8) * 8), why
+    height, width = (round(side * factor / 8) * 8 for side in seen.size)
+    return (height, width), Choice(f"[{height}, {width}]", why)
 
 
 def _crop(*sizes: Size) -> Size:
@@ -128,8 +130,7 @@ def _crop(*sizes: Size) -> Size:
 
 def _rare_classes(source: Measured, box: Size) -> Choice:
     """Choose min_pixels and the temperature of rare class sampling."""
-    shares = source.shares
-    there = shares > 0
+    there = source.pixels.any(0)
     if there.sum() < 3:
         return Choice("null", "rare classes need three classes or more")
     height, width = source.size
@@ -141,7 +142,8 @@ def _rare_classes(source: Measured, box: Size) -> Choice:
         pixels = max(enough, 20.0)
         why = f"so that {CANDIDATES} of {len(known)} labels show enough of each class"
     least = max(1, int(float(f"{pixels:.1g}")))
-    flat = (t for t in TEMPERATURES if _largest(shares[there], t) <= 2 / there.sum())
+    counts, most = torch.from_numpy(source.pixels), 2 / there.sum()
+    flat = (t for t in TEMPERATURES if class_probabilities(counts, t).max() <= most)
     temperature = next(flat, TEMPERATURES[-1])
     # min_pixels counts at the original size, the crop that is accepted has the size of the box.
     ratio = float(f"{box[0] * box[1] / (height * width):.2g}")
@@ -149,11 +151,6 @@ def _rare_classes(source: Measured, box: Size) -> Choice:
         f"{{ temperature: {temperature}, min_pixels: {least}, accept_ratio: {ratio} }}",
         f"{why}; no class is sampled more than twice as often as uniformly",
     )
-
-
-def _largest(shares: np.ndarray, temperature: float) -> float:
-    weights = np.exp((shares.min() - shares) / temperature)
-    return float(weights.max() / weights.sum())
 
 
 def _margins(target: Measured, size: Size) -> Choice | None:
@@ -165,7 +162,3 @@ def _margins(target: Measured, size: Size) -> Choice | None:
         f"{{ top: {top}, bottom: {bottom}, left: {left}, right: {right} }}",
         "constant over all images (the camera's own car, a frame), so pseudo-labels are not trusted there",
     )
-
-
-def _yaml(size: Sequence[int] | None) -> str:
-    return "null" if size is None else f"[{size[0]}, {size[1]}]"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,16 +66,13 @@ class Measured:
         return found
 
 
-def measure(
-    images: Sequence[Path], labels: Sequence[str], read_label: Callable[[str], np.ndarray], classes: int
-) -> Measured:
-    """Measure images, and some of the labels; `read_label` returns the train ids of one of `labels`."""
+def measure(images: Sequence[Path], labels: Sequence[str], read: Callable[[str], np.ndarray], classes: int) -> Measured:
+    """Measure images, and some of the labels; `read` returns the train ids of one of `labels`."""
     sizes = read_some(read_size, images, HEADERS, "reading sizes")
     height, width = (int(side) for side in np.median(sizes, axis=0))
     ratios = np.array(sizes) / (height, width)
     varied = bool((np.maximum(ratios, 1 / ratios) > 1.5).any())
-    measured = partial(_measure_label, read_label, classes)
-    counts = read_some(measured, labels, LABELS, "counting classes")
+    counts = read_some(lambda image: _measure_label(read(image), classes), labels, LABELS, "counting classes")
     pixels = np.array([row for row, _ in counts], np.int64).reshape(-1, classes)
     boxes = np.array([row for _, row in counts]).reshape(-1, classes)
     shown = [np.nanquantile(column, 0.75) if (column == column).any() else np.nan for column in boxes.T]
@@ -102,9 +98,8 @@ def read_some(read: Callable[[Item], Result], items: Sequence[Item], count: int,
     return results
 
 
-def _measure_label(read_label: Callable[[str], np.ndarray], classes: int, image: str) -> tuple[np.ndarray, list[float]]:
+def _measure_label(label: np.ndarray, classes: int) -> tuple[np.ndarray, list[float]]:
     """Return the pixels of each class, and the box of its largest part, see `Measured`."""
-    label = read_label(image)
     pixels = np.bincount(label.ravel(), minlength=256)[:classes]
     return pixels, [_largest_box(label == index) if pixels[index] else np.nan for index in range(classes)]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hrda_lit.proposal.choose import Choice, choose
+from hrda_lit.proposal.choose import choose
 from hrda_lit.proposal.class_lists import find_class_list
 from hrda_lit.proposal.discover import discover, source_lists, target_lists
 from hrda_lit.proposal.label_space import (
@@ -26,6 +26,7 @@ from hrda_lit.proposal.measure import Measured, measure
 from hrda_lit.proposal.polygons import Polygons, find_polygons, find_unread
 from hrda_lit.proposal.rules import LABEL_FOLDER
 from hrda_lit.proposal.write import Domain, Proposal
+from hrda_lit.system.process import choose_device
 
 COVERED = 0.9  # share of an image: where polygons cover more, the rest is ignored without a question
 
@@ -38,16 +39,14 @@ def propose(keys: Mapping[str, Any]) -> Proposal:
         FileNotFoundError: if images or labels are missing.
     """
     _check_keys(keys)
-    memory = _memory(keys["device"])
+    device = choose_device(keys["device"])
+    memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
     source = _domain(keys, "source")
     target = _domain(keys, "target", source)
     if target.name == source.name:
         target = replace(target, name=f"{target.name}_target")
     measured = _measure(source, labelled=True), _measure(target, labelled=False)
     plan = choose(*measured, source.space.names, len(target.lists.get("val", ())), memory, keys["steps"])
-    if not plan.things:
-        without = Choice("0", "it acts on thing classes, of which there are none")
-        plan = replace(plan, keys={**plan.keys, "lambda_fd": without})
     kinds = ["source_only", "daformer", "hrda"] + (["oracle"] if "oracle_train" in target.lists else [])
     source = replace(source, size=plan.source_size)
     target = replace(target, size=plan.target_size, margins=plan.margins)
@@ -149,11 +148,3 @@ def _measure(domain: Domain, labelled: bool) -> Measured:
     return measure(
         [found.root / image for image in used], used if labelled else [], read_label, len(domain.space.names)
     )
-
-
-def _memory(device: str) -> float:
-    """Return the bytes of the GPU; 0 for a CPU."""
-    is_there = torch.cuda.is_available()
-    if device == "cuda" and not is_there:
-        raise ValueError("device=cuda, but torch finds none here; run init where you train.")
-    return 0.0 if device == "cpu" or not is_there else float(torch.cuda.get_device_properties(0).total_memory)

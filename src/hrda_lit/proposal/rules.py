@@ -156,8 +156,7 @@ def _folder_pairs(names: Mapping[str, Name]) -> set[tuple[str, str]]:
     folders = [parts for parts in folders if not any(map(OTHER_FOLDER.match, parts))]
     labels = [parts for parts in folders if any(map(LABEL_FOLDER.fullmatch, parts))]
     for label in spread(labels, 50):
-        differences = [_difference(folder, label) for folder in folders]
-        pairs = [pair for pair in differences if pair is not None]
+        pairs = list(filter(None, (_difference(folder, label) for folder in folders)))
         pairs = [pair for pair in pairs if IMAGE_FOLDER.match(pair[0])] or pairs
         least = min(("".join(pair).count("/") for pair in pairs), default=0)
         found.update(pair for pair in pairs if "".join(pair).count("/") == least)

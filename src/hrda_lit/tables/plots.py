@@ -174,17 +174,17 @@ def draw_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     Curves come by number, then by training, the same for every number; empty ones are not drawn.
     """
     figure = Figure(figsize=(5 * len(curves) + 0.5, 4.4), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    panels, is_spread = figure.subplots(1, len(curves), squeeze=False)[0], False
     for axes, (number, lines) in zip(panels, curves.items(), strict=True):
         rate = number.startswith(RATES)
         for index, (name, curve) in enumerate(lines.items()):
             if curve:
                 _draw_curve(axes, curve, printable(name), index, 100 if rate else 1)
+                is_spread = is_spread or any(len(values) > 1 for values in curve.values())
         title = NAMES.get(number, printable(number))
         axes.set(xlabel="training step", title=title, ylabel="percent" if rate else "")
         axes.grid(alpha=0.3)
-    drawn = [curve for lines in curves.values() for curve in lines.values()]
-    if any(len(values) > 1 for curve in drawn for values in curve.values()):
+    if is_spread:
         figure.suptitle("mean and standard deviation over seeds", fontsize="medium", color="0.35")
     common_legend(figure)
     return figure

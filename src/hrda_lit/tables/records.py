@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any, TypeVar
@@ -84,7 +85,7 @@ def kind_in(metrics: Mapping[str, Any]) -> str | None:
 
 def swept_keys(runs: Sequence[RunRecord]) -> list[str]:
     """Return the keys in which runs differ, in the order of the command line."""
-    keys = dict.fromkeys(key for run in runs for key in run.overrides)
+    keys = dict.fromkeys(chain.from_iterable(run.overrides for run in runs))
     return [key for key in keys if len({run.overrides.get(key) for run in runs}) > 1]
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -118,8 +119,8 @@ def _read_training(path: Path, metrics: Mapping[str, Any]) -> Iterator[RunRecord
     """Yield the run of a metrics.json, unless it is of an evaluation or was scored on nothing."""
     if "datasets" in metrics or not {"name", "val/miou", "val/iou"} <= set(metrics):
         return
-    asked = {NAME: str(metrics["name"])}
-    if data := _data(mapping_in(metrics, "data")):
+    asked, data = {NAME: str(metrics["name"])}, _data(mapping_in(metrics, "data"))
+    if data:
         asked[DATA] = data
     overrides = computed_by(read_overrides(path.parent))
     asked |= {key: value for key, value in overrides.items() if not (data and key in SETS)}
@@ -219,7 +220,7 @@ def _shorten(names: Sequence[str], mark: str, parts: int) -> dict[str, str]:
 def evaluation_table(rows: Mapping[str, RunGroup]) -> Table:
     """Lay evaluations out in percent: every dataset, their mean, and its gain over source-only."""
     scores = {heading: scores_by_set(group) for heading, group in rows.items()}
-    sets = list(dict.fromkeys(name for row in scores.values() for name in row))
+    sets = list(dict.fromkeys(chain.from_iterable(scores.values())))
     # Of those that were scored on every dataset.
     complete = {heading: row for heading, row in scores.items() if len(row) == len(sets)}
     means = {heading: mean(map(mean, row.values())) for heading, row in complete.items()}

@@ -123,7 +123,7 @@ def _without_nan(content: Any) -> Any:
 def count_images(
     network: Segmentor, inference: Inference, images: ValImages, workers: int, every: bool
 ) -> dict[str, Breakdown]:
-    """Count the pixels of all images by view: the fused prediction or, with `every`, context and detail too."""
+    """Count the pixels of all images by view: the fused prediction; with `every`, also context and detail."""
     counts: dict[str, Breakdown] = {}
     device, classes = next(network.parameters()).device, images.dataset.classes
     loader: DataLoader[Any] = DataLoader(images, batch_size=1, **worker_options(workers))
@@ -155,10 +155,9 @@ def write_report(
         scores[key] = {view: breakdown_measures(one, classes) for view, one in views.items()}
     who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
     pages = [score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
-    means: dict[str, Measures] = {}
-    if len(scores) > 1:
-        fused: dict[str, Measures] = {key: views["fused"] for key, views in scores.items()}
-        means = {"mean": mean_over(fused)}
+    fused: dict[str, Measures] = {key: views["fused"] for key, views in scores.items()}
+    means = {"mean": mean_over(fused)} if len(fused) > 1 else {}
+    if means:
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
     write_atomically(folder / "report.txt", as_text(*pages).encode())
