@@ -59,7 +59,7 @@ def render_demo(
     """
     root = Path(root).absolute()
     if min(source, target, val) < 1:
-        raise ValueError(f"render_demo got source={source}, target={target}, val={val}; give each at least 1.")
+        raise ValueError(f"render_demo got {source=}, {target=}, {val=}; give each at least 1.")
     counts = {"source": source, "train": target, "val": val, "second_source": second_source}
     counts = {split: count for split, count in counts.items() if count}
     record = {"version": VERSION, "seed": seed, **counts}

@@ -63,7 +63,6 @@ class Plan:
     """Everything in the YAML files except names and paths."""
 
     encoder: Encoder
-    crop: Size
     source_size: Choice  # box into which images are fitted; null keeps them
     target_size: Choice
     margins: Choice | None  # of target images, in pixels of their box
@@ -82,13 +81,16 @@ def choose(
     device = f"a GPU of {memory / GIB:.0f} GB" if memory else "a CPU"
     source_seen, source_size = _fit(source, encoder, device)
     seen, target_size = _fit(target, encoder, device)
-    crop, things = _crop(seen, source_seen), source.things(names)
+    # Half of a target image, in area, as far as it fits into a source image.
+    half = (min(sides) for sides in zip(half_crop(seen), seen, source_seen, strict=True))
+    height, width = (max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in half)
+    things = source.things(names)
     length = steps or encoder.steps
     rounds = 4 if scored <= MANY else 1
     fast = Choice("0.99", f"{length} steps need a teacher that follows fast")
-    half = f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}"
+    crop_why = f"about half of an image of {seen[0]} x {seen[1]}; sides are multiples of {MULTIPLE}"
     keys = {
-        "data.crop": Choice(f"[{crop[0]}, {crop[1]}]", half),
+        "data.crop": Choice(f"[{height}, {width}]", crop_why),
         "data.rare_class": _rare_classes(source, source_seen),
         "loading.batch_size": Choice("2", "source and target images each, as in the paper"),
         "optim.lr": Choice(f"{encoder.learning_rate:.1e}", encoder.rate_why),
@@ -101,7 +103,7 @@ def choose(
         keys["optim.head_factor"] = Choice("10", "heads start from random weights")
     if not things:
         keys["lambda_fd"] = Choice("0", "it acts on thing classes, of which there are none")
-    return Plan(encoder, crop, source_size, target_size, _margins(target, seen), things, keys)
+    return Plan(encoder, source_size, target_size, _margins(target, seen), things, keys)
 
 
 def _fit(seen: Measured, encoder: Encoder, device: str) -> tuple[Size, Choice]:
@@ -120,12 +122,6 @@ def _fit(seen: Measured, encoder: Encoder, device: str) -> tuple[Size, Choice]:
     factor = max(min(shrink, 1), grow)
     height, width = (round(side * factor / 8) * 8 for side in seen.size)
     return (height, width), Choice(f"[{height}, {width}]", why)
-
-
-def _crop(*sizes: Size) -> Size:
-    """Return half of the first size, in area, as far as it fits into all."""
-    height, width = (min(sides) for sides in zip(half_crop(sizes[0]), *sizes, strict=True))
-    return max(MULTIPLE, height // MULTIPLE * MULTIPLE), max(MULTIPLE, width // MULTIPLE * MULTIPLE)
 
 
 def _rare_classes(source: Measured, box: Size) -> Choice:

@@ -57,7 +57,7 @@ def read_values(labels: Sequence[Path]) -> LabelValues:
             if raw < len(one.palette):
                 shown[one.palette[raw]] += count
                 is_stable &= meanings.setdefault(raw, one.palette[raw]) == one.palette[raw]
-    if not is_stable:  # a palette for each file: its colours tell the classes, and not its indices
+    if not is_stable:  # a palette for each file: its colours, not its indices, stand for classes
         return LabelValues(colours=colours + shown)
     palette = max((one.palette for one in files), key=len)
     return LabelValues(ids, colours, palette)

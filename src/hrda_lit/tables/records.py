@@ -114,7 +114,7 @@ def read_curve(path: Path, number: str) -> dict[int, float]:
     """Read the finite values of a logged number, e.g. "val/miou", from metrics.csv, by training step from 1.
 
     Raises:
-        ValueError: if there is no such file, or it is damaged.
+        ValueError: if the file is missing or damaged.
     """
     if not path.exists():
         raise ValueError(f"{path} is not there; curves are drawn of runs with logger=csv")

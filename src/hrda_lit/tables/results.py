@@ -211,7 +211,7 @@ def _differences(groups: Sequence[RunGroup]) -> list[str]:
 
 
 def _shorten(names: Sequence[str], mark: str, parts: int) -> dict[str, str]:
-    """Return the last parts of each name, or all of it if another one ends alike."""
+    """Return the last parts of each name, or all of it if another one ends the same."""
     ends = {name: mark.join(name.split(mark)[-parts:]) for name in names}
     found = list(ends.values())
     return {name: end if found.count(end) == 1 else name for name, end in ends.items()}

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,13 @@ def breakdown_measures(breakdown: Breakdown, classes: Classes) -> dict[str, dict
 
 def mean_over(sets: Mapping[str, Measures]) -> Measures:
     """Average measures over the datasets that have the class; NaN if none has it."""
-    means = {}
+    means: dict[str, dict[str, float]] = {}
     for measure, values in next(iter(sets.values())).items():
-        means[measure] = {name: _mean([one[measure][name] for one in sets.values()]) for name in values}
+        means[measure] = {}
+        for name in values:
+            known = [one[measure][name] for one in sets.values() if not math.isnan(one[measure][name])]
+            means[measure][name] = sum(known) / len(known) if known else math.nan
     return means
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def score_table(title: str, columns: Mapping[str, Measures]) -> Table:

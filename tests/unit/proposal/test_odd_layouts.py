@@ -171,7 +171,8 @@ def test_what_tools_write_is_understood(name: str, tmp_path: Path, target: Path)
     source = proposal.source
     assert (len(source.lists["train"]), source.space.id_map) == (train, id_map)
     assert source.space.names == (classes or source.space.names)
-    assert proposal.plan.crop == (128, 192)  # images of 96 x 128 are enlarged: training refuses smaller crops
+    # Images of 96 x 128 are enlarged: training refuses smaller crops.
+    assert proposal.plan.keys["data.crop"].value == "[128, 192]"
     assert len(written(proposal, tmp_path / "mine").files("train", labelled=True)) == train
 
 
