@@ -34,4 +34,4 @@ class ConfusionMatrix(L.Callback):
             write_atomically(path, as_csv(confusion_lines("label", module.counts, module.classes)))
             write_atomically(path.with_suffix(".png"), png)
         for dashboard in dashboards(trainer):
-            dashboard.show_confusion(module.counts, module.classes, png, logged_step(trainer))
+            dashboard.send(dashboard.show_confusion, module.counts, module.classes, png, logged_step(trainer))

@@ -1,14 +1,17 @@
 """The interface of all dashboards: loggers of Lightning that take pictures and tables too."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import lightning as L
 import yaml
 from jaxtyping import Int
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +20,10 @@ from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene
 from hrda_lit.system.errors import format_error
 
+log = logging.getLogger(__name__)
+
 LONGEST = 80  # letters of a run's name, which is also that of a folder
+PAUSE = 600.0  # seconds until a dashboard that failed is tried again; each try may take half a minute
 Lines = Sequence[Sequence[Any]]  # of a table: the headings, then a line of cells for each row
 
 
@@ -29,10 +35,87 @@ class Example(NamedTuple):
 
 
 class Dashboard:
-    """A logger of Lightning that takes pictures; a back-end needs `show_picture`, the others have defaults.
+    """A logger of Lightning that takes pictures; a class derives from this first, then from Lightning's logger.
 
-    Logged names are as in docs/wandb.md; `step` is the index of the step that was done last.
+    A back-end needs `show_picture`, the others have defaults. Logged names are as in docs/wandb.md; `step` is
+    the index of the step that was done last.
+
+    `title` and `remedy` are its name and what to do without it, for messages; a checkpoint keeps the `version`,
+    by which a resumed run finds its own, under `state_key`.
     """
+
+    title, remedy, state_key = "the dashboard", "remove its logger", "id"
+    _answered, _paused_until = False, 0.0
+
+    def send(self, show: Callable[..., object], *given: Any) -> None:
+        """Call what needs the back-end; once it has answered, its failures cost a run nothing but pictures.
+
+        Raises:
+            ValueError: if the first call fails.
+        """
+        if time.monotonic() < self._paused_until:
+            return
+        try:
+            show(*given)
+            self._answered = True
+        except Exception as error:  # whatever the back-end's client raises
+            if not self._answered:
+                raise ValueError(
+                    f"{self.title} cannot start the run ({brief(error)}); mend that, or {self.remedy}."
+                ) from error
+            if not self._paused_until:
+                log.warning(
+                    "%s does not take what this run logs (%s); the run continues, metrics.csv has all numbers, and "
+                    "what comes in %.0f minutes is sent again",
+                    *(self.title, brief(error), PAUSE / 60),
+                )
+            self._paused_until = time.monotonic() + PAUSE
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Send numbers."""
+        self.send(self.show_numbers, metrics, step or 0)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Send the config."""
+        self.send(self.show_config, params)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what is not written yet."""
+        self.send(cast(Any, super()).save)
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        """End the run; whatever comes later continues it."""
+        self.send(self.end, status)
+
+    def resume_state(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold for `resume`."""
+        return {self.state_key: cast(Any, self).version}
+
+    @rank_zero_only
+    def resume(self, step: int, state: Mapping[str, Any]) -> None:
+        """Continue the run of that state after `step` steps, or start one where the back-end does not know it."""
+        if isinstance(state.get(self.state_key), str):
+            self.continue_run(state[self.state_key])
+
+    def continue_run(self, version: str) -> None:
+        """Log into the run of this `version` from now on."""
+        raise NotImplementedError
+
+    def show_numbers(self, metrics: Mapping[str, float], step: int) -> None:
+        """Show numbers, by default as Lightning's logger does."""
+        cast(Any, super()).log_metrics(metrics, step)
+
+    def show_config(self, params: Mapping[str, Any]) -> None:
+        """Show the config, by default as Lightning's logger does."""
+        cast(Any, super()).log_hyperparams(params)
+
+    def end(self, status: str) -> None:
+        """End the run as "success" or "failed", by default as Lightning's logger does."""
+        cast(Any, super()).finalize(status)
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Show a picture under a name like val/pictures/0."""
@@ -71,12 +154,20 @@ def logged_step(trainer: L.Trainer) -> int:
 
 
 @contextmanager
-def require_package(name: str) -> Iterator[None]:
-    """Turn a failed import inside into a ValueError; `name` is that of the logger and of its package."""
+def connecting(name: str, key: str = "", remedy: str = "") -> Iterator[None]:
+    """Turn a failed import inside, or a server that does not answer, into a ValueError.
+
+    Args:
+        name: name of the logger and of its package.
+        key: key and value that lead to the server.
+        remedy: what to do where it cannot be reached, as a part of a sentence.
+    """
     try:
         yield
     except ImportError as error:  # of the package, or of one that it needs
         raise ValueError(f"logger={name} needs {error.name or error}; run: pip install {name}.") from error
+    except Exception as error:  # whatever its client raises
+        raise ValueError(f"{key} cannot be used ({brief(error)}); {remedy}.") from error
 
 
 def brief(error: Exception) -> str:

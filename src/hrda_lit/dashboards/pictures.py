@@ -41,9 +41,6 @@ class Pictures(L.Callback):
         folder: folder of the files <folder>/step_<t>/<index>.png and <folder>/step_<t>/train_<index>.png.
         count: number of images, spread evenly over the set, and of training crops at most, >= 0.
         every: training steps from one drawn step to the next, >= 0; 0 draws none.
-
-    Raises:
-        ValueError: if count or every is negative.
     """
 
     def __init__(self, folder: str, count: Number = 4, every: Number = 0) -> None:
@@ -112,7 +109,7 @@ class Pictures(L.Callback):
 def _send(stage: str, examples: Sequence[Example], trainer: L.Trainer, pl_module: L.LightningModule) -> None:
     classes = cast("UDAModule", pl_module).classes
     for dashboard in dashboards(trainer):
-        dashboard.show_examples(stage, examples, classes, logged_step(trainer))
+        dashboard.send(dashboard.show_examples, stage, examples, classes, logged_step(trainer))
 
 
 def _name(module: "UDAModule") -> str:

@@ -7,14 +7,16 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, require_package
+from hrda_lit.dashboards.dashboard import Dashboard, connecting
 
-with require_package("tensorboard"):
+with connecting("tensorboard"):
     import tensorboard  # noqa: F401 - a missing one is reported before data are read
 
 
 class TensorBoard(Dashboard, TensorBoardLogger):
     """TensorBoard's logger; what an interrupted run logged after its checkpoint is no longer shown."""
+
+    title, remedy = "TensorBoard", "set logger=csv"
 
     def resume_state(self) -> dict[str, Any]:
         """Return nothing: the folder is enough."""
@@ -23,6 +25,11 @@ class TensorBoard(Dashboard, TensorBoardLogger):
     def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue after `step` steps."""
         self._kwargs["purge_step"] = step
+
+    def show_config(self, params: Mapping[str, Any]) -> None:
+        """Show the config."""
+        _ = self.experiment  # opens its file; Lightning would take a failure for a number that it cannot log
+        super().show_config(params)
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Show a picture."""

@@ -7,10 +7,9 @@ from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, Lines, name_run, require_package
+from hrda_lit.dashboards.dashboard import Dashboard, Lines, connecting, name_run
 from hrda_lit.runs.differences import flatten
 
 
@@ -19,6 +18,8 @@ class TrackioRun(Dashboard, Logger):
 
     Runs of a project are shown side by side, each with its own name; `options` are those of trackio.init.
     """
+
+    title, remedy, state_key = "Trackio", "remove logger.trackio.space_id and server_url", "name"
 
     def __init__(self, project: str, name: str, group: str | None = None, **options: Any) -> None:
         super().__init__()
@@ -49,16 +50,17 @@ class TrackioRun(Dashboard, Logger):
             self._resumed = True
         return self._run
 
-    @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def continue_run(self, version: str) -> None:
+        """Continue the run of that name."""
+        self._name, self._resumed = version, True
+
+    def show_config(self, params: Mapping[str, Any]) -> None:
         """Keep the config for the first row of numbers, which carries it."""
         self._config = flatten(params)
-        if self._run is not None:
-            self._run.config.update(self._config)
+        self.experiment.config.update(self._config)
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers."""
+    def show_numbers(self, metrics: Mapping[str, float], step: int) -> None:
+        """Show numbers."""
         self.experiment.log(dict(metrics), step)
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
@@ -73,23 +75,13 @@ class TrackioRun(Dashboard, Logger):
 
         self.experiment.log({name: trackio.Table(columns=lines[0], data=lines[1:])}, step)
 
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Write what is not written yet; whatever comes later continues the same run."""
+    def end(self, status: str) -> None:
+        """Write what is not written yet."""
         import trackio
 
         if self._run is not None:
             trackio.finish()
             self._run = None
-
-    def resume_state(self) -> dict[str, Any]:
-        """Return the name of the run."""
-        return {"name": self._name}
-
-    def resume(self, step: int, state: Mapping[str, Any]) -> None:
-        """Continue the run of that name, or start one where Trackio does not know it."""
-        if isinstance(name := state.get("name"), str):
-            self._name, self._resumed = name, True
 
 
 def trackio_logger(
@@ -100,10 +92,15 @@ def trackio_logger(
     An example is "hrda_demo 2026-11-24_12-00-00"; `options` are those of trackio.init, e.g. space_id.
 
     Raises:
-        ValueError: if Trackio is not installed.
+        ValueError: if Trackio is not installed, or the hub is to be reached and does not answer.
     """
-    with require_package("trackio"):
+    with connecting("trackio", f"logger.trackio.space_id={options.get('space_id')}", TrackioRun.remedy):
         import trackio  # noqa: F401 - a missing one is reported before data are read
+
+        if options.get("space_id"):
+            import huggingface_hub
+
+            huggingface_hub.whoami()
     run_name, group = name_run(name, save_dir, overrides, sweep_dir)
     unique = f"{run_name} {group or Path(save_dir).resolve().name}"
     # Trackio names a folder like this.

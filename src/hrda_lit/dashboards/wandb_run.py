@@ -3,65 +3,47 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.dashboards.dashboard import Dashboard, Example, brief, name_run, require_package
+from hrda_lit.dashboards.dashboard import Dashboard, Example, connecting, name_run
 from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene, pil
 
-if TYPE_CHECKING:
+with connecting("wandb"):
     import wandb
 
 Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
+_OFFLINE = ("offline", "dryrun", "disabled")
+_PATIENCE = 20.0  # seconds in which the server has to take a new run
 _STEP = "trainer/global_step"  # Lightning's name of W&B's horizontal axis
 
 
 class WandbRun(Dashboard, WandbLogger):
     """W&B's logger; a resumed run keeps its id."""
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """Return the run, started on first use; a ValueError says that W&B cannot be reached."""
-        import wandb
+    title, remedy = "W&B", "set logger.wandb.mode=offline and run `wandb sync` later"
 
-        try:
-            return super().experiment
-        except wandb.Error as error:
-            raise ValueError(
-                f"W&B cannot start the run ({brief(error)}); mend that, or set "
-                "logger.wandb.mode=offline and run `wandb sync` later."
-            ) from error
-
-    def resume_state(self) -> dict[str, Any]:
-        """Return the id of the run."""
-        return {"id": self.version}
-
-    def resume(self, step: int, state: Mapping[str, Any]) -> None:
+    def continue_run(self, version: str) -> None:
         """Continue the run of that id, or start one where W&B does not know it."""
-        if isinstance(identity := state.get("id"), str):
-            self._id = identity
-            self._wandb_init.update(id=identity, resume="allow")
+        self._id = version
+        self._wandb_init.update(id=version, resume="allow")
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers; the latest mIoU also tops the summary, which W&B sorts, capitals first."""
-        super().log_metrics(metrics, step)
+    def show_numbers(self, metrics: Mapping[str, float], step: int) -> None:
+        """Show numbers; the latest mIoU also tops the summary, which W&B sorts, capitals first."""
+        super().show_numbers(metrics, step)
         if "val/miou" in metrics:
             self.experiment.summary["mIoU"] = metrics["val/miou"]
 
     def show_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Show a picture."""
-        self.experiment.log({name: _image(picture), _STEP: step})
+        self.experiment.log({name: wandb.Image(picture), _STEP: step})
 
     def show_examples(self, stage: str, examples: Sequence[Example], classes: Classes, step: int) -> None:
         """Show <stage>/pictures/<scene> with masks and boxes, <stage>/pictures/<extra> for other layers."""
@@ -70,12 +52,12 @@ class WandbRun(Dashboard, WandbLogger):
             for name, scene in example.scenes.items():
                 images[f"{stage}/pictures/{name}"].append(_scene(scene, classes))
                 for extra, picture in scene.extras.items():
-                    images[f"{stage}/pictures/{extra}"].append(_image(pil(picture)))
+                    images[f"{stage}/pictures/{extra}"].append(wandb.Image(pil(picture)))
         self.experiment.log({**images, _STEP: step})
 
     def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
         """Show the picture and a chart of the counts."""
-        chart, picture = _confusion_chart(counts, classes), _image(decode(png))
+        chart, picture = _confusion_chart(counts, classes), wandb.Image(decode(png))
         shown = {"val/confusion_matrix": chart, "val/pictures/confusion_matrix": picture}
         self.experiment.log({**shown, _STEP: step})
 
@@ -89,36 +71,24 @@ def wandb_logger(
     `options` are those of Lightning's WandbLogger and of wandb.init; a `group` among them goes first.
 
     Raises:
-        ValueError: if W&B is not installed, or it should go online and nobody is logged in.
+        ValueError: if it should go online, and W&B does not answer or nobody is logged in.
     """
-    with require_package("wandb"):
-        import wandb  # noqa: F401
-    if mode not in ("offline", "dryrun", "disabled"):
-        _require_login(mode)
+    with connecting("wandb", f"logger.wandb.mode={mode}", WandbRun.remedy):
+        # Else wandb would ask at a terminal, or fail when data have been read and a model is built.
+        is_ready = mode in _OFFLINE or wandb.login(prompt=False, verify=True)
+    if not is_ready:
+        raise ValueError(
+            f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set WANDB_API_KEY, or "
+            f"{WandbRun.remedy}."
+        )
     run_name, group = name_run(name, save_dir, overrides, sweep_dir)
-    logger = WandbRun(run_name, save_dir, mode=mode, **{"group": group, **options})
+    settings = wandb.Settings(init_timeout=_PATIENCE)
+    logger = WandbRun(run_name, save_dir, mode=mode, **{"group": group, "settings": settings, **options})
     logger._wandb_init.pop("anonymous", None)  # Lightning's default, of which W&B warns
     return logger
 
 
-def _require_login(mode: str) -> None:
-    import wandb
-
-    # Else wandb would ask at a terminal, or fail when data have been read and a model is built.
-    if not wandb.login(prompt=False, verify=False):
-        raise ValueError(
-            f"logger.wandb.mode={mode} needs a login at W&B; run `wandb login` once, set "
-            "WANDB_API_KEY, or set logger.wandb.mode=offline and run `wandb sync` later."
-        )
-
-
-def _image(picture: Image.Image, **options: Any) -> "wandb.Image":
-    import wandb
-
-    return wandb.Image(picture, **options)
-
-
-def _scene(scene: Scene, classes: Classes) -> "wandb.Image":
+def _scene(scene: Scene, classes: Classes) -> wandb.Image:
     names = {**dict(enumerate(classes.names)), classes.ignore: "unlabelled"}
     masks = {}
     for key, mask in scene.masks.items():
@@ -129,12 +99,10 @@ def _scene(scene: Scene, classes: Classes) -> "wandb.Image":
         data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": key}
         boxes[key] = {"box_data": [data], "class_labels": {0: key}}
     # Lightning's log_image would drop masks given inside a wandb.Image.
-    return _image(pil(scene.image), caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
+    return wandb.Image(pil(scene.image), caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
 
 
 def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:
-    import wandb
-
     # wandb.plot.confusion_matrix needs one entry per pixel; its chart takes counts as well.
     columns = ["Actual", "Predicted", "nPredictions"]
     pairs = product(classes.names, classes.names)

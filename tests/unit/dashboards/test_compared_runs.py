@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from mlflow.exceptions import MlflowException
 from PIL import Image
 from wandb.errors import CommError
 
@@ -146,42 +145,63 @@ def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^logger\.mlflow\.tracking_uri=nowhere:x cannot be used \(.*; give a server"):
         mlflow_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", "nowhere:x")
-    for package, make in (("mlflow", mlflow), ("trackio", trackio), ("wandb", wandb)):
-        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
-        with pytest.raises(ValueError, match=rf"^logger={package} needs {package}; run: pip install {package}\.$"):
-            make(tmp_path)
+    monkeypatch.setattr("huggingface_hub.whoami", fail)
+    with pytest.raises(ValueError, match=r"^logger\.trackio\.space_id=me/x cannot be used \(no such host .*; remove"):
+        trackio_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", space_id="me/x")
+    monkeypatch.setattr("wandb.login", fail)
+    with pytest.raises(ValueError, match=r"^logger\.wandb\.mode=online cannot be used \(no such host .*mode=offline"):
+        wandb_logger("hrda", str(tmp_path), [], str(tmp_path))
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ValueError, match=r"^logger=trackio needs trackio; run: pip install trackio\.$"):
+        trackio(tmp_path)
 
 
-def test_a_missing_tensorboard_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "hrda_lit.dashboards.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ValueError, match=r"needs tensorboard; run: pip install tensorboard\."):
-        check({"_target_": "hrda_lit.dashboards.tensorboard.TensorBoard", "save_dir": "x"}, Any, "logger.tensorboard")
+def test_a_deleted_project_of_mlflow_is_one_sentence(tmp_path: Path) -> None:
+    client = mlflow(tmp_path).experiment
+    client.delete_experiment(client.get_experiment_by_name("mine").experiment_id)
+    with pytest.raises(ValueError, match=r"cannot be used \(.*deleted.*\); give a server"):
+        mlflow(tmp_path)
+
+
+@pytest.mark.parametrize("module", ["tensorboard", "mlflow_run", "wandb_run"])
+def test_a_missing_package_is_one_sentence(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = module.removesuffix("_run")
+    monkeypatch.delitem(sys.modules, f"hrda_lit.dashboards.{module}", raising=False)
+    for loaded in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.setitem(sys.modules, loaded, None)  # as if it were not installed
+    with pytest.raises(ValueError, match=rf"logger={package} needs {package}[\w.]*; run: pip install {package}\."):
+        check({"_target_": f"hrda_lit.dashboards.{module}.made", "save_dir": "x"}, Any, f"logger.{package}")
 
 
 def test_a_server_of_wandb_that_does_not_answer_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: Any) -> None:
-        raise CommError("no such host\nwhile retrying")
-
     monkeypatch.setattr("wandb.init", fail)
     with pytest.raises(ValueError, match=r"^W&B cannot start the run \(no such host while retrying\); mend that, or"):
         wandb(tmp_path).log_metrics({"val/miou": 0.5}, 1)
 
 
-def test_a_store_of_mlflow_that_is_lost_amid_a_run_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_store_of_mlflow_that_is_lost_amid_a_run_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = mlflow(tmp_path)
     logger.log_metrics({"val/miou": 0.5}, 1)
-
-    def fail(*_: Any) -> None:
-        raise MlflowException("no such host\nwhile retrying")
-
     monkeypatch.setattr(logger.experiment, "log_batch", fail)
-    with pytest.raises(ConnectionError, match=r"^MLflow .* \(no such host while retrying\); .*resume=auto\.$"):
-        logger.log_metrics({"val/miou": 0.5}, 2)
+    with caplog.at_level("WARNING", "hrda_lit"):
+        for step in (2, 3):
+            logger.log_metrics({"val/miou": 0.5}, step)
+        monkeypatch.undo()
+        logger.log_metrics({"val/miou": 0.5}, 4)  # not tried
+        logger._paused_until = 1.0
+        logger.log_metrics({"val/miou": 0.5}, 5)
+    [record] = caplog.records
+    assert record.message.startswith("MLflow does not take what this run logs (no such host while retrying); the run")
+    history = logger.experiment.get_metric_history(logger.run_id, "val/miou")
+    assert [one.step for one in history] == [1, 5]
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise CommError("no such host\nwhile retrying")
 
 
 def test_both_can_do_what_is_asked_of_them(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from hrda_lit.dashboards.confusion import ConfusionMatrix
 from hrda_lit.dashboards.pictures import Pictures
+from hrda_lit.dashboards.tensorboard import TensorBoard
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.pictures.layers import Scene
 
@@ -36,3 +37,9 @@ def test_a_picture(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
         callback.draw(3, f"{index}", {"image": Scene(torch.zeros(3, 8, 8, dtype=torch.uint8))}, CITYSCAPES)
     [record] = caplog.records
     assert "pictures cannot be written" in record.message
+
+
+def test_a_folder_of_tensorboard_is_refused_when_training_begins(blocked: Path) -> None:
+    logger = TensorBoard(str(blocked), "", version="tensorboard", default_hp_metric=False)
+    with pytest.raises(ValueError, match=r"^TensorBoard cannot start the run \(.*\); mend that, or set logger=csv"):
+        logger.log_hyperparams({"tau": 0.9})
