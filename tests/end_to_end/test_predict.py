@@ -164,8 +164,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
             "unknown key submission.counts; did you mean submission.count",
         ),
         (
-            ["input=null", "submission=acdc", "save=overlay", "bits=12"],
-            "follows its server and its dataset; remove save, bits",
+            ["input=null", "submission=acdc", "save=overlay", "ids=train", "bits=12"],
+            "follows its server and its dataset; remove save, ids, bits",
         ),
         (["save=[labels]"], "correct save"),
         (["save=[]"], "correct save"),

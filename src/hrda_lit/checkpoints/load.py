@@ -124,6 +124,8 @@ def _load(content: Mapping[str, Any], path: str, model: str | None, weights: str
         if config.val is not None:
             _ = build_dataset(config.val, "val").classes
         reference = read_reference(content, path)
+        if weights is not None and reference is None:
+            raise ValueError(f"{path} holds all of its weights; remove weights={weights}.")
         _check_size(state, config, classes, path, complete=reference is None)
         if reference is not None:
             config.network.backbone.weights = _pretrained(weights, reference, path)

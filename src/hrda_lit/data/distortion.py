@@ -28,9 +28,6 @@ class Distortion:
         saturation: largest relative change of S of HSV, in [0, 1].
         hue: largest shift in steps of 2 degrees, in [0, 90].
 
-    Raises:
-        ValueError: if a number is out of range.
-
     SSD (Liu et al., ECCV 2016), section 3.6 of its release.
     """
 

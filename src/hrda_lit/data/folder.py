@@ -49,9 +49,6 @@ class FolderDataset:
         size: (height, width) of the box into which images are fitted, in high-resolution pixels, aspect ratio
             kept; None keeps each image's own size.
         layout: everything that only some datasets need.
-
-    Raises:
-        ValueError: if an argument does not make sense.
     """
 
     def __init__(
@@ -195,10 +192,10 @@ class FolderDataset:
         listing = existing(listing)
         is_there = self.tree.is_file(listing)
         lines = read_lines(listing, self.tree.archived(listing)) if is_there else []
-        if not lines:
+        listed, absent = match_lines(lines, images, listing, ending=pattern.rpartition("*")[2])
+        if not listed and not absent:
             fault = "is empty" if is_there else "does not exist"
             raise self._missing(f"{listing} {fault}, need the names of images of {self.name}, one a line")
-        listed, absent = match_lines(lines, images, listing, ending=pattern.rpartition("*")[2])
         absent = [line for line in absent if PurePath(line) not in self._excluded]
         if absent:
             raise self._missing(

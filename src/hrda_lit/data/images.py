@@ -57,8 +57,8 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
 
     Args:
         path: path of the file.
-        bits: bits that the values of a 16-bit image use, see `pixels.scaled`; None for 16, with a warning
-            where the values use 12 or fewer.
+        bits: bits that the values of a 16-bit image use, see `pixels.scaled`; None for 16, with warnings of
+            what the data check would report: values of 12 or fewer, and further frames.
         content: bytes of a file that lies in an archive; None for one on disk.
 
     Raises:
@@ -68,7 +68,9 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
     whole = read_content(path, content)
 
     def read(file: ImageFile.ImageFile) -> Pixels:
-        deep = deep_values(file, whole)
+        frames, deep = count_frames(file), deep_values(file, whole)
+        if frames > 1 and bits is None:
+            log.warning("%s holds %d frames, of which the first is read", path, frames)
         if deep is None:
             return rgb(file)
         dark = "" if bits else describe_dark([_range(deep)], "bits")
@@ -121,6 +123,11 @@ def _refuse_pages(image: Any) -> None:
     image.seek(0)
     if pages > 1:
         raise KindError(f"holds {pages} pages, of which one would be read; save each as a file of its own")
+
+
+def count_frames(file: ImageFile.ImageFile) -> int:
+    """Return the number of frames of an opened animation; 1 for pictures with previews, as phones write them."""
+    return 1 if file.format in ("TIFF", "MPO") else int(getattr(file, "n_frames", 1))
 
 
 def deep_range(path: Path, content: bytes | None = None) -> tuple[int, float]:

@@ -85,7 +85,8 @@ def _class_ids(file: ImageFile.ImageFile, content: bytes, channel: Channel) -> U
 
 
 def _refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
-    if file.format in _LOSSY or (file.format == "WEBP" and b"VP8L" not in content):
+    is_lossy = file.format in _LOSSY or file.info.get("compression") in ("jpeg", "tiff_jpeg")  # of a TIFF
+    if is_lossy or (file.format == "WEBP" and b"VP8L" not in content):
         raise KindError(f"is a {file.format}, whose compression changes ids along borders; export labels as PNG")
 
 

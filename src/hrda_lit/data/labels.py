@@ -25,9 +25,6 @@ class Labels:
         are_train_ids: whether they hold train ids, so that any other id is a fault.
         key: everything that the ids of a file depend on, for caches.
         named: the ids that the config gives a class to, None where a published map or colours do.
-
-    Raises:
-        ValueError: if an argument does not make sense, or there are both an id_map and colours.
     """
 
     def __init__(

@@ -28,9 +28,6 @@ class Margins:
         right: columns.
         unit: "pixels", or "percent" of the height and width of the image.
 
-    Raises:
-        ValueError: if one is negative or the unit is unknown.
-
     HRDA, official code: 30, 240, 30, 30 for Cityscapes as target; VFM-UDA's code: 3, 25, 3, 3 percent.
     """
 
@@ -91,9 +88,6 @@ class Layout:
         unknown_colours: "refuse" labels with other colours, or "ignore" their pixels, e.g. at blurred
             borders.
         help: one sentence on how to get the data, for the error when they are missing.
-
-    Raises:
-        ValueError: if a value does not fit, or both a channel and colours tell the class.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)

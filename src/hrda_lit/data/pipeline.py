@@ -112,9 +112,6 @@ class Loading:
         accumulate: batches whose gradients are averaged before the optimiser steps once, >= 1.
         cache: folder where pictures are kept decoded, images fitted into their box, a byte a value; `~` is
             the home; None decodes them each time.
-
-    Raises:
-        ValueError: if a number is out of range.
     """
 
     batch_size: BatchSize = 2

@@ -87,11 +87,11 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def may_turn(content: bytes) -> bool:
-    """Return whether a PNG has a chunk that may say how it is turned."""
+    """Return whether a PNG has a chunk that may say how it is turned, or that it is animated."""
     at = len(PNG)
     while at + 8 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)
-        if name == b"eXIf" or content.startswith(_TURNING, at + 8):
+        if name in (b"eXIf", b"acTL") or content.startswith(_TURNING, at + 8):
             return True
         at += 12 + length
     return False

@@ -83,9 +83,6 @@ class RareClass:
         jointly: whether a crop must have enough pixels of the class and be varied at once (VFM-UDA); else
             crops are first drawn until they are varied, and then judged by the class (DAFormer).
 
-    Raises:
-        ValueError: if a number is out of range.
-
     DAFormer section 3.3; official: 3000 * 2.0 at high and 3000 * 0.5 at half resolution, 10 tries.
     """
 

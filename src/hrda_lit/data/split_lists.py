@@ -7,7 +7,7 @@ from hrda_lit.data.file_tree import same
 
 
 def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
-    """Read the lines of a split list, stripped, without blank lines and those that start with #.
+    """Read the lines of a split list, stripped, without blank ones.
 
     `content` holds the bytes of a list in an archive. A ValueError names a list that is not text in UTF-8.
     """
@@ -15,8 +15,7 @@ def read_lines(listing: Path, content: bytes | None = None) -> list[str]:
         text = (listing.read_bytes() if content is None else content).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing} is not text in UTF-8 ({error.reason}); save it as such.") from error
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def match_lines(
@@ -26,7 +25,8 @@ def match_lines(
 
     Args:
         lines: one name each, with or without suffix or `ending`; where it has folders, they must be the
-            image's last. A second column, after a tab, a comma or a blank, is not read.
+            image's last. A second column, after a tab, a comma or a blank, is not read. One that starts with
+            # and names no image is a comment.
         images: images of all splits.
         listing: path of the list, for messages.
         ending: text with which the name of every image ends, e.g. "_leftImg8bit.png".
@@ -44,7 +44,7 @@ def match_lines(
                 f"the line '{line}' of {listing} means both {found[0]} and {found[1]}; add the folders or the "
                 "suffix that differ."
             )
-        if not found:
+        if not found and not line.startswith("#"):
             absent.append(line)
         taken.update(found)
     return [path for path in images if path in taken], absent

@@ -30,9 +30,6 @@ class Augmented(Inference):
         scales: factors of the image's sides, > 0.
         flip: whether each scale is also predicted mirrored.
         average: "probabilities", as the official test-time augmentation, or "logits".
-
-    Raises:
-        ValueError: if there is no scale, one is not above 0, or average is unknown.
     """
 
     def __init__(

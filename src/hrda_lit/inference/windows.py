@@ -30,9 +30,6 @@ class Whole(Inference):
     Args:
         bf16: whether the network computes under autocast to bfloat16.
         blend: how overlapping details are averaged, as in `Slide`.
-
-    Raises:
-        ValueError: if blend is unknown.
     """
 
     def __init__(self, bf16: bool = False, blend: Blend = "average") -> None:

@@ -39,9 +39,6 @@ class DataCheck:
         skip_broken: whether unusable images are excluded instead of refused; implies `every`.
         cache_dir: folder of the cache; `~` is the home.
         crop: (height, width) of training crops in high-resolution pixels; None where none are made.
-
-    Raises:
-        ValueError: if a number is out of range.
     """
 
     labels: Number = 64
@@ -58,6 +55,8 @@ class DataCheck:
         Raises:
             ValueError: if a key or value does not fit.
         """
+        if config.data_check is None and config.data.skip_broken:
+            raise ValueError("data.skip_broken=true needs the check of the data; remove data_check=null.")
         if config.data_check is None:
             return None
         crop = (config.data.crop[0], config.data.crop[1]) if "crop" in config.data else None

@@ -109,7 +109,7 @@ def find_oddities(surveys: Sequence[Survey]) -> list[str]:
     """List what is worth a warning and stops nothing."""
     found: list[str] = []
     for survey in surveys:
-        for find in (_few_files, _unused_files, _unnamed_ids, _odd_pixels, _odd_labels, _dark_images):
+        for find in (_few_files, _unused_files, _unnamed_ids, _odd_pixels, _odd_labels, _dark_images, _animations):
             found += find(survey)
     return found + _find_shared(surveys)
 
@@ -178,6 +178,15 @@ def _dark_images(survey: Survey) -> Iterator[str]:
     dark = describe_dark(survey.deep, "layout.bits")
     if dark:
         yield f"{survey.split} {dark}"
+
+
+def _animations(survey: Survey) -> Iterator[str]:
+    moving = [path for path, header in survey.headers.items() if header.frames > 1]
+    if moving:
+        yield (
+            f"{_count(moving, 'file')} of several frames in {survey.split}, of which the first is read, e.g. "
+            f"{moving[0]} has {survey.headers[moving[0]].frames}."
+        )
 
 
 def _count(items: Collection[object], noun: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from hrda_lit.data.cache import Records
 from hrda_lit.data.file_tree import FileTree
 from hrda_lit.data.folder import DataSplit, Sample, spread
-from hrda_lit.data.images import NUMPY, decode, deep_range, open_picture
+from hrda_lit.data.images import NUMPY, count_frames, decode, deep_range, open_picture
 from hrda_lit.data.label_files import as_ids, read_array
 from hrda_lit.data.pixels import is_deep, upright_size
 
@@ -29,12 +29,13 @@ _DEEP = 16  # images of 16 bits that are decoded for the range of their values
 
 
 class Header(NamedTuple):
-    """Size of an upright picture in pixels, Pillow's name of its mode, and the fault of its file."""
+    """Size of an upright picture in pixels, Pillow's name of its mode, the fault of its file, and its frames."""
 
     height: int
     width: int
     mode: str
     fault: str = ""
+    frames: int = 1
 
     @property
     def is_deep(self) -> bool:
@@ -117,16 +118,12 @@ def survey_split(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     samples = dataset.pairs(split.split, split.labelled)
     files = [path for sample in samples for path in sample if path is not None]
 
-    def read(path: Path) -> Header:
-        return read_header(path, tree, every)
-
-    def read_range(path: Path) -> tuple[int, float]:
-        return deep_range(path, tree.archived(path))
-
-    records = Records(cache_dir, tree, "decoded" if every else "headers")
-    headers = records(files, read, lambda raw: Header(*raw), f"reading {split}")
+    records = Records(cache_dir, tree, "decoded with frames" if every else "headers with frames")
+    headers = records(files, lambda path: read_header(path, tree, every), lambda raw: Header(*raw), f"reading {split}")
     deep = [path for path, _ in samples if headers[path].is_deep and not headers[path].fault]
-    ranges = Records(cache_dir, tree, "ranges")(spread(deep, _DEEP), read_range, _parse_range, str(split))
+    ranges = Records(cache_dir, tree, "ranges")(
+        spread(deep, _DEEP), lambda path: deep_range(path, tree.archived(path)), _parse_range, str(split)
+    )
     unused = tuple(dataset.list_unused(split.split))
     return Survey(split, samples, headers, unused=unused, deep=tuple(ranges.values()))
 
@@ -158,7 +155,7 @@ def _describe(file: ImageFile.ImageFile, tail: bytes, every: bool) -> Header:
     mode = f"{file.mode};16" if is_deep(file) and not file.mode.startswith("I") else file.mode
     if not _ends_whole(tail, file.format) or every or any(word in tail for word in _LATE):
         file.load()
-    return Header(*upright_size(file), mode)
+    return Header(*upright_size(file), mode, frames=count_frames(file))
 
 
 def _read_ends(path: Path, content: bytes | None) -> tuple[bytes, bytes]:

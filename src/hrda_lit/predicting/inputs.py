@@ -64,8 +64,12 @@ def find_inputs(spec: str, bits: int | None = None) -> Inputs:
     """
     path = existing(Path(spec).expanduser())
     read = partial(read_pixels, bits=bits)
+    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        if bits is not None:
+            raise ValueError(f"bits={bits} is of 16-bit images, and {path} is a video; remove bits.")
+        return _video(path)
     if path.is_file():
-        return _video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _single(path, read)
+        return _single(path, read)
     base, found = (path, walk(path)) if path.is_dir() else _globbed(path)
     files = sorted(file for file in found if _is_shown(file, base) and not is_output(file, base))
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -98,10 +102,10 @@ def image_inputs(names: Mapping[Path, str], base: Path, read: Callable[[Path], P
 
 def _single(path: Path, read: Callable[[Path], Pixels]) -> Inputs:
     # A single image that cannot be predicted is refused here, before a model is loaded for it.
-    read(path)
+    pixels = read(path)
     names = _name_outputs([path], path.parent)
     require_below(names[path], f"the name of the outputs of {str(path)!r}")
-    return image_inputs(names, path.parent, read)
+    return image_inputs(names, path.parent, lambda _: pixels)
 
 
 def _video(path: Path) -> Inputs:

@@ -5,6 +5,7 @@ Predictor("model.ckpt")("street.png").overlay()
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from hrda_lit.checkpoints.load import load_trained
+from hrda_lit.config.messages import wrong_value
 from hrda_lit.config.nodes import read_choice
 from hrda_lit.config.ranges import Bits, Sides
 from hrda_lit.config.values import check
@@ -83,6 +85,9 @@ class Predictor:
         sides = [sides, sides] if isinstance(sides, int) else sides
         check(sides, Sides | None, "size")
         check(bits, Bits | None, "bits")
+        for key, value in (("inference", inference), ("like", like)):
+            if not isinstance(value, Inference | str | Mapping | None):
+                raise ValueError(wrong_value(key, value, "a name or a config"))  # noqa: TRY004
         self._size, self.bits, self._warned = sides, bits, False
         self._given_like = read_choice("dataset", like) if isinstance(like, str) else like
         self.device = choose_device(str(device))
@@ -94,6 +99,9 @@ class Predictor:
         elif inference is not None:
             self.inference = trained.other_inference(inference)
         self.has_views = hasattr(self.network, "fusion")
+        least = math.ceil(max(self.network.backbone.strides) * self.network.downscale)
+        if sides is not None and min(sides) < least:
+            raise ValueError(f"size={sides} is less than one cell of the encoder, {least} pixels; raise size.")
 
     @overload
     def __call__(self, picture: Picture, views: bool = False) -> Result: ...
@@ -125,11 +133,9 @@ class Predictor:
         size, parts = (image.shape[0], image.shape[1]), dict[str, Tensor]()
         with torch.inference_mode():
             prepared, original = self._prepare(image)
-            if views:
-                parts = self.inference.views(self.network, prepared, original)
+            if views or original is not None or prepared.shape[-2:] != size:
+                parts = self.inference.views(self.network, prepared, original, every=views)
                 label, confidence = decide(parts.pop("fused"), size)
-            elif original is not None or prepared.shape[-2:] != size:
-                label, confidence = decide(self.inference(self.network, prepared, original), size)
             else:
                 label, confidence = self._decide_by_rows(prepared)
             shown = {

@@ -1,21 +1,29 @@
-"""Predict all pictures of an input into a folder."""
+"""Predict all pictures of an input into a folder, and pack them for a test server if one is asked for."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from hrda_lit.predicting.inputs import Inputs, Item
+from hrda_lit.build import build_dataset
+from hrda_lit.checkpoints.hub import CONFIG, checksum
+from hrda_lit.checkpoints.locate import locate
+from hrda_lit.config.nodes import construct, to_plain
+from hrda_lit.predicting.inputs import Inputs, Item, find_inputs
 from hrda_lit.predicting.output import VIDEO, PredictionFolder
-from hrda_lit.predicting.predictor import Predictor
+from hrda_lit.predicting.predictor import Predictor, check_ids
 from hrda_lit.predicting.result import VIEWS
+from hrda_lit.predicting.submission import Rules, check_classes, images_to_submit, pack
 from hrda_lit.predicting.video import AddFrame, DamagedVideoError
 from hrda_lit.system.errors import format_error, is_out_of_memory
+from hrda_lit.system.process import at_full_speed, choose_device
 from hrda_lit.system.progress import track
 from hrda_lit.system.text import printable
 
@@ -29,6 +37,101 @@ class Tally(NamedTuple):
     complete: int
     failed: int
     skipped: int = 0
+
+
+def run(config: DictConfig) -> Tally:
+    """Predict as a checked tree of conf/predict.yaml says; for errors see `hrda_lit.predict.predict`."""
+    rules = _rules(config)
+    ids = rules.ids if rules else config.ids or "train"
+    check_ids(ids)
+    choose_device(config.device)
+    checkpoint, digest = _find_checkpoint(config)
+    inputs = _inputs(config, rules)
+    kinds = ["label"] if rules else choose_kinds(config.save, inputs)
+    folder = PredictionFolder(Path(config.output).expanduser(), kinds, palette=rules is None)
+    settings = _settings(config, digest, ids, inputs)
+    folder.refuse_other(settings)
+    predictor = _load(config, checkpoint, rules, ids, kinds)
+    folder.begin(settings)
+    tally = _run(predictor, inputs, folder, ids, config.input or str(inputs.base))
+    if rules and not tally.failed:
+        labels = {f"{item.name}.png": folder.path("label", item.name) for item in inputs.items}
+        print(pack(labels, folder.root / f"{rules.name}.zip", rules))
+    return tally
+
+
+def _rules(config: DictConfig) -> Rules | None:
+    if config.submission is None:
+        return None
+    keys = {str(key): value for key, value in to_plain(config.submission).items() if key != "dataset"}
+    rules: Rules = construct(Rules, "submission", keys)
+    return rules
+
+
+def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
+    """Return the path of the checkpoint and its checksum."""
+    if config.checkpoint is None:
+        raise ValueError("there is nothing to predict with; give checkpoint=latest, or a file.")
+    path = locate(config.checkpoint)
+    # The config of a hub's folder holds the checksum of its weights.
+    file = path / CONFIG if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"no checkpoint at {file}; give a file that `hrda_lit.train` wrote.")
+    return path, checksum(file)
+
+
+def _inputs(config: DictConfig, rules: Rules | None) -> Inputs:
+    if bool(config.input) == bool(rules):
+        raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
+    own = [key for key in ("save", "ids", "like", "bits") if config[key] is not None]
+    if rules and own:
+        raise ValueError(f"a submission follows its server and its dataset; remove {', '.join(own)}.")
+    if rules:
+        [dataset] = build_dataset(config.submission.dataset, "submission.dataset").members
+        return images_to_submit(dataset, rules)
+    return find_inputs(config.input, config.bits)
+
+
+def _settings(config: DictConfig, digest: str, ids: str, inputs: Inputs) -> dict[str, Any]:
+    """List what predictions depend on, so that those of another run are not taken for this one's."""
+    settings = {
+        "checkpoint": digest,
+        "model": config.model,
+        "ids": ids,
+        "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
+        "input": str(inputs.base.resolve()),
+        # The box of a submission follows from its name, and with it from the input.
+        "size": config.size and list(config.size),
+        "like": config.like and [config.like.get("name"), list(config.like.get("size") or ())],
+    }
+    return settings if config.bits is None else {**settings, "bits": config.bits}
+
+
+def _load(config: DictConfig, checkpoint: Path, rules: Rules | None, ids: str, kinds: list[str]) -> Predictor:
+    """Load the network, and refuse before the first picture what it cannot do."""
+    like = config.submission.dataset if rules else config.like
+    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
+    if set(kinds) & set(VIEWS):
+        predictor.require_views()
+    if rules:
+        check_classes(predictor.classes, rules)
+    predictor.table(ids)
+    _ = predictor.box
+    return predictor
+
+
+def _run(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str, source: str) -> Tally:
+    """Predict all pictures, and print what begins and how it ended."""
+    count = "frames" if inputs.total is None else f"{inputs.total} picture{'s' * (inputs.total > 1)}"
+    what = f"predicting {count} of {source} on {predictor.device}: {', '.join(folder.kinds)} go to {folder.root}"
+    print(printable(what), file=sys.stderr, flush=True)
+    start = time.perf_counter()
+    with at_full_speed(predictor.device):
+        tally = predict_all(predictor, inputs, folder, ids)
+    speed = f", {tally.done / (time.perf_counter() - start):.3g} images/s" if tally.done else ""
+    counts = f"{tally.done} predicted, {tally.complete} complete already, {tally.failed} failed"
+    print(f"{counts}: {printable(folder.root)}{speed}")
+    return tally
 
 
 def choose_kinds(save: str | Sequence[str] | None, inputs: Inputs) -> list[str]:

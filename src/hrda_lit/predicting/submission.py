@@ -31,9 +31,6 @@ class Rules:
         size: (height, width) of every label in pixels.
         ids: ids in the labels: "train", or a name of `classes.ID_MAPS`.
         file: name of a label, where `{stem}` is that of its image, e.g. "{stem}.png".
-
-    Raises:
-        ValueError: if a value does not make sense or ids are unknown.
     """
 
     name: str
@@ -86,11 +83,7 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
 
 
 def check_classes(classes: Classes, rules: Rules) -> None:
-    """Refuse a network of other classes than those that the servers score.
-
-    Raises:
-        ValueError: if the classes are not the 19 of Cityscapes.
-    """
+    """Refuse a network of other classes than those that the servers score."""
     if classes.names != CITYSCAPES.names:
         raise ValueError(
             f"the network knows {len(classes)} classes, {', '.join(classes.names[:3])} ...; the server of {rules.name} "

@@ -124,7 +124,7 @@ class PredictKeys(TypedDict):
     input: str | None
     output: str
     save: str | Sequence[str] | None
-    ids: str
+    ids: str | None
     model: Literal["student", "teacher"] | None
     weights: str | None
     device: str

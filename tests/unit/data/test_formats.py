@@ -138,6 +138,7 @@ def test_kinds_of_labels(tmp_path: Path, name: str, save: Callable[[Path], Any])
         ("a.npy", lambda path: np.save(path, np.array([[{}]]), allow_pickle=True), "broken or no image"),
         ("a.npy", lambda path: path.write_bytes(b"\x93NUMPY\1\0"), "broken or no image"),
         ("a.webp", lambda path: Image.fromarray(IDS).convert("RGB").save(path), "is a WEBP, whose compression"),
+        ("a.tif", lambda path: Image.fromarray(IDS).save(path, compression="jpeg"), "is a TIFF, whose compression"),
         ("a.avif", lambda path: Image.fromarray(IDS).convert("RGB").save(path), "is a AVIF, whose compression"),
         ("a.png", lambda path: Image.fromarray(IDS).convert("HSV").convert("RGB").save(path), None),
         ("a.png", lambda path: Image.new("RGB", (4, 4), (1, 2, 1)).save(path), "does not hold one channel"),

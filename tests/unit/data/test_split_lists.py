@@ -58,8 +58,14 @@ def test_odd_lines_name_no_image(line: str) -> None:
     assert PurePath(line) not in Names(["x", "b/*"])
 
 
-def test_byte_order_windows_ends_blanks_and_comments(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa/000\r\n\r\n  b/001  \r\n# nothing\r\n")
+def test_a_line_with_a_hash_is_a_comment_unless_it_names_an_image() -> None:
+    images = [Path("/data/set/#1.png"), Path("/data/set/a/2.png")]
+    lines = ["#1", "# 2", "#2", "#", "#a/2.png", "# nothing"]
+    assert match_lines(lines, images, Path("train.txt")) == (images[:1], [])
+
+
+def test_byte_order_windows_ends_and_blanks(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa/000\r\n\r\n  b/001  \r\n")
     assert read_lines(tmp_path / "a.txt") == ["a/000", "b/001"]
     (tmp_path / "b.txt").write_text("a/000", encoding="utf-16")
     with pytest.raises(ValueError, match=r"b\.txt is not text in UTF-8"):

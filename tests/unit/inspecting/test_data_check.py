@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from hrda_lit.data.file_tree import FileTree
@@ -191,6 +192,22 @@ def test_dark_images_of_16_bits_are_warned_of(make_part: Make, looked: Callable[
     assert "source (source, train) holds 16 bits per channel, but no value above 4095" in told
     assert "the mean is 8 of 255, nearly black; set layout.bits=12" in told
     assert not [text for text in looked(bright).warnings if "16 bits" in text]
+
+
+def test_files_of_several_frames_are_warned_of(make_part: Make, looked: Callable[..., Findings]) -> None:
+    part = make_part()
+    frame = Image.fromarray(stripes(0, 1))
+    frame.save(part.dataset.root / "labels/03.png", save_all=True, append_images=[frame.rotate(180)] * 2)
+    for _ in range(2):  # found again in the cache
+        [told] = [text for text in looked(part).warnings if "frames" in text]
+        assert told.startswith("1 file is of several frames in source (source, train), of which the first is read")
+        assert told.endswith("labels/03.png has 3.")
+
+
+def test_the_check_cannot_be_off_where_broken_files_are_to_be_skipped() -> None:
+    config = OmegaConf.create({"data_check": None, "data": {"skip_broken": True}})
+    with pytest.raises(ValueError, match=r"skip_broken=true needs the check of the data; remove data_check=null\."):
+        DataCheck.of(config)
 
 
 def test_a_damaged_archive_is_refused_by_name(make_part: Make, looked: Callable[..., Findings], tmp_path: Path) -> None:

@@ -80,6 +80,21 @@ def test_every_format_that_datasets_may_have_is_found(suffix: str, tmp_path: Pat
     assert item.read().shape == (4, 6, 3)
 
 
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "RGB"), ("png", "P"), ("webp", "RGB")])
+def test_further_frames_are_counted(suffix: str, mode: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = [Image.new("RGB", (6, 4), colour).convert(mode) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    [item] = find_inputs(str(tmp_path)).items
+    assert (item.read() == (255, 0, 0)).all()
+    assert f"x.{suffix} holds 3 frames, of which the first is read" in caplog.text
+
+
+def test_bits_of_a_video_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"bits=12 is of 16-bit images, and .*x\.mp4 is a video; remove bits\."):
+        find_inputs(str(tmp_path / "x.mp4"), 12)
+
+
 def test_bits_of_16_bit_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.fromarray(np.full((4, 6), 4095, np.uint16)).save(tmp_path / "x.png")
     [dark], [bright] = (find_inputs(str(tmp_path), bits).items for bits in (None, 12))

@@ -193,10 +193,18 @@ def test_label_ids(hrda: Path) -> None:
         ({"device": "tpu"}, r"device=tpu is not there, this machine has \['auto', 'cpu'"),
         ({"device": "cuda:99"}, r"device=cuda:99 is not there"),
         ({"model": "pupil"}, r"'pupil' is none of"),
+        ({"device": 0}, r"device=0 is not there"),
+        ({"inference": 3}, r"inference=3: expected a name or a config; correct inference\."),
+        ({"like": 5}, r"like=5: expected a name or a config; correct like\."),
+        ({"weights": "x.pth"}, r"hrda\.ckpt holds all of its weights; remove weights=x\.pth\."),
+        ({"size": "a"}, r"size=a: expected"),
+        ({"size": [1, 512]}, r"size=\[1, 512\] is less than one cell of the encoder, 32 pixels; raise size\."),
+        ({"size": [64, None]}, r"size\[1\]=null: expected"),
+        ({"size": [64.5, 64]}, r"size\[0\]=64\.5: expected"),
         ({"checkpoint": "/nowhere.ckpt"}, "no checkpoint at /nowhere.ckpt"),
     ],
 )
-def test_wrong_arguments_are_refused(hrda: Path, arguments: dict[str, str], sentence: str) -> None:
+def test_wrong_arguments_are_refused(hrda: Path, arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         Predictor(**({"checkpoint": hrda} | arguments))
 
