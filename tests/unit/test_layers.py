@@ -59,7 +59,8 @@ def imports(source: str) -> Iterator[Import]:
             # `from hrda_lit import ops` imports hrda_lit.ops, or what the package itself gives.
             names = [f"hrda_lit.{a.name}" for a in node.names] if node.module == "hrda_lit" else [node.module or ""]
             yield from (Import(name, node.lineno, top) for name in names)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        # `with connecting(...)` reports a missing package where a dashboard is chosen.
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.With)
         for child in ast.iter_child_nodes(node):
             yield from walk(child, top and not inside)
 

@@ -35,7 +35,7 @@ class Example(NamedTuple):
 
 
 class Dashboard:
-    """A logger of Lightning that takes pictures; a class derives from this first, then from Lightning's logger.
+    """A logger that takes pictures; a class derives from this first, then from Lightning's logger.
 
     A back-end needs `show_picture`, the others have defaults. Logged names are as in docs/wandb.md; `step` is
     the index of the step that was done last.
@@ -48,7 +48,7 @@ class Dashboard:
     _answered, _paused_until = False, 0.0
 
     def send(self, show: Callable[..., object], *given: Any) -> None:
-        """Call what needs the back-end; once it has answered, its failures cost a run nothing but pictures.
+        """Call what needs the back-end; once it has answered, its failures do not end a run.
 
         Raises:
             ValueError: if the first call fails.
@@ -65,8 +65,8 @@ class Dashboard:
                 ) from error
             if not self._paused_until:
                 log.warning(
-                    "%s does not take what this run logs (%s); the run continues, metrics.csv has all numbers, and "
-                    "what comes in %.0f minutes is sent again",
+                    "%s does not take what this run logs (%s); the run continues, metrics.csv has all numbers, "
+                    "and it is tried again in %.0f minutes",
                     *(self.title, brief(error), PAUSE / 60),
                 )
             self._paused_until = time.monotonic() + PAUSE
@@ -97,7 +97,7 @@ class Dashboard:
 
     @rank_zero_only
     def resume(self, step: int, state: Mapping[str, Any]) -> None:
-        """Continue the run of that state after `step` steps, or start one where the back-end does not know it."""
+        """Continue the run of that state, or start one where the back-end does not know it."""
         if isinstance(state.get(self.state_key), str):
             self.continue_run(state[self.state_key])
 
@@ -155,13 +155,7 @@ def logged_step(trainer: L.Trainer) -> int:
 
 @contextmanager
 def connecting(name: str, key: str = "", remedy: str = "") -> Iterator[None]:
-    """Turn a failed import inside, or a server that does not answer, into a ValueError.
-
-    Args:
-        name: name of the logger and of its package.
-        key: key and value that lead to the server.
-        remedy: what to do where it cannot be reached, as a part of a sentence.
-    """
+    """Turn a failed import of a logger's package, or a failure of what `key` names, into a ValueError."""
     try:
         yield
     except ImportError as error:  # of the package, or of one that it needs
@@ -176,16 +170,9 @@ def brief(error: Exception) -> str:
 
 
 def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> tuple[str, str | None]:
-    """Name a run by its experiment, or e.g. "lambda_d=0.1" in a group called as the sweep's folder.
+    """Return name and group of a run: its experiment, or e.g. "lambda_d=0.1" and the sweep's folder.
 
-    Args:
-        name: name of the experiment.
-        save_dir: folder of the run; below `sweep_dir` for a job of a sweep.
-        overrides: overrides of this job, e.g. ["lambda_d=0.1", "experiment=hrda_demo"].
-        sweep_dir: folder in which Hydra keeps a sweep.
-
-    Returns:
-        The name, and the group or None.
+    A job of a sweep has its `save_dir` below the `sweep_dir`, and `overrides` like "lambda_d=0.1".
     """
     sweep, folder = Path(sweep_dir).resolve(), Path(save_dir).resolve()
     if sweep not in folder.parents:

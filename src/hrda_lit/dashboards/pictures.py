@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hrda_lit.config.ranges import Number
@@ -122,15 +123,10 @@ def _file_names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
 
 
 @torch.no_grad()
-def validation_scene(module: "UDAModule", image: Tensor, label: Tensor, name: str = "") -> Scene:
-    """Predict an image and collect its label, predictions, attention and error, all of the label's size.
-
-    Args:
-        module: module that predicts.
-        image: 1 x 3 x h x w, normalised.
-        label: 1 x H x W.
-        name: name of the image's file.
-    """
+def validation_scene(
+    module: "UDAModule", image: Float[Tensor, "1 3 h w"], label: Int[Tensor, "1 H W"], name: str = ""
+) -> Scene:
+    """Predict a normalised image; collect label, predictions, attention and error of the label's size."""
     size = (label.shape[-2], label.shape[-1])
     views = module.inference.views(module.evaluated, image)
     logits = {name: resize(view, size)[0] for name, view in views.items()}

@@ -18,14 +18,7 @@ from hrda_lit.data.layout import Layout
 
 
 class Labels:
-    """Read the labels of a dataset, see `FolderDataset` for the arguments.
-
-    Attributes:
-        table: train id of each id that files hold.
-        are_train_ids: whether they hold train ids, so that any other id is a fault.
-        key: everything that the ids of a file depend on, for caches.
-        named: the ids that the config gives a class to, None where a published map or colours do.
-    """
+    """Read the labels of a dataset, see `FolderDataset` for the arguments."""
 
     def __init__(
         self, name: str, classes: Classes, id_map: str | Mapping[int, int] | None, layout: Layout, tree: FileTree
@@ -33,10 +26,12 @@ class Labels:
         if layout.colour_map is not None and id_map is not None:
             raise ValueError(f"{name} has both an id_map and a layout.colour_map; set one of them to null.")
         self.name, self.classes, self.layout, self.tree = name, classes, layout, tree
-        self.table = id_table(id_map, classes)
-        self.are_train_ids = id_map is None
+        self.table = id_table(id_map, classes)  # train id of each id that files hold
+        self.are_train_ids = id_map is None  # any other id is a fault
+        # The ids that the config gives a class to, None where a published map or colours do.
         self.named = frozenset(id_map) if isinstance(id_map, Mapping) else None
         self._colours = None if layout.colour_map is None else ColourMap(layout.colour_map, classes)
+        # Everything that the ids of a file depend on, for caches.
         self.key = repr((self.table.tolist(), classes.names, layout.label_channel, layout.colour_map))
         if self._colours:
             self.key += f" {layout.unknown_colours}"

@@ -28,17 +28,11 @@ class Original(NamedTuple):
 
 
 class Inference(ABC):
-    """Predict an image of any size.
+    """Predict an image of any size."""
 
-    Attributes:
-        bf16: whether the network computes under autocast to bfloat16; logits are averaged in float32.
-        scales: scales at which the image is predicted besides its fitted size; none for most.
-        network_size: (height, width) in pixels of the network's input; None if it depends on the image.
-    """
-
-    bf16: bool = False
-    scales: tuple[float, ...] = ()
-    network_size: tuple[int, int] | None = None
+    bf16: bool = False  # whether the network computes under autocast; logits are averaged in float32
+    scales: tuple[float, ...] = ()  # at which the image is predicted besides its fitted size
+    network_size: tuple[int, int] | None = None  # (height, width) in pixels; None if it depends on the image
 
     def __call__(
         self, network: Segmentor, image: Float[Tensor, "B 3 H W"], original: Original | None = None

@@ -87,10 +87,6 @@ class Findings:
 def check_data(splits: Sequence[DataSplit], options: DataCheck) -> Findings:
     """Check the data of a run; images are excluded from their datasets where the options say so.
 
-    Args:
-        splits: everything that is read; the roles "source" and "val" must share a class.
-        options: settings of the check.
-
     Raises:
         FileNotFoundError: if a folder, a list or all images are missing.
         ValueError: if a dataset's rules do not fit, or an archive is damaged.

@@ -109,7 +109,7 @@ def find_oddities(surveys: Sequence[Survey]) -> list[str]:
     """List what is worth a warning and stops nothing."""
     found: list[str] = []
     for survey in surveys:
-        for find in (_few_files, _unused_files, _unnamed_ids, _odd_pixels, _odd_labels, _dark_images, _animations):
+        for find in _ODDITIES:
             found += find(survey)
     return found + _find_shared(surveys)
 
@@ -207,3 +207,6 @@ def _find_shared(surveys: Sequence[Survey]) -> list[str]:
 
 def _list_ids(raw: Collection[int]) -> str:
     return ", ".join(map(str, sorted(raw)[:12])) + (", ..." if len(raw) > 12 else "")
+
+
+_ODDITIES = (_few_files, _unused_files, _unnamed_ids, _odd_pixels, _odd_labels, _dark_images, _animations)

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ _DEEP = 16  # images of 16 bits that are decoded for the range of their values
 
 
 class Header(NamedTuple):
-    """Size of an upright picture in pixels, Pillow's name of its mode, the fault of its file, and its frames."""
+    """Size of an upright picture in pixels, Pillow's mode, the fault of its file, and its frames."""
 
     height: int
     width: int
@@ -45,25 +45,16 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything known of a split.
-
-    Args:
-        split: split that was read.
-        samples: its usable files.
-        headers: headers by file.
-        ids: pixels by id of each label that was read; the fault in words where it cannot be read.
-        excluded: images that were excluded because they are broken.
-        unused: files beside the images that are neither images nor labels.
-        deep: (largest, mean) value of some images of more than 8 bits per channel.
-    """
+    """Everything known of a split."""
 
     split: DataSplit
-    samples: list[Sample]
+    samples: list[Sample]  # the usable ones
     headers: dict[Path, Header]
+    # Pixels by id of each label that was read; the fault in words where it cannot be read.
     ids: dict[Path, Counter[int] | str] = field(default_factory=dict)
-    excluded: tuple[Path, ...] = ()
-    unused: tuple[Path, ...] = ()
-    deep: tuple[tuple[int, float], ...] = ()
+    excluded: tuple[Path, ...] = ()  # broken images
+    unused: tuple[Path, ...] = ()  # files beside the images that are neither images nor labels
+    deep: tuple[tuple[int, float], ...] = ()  # (largest, mean) value of some images of more than 8 bits
 
     @cached_property
     def raw(self) -> Counter[int]:
@@ -119,11 +110,14 @@ def survey_split(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
     files = [path for sample in samples for path in sample if path is not None]
 
     records = Records(cache_dir, tree, "decoded with frames" if every else "headers with frames")
-    headers = records(files, lambda path: read_header(path, tree, every), lambda raw: Header(*raw), f"reading {split}")
+    read = partial(read_header, tree=tree, every=every)
+    headers = records(files, read, lambda raw: Header(*raw), f"reading {split}")
     deep = [path for path, _ in samples if headers[path].is_deep and not headers[path].fault]
-    ranges = Records(cache_dir, tree, "ranges")(
-        spread(deep, _DEEP), lambda path: deep_range(path, tree.archived(path)), _parse_range, str(split)
-    )
+
+    def measure(path: Path) -> tuple[int, float]:
+        return deep_range(path, tree.archived(path))
+
+    ranges = Records(cache_dir, tree, "ranges")(spread(deep, _DEEP), measure, _parse_range, str(split))
     unused = tuple(dataset.list_unused(split.split))
     return Survey(split, samples, headers, unused=unused, deep=tuple(ranges.values()))
 

@@ -30,21 +30,13 @@ class Item(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """Pictures in order.
+    """Pictures in order."""
 
-    Attributes:
-        items: pictures; of a damaged video, iterating ends in a ValueError.
-        total: number of pictures; None if a video does not say.
-        base: folder or video at which their names start.
-        video: video that the pictures are frames of; None for image files.
-        skipped: number of files beside the images that are not images.
-    """
-
-    items: Iterable[Item]
-    total: int | None
-    base: Path
-    video: Video | None = None
-    skipped: int = 0
+    items: Iterable[Item]  # of a damaged video, iterating ends in a ValueError
+    total: int | None  # None if a video does not say
+    base: Path  # folder or video at which their names start
+    video: Video | None = None  # that the pictures are frames of
+    skipped: int = 0  # files beside the images that are not images
 
 
 def find_inputs(spec: str, bits: int | None = None) -> Inputs:

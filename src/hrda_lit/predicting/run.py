@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from hrda_lit.build import build_dataset
@@ -39,7 +38,7 @@ class Tally(NamedTuple):
     skipped: int = 0
 
 
-def run(config: DictConfig) -> Tally:
+def run(config: Any) -> Tally:
     """Predict as a checked tree of conf/predict.yaml says; for errors see `hrda_lit.predict.predict`."""
     rules = _rules(config)
     ids = rules.ids if rules else config.ids or "train"
@@ -60,7 +59,7 @@ def run(config: DictConfig) -> Tally:
     return tally
 
 
-def _rules(config: DictConfig) -> Rules | None:
+def _rules(config: Any) -> Rules | None:
     if config.submission is None:
         return None
     keys = {str(key): value for key, value in to_plain(config.submission).items() if key != "dataset"}
@@ -68,7 +67,7 @@ def _rules(config: DictConfig) -> Rules | None:
     return rules
 
 
-def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
+def _find_checkpoint(config: Any) -> tuple[Path, str]:
     """Return the path of the checkpoint and its checksum."""
     if config.checkpoint is None:
         raise ValueError("there is nothing to predict with; give checkpoint=latest, or a file.")
@@ -80,7 +79,7 @@ def _find_checkpoint(config: DictConfig) -> tuple[Path, str]:
     return path, checksum(file)
 
 
-def _inputs(config: DictConfig, rules: Rules | None) -> Inputs:
+def _inputs(config: Any, rules: Rules | None) -> Inputs:
     if bool(config.input) == bool(rules):
         raise ValueError("give either input=, an image, a folder, a glob or a video, or submission= with data_root=.")
     own = [key for key in ("save", "ids", "like", "bits") if config[key] is not None]
@@ -92,13 +91,13 @@ def _inputs(config: DictConfig, rules: Rules | None) -> Inputs:
     return find_inputs(config.input, config.bits)
 
 
-def _settings(config: DictConfig, digest: str, ids: str, inputs: Inputs) -> dict[str, Any]:
+def _settings(config: Any, digest: str, ids: str, inputs: Inputs) -> dict[str, Any]:
     """List what predictions depend on, so that those of another run are not taken for this one's."""
     settings = {
         "checkpoint": digest,
         "model": config.model,
         "ids": ids,
-        "inference": config.inference and OmegaConf.to_container(config.inference, resolve=True),
+        "inference": config.inference and to_plain(config.inference),
         "input": str(inputs.base.resolve()),
         # The box of a submission follows from its name, and with it from the input.
         "size": config.size and list(config.size),
@@ -107,10 +106,10 @@ def _settings(config: DictConfig, digest: str, ids: str, inputs: Inputs) -> dict
     return settings if config.bits is None else {**settings, "bits": config.bits}
 
 
-def _load(config: DictConfig, checkpoint: Path, rules: Rules | None, ids: str, kinds: list[str]) -> Predictor:
+def _load(config: Any, checkpoint: Path, rules: Rules | None, ids: str, kinds: list[str]) -> Predictor:
     """Load the network, and refuse before the first picture what it cannot do."""
-    like = config.submission.dataset if rules else config.like
-    predictor = Predictor(checkpoint, config.model, config.device, config.inference, config.weights, like, config.size)
+    options = {key: config[key] for key in ("model", "device", "inference", "weights", "size")}
+    predictor = Predictor(checkpoint, like=config.submission.dataset if rules else config.like, **options)
     if set(kinds) & set(VIEWS):
         predictor.require_views()
     if rules:

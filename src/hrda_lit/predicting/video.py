@@ -109,11 +109,7 @@ def _upright(frame: Any) -> Frame:
 
 @contextmanager
 def write_video(path: Path, rate: Fraction) -> Iterator[AddFrame]:
-    """Write an .mp4 file without sound, which appears once it is complete.
-
-    Args:
-        path: file to write.
-        rate: frames per second.
+    """Write an .mp4 file of `rate` frames per second without sound, which appears once it is complete.
 
     Yields:
         A function that writes a frame; all get the size of the first one.

@@ -96,6 +96,7 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*\.layout\.exclude", {"[]"}, "none"),
     (r"submission\.split", {"maybe"}, "a text; a split that is not there is refused"),
     (r"save", {"maybe", "null"}, "by the input; a kind that does not exist is refused before anything is predicted"),
+    (r"ids", {"null"}, "train ids"),
     (r"save|logger\.\w+\.overrides", {"[]"}, "a list; refused where one is needed"),
 ]  # fmt: skip
 
