@@ -53,8 +53,7 @@ class Measured:
     def shares(self) -> np.ndarray:
         """Return the share of pixels of each class, of all that belong to one."""
         totals = self.pixels.sum(0)
-        shares: np.ndarray = totals / max(totals.sum(), 1)
-        return shares
+        return np.asarray(totals / max(totals.sum(), 1))
 
     def things(self, names: Sequence[str]) -> list[int]:
         """Return the thing classes: those with usual names, and others that are small."""

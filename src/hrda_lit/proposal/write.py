@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from hrda_lit.proposal.discover import Found
 from hrda_lit.proposal.label_space import LabelSpace
 from hrda_lit.proposal.measure import Measured
 from hrda_lit.proposal.polygons import Polygons
-from hrda_lit.proposal.rules import FILES
+from hrda_lit.proposal.rules import FILES, Rule
 from hrda_lit.system.files import write_atomically
 
+DRAWN = Rule((f"{FILES}/", "labels/"), ("", ""), ".png")  # to the labels that `_write_data` draws
 UNCHANGED = Choice("null", "")
 EXPERIMENTS = {
     "source_only": "The low-resolution network on source labels alone: the baseline without adaptation.",
@@ -47,11 +48,8 @@ class Domain:
 
     def label_rule(self) -> dict[str, str]:
         """Return how the path of an image, below the folder of the dataset, becomes that of its label."""
-        if self.polygons is not None:
-            suffixes = {PurePosixPath(image).suffix for image in self.found.images}
-            ending = suffixes.pop() if len(suffixes) == 1 else ".*"
-            return {f"{FILES}/": "labels/"} | ({ending: ".png"} if ending != ".png" else {})
-        return self.found.rule.replacements(self.found.images) if self.found.rule else {}
+        rule = self.found.rule if self.polygons is None else DRAWN
+        return rule.replacements(self.found.images) if rule else {}
 
     def label_reader(self) -> Callable[[str], np.ndarray]:
         """Return a function from an image to the train ids of its label.
