@@ -167,6 +167,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
             ["input=null", "submission=acdc", "save=overlay", "ids=train", "bits=12"],
             "follows its server and its dataset; remove save, ids, bits",
         ),
+        (["dataset@like=acdc", "size=[64,64]"], "and size replaces the box; remove like, or set ids=raw"),
         (["save=[labels]"], "correct save"),
         (["save=[]"], "correct save"),
         (["ids=names"], "ids='names' is none of"),

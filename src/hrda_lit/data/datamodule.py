@@ -101,11 +101,7 @@ class UDADataModule(L.LightningDataModule):
         return ready(batch) if "image" in batch else {domain: ready(drawn) for domain, drawn in batch.items()}
 
     def prepare_data(self) -> None:
-        """Count the source's classes and announce the size of the cache; on one process only.
-
-        Raises:
-            ValueError: if the disk has too little room for the cache.
-        """
+        """Count the source's classes and announce the size of the cache; on one process only."""
         if self._source_draws is not None:
             return
         folder, downscale = self.loading.cache_folder, self.pipeline.downscale
@@ -144,11 +140,7 @@ class UDADataModule(L.LightningDataModule):
         return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.cache_folder)
 
     def train_dataloader(self) -> dict[str, QuietLoader]:
-        """Make the "source" and perhaps "target" loader of the steps that are still to do.
-
-        Raises:
-            ValueError: if the trainer has no max_steps.
-        """
+        """Make the "source" and perhaps "target" loader of the steps that are still to do."""
         trainer = self.trainer
         assert trainer is not None, "loaders are made by a Trainer"
         if trainer.max_steps < 1:

@@ -68,9 +68,9 @@ def read_pixels(path: Path, bits: int | None = None, content: bytes | None = Non
     whole = read_content(path, content)
 
     def read(file: ImageFile.ImageFile) -> Pixels:
-        frames, deep = count_frames(file), deep_values(file, whole)
-        if frames > 1 and bits is None:
-            log.warning("%s holds %d frames, of which the first is read", path, frames)
+        if bits is None and count_frames(file) > 1:
+            log.warning("%s holds %d frames, of which the first is read", path, count_frames(file))
+        deep = deep_values(file, whole)
         if deep is None:
             return rgb(file)
         dark = "" if bits else describe_dark([_range(deep)], "bits")

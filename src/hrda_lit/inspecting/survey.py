@@ -99,12 +99,7 @@ class Survey:
 
 
 def survey_split(split: DataSplit, cache_dir: Path, every: bool) -> Survey:
-    """Read the header of every file of a split; with `every`, decode images to the last pixel.
-
-    Raises:
-        FileNotFoundError: if there are no images.
-        ValueError: if an archive is damaged.
-    """
+    """Read the header of every file of a split; with `every`, decode images to the last pixel."""
     dataset, tree = split.dataset, split.dataset.tree
     samples = dataset.pairs(split.split, split.labelled)
     files = [path for sample in samples for path in sample if path is not None]

@@ -5,7 +5,6 @@ Predictor("model.ckpt")("street.png").overlay()
 """
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -99,9 +98,6 @@ class Predictor:
         elif inference is not None:
             self.inference = trained.other_inference(inference)
         self.has_views = hasattr(self.network, "fusion")
-        least = math.ceil(max(self.network.backbone.strides) * self.network.downscale)
-        if sides is not None and min(sides) < least:
-            raise ValueError(f"size={sides} is less than one cell of the encoder, {least} pixels; raise size.")
 
     @overload
     def __call__(self, picture: Picture, views: bool = False) -> Result: ...
@@ -214,14 +210,12 @@ class Predictor:
         return value
 
     def _prepare(self, picture: Pixels) -> tuple[Tensor, Original | None]:
-        tensor = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
+        tensor, size = torch.from_numpy(picture).permute(2, 0, 1), (picture.shape[0], picture.shape[1])
         sizes = (1, *self.inference.scales)
-        image, *scaled = (
-            normalise(one[None].to(self.device))
-            for one in fitted(tensor, self.box, self.config.network.downscale, sizes)
-        )
-        self._warn_of_scale((picture.shape[0], picture.shape[1]), (image.shape[-2], image.shape[-1]))
-        return image, Original(scaled, (picture.shape[0], picture.shape[1])) if scaled else None
+        resized = fitted(tensor, self.box, self.config.network.downscale, sizes)
+        image, *scaled = (normalise(one.contiguous()[None].to(self.device)) for one in resized)
+        self._warn_of_scale(size, (image.shape[-2], image.shape[-1]))
+        return image, Original(scaled, size) if scaled else None
 
     def _warn_of_scale(self, size: tuple[int, int], seen: tuple[int, int]) -> None:
         factor = self.config.network.downscale * max(seen) / max(size)

@@ -85,6 +85,8 @@ def _inputs(config: Any, rules: Rules | None) -> Inputs:
     own = [key for key in ("save", "ids", "like", "bits") if config[key] is not None]
     if rules and own:
         raise ValueError(f"a submission follows its server and its dataset; remove {', '.join(own)}.")
+    if config.like and config.size and config.ids != "raw":
+        raise ValueError("like gives the box and the raw ids, and size replaces the box; remove like, or set ids=raw.")
     if rules:
         [dataset] = build_dataset(config.submission.dataset, "submission.dataset").members
         return images_to_submit(dataset, rules)
@@ -134,11 +136,7 @@ def _run(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: st
 
 
 def choose_kinds(save: str | Sequence[str] | None, inputs: Inputs) -> list[str]:
-    """Return the kinds of files to write; where none are chosen, a video of a video and `USUAL` of images.
-
-    Raises:
-        ValueError: if a video of images is to be written.
-    """
+    """Return the kinds of files to write; where none are chosen, a video of a video and `USUAL` of images."""
     if save is None:
         return [*USUAL] if inputs.video is None else [VIDEO]
     kinds = [save] if isinstance(save, str) else list(save)

@@ -55,12 +55,7 @@ class Rules:
 
 
 def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
-    """List the test images under the names of their labels; reject an incomplete set before hours of work.
-
-    Raises:
-        FileNotFoundError: if the dataset is missing.
-        ValueError: if number or size of the images are not what the server scores.
-    """
+    """List the test images under the names of their labels; reject an incomplete set before hours of work."""
     paths = [sample.image for sample in dataset.files(rules.split, labelled=False)]
     if len(paths) != rules.count:
         raise ValueError(
