@@ -115,11 +115,7 @@ class UDADataModule(L.LightningDataModule):
             self._counts(self._source_samples())
 
     def setup(self, stage: str) -> None:
-        """List the files, once; no image is read.
-
-        Args:
-            stage: Lightning's: "fit", "validate", "test" or "predict"; all but "fit" need `val` only.
-        """
+        """List the files, once; no image is read. All stages but "fit" need `val` only."""
         # The command sets up before it builds a model, Lightning again before it fits.
         if stage == "fit" and self._source_draws is None:
             seed, samples, rare = self.loading.seed, self._source_samples(), None

@@ -142,11 +142,9 @@ def _range(values: np.ndarray) -> tuple[int, float]:
 
 
 def describe_dark(ranges: Sequence[tuple[int, float]], key: str) -> str:
-    """Describe 16-bit images that use 12 or fewer bits, with a remedy; "" if they use more.
+    """Describe 16-bit images of some (largest, mean) values that use 12 or fewer bits; "" if they use more.
 
-    Args:
-        ranges: (largest, mean) value of each, as files hold them.
-        key: key or argument that says how many bits they use.
+    `key` is the key or argument that says how many bits they use.
     """
     most = max((largest for largest, _ in ranges), default=0)
     bits = max(8, most.bit_length())

@@ -23,12 +23,8 @@ RECORD = "predictions.json"
 class PredictionFolder:
     """Write predictions to <root>/<kind>/<name>.png, and a video's to <root>/video/<name>.mp4.
 
-    Existing files are complete, so a stopped run resumes where it was; a video starts again.
-
-    Args:
-        root: folder to write to.
-        kinds: kinds of files, see `FOLDERS`.
-        palette: whether label files hold the colours of their ids; test servers want plain grey ones.
+    Existing files are complete, so a stopped run resumes where it was; a video starts again. `kinds` are some of
+    `FOLDERS`; label files have a `palette` of the colours of their ids, but test servers want plain grey ones.
 
     Raises:
         ValueError: if a kind is unknown or there is none.
