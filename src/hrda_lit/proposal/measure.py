@@ -34,6 +34,7 @@ STUFF = {
     "grass", "terrain", "ground", "sky", "water", "background", "sand", "snow", "floor", "ceiling",
 }  # fmt: skip
 Size = tuple[int, int]
+LabelReader = Callable[[str], np.ndarray]  # from an image to the train ids of its label
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Measured:
         return found
 
 
-def measure(images: Sequence[Path], labels: Sequence[str], read: Callable[[str], np.ndarray], classes: int) -> Measured:
-    """Measure images, and some of the labels; `read` returns the train ids of one of `labels`."""
+def measure(images: Sequence[Path], labels: Sequence[str], read: LabelReader, classes: int) -> Measured:
+    """Measure images, and the labels of some of those in `labels`."""
     sizes = read_some(read_size, images, HEADERS, "reading sizes")
     height, width = (int(side) for side in np.median(sizes, axis=0))
     ratios = np.array(sizes) / (height, width)

@@ -164,7 +164,7 @@ def _folder_pairs(names: Mapping[str, Name]) -> set[tuple[str, str]]:
 
 
 def _difference(image: tuple[str, ...], label: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the parts that differ, at least one of each; None if they do not distinguish labels from images."""
+    """Return the parts that differ, at least one of each; None unless they distinguish labels from images."""
     start = _count_shared(image, label)
     old, new = image[start:], label[start:]
     end = _count_shared(old[::-1], new[::-1])

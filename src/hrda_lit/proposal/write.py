@@ -1,12 +1,11 @@
 """Write the YAML files of a proposal, with the reason of each number beside it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from hrda_lit.data.classes import classes_from, palette
@@ -17,7 +16,7 @@ from hrda_lit.proposal.choose import Choice, Plan
 from hrda_lit.proposal.class_lists import ClassList
 from hrda_lit.proposal.discover import Found
 from hrda_lit.proposal.label_space import LabelSpace
-from hrda_lit.proposal.measure import Measured
+from hrda_lit.proposal.measure import LabelReader, Measured
 from hrda_lit.proposal.polygons import Polygons
 from hrda_lit.proposal.rules import FILES, Rule
 from hrda_lit.system.files import write_atomically
@@ -51,7 +50,7 @@ class Domain:
         rule = self.found.rule if self.polygons is None else DRAWN
         return rule.replacements(self.found.images) if rule else {}
 
-    def label_reader(self) -> Callable[[str], np.ndarray]:
+    def label_reader(self) -> LabelReader:
         """Return a function from an image to the train ids of its label.
 
         Raises:

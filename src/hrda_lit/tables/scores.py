@@ -154,8 +154,9 @@ def write_report(
     who = {key: f"{name}, {trained.model}, on {images.dataset.name}" for key, images in sets.items()}
     pages = [score_table(f"{who[key]}, {len(sets[key])} images, %", scores[key]) for key in scores]
     fused: dict[str, Measures] = {key: views["fused"] for key, views in scores.items()}
-    means = {"mean": mean_over(fused)} if len(fused) > 1 else {}
-    if means:
+    means: dict[str, Measures] = {}
+    if len(fused) > 1:
+        means["mean"] = mean_over(fused)
         side_by_side = {_heading(key, sets): measures for key, measures in fused.items()}
         pages.append(score_table(f"{name}, {trained.model}, %", {**side_by_side, **means}))
     write_atomically(folder / "report.txt", as_text(*pages).encode())
