@@ -40,8 +40,8 @@ class Dashboard:
     A back-end needs `show_picture`, the others have defaults. Logged names are as in docs/wandb.md; `step` is
     the index of the step that was done last.
 
-    `title` and `remedy` are its name and what to do without it, for messages; a checkpoint keeps the `version`,
-    by which a resumed run finds its own, under `state_key`.
+    `title` and `remedy` are its name and what to do without it, for messages; a checkpoint keeps the
+    `version`, by which a resumed run finds its own, under `state_key`.
     """
 
     title, remedy, state_key = "the dashboard", "remove its logger", "id"
@@ -65,8 +65,8 @@ class Dashboard:
                 ) from error
             if not self._paused_until:
                 log.warning(
-                    "%s does not take what this run logs (%s); the run continues, metrics.csv has all numbers, "
-                    "and it is tried again in %.0f minutes",
+                    "%s does not take what this run logs (%s); the run continues, metrics.csv has all "
+                    "numbers, and it is tried again in %.0f minutes",
                     *(self.title, brief(error), PAUSE / 60),
                 )
             self._paused_until = time.monotonic() + PAUSE
@@ -84,7 +84,8 @@ class Dashboard:
     @rank_zero_only
     def save(self) -> None:
         """Write what is not written yet."""
-        self.send(cast(Any, super()).save)
+        if self._answered:  # Lightning saves before it logs, when nothing has been reached yet
+            self.send(cast(Any, super()).save)
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:

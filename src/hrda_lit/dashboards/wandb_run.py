@@ -99,7 +99,8 @@ def _scene(scene: Scene, classes: Classes) -> wandb.Image:
         data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": key}
         boxes[key] = {"box_data": [data], "class_labels": {0: key}}
     # Lightning's log_image would drop masks given inside a wandb.Image.
-    return wandb.Image(pil(scene.image), caption=scene.caption or None, masks=masks or None, boxes=boxes or None)
+    caption = scene.caption or None
+    return wandb.Image(pil(scene.image), caption=caption, masks=masks or None, boxes=boxes or None)
 
 
 def _confusion_chart(counts: Int[Tensor, "C C"], classes: Classes) -> Any:

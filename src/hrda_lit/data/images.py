@@ -126,7 +126,7 @@ def _refuse_pages(image: Any) -> None:
 
 
 def count_frames(file: ImageFile.ImageFile) -> int:
-    """Return the number of frames of an opened animation; 1 for pictures with previews, as phones write them."""
+    """Return the number of frames of an opened animation; 1 for pictures with previews, as of phones."""
     return 1 if file.format in ("TIFF", "MPO") else int(getattr(file, "n_frames", 1))
 
 

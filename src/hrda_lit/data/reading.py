@@ -35,7 +35,7 @@ class Reader:
             self._arrays = {one: Arrays(folder / one.name, one.tree) for one in data.members}
 
     def __call__(self, sample: Sample) -> tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "h w"] | None]:
-        """Return the image at the size of its box, and the label, if the sample has one, at the file's own."""
+        """Return the image at the size of its box, and the sample's label, if any, at the file's own."""
         if not self._arrays:
             return self._decode(sample)
         arrays, paths = self._arrays[self.data.of(sample)], self._paths(sample)

@@ -23,8 +23,8 @@ RECORD = "predictions.json"
 class PredictionFolder:
     """Write predictions to <root>/<kind>/<name>.png, and a video's to <root>/video/<name>.mp4.
 
-    Existing files are complete, so a stopped run resumes where it was; a video starts again. `kinds` are some of
-    `FOLDERS`; label files have a `palette` of the colours of their ids, but test servers want plain grey ones.
+    Existing files are complete, so a stopped run resumes where it was; a video starts again. `kinds` are
+    of `FOLDERS`; label files have a `palette` of their ids' colours, but test servers want plain grey.
 
     Raises:
         ValueError: if a kind is unknown or there is none.

@@ -86,7 +86,8 @@ def _inputs(config: Any, rules: Rules | None) -> Inputs:
     if rules and own:
         raise ValueError(f"a submission follows its server and its dataset; remove {', '.join(own)}.")
     if config.like and config.size and config.ids != "raw":
-        raise ValueError("like gives the box and the raw ids, and size replaces the box; remove like, or set ids=raw.")
+        what = "like gives the box and the raw ids, and size replaces the box"
+        raise ValueError(f"{what}; remove like, or set ids=raw.")
     if rules:
         [dataset] = build_dataset(config.submission.dataset, "submission.dataset").members
         return images_to_submit(dataset, rules)
@@ -124,8 +125,8 @@ def _load(config: Any, checkpoint: Path, rules: Rules | None, ids: str, kinds: l
 def _run(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: str, source: str) -> Tally:
     """Predict all pictures, and print what begins and how it ended."""
     count = "frames" if inputs.total is None else f"{inputs.total} picture{'s' * (inputs.total > 1)}"
-    what = f"predicting {count} of {source} on {predictor.device}: {', '.join(folder.kinds)} go to {folder.root}"
-    print(printable(what), file=sys.stderr, flush=True)
+    what = f"predicting {count} of {source} on {predictor.device}"
+    print(printable(f"{what}: {', '.join(folder.kinds)} go to {folder.root}"), file=sys.stderr, flush=True)
     start = time.perf_counter()
     with at_full_speed(predictor.device):
         tally = predict_all(predictor, inputs, folder, ids)
