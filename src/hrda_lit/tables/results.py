@@ -36,7 +36,7 @@ Curve = dict[int, list[float]]  # the value of every run, by training step
 # Keys that say where files lie, who loads them or what is written, not what is computed.
 WORKERS = {"loading.num_workers", "loading.val_workers", "loading.cache"}
 ELSEWHERE = {"experiment", "name", "data_root", "cache_dir", "run_dir", "resume", "prepare_data"} | WORKERS
-REPORTING = ("logger", "callbacks", "data_check")
+REPORTING = ("logger", "callbacks", "data_check", "trainer.val_check_interval", "trainer.log_every_n_steps")
 SETS = {"dataset@source", "dataset@target", "dataset@val"}
 NAME, DATA = "experiment", "data"
 CHECKPOINT, MODEL = "checkpoint", "model"
