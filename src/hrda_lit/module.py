@@ -174,7 +174,8 @@ class UDAModule(L.LightningModule):
         """Clip and log the gradients, which are unscaled here in 16-bit training too."""
         if self.optim.clip is not None:
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
-        if self._logs_now():
+        # Loggers get the last step of every n; a number logged in another step would reach them late.
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
             # A skipped step has its gradients cleared.
             self.log("train/grad_norm", get_total_norm(gradients) if gradients else torch.nan)
@@ -197,12 +198,6 @@ class UDAModule(L.LightningModule):
         for name, value in zip(self.classes.names, self.iou.tolist(), strict=True):
             if value == value:  # absent classes have no IoU
                 self.log(f"val/iou/{name}", value)
-
-    @property
-    def fusion(self) -> nn.Module | None:
-        """Return the student's multi-resolution fusion, or None for a single-scale student."""
-        fusion: nn.Module | None = getattr(self.student, "fusion", None)
-        return fusion
 
     @property
     def evaluated(self) -> Segmentor:
@@ -231,11 +226,6 @@ class UDAModule(L.LightningModule):
 
     def _networks(self) -> Networks:
         return Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.discriminator)
-
-    def _logs_now(self) -> bool:
-        # Loggers get the last step of every n; a number logged in another step would reach them late.
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return (self.trainer.global_step + 1) % every == 0
 
 
 def _frozen(network: Any) -> Any:

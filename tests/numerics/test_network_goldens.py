@@ -85,8 +85,8 @@ def test_parts_of_the_training_fusion(case: Case) -> None:
 def test_training_forward(case: Case) -> None:
     outputs = case.network(case.image, DeviceBox.of(case.box).offset).outputs
     assert [output.weight for output in outputs] == [0.9, 0.1]
-    assert outputs[0].spot is None
-    assert outputs[1].spot.box() == case.box
+    assert outputs[0].box is None
+    assert outputs[1].box.on_host() == case.box
     case.golden.check("fwd_fused_seg", outputs[0].logits)
     case.golden.check("fwd_hr_seg", outputs[1].logits)
 

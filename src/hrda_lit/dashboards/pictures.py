@@ -155,6 +155,6 @@ def crop_scene(name: str, crops: LoggedCrops, index: int, caption: str = "") -> 
             q = f"q = {100 * float(crops.weight[index].max()):.1f} %"
             caption = f"{caption}, {q}" if caption else q
     boxes = {}
-    if crops.spot is not None and crops.spot.size != image.shape[-2:]:
-        boxes["detail"] = crops.spot.box()
+    if crops.box is not None and crops.box.size != image.shape[-2:]:
+        boxes["detail"] = crops.box.on_host()
     return Scene(photograph(image), layers, boxes, caption)

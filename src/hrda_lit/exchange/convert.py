@@ -52,9 +52,8 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
     wrapped = isinstance(entries.get("state_dict"), Mapping)
     with name_in_errors(source):
         networks, kept = _sort_official(entries["state_dict"] if wrapped else entries, str(source))
-    kept["around"] = (
-        {key: entries[key] for key in entries if key not in ("state_dict", "optimizer")} if wrapped else None
-    )
+    around = {key: value for key, value in entries.items() if key not in ("state_dict", "optimizer")}
+    kept["around"] = around if wrapped else None
     expected = _expected(config)
     ours: State = {}
     for name, state in networks.items():

@@ -33,6 +33,7 @@ SUFFIXES = (".onnx", ".pt2")
 _EXTRA = ("onnx", "onnxscript", "onnxruntime")
 Size = tuple[int, int]
 Run = Callable[[Tensor], Tensor]
+Result = tuple[bytes, Run]  # content of the file, and a function that runs its graph
 
 
 def export(
@@ -44,7 +45,7 @@ def export(
     whole: bool = False,
     ids: bool = False,
 ) -> str:
-    """Export a network with its windows, fusion and normalisation, and compare the graph with the network.
+    """Export a network with its windows, fusion and normalisation; return a sentence on how the graph compares.
 
     The graph takes "image", B x 3 x H x W, RGB in [0, 1], and returns "logits", B x C x H x W; images of a
     low-resolution network must be downscaled by s_T before.
@@ -58,9 +59,6 @@ def export(
         whole: whether to predict the image at once, where the checkpoint would slide a window.
         ids: whether the graph returns "ids" instead: train ids, B x H x W, uint8.
 
-    Returns:
-        A sentence for the user, with what was compared.
-
     Raises:
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it cannot be read, the extra packages are missing, or this network has no such graph.
@@ -68,17 +66,11 @@ def export(
     output = Path(output)
     _check_request(output, size, dynamic)
     with torch.no_grad(), announce(f"loading {checkpoint}") as report:
-        trained = load_trained(checkpoint, model)
-        if whole:
-            trained = trained._replace(inference=Whole())
-        _check_holds(trained, output, dynamic)
+        trained = _load(checkpoint, model, whole, output, dynamic)
         size = size or low_resolution_size(training_crop(trained.config), trained.network.downscale)
         report("tracing the network and translating it")
         start = time.perf_counter()
-        logits = ImageToLogits(trained.network, trained.inference)
-        graph = (LogitsToIds(logits) if ids else logits).eval()
-        make = _onnx if output.suffix == ".onnx" else _pt2
-        content, run = make(graph, _example(trained, size, dynamic), dynamic, trained)
+        content, run = _translate(trained, output, size, dynamic, ids)
         seconds = time.perf_counter() - start
         report("comparing the graph with the network")
         compared = _compare(trained, run, _shapes(size, dynamic), ids)
@@ -98,9 +90,12 @@ def _check_request(output: Path, size: Size | None, dynamic: Sequence[str]) -> N
         raise ValueError(f"export to ONNX needs {', '.join(missing)}; run: pip install {' '.join(missing)}")
 
 
-def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None:
+def _load(path: str | Path, model: str | None, whole: bool, output: Path, dynamic: Sequence[str]) -> Trained:
+    trained = load_trained(path, model)
+    if whole:
+        trained = trained._replace(inference=Whole())
     if "size" not in dynamic:
-        return
+        return trained
     if isinstance(trained.inference, Whole) and isinstance(trained.network, MultiResSegmentor):
         raise ValueError(  # noqa: TRY004  a choice of the caller, not a wrong type
             "the number of detail windows in a whole image follows from its size and is fixed in a graph; remove "
@@ -111,6 +106,13 @@ def _check_holds(trained: Trained, output: Path, dynamic: Sequence[str]) -> None
             "torch.export does not hold for both images of one window and images of several; export to "
             ".onnx, where it does, or keep the size."
         )
+    return trained
+
+
+def _translate(trained: Trained, output: Path, size: Size, dynamic: Sequence[str], ids: bool) -> Result:
+    logits, example = ImageToLogits(trained.network, trained.inference), _example(trained, size, dynamic)
+    graph = (LogitsToIds(logits) if ids else logits).eval()
+    return (_onnx if output.suffix == ".onnx" else _pt2)(graph, example, dynamic, trained)
 
 
 def _example(trained: Trained, size: Size, dynamic: Sequence[str]) -> Tensor:
@@ -130,7 +132,7 @@ def _shapes(size: Size, dynamic: Sequence[str]) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> Result:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notices concern its own passes
     output = "ids" if isinstance(graph, LogitsToIds) else "logits"
     axes: dict[int, str] = {}
@@ -154,7 +156,7 @@ def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Tr
     return content, lambda image: torch.from_numpy(session.run([output], {"image": image.numpy()})[0])
 
 
-def _pt2(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> tuple[bytes, Run]:
+def _pt2(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> Result:
     axes: dict[int, Any] = {}
     for key in dynamic:
         axes |= dict.fromkeys(AXES[key], torch.export.Dim.DYNAMIC)

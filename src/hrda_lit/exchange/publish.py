@@ -91,10 +91,7 @@ def save_for_hub(
         ValueError: if one of them cannot be used, or the folder has a README.md.
     """
     folder = Path(folder).expanduser()
-    if not re.fullmatch(r"[\w.+-]+", licence):
-        raise ValueError(f"licence={licence!r}: expected the hub's spelling, e.g. cc-by-nc-4.0; correct it.")
-    if (folder / CARD).exists():
-        raise ValueError(f"{folder / CARD} exists, perhaps with your own words; move it or choose another folder.")
+    _check_request(folder, licence)
     trained = load_trained(checkpoint, model, weights=weights)
     content = read_checkpoint(checkpoint)
     scores = _read_scores(Path(checkpoint).expanduser(), content, trained.model, metrics)
@@ -109,6 +106,13 @@ def save_for_hub(
     write_atomically(folder / CARD, _card(trained, scores, licence).encode())
     shown = "with" if scores else "without"
     return f"{folder} holds the {trained.model} of {checkpoint} {shown} scores: {WEIGHTS}, {CONFIG} and {CARD}"
+
+
+def _check_request(folder: Path, licence: str) -> None:
+    if not re.fullmatch(r"[\w.+-]+", licence):
+        raise ValueError(f"licence={licence!r}: expected the hub's spelling, e.g. cc-by-nc-4.0; correct it.")
+    if (folder / CARD).exists():
+        raise ValueError(f"{folder / CARD} exists, perhaps with your own words; move it or choose another folder.")
 
 
 def _portable_config(trained: Trained) -> dict[str, Any]:

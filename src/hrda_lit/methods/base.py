@@ -69,13 +69,13 @@ class LoggedCrops(NamedTuple):
         image: normalised crops.
         label: their class ids, or pseudo-labels.
         weight: of each pixel's loss; None for 1 everywhere.
-        spot: where the student looked in detail; None for no place in particular.
+        box: detail crop of the student; None for none.
     """
 
     image: Float[Tensor, "B 3 H W"]
     label: Int[Tensor, "B H W"]
     weight: Float[Tensor, "B H W"] | None = None
-    spot: DeviceBox | None = None
+    box: DeviceBox | None = None
 
 
 class Pass(NamedTuple):
@@ -194,9 +194,9 @@ def supervise(
     losses = []
     for output in supervised.outputs:
         labels, weights = label, weight
-        if output.spot is not None:
-            labels = crop_at(label, output.spot)
-            weights = None if weight is None else crop_at(weight, output.spot)
+        if output.box is not None:
+            labels = crop_at(label, output.box)
+            weights = None if weight is None else crop_at(weight, output.box)
         loss = pixel_weighted_cross_entropy(output.logits, labels, weights, classes.ignore)
         losses.append(output.weight * loss)
     return torch.stack(losses).sum()
@@ -216,5 +216,5 @@ def supervise_source(
 ) -> Pass:
     """Make the pass "source" of the student's outputs on labelled images; for arguments see `supervise`."""
     loss = supervise(outputs, label, classes)
-    crops = {"source": LoggedCrops(image, label, spot=outputs.outputs[-1].spot)}
+    crops = {"source": LoggedCrops(image, label, box=outputs.outputs[-1].box)}
     return Pass("source", loss, {"loss/source": loss.detach()}, crops)

@@ -42,9 +42,9 @@ class FeatureDistance:
         is the whole crop (docs/official.md 25).
         """
         distance = self._between(networks, supervised.features, networks.student.context(image), label)
-        if supervised.closer is None:
+        if supervised.detail_features is None:
             return distance
-        return distance + self._between(networks, supervised.closer, image, label)
+        return distance + self._between(networks, supervised.detail_features, image, label)
 
     def add_to(self, source: Pass, weight: float, networks: Networks, supervised: TrainingOutput) -> Pass:
         """Add the distance, times `weight` (0 for none), to the source pass, in one backward for both.

@@ -149,7 +149,7 @@ class MaskedPass:
         outputs = networks.student(masked.image, drawn.student["masked"])
         loss = supervise(outputs, masked.label, self.classes, masked.weight)
         shown = masked._replace(image=visible(masked.image))
-        crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].spot)}
+        crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].box)}
         return Pass("masked", self.options.weight * loss, {"loss/masked": loss.detach()}, crops)
 
     def _label_target(self, batch: Batch, networks: Networks) -> Labelled:

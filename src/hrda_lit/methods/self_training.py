@@ -122,7 +122,7 @@ class SelfTraining(Method):
         mixed = self.mix(source, target, drawn)
         outputs = student(mixed.image, drawn.student["mixed"])
         loss = supervise(outputs, mixed.label, self.classes, mixed.weight)
-        crops = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].spot)}
+        crops = {"target": LoggedCrops(*target), "mixed": LoggedCrops(*mixed, outputs.outputs[-1].box)}
         return Pass("mixed", loss, {"loss/mixed": loss.detach(), "pseudo/q": q}, crops)
 
     def mix(self, source: Labelled, target: Labelled, drawn: Draws) -> Labelled:

@@ -72,10 +72,9 @@ class Backbone(nn.Module):
         mask_token: bool = False,
     ) -> None:
         super().__init__()
-        self.options = dict(options or {})
-        timm_models.check_backbone(name, weights, self.options)
-        self.name, self.weights, self.tune = name, weights, tune
+        self.name, self.weights, self.options, self.tune = name, weights, dict(options or {}), tune
         self.pretrained, self.input_scale = weights is not None, input_scale
+        timm_models.check_backbone(name, weights, self.options)
         self.model, self.channels, self.strides = self._build(tuple(levels))
         exchange_drop_paths_(self.model)
         # Without BatchNorm, an image's features do not depend on the others of its batch.
@@ -101,12 +100,13 @@ class Backbone(nn.Module):
         if self.gain is not None and self.offset is not None:
             colours = image[:, :3] * self.gain + self.offset
             image = colours if image.shape[1] == 3 else torch.cat([colours, image[:, 3:]], dim=1)
-        maps = [self._channels_first(x) for x in self.model(fill_up(image, self.fills) if self.fills > 1 else image)]
         if self.fills == 1:
-            return maps
-        height, width = image.shape[-2:]
-        cells = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
-        return [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, cells, strict=True)]
+            return [self._channels_first(x) for x in self.model(image)]
+        maps, (height, width) = self.model(fill_up(image, self.fills)), image.shape[-2:]
+        return [
+            self._channels_first(x)[..., : -(-height // stride), : -(-width // stride)]
+            for x, stride in zip(maps, self.strides, strict=True)
+        ]
 
     def train(self, mode: bool = True) -> "Backbone":
         """Set training mode; a frozen encoder stays as it is in evaluation."""
@@ -150,13 +150,13 @@ class Backbone(nn.Module):
                 f"network.backbone.levels={list(range(-min(4, len(strides)), 0))}."
             )
         shape = {"features_only": True, "out_indices": levels, **self.options}
-        model: Any = timm_models.create_model(self.name, self.weights, {"strict_img_size": False}, **shape)
+        model = timm_models.create_model(self.name, self.weights, {"strict_img_size": False}, **shape)
         self._normalise_as(model)
         return model, list(model.feature_info.channels()), list(model.feature_info.reduction())
 
     def _build_plain(self, levels: tuple[int, ...], patch: int) -> tuple[nn.Module, list[int], list[int]]:
         shape = {"num_classes": 0, **self.options}
-        model: Any = timm_models.create_model(self.name, self.weights, {"dynamic_img_size": True}, **shape)
+        model = timm_models.create_model(self.name, self.weights, {"dynamic_img_size": True}, **shape)
         self._normalise_as(model)
         if not all(hasattr(model, name) for name in ("blocks", "embed_dim", "forward_intermediates")):
             raise timm_models.unsupported(self.name, "its maps have one stride, and it is not a sequence of blocks")
@@ -207,44 +207,37 @@ class Backbone(nn.Module):
     def _check(self) -> None:
         # Two cells of the coarsest level, so that a wrong axis order cannot look right by accident.
         side = 2 * max(self.strides)
-        try:
-            maps: list[Tensor] = self.eval().model(torch.zeros(1, 3, side, side))
-        except Exception as error:
-            why = f"it cannot encode an image of {side} x {side}: {timm_models.reason_of(error)}"
-            raise timm_models.unsupported(self.name, why) from error
+        maps = self._encode_zeros(side, side)
+        if isinstance(maps, Exception):
+            why = f"it cannot encode an image of {side} x {side}: {timm_models.reason_of(maps)}"
+            raise timm_models.unsupported(self.name, why) from maps
         # Found once, at the level with the fewest cells: of larger images, rows can equal channels by chance.
         self.channels_last = maps[-1].dim() == 4 and maps[-1].shape[1] != self.channels[-1]
-        shapes = [tuple(self._channels_first(x).shape[1:]) for x in maps]
-        expected = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
+        scaled = self.input_scale is not None  # to whole patches, which no stride divides: channels alone count
+        axes = slice(1, 2) if scaled else slice(1, None)
+        shapes = [tuple(self._channels_first(x).shape[axes]) for x in maps]
+        cells = [() if scaled else (side // stride, side // stride) for stride in self.strides]
+        expected = [(count, *size) for count, size in zip(self.channels, cells, strict=True)]
         if shapes != expected or self.strides != sorted(self.strides):
             raise ValueError(
                 f"network.backbone.name={self.name} gives maps {shapes} of strides {self.strides} for an image of "
                 f"{side} x {side}: expected a pyramid from fine to coarse; choose an encoder whose strides "
                 "double, e.g. mit_b5 or resnet50, or other levels."
             )
-        self._find_sizes(side)
-
-    def _find_sizes(self, side: int) -> None:
-        """Find the sides that the encoder takes, of which that of `side` pixels is one."""
-        maps = self._encode_zeros(side + 1, side) or []
-        rows = [self._channels_first(x).shape[-2] for x in maps]
-        pads = self.input_scale is not None or rows == [-(-(side + 1) // stride) for stride in self.strides]
+        odd = self._encode_zeros(side + 1, side)
+        rows = [] if isinstance(odd, Exception) else [self._channels_first(x).shape[-2] for x in odd]
+        pads = scaled or rows == [-(-(side + 1) // stride) for stride in self.strides]
         self.fills = 1 if pads else max(self.strides)  # pixels of which sides must be multiples
-        takes_one = self.fills > 1 or self._encode_zeros(1, 1) is not None
-        self.least = 1 if takes_one else max(self.strides)
+        refuses_one = pads and isinstance(self._encode_zeros(1, 1), Exception)
+        self.least = max(self.strides) if refuses_one else 1
+
+    def _encode_zeros(self, height: int, width: int) -> list[Tensor] | Exception:
+        """Return the maps of an image of zeros, or the error of an encoder that refuses its size."""
+        try:
+            maps: list[Tensor] = self.eval().model(torch.zeros(1, 3, height, width))
+        except Exception as error:  # timm's models refuse in many ways
+            return error
+        return maps
 
     def _channels_first(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 1, 2) if self.channels_last else x
-
-    def _cells(self, stride: int, side: int) -> tuple[int, int]:
-        if isinstance(self.model, PlainPyramid) and self.input_scale is not None:
-            return self.model.cells(stride, (side, side))
-        return side // stride, side // stride
-
-    def _encode_zeros(self, height: int, width: int) -> list[Tensor] | None:
-        """Return the maps of an image of zeros; None if the encoder refuses its size."""
-        try:
-            maps: list[Tensor] = self.eval().model(torch.zeros(1, 3, height, width))
-        except Exception:  # timm's models refuse in many ways
-            return None
-        return maps

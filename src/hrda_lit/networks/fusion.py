@@ -59,7 +59,7 @@ class MultiResFusion(nn.Module):
         context: Float[Tensor, "B C h w"],
         attention: Float[Tensor, "B K h w"],
         detail: Float[Tensor, "B C hd wd"],
-        spot: DeviceBox,
+        box: DeviceBox,
         s_T: float,
     ) -> Float[Tensor, "B C H W"]:
         """Fuse the logits of a context crop with those of a detail crop inside it.
@@ -70,7 +70,7 @@ class MultiResFusion(nn.Module):
             context: logits y_c.
             attention: attention a_c.
             detail: logits y_d.
-            spot: place of the detail in the fused logits, in cells.
+            box: place of the detail in the fused logits, in cells.
             s_T: high resolution / low resolution.
 
         Returns:
@@ -79,5 +79,5 @@ class MultiResFusion(nn.Module):
         User's document, a'_c, y'_d and y_{c,F}.
         """
         size = (round(context.shape[-2] * s_T), round(context.shape[-1] * s_T))
-        masked_attention = mask_outside(attention, spot.divided(s_T))
-        return fuse(context, masked_attention, padded_detail=paste(detail, spot, size))
+        masked_attention = mask_outside(attention, box.divided(s_T))
+        return fuse(context, masked_attention, padded_detail=paste(detail, box, size))

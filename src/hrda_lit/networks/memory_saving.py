@@ -1,7 +1,7 @@
 """Save memory: recompute activations, apply heads in chunks, and compute in bfloat16."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ class Recomputed(nn.Module):
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         # Dropout and drop path draw the same again: the states of the generators are put back.
-        contexts = partial(_recomputing, self) if _norms(self) else noop_context_fn
+        contexts = (lambda: (nullcontext(), _without_counting(self))) if _norms(self) else noop_context_fn
         return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
@@ -71,10 +71,6 @@ def blocks(encoder: nn.Module) -> Iterator[nn.Module]:
             yield from blocks(child)
 
 
-def _recomputing(module: nn.Module) -> tuple[AbstractContextManager[Any], Any]:
-    return nullcontext(), _without_counting(module)
-
-
 def _norms(module: nn.Module) -> list[_BatchNorm]:
     return [one for one in module.modules() if isinstance(one, _BatchNorm)]
 
@@ -93,7 +89,6 @@ def _without_counting(module: nn.Module) -> Iterator[None]:
             one.momentum, one.num_batches_tracked = momentum, count
 
 
-Levels = list[Tensor]
 Moments = tuple[Tensor, Tensor, int]  # mean and variance of each channel, and how many numbers it has
 
 
@@ -113,7 +108,7 @@ def in_chunks(head: nn.Module, features: Sequence[Float[Tensor, "B C h w"]], cou
 
 
 @contextmanager
-def _batch_statistics(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> Iterator[None]:
+def _batch_statistics(head: nn.Module, norms: list[_BatchNorm], parts: list[list[Tensor]]) -> Iterator[None]:
     before = [(one.running_mean, one.running_var) for one in norms]
     for one in norms:
         one.training = False  # not by .eval() and .train(), which reach the parts of a layer
@@ -132,10 +127,10 @@ def _batch_statistics(head: nn.Module, norms: list[_BatchNorm], parts: list[Leve
             one.running_mean, one.running_var = running_mean, running_var
             one.training = True
     for one, moments in zip(norms, found, strict=True):
-        _move(one, *moments)
+        _move_statistics(one, *moments)
 
 
-def _find_moments(head: nn.Module, norms: list[_BatchNorm], parts: list[Levels]) -> list[Moments]:
+def _find_moments(head: nn.Module, norms: list[_BatchNorm], parts: list[list[Tensor]]) -> list[Moments]:
     """Return the moments of the inputs of BatchNorm layers, with their present statistics."""
     found: list[list[Moments]] = [[] for _ in norms]
     with ExitStack() as stack:
@@ -159,7 +154,7 @@ def _merge(parts: list[Moments]) -> Moments:
     return mean, torch.stack(spread).sum(0), total
 
 
-def _move(norm: _BatchNorm, mean: Tensor, variance: Tensor, numbers: int) -> None:
+def _move_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, numbers: int) -> None:
     """Move running statistics as a forward pass over the whole batch does."""
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ from hrda_lit.networks.segmentor import Output, Segmentor, TrainingOutput
 from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop, crop_at, random_aligned_box, sliding_boxes, stitch
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
-RELEASED_STEP = 8  # pixels on whose multiples the released code lets detail crops begin
+OFFICIAL_STEP = 8  # pixels on whose multiples detail crops begin in the released code
 
 
 class Context(NamedTuple):
@@ -86,7 +86,7 @@ class MultiResSegmentor(Segmentor):
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
         # official: multiples of 8 pixels always; here: wherever cells meet on them (docs/official.md 9).
-        step = RELEASED_STEP if RELEASED_STEP % self.multiple == 0 else self.multiple
+        step = OFFICIAL_STEP if OFFICIAL_STEP % self.multiple == 0 else self.multiple
         box = random_aligned_box(size, self.detail, step, generator, self.last_offset)
         return DeviceBox.of(box).offset
 
@@ -98,17 +98,17 @@ class MultiResSegmentor(Segmentor):
         the fused one loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the
         same.
         """
-        spot = DeviceBox(drawn, self.detail)
-        shrunk = self.context(image)
-        seen, closer = self.backbone.encode_all(shrunk, self._blur(crop_at(image, spot)))
-        context, detail = self._context(seen, shrunk), self._on_grid(self.head(closer), self.detail)
-        fused = self.fusion(context.logits, context.attention, detail, spot.divided(self.stride), self.s_T)
-        outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, spot, self.lambda_d)]
+        box, low_resolution = DeviceBox(drawn, self.detail), self.context(image)
+        features, detail_features = self.backbone.encode_all(low_resolution, self._blur(crop_at(image, box)))
+        context = self._context(features, low_resolution)
+        detail = self._on_grid(self.head(detail_features), self.detail)
+        fused = self.fusion(context.logits, context.attention, detail, box.divided(self.stride), self.s_T)
+        outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, box, self.lambda_d)]
         if self.detail != (image.shape[-2], image.shape[-1]):
             return TrainingOutput(outputs, context.features)
         left = Output((1 - context.attention) * context.logits, None, self.lambda_d)
         outputs = [outputs[0]._replace(weight=1 - 2 * self.lambda_d), left, outputs[1]]
-        return TrainingOutput(outputs, context.features, closer[-1])
+        return TrainingOutput(outputs, context.features, detail_features[-1])
 
     def views(self, image: Float[Tensor, "B 3 H W"], smooth: bool = False) -> dict[str, Float[Tensor, "B K h w"]]:
         """Predict with detail windows over the whole image, which fade towards their borders if `smooth`.
@@ -122,11 +122,11 @@ class MultiResSegmentor(Segmentor):
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it
         # (docs/official.md 11).
         windows = self._blur(torch.cat([crop(image, box) for box in boxes]))
-        shrunk = self.context(image)
-        seen, closer = self._encode(shrunk, windows)
+        low_resolution, count = self.context(image), self.windows_at_once
+        features, detail_features = self._encode(low_resolution, windows)
         # First, for the running statistics of the head's BatchNorm.
-        context = self._context(seen, shrunk)
-        logits: Tensor = self.head(closer) if self.at_once is None else in_chunks(self.head, closer, self.at_once)
+        context = self._context(features, low_resolution)
+        logits: Tensor = self.head(detail_features) if count is None else in_chunks(self.head, detail_features, count)
         return self._fuse(context, self._on_grid(logits, self.detail), boxes, smooth)
 
     def window_views(
@@ -138,18 +138,18 @@ class MultiResSegmentor(Segmentor):
             yield from super().window_views(image, boxes, pixels, overlap, smooth)
             return
         inner = self._detail_boxes(boxes[0].size, overlap)
-        places = {box: _move_all(inner, box) for box in boxes}
-        details = list(dict.fromkeys(chain.from_iterable(places.values())))
-        at_once = max(1, pixels // (self.detail[0] * self.detail[1]))
-        ahead, found = chunks(details, at_once), dict[Box, Tensor]()
+        details = list(dict.fromkeys(part.moved(box) for box, part in product(boxes, inner)))
+        batches = chunks(details, max(1, pixels // (self.detail[0] * self.detail[1])))
+        found: dict[Box, Tensor] = {}
         for box in boxes:
-            while not found.keys() >= set(places[box]):
-                some = next(ahead)
+            parts = [part.moved(box) for part in inner]
+            while not found.keys() >= set(parts):
+                some = next(batches)
                 logits = self._predict_details(torch.cat([crop(image, one) for one in some]))
                 found |= zip(some, logits.chunk(len(some)), strict=True)
-            shrunk = self.context(crop(image, box))
-            context = self._context(self.backbone(shrunk), shrunk)
-            yield self._fuse(context, torch.cat([found[part] for part in places[box]]), inner, smooth)
+            low_resolution = self.context(crop(image, box))
+            context = self._context(self.backbone(low_resolution), low_resolution)
+            yield self._fuse(context, torch.cat([found[part] for part in parts]), inner, smooth)
             # Windows come row by row: none looks above the one before it any more.
             found = {part: logits for part, logits in found.items() if part.bottom > box.top}
 
@@ -176,14 +176,14 @@ class MultiResSegmentor(Segmentor):
             )
         _check_multiple("data.crop", size, self.multiple)
         self.draw(size, torch.Generator())
-        for seen in (low_resolution_size(size, self.s_T), self.detail):
-            self._check_cells(seen, 1)
+        for encoded in (low_resolution_size(size, self.s_T), self.detail):
+            self._check_cells(encoded, 1)
 
     def _encode(self, context: Tensor, windows: Tensor) -> list[list[Tensor]]:
-        if self.at_once is None or not self.backbone.independent:
+        if self.windows_at_once is None or not self.backbone.independent:
             return self.backbone.encode_all(context, windows)
-        some = [self.backbone(part) for part in torch.split(windows, self.at_once)]
-        return [self.backbone(context), [torch.cat(level) for level in zip(*some, strict=True)]]
+        parts = [self.backbone(part) for part in torch.split(windows, self.windows_at_once)]
+        return [self.backbone(context), [torch.cat(level) for level in zip(*parts, strict=True)]]
 
     def _on_grid(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Resample logits of an encoder with an input scale to cells that context and detail share."""
@@ -216,10 +216,6 @@ class MultiResSegmentor(Segmentor):
         detail = stitch(pieces, [box.divided(self.stride) for box in boxes], cells, smooth)
         fused = fuse(context.logits, context.attention, detail)
         return {"fused": fused, "detail": detail, "context": context.logits, "attention": context.attention}
-
-
-def _move_all(boxes: list[Box], into: Box) -> list[Box]:
-    return [box.moved(into) for box in boxes]
 
 
 def alignment(stride: int, s_T: float) -> int:

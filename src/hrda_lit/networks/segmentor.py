@@ -18,7 +18,7 @@ class Output(NamedTuple):
     """Logits, where they lie in the input image (None: all over it), and how much their loss counts."""
 
     logits: Float[Tensor, "B C h w"]
-    spot: DeviceBox | None
+    box: DeviceBox | None
     weight: float
 
 
@@ -28,12 +28,12 @@ class TrainingOutput(NamedTuple):
     Attributes:
         outputs: outputs to supervise.
         features: bottleneck features F_theta of the image as `Segmentor.context` gives it.
-        closer: those of the image itself, where the detail crop covers all of it; else None.
+        detail_features: those of the image itself, where the detail crop covers all of it; else None.
     """
 
     outputs: list[Output]
     features: Float[Tensor, "B D h w"]
-    closer: Float[Tensor, "B D H W"] | None = None
+    detail_features: Float[Tensor, "B D H W"] | None = None
 
 
 class Segmentor(nn.Module, ABC):
@@ -45,7 +45,7 @@ class Segmentor(nn.Module, ABC):
         downscale: factor by which images are downscaled at loading: s_T for a low-resolution network, else 1.
         s_T: factor by which the network itself downscales them for its context; 1 without one.
         multiple: pixels of which the sides of an image must be multiples.
-        at_once: windows that `views` predicts at once, equal up to rounding; None for all.
+        windows_at_once: number of windows that `views` predicts at once, equal up to rounding; None for all.
         overlap: whether the detail windows of `views` overlap, of a network that has some.
         least: (height, width) in pixels of the smallest image that can be predicted.
     """
@@ -55,7 +55,7 @@ class Segmentor(nn.Module, ABC):
     downscale: float = 1
     s_T: float = 1  # noqa: N815  the name of the paper
     multiple: int = 1
-    at_once: int | None = None
+    windows_at_once: int | None = None
     overlap: bool = True
     least: tuple[int, int] = (1, 1)
 

@@ -13,7 +13,7 @@ import torch
 from timm.models import build_model_with_cfg, group_parameters
 from torch import Tensor, nn
 
-from hrda_lit.config.messages import shorten, show
+from hrda_lit.config.messages import as_reason, show
 from hrda_lit.config.ranges import DropRate
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
 
@@ -53,8 +53,8 @@ def check_backbone(name: str, weights: str | None, options: Iterable[str] = ()) 
             "network.backbone.name, weights and levels instead."
         )
     if not _NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
-        bare = re.split("[/:]", name)[-1].lower().replace("-", "_")
-        close = difflib.get_close_matches(bare.split(".")[0], timm.list_models(), 3) or ["mit_b5", "resnet50"]
+        bare = re.split("[/:]", name)[-1].split(".")[0].lower().replace("-", "_")
+        close = difflib.get_close_matches(bare, timm.list_models(), 3) or ["mit_b5", "resnet50"]
         raise ValueError(
             f"timm knows no model named {name}, which network.backbone.name is; {' or '.join(close)} may be meant."
         )
@@ -132,7 +132,7 @@ def _unknown_options(name: str, options: Mapping[str, Any], error: TypeError) ->
 
 def reason_of(error: Exception) -> str:
     """Return what an error says, shortened to a part of a sentence."""
-    return shorten(" ".join(str(error).split()).rstrip("."), 100) or type(error).__name__
+    return as_reason(str(error), 100) or type(error).__name__
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:

@@ -13,12 +13,8 @@ from hrda_lit.system.torch_files import name_file_in_errors, read_torch_file, re
 _NETWORKS = ("state_dict", "model", "state_dict_ema", "model_ema", "teacher")
 # Where trainers have the encoder in a network: mmsegmentation and DINO, released HRDA, this library.
 _ENCODERS = (
-    "backbone.",
-    "ema_model.backbone.",
-    "model.backbone.",
-    "teacher.backbone.model.",
-    "student.backbone.model.",
-)
+    "backbone.", "ema_model.backbone.", "model.backbone.", "teacher.backbone.model.", "student.backbone.model."
+)  # fmt: skip
 # Folders of `transformers` and timm on the Hugging Face hub.
 _IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
 

@@ -179,7 +179,7 @@ class DeviceBox(NamedTuple):
         """Return the same box with its offset as a tensor on the CPU."""
         return cls(torch.tensor([box.top, box.left]), box.size)
 
-    def box(self) -> Box:
+    def on_host(self) -> Box:
         """Return the same box on the host; waits for the device."""
         top, left = self.offset.tolist()
         return Box(top, top + self.size[0], left, left + self.size[1])
@@ -201,20 +201,20 @@ class DeviceBox(NamedTuple):
         return self.offset[1] + torch.arange(self.size[1], device=self.offset.device)
 
 
-def crop_at(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B h w"]:
+def crop_at(x: Shaped[Tensor, "*B H W"], box: DeviceBox) -> Shaped[Tensor, "*B h w"]:
     """Copy a box out of the last two dimensions."""
-    return x.index_select(-2, spot.rows()).index_select(-1, spot.columns())
+    return x.index_select(-2, box.rows()).index_select(-1, box.columns())
 
 
-def mask_outside(x: Shaped[Tensor, "*B H W"], spot: DeviceBox) -> Shaped[Tensor, "*B H W"]:
+def mask_outside(x: Shaped[Tensor, "*B H W"], box: DeviceBox) -> Shaped[Tensor, "*B H W"]:
     """Set everything outside a box to zero."""
     height, width = x.shape[-2:]
-    rows = torch.zeros(height, dtype=torch.bool, device=x.device).index_fill(0, spot.rows(), True)
-    columns = torch.zeros(width, dtype=torch.bool, device=x.device).index_fill(0, spot.columns(), True)
+    rows = torch.zeros(height, dtype=torch.bool, device=x.device).index_fill(0, box.rows(), True)
+    columns = torch.zeros(width, dtype=torch.bool, device=x.device).index_fill(0, box.columns(), True)
     return torch.where(rows[:, None] & columns, x, 0)
 
 
-def paste(x: Shaped[Tensor, "*B h w"], spot: DeviceBox, size: tuple[int, int]) -> Shaped[Tensor, "*B H W"]:
+def paste(x: Shaped[Tensor, "*B h w"], box: DeviceBox, size: tuple[int, int]) -> Shaped[Tensor, "*B H W"]:
     """Lay `x`, of the box's size, on a canvas of zeros of `size` (height, width)."""
-    stripe = x.new_zeros(*x.shape[:-1], size[1]).index_copy(-1, spot.columns(), x)
-    return x.new_zeros(*x.shape[:-2], *size).index_copy(-2, spot.rows(), stripe)
+    stripe = x.new_zeros(*x.shape[:-1], size[1]).index_copy(-1, box.columns(), x)
+    return x.new_zeros(*x.shape[:-2], *size).index_copy(-2, box.rows(), stripe)

@@ -90,15 +90,15 @@ def decide(
         ValueError: if a logit is NaN or infinite.
     """
     require_finite(logits)
-    best = torch.full(size, -torch.inf, device=logits.device)
-    total, label = torch.zeros_like(best), torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    best = torch.full((1, *size), -torch.inf, device=logits.device)
+    total, label = torch.zeros_like(best), torch.zeros_like(best, dtype=torch.uint8)
     # Class by class: all logits of an image of 50 megapixels would need 4 GB.
     for index, plane in enumerate(_planes(logits, size)):
         label[plane > best] = index
         higher = torch.maximum(best, plane)
         total = total * (best - higher).exp() + (plane - higher).exp()
         best = higher
-    return label, 1 / total
+    return label[0], 1 / total[0]
 
 
 def best_classes(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int[Tensor, "B H W"]:
@@ -107,8 +107,7 @@ def best_classes(logits: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Int
         return logits.argmax(dim=1)
     highest = torch.full((logits.shape[0], *size), -torch.inf, device=logits.device)
     label = torch.zeros(highest.shape, dtype=torch.long, device=logits.device)
-    for index in range(logits.shape[1]):
-        plane = resize(logits[:, index : index + 1].float(), size)[:, 0]
+    for index, plane in enumerate(_planes(logits, size)):
         label.masked_fill_(plane > highest, index)
         torch.maximum(highest, plane, out=highest)
     return label
@@ -118,12 +117,12 @@ def attention_of(attention: Float[Tensor, "1 K h w"], label: Int[Tensor, "H W"])
     """Return the attention of each pixel's class, or the single map, at the size of the label."""
     planes = _planes(attention, (label.shape[0], label.shape[1]))
     if attention.shape[1] == 1:
-        return next(planes)
+        return next(planes)[0]
     chosen = torch.zeros(label.shape, device=attention.device)
     for index, plane in enumerate(planes):
-        chosen = torch.where(label == index, plane, chosen)
+        chosen = torch.where(label == index, plane[0], chosen)
     return chosen
 
 
 def _planes(view: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
-    return (resize(view[:, index : index + 1].float(), size)[0, 0] for index in range(view.shape[1]))
+    return (resize(view[:, index : index + 1].float(), size)[:, 0] for index in range(view.shape[1]))

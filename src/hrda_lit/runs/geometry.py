@@ -67,7 +67,7 @@ def _check(config: DictConfig, method: Method, classes: Classes) -> None:
     crops, drawn = torch.zeros(*shape, *size, device="meta"), network.draw(size, torch.Generator()).to("meta")
     supervised: TrainingOutput = _try("a training step", size, config, lambda: network.train()(crops, drawn))
     for output in supervised.outputs:
-        height, width = size if output.spot is None else output.spot.size
+        height, width = size if output.box is None else output.box.size
         next(tiles(output.logits.shape[-2], (height, width), config.memory.rows))
     if method.needs_teacher:
         _try("the teacher", size, config, lambda: batch_statistics_mode(network).predict(crops))

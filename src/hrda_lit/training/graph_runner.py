@@ -115,7 +115,7 @@ class GraphRunner(CompiledRunner):
         if captured is not None:
             captured.attach_gradients()
         if captured is None or not same_form(captured.inputs, (batch, drawn)):
-            yield from self._run_compiled(passes, batch, drawn)
+            yield from super()._run_fast(passes, batch, drawn)
             return
         copy_into(captured.inputs, (batch, drawn))
         for graph, done in zip(captured.graphs, captured.passes, strict=True):
@@ -155,12 +155,12 @@ class GraphRunner(CompiledRunner):
         """Capture the passes; return with them what plain ones log, and the size of their gradients."""
         inputs = pytree.tree_map_only(Tensor, torch.clone, (batch, drawn))
         with self.graphs.on_stream():
-            logs = [done.logs for done in self._run_compiled(passes, *inputs)]  # allocates the gradients
+            logs = [done.logs for done in super()._run_fast(passes, *inputs)]  # allocates the gradients
         weights = self.networks.parameters()
         gradients = [(weight, weight.grad) for weight in weights if weight.grad is not None]
         plain = summarize(logs, [gradient for _, gradient in gradients])
         graphs, captured = [self.graphs.make() for _ in self.names], list[Pass]()
-        running = self._run_compiled(passes, *inputs)
+        running = super()._run_fast(passes, *inputs)
         for graph in graphs:
             done = graph.capture(lambda: next(running))
             # Not the loss itself, which would keep what its backward has used.

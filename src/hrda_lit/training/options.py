@@ -59,9 +59,9 @@ class Memory:
         if self.heads == "recompute":
             for head in student.heads():
                 recompute(head)
-        student.at_once = self.windows
+        student.windows_at_once = self.windows
         if teacher is not None:
-            teacher.at_once = self.windows
+            teacher.windows_at_once = self.windows
             if self.teacher == "bfloat16":
                 predict_in_bfloat16_(teacher)
         if imagenet is not None and self.imagenet == "bfloat16":

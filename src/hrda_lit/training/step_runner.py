@@ -44,9 +44,6 @@ class CompiledRunner(StepRunner):
         yield from self._run_fast(passes, batch, drawn) if self._tried else passes(batch, drawn)
 
     def _run_fast(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
-        return self._run_compiled(passes, batch, drawn)
-
-    def _run_compiled(self, passes: Passes, batch: Batch, drawn: Any) -> Iterator[Pass]:
         with self.regions.compiled():
             yield from passes(batch, drawn)
 
@@ -56,7 +53,7 @@ class CompiledRunner(StepRunner):
         if not all_finite(*plain.values()):
             return False
         try:
-            compiled = self._measure(self._run_compiled(passes, batch, drawn))
+            compiled = self._measure(self._run_fast(passes, batch, drawn))
             require_close(plain, compiled, "compiled", COMPILED_TOLERANCE)
         except Exception as error:
             self.regions.give_up(error)

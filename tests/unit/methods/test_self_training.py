@@ -59,7 +59,7 @@ def test_supervised_needs_the_source_alone(classes: Classes, batch: Batch, netwo
     image, label = batch["source"]["image"], batch["source"]["label"]
     fused, detail = networks.student(image, networks.student.draw((64, 64), generator(0))).outputs
     expected = fused.weight * pixel_weighted_cross_entropy(fused.logits, label)
-    expected += detail.weight * pixel_weighted_cross_entropy(detail.logits, crop_at(label, detail.spot))
+    expected += detail.weight * pixel_weighted_cross_entropy(detail.logits, crop_at(label, detail.box))
     assert done.loss.item() == pytest.approx(expected.item(), rel=1e-2)  # drop-out differs between the two passes
 
 

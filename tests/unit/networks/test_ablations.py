@@ -71,7 +71,7 @@ def test_a_blurred_detail_shows_what_the_context_shows() -> None:
     image = torch.rand(1, 3, 128, 128)
     drawn = network.draw((128, 128), generator(1))
     outputs = network(image, drawn).outputs
-    box = outputs[1].spot.box()
+    box = outputs[1].box.on_host()
     blurred = resize(downscale(crop(image, box), 2), (64, 64))
     torch.testing.assert_close(outputs[1].logits, network.head(network.backbone(blurred)))
 

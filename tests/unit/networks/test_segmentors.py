@@ -23,7 +23,7 @@ def forward(network: Segmentor, image: Tensor, seed: int) -> TrainingOutput:
 def test_single_scale_gives_one_output(single: SingleScaleSegmentor) -> None:
     image = torch.rand(2, 3, 64, 96)
     outputs, features, _ = single(image, single.draw((64, 96), generator(0)))
-    assert [(tuple(o.logits.shape), o.spot, o.weight) for o in outputs] == [((2, 3, 16, 24), None, 1)]
+    assert [(tuple(o.logits.shape), o.box, o.weight) for o in outputs] == [((2, 3, 16, 24), None, 1)]
     assert features.shape == (2, 32, 2, 3)
     assert single.context(image) is image
 
@@ -42,9 +42,9 @@ def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> 
     assert closer is None
     assert fused.logits.shape == (2, 3, 16, 24)
     assert detail.logits.shape == (2, 3, 8, 8)
-    assert fused.spot is None
-    assert detail.spot.size == (32, 32)
-    assert all(edge % 8 == 0 for edge in detail.spot.box())
+    assert fused.box is None
+    assert detail.box.size == (32, 32)
+    assert all(edge % 8 == 0 for edge in detail.box.on_host())
     assert (fused.weight, detail.weight) == (0.7, 0.3)
     assert features.shape == (2, 32, 1, 2)  # of the context, at half resolution
 
@@ -71,7 +71,7 @@ def test_its_fused_loss_keeps_a_weight_of_at_least_0(multires: Builder) -> None:
 
 def test_box_comes_from_the_generator(multires: Builder) -> None:
     network, image = multires(), torch.rand(1, 3, 96, 96)
-    boxes = [[forward(network, image, seed).outputs[1].spot.box() for seed in range(6)] for _ in range(2)]
+    boxes = [[forward(network, image, seed).outputs[1].box.on_host() for seed in range(6)] for _ in range(2)]
     assert boxes[0] == boxes[1]
     assert len(set(boxes[0])) > 1
 
@@ -79,7 +79,7 @@ def test_box_comes_from_the_generator(multires: Builder) -> None:
 def test_detail_sees_the_crop_of_the_full_resolution(multires: Builder) -> None:
     network, image = multires().eval(), torch.rand(1, 3, 64, 64)
     outputs, features, _ = forward(network, image, 1)
-    expected = network.head(network.backbone(crop(image, outputs[1].spot.box())))
+    expected = network.head(network.backbone(crop(image, outputs[1].box.on_host())))
     torch.testing.assert_close(outputs[1].logits, expected)
     torch.testing.assert_close(features, network.backbone(downscale(image, 2))[-1])
 

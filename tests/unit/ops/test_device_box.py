@@ -13,20 +13,20 @@ BOXES = [Box(0, 4, 0, 6), Box(2, 5, 3, 4), Box(7, 8, 0, 12), Box(0, 8, 0, 12)]
 @pytest.mark.parametrize("box", BOXES)
 def test_equal_to_the_box(box: Box) -> None:
     image = torch.randn(2, 3, 8, 12, generator=generator("spots"))
-    spot, piece = DeviceBox.of(box), crop(image, box)
-    assert spot.box() == box
-    assert torch.equal(crop_at(image, spot), piece)
+    on_device, piece = DeviceBox.of(box), crop(image, box)
+    assert on_device.on_host() == box
+    assert torch.equal(crop_at(image, on_device), piece)
     outside = torch.zeros_like(image)
     crop(outside, box).copy_(piece)
-    assert torch.equal(mask_outside(image, spot), outside)
-    assert torch.equal(paste(piece, spot, (8, 12)), outside)
+    assert torch.equal(mask_outside(image, on_device), outside)
+    assert torch.equal(paste(piece, on_device, (8, 12)), outside)
 
 
 def test_gradients_stay_inside() -> None:
     image = torch.randn(1, 8, 12, generator=generator("spots")).requires_grad_()
     piece = torch.randn(1, 3, 1, generator=generator("piece")).requires_grad_()
-    spot, weight = DeviceBox.of(BOXES[1]), torch.rand(1, 8, 12, generator=generator("weight"))
-    (mask_outside(image, spot) * weight + paste(piece, spot, (8, 12)) * weight).sum().backward()
+    on_device, weight = DeviceBox.of(BOXES[1]), torch.rand(1, 8, 12, generator=generator("weight"))
+    (mask_outside(image, on_device) * weight + paste(piece, on_device, (8, 12)) * weight).sum().backward()
     inside = torch.zeros_like(weight)
     crop(inside, BOXES[1]).copy_(crop(weight, BOXES[1]))
     assert torch.equal(image.grad, inside)
@@ -40,7 +40,7 @@ def test_what_lies_outside_may_be_no_number() -> None:
 
 
 def test_divided() -> None:
-    assert DeviceBox.of(Box(6, 12, 3, 9)).divided(1.5).box() == Box(4, 8, 2, 6)
+    assert DeviceBox.of(Box(6, 12, 3, 9)).divided(1.5).on_host() == Box(4, 8, 2, 6)
     with pytest.raises(ValueError, match="does not lie on a grid of 4 pixels"):
         DeviceBox.of(Box(0, 6, 0, 8)).divided(4)
 

@@ -100,7 +100,7 @@ def test_the_teacher_and_the_frozen_encoder_keep_little(build: Build) -> None:
     imagenet = copy.deepcopy(student.backbone).eval()
     replace(ALL, imagenet="bfloat16", teacher="bfloat16").apply_to(student, teacher, imagenet)
     assert sum(isinstance(part, Recomputed) for part in student.modules()) == 5 + 2
-    assert student.at_once == teacher.at_once == 3
+    assert student.windows_at_once == teacher.windows_at_once == 3
     assert {weight.dtype for weight in imagenet.parameters()} == {torch.bfloat16}
     image = torch.randn(1, 3, 64, 64)
     assert imagenet(image)[-1].dtype == teacher.views(image)["fused"].dtype == torch.bfloat16

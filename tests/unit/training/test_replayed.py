@@ -141,7 +141,7 @@ def test_crops_to_draw_are_those_of_their_step(monkeypatch: pytest.MonkeyPatch) 
     for plain, graphs in zip(kept["eager"].crops[:3], kept["graphs"].crops[:3], strict=True):
         assert plain.keys() == graphs.keys() == {"source", "target", "mixed", "masked"}
         assert all(torch.equal(plain[name].image, graphs[name].image) for name in plain)
-        assert torch.equal(plain["mixed"].spot.offset, graphs["mixed"].spot.offset)
+        assert torch.equal(plain["mixed"].box.offset, graphs["mixed"].box.offset)
 
 
 def test_crops_of_another_size_run_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
