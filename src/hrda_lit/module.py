@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils import _pytree as pytree
 
 from hrda_lit.data.classes import Classes
@@ -25,7 +24,7 @@ from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys
 from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.ops.rng import fold, generator
-from hrda_lit.optim import StudentOptim
+from hrda_lit.optim import Scheduled, StudentOptim
 from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.optimizer_pair import pair_optimizers
 from hrda_lit.training.options import StepOptions, choose_runner
@@ -107,7 +106,7 @@ class UDAModule(L.LightningModule):
         optimizer, scheduler = self.build_optimizer(self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
-    def build_optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+    def build_optimizer(self, steps: int) -> Scheduled:
         """Build the optimiser of the student, and of a discriminator, for a run of `steps`."""
         student = self.optim.build(self.student, steps)
         if self.discriminator is None or self.method.discriminator_optim is None:

@@ -15,6 +15,7 @@ from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.segmentor import Segmentor
 
 Betas = Annotated[Sequence[Momentum], Length(2)]
+Scheduled = tuple[Optimizer, LambdaLR]
 
 
 def schedule(step: int, total: int, warmup: int, power: float = 1.0, warmup_ratio: float = 1e-6) -> float:
@@ -94,7 +95,7 @@ class StudentOptim(ABC):
     clip: Positive | None = None
     max_skipped: Count = 20
 
-    def build(self, student: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+    def build(self, student: nn.Module, total: int) -> Scheduled:
         """Return the optimiser and its schedule for a run of `total` steps."""
         assert isinstance(student, Segmentor)
         # The fused kernel can skip a bad step without a host sync.
@@ -205,14 +206,14 @@ class AdamPoly:
     betas: Betas = (0.9, 0.99)
     power: NotNegative = 0.9
 
-    def build(self, network: nn.Module, total: int) -> tuple[Optimizer, LambdaLR]:
+    def build(self, network: nn.Module, total: int) -> Scheduled:
         """Return the optimiser and its schedule for a run of `total` steps."""
         group = {"name": "discriminator", "params": list(network.parameters()), "lr": self.lr}
         optimizer = Adam([group], betas=_floats(self.betas), fused=_on_gpu(network))
         return add_schedule(optimizer, lambda step: schedule(step, total, 0, self.power))
 
 
-def add_schedule(optimizer: Optimizer, share: Callable[[int], float]) -> tuple[Optimizer, LambdaLR]:
+def add_schedule(optimizer: Optimizer, share: Callable[[int], float]) -> Scheduled:
     """Return an optimiser and its schedule."""
     optimizer.register_load_state_dict_post_hook(_lay_out_like_weights)
     # Else GradScaler lets the fused kernel unscale gradients, after they are checked and clipped.

@@ -18,12 +18,11 @@ from hrda_lit.build import build_dataset, build_network, stored_values
 from hrda_lit.checkpoints.load import name_in_errors, network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
-from hrda_lit.networks.layouts import from_official, mit_to_official, mit_to_timm, to_official
+from hrda_lit.networks.layouts import State, from_official, mit_to_official, mit_to_timm, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.torch_files import require_tensors
 
-State = dict[str, Tensor]
 LAYOUTS = ("official", "timm")
 OFFICIAL_KEY = "official"  # where a converted checkpoint keeps what only the way back needs
 _PREFIXES = {"student": "model.", "teacher": "ema_model."}

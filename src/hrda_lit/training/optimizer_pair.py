@@ -5,7 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-Scheduled = tuple[Optimizer, LambdaLR]
+from hrda_lit.optim import Scheduled
 
 
 class Pair(Optimizer):
