@@ -213,23 +213,29 @@ class Backbone(nn.Module):
             raise timm_models.unsupported(self.name, why) from maps
         # Found once, at the level with the fewest cells: of larger images, rows can equal channels by chance.
         self.channels_last = maps[-1].dim() == 4 and maps[-1].shape[1] != self.channels[-1]
-        scaled = self.input_scale is not None  # to whole patches, which no stride divides: channels alone count
-        axes = slice(1, 2) if scaled else slice(1, None)
-        shapes = [tuple(self._channels_first(x).shape[axes]) for x in maps]
-        cells = [() if scaled else (side // stride, side // stride) for stride in self.strides]
-        expected = [(count, *size) for count, size in zip(self.channels, cells, strict=True)]
+        shapes = [tuple(self._channels_first(x).shape[1:]) for x in maps]
+        expected = [(c, *self._cells(s, side)) for c, s in zip(self.channels, self.strides, strict=True)]
         if shapes != expected or self.strides != sorted(self.strides):
             raise ValueError(
                 f"network.backbone.name={self.name} gives maps {shapes} of strides {self.strides} for an image of "
                 f"{side} x {side}: expected a pyramid from fine to coarse; choose an encoder whose strides "
                 "double, e.g. mit_b5 or resnet50, or other levels."
             )
+        self._find_sizes(side)
+
+    def _find_sizes(self, side: int) -> None:
+        """Find the sides that the encoder takes, of which that of `side` pixels is one."""
         odd = self._encode_zeros(side + 1, side)
         rows = [] if isinstance(odd, Exception) else [self._channels_first(x).shape[-2] for x in odd]
-        pads = scaled or rows == [-(-(side + 1) // stride) for stride in self.strides]
+        pads = self.input_scale is not None or rows == [-(-(side + 1) // stride) for stride in self.strides]
         self.fills = 1 if pads else max(self.strides)  # pixels of which sides must be multiples
         refuses_one = pads and isinstance(self._encode_zeros(1, 1), Exception)
         self.least = max(self.strides) if refuses_one else 1
+
+    def _cells(self, stride: int, side: int) -> tuple[int, int]:
+        if isinstance(self.model, PlainPyramid) and self.input_scale is not None:
+            return self.model.cells(stride, (side, side))
+        return side // stride, side // stride
 
     def _encode_zeros(self, height: int, width: int) -> list[Tensor] | Exception:
         """Return the maps of an image of zeros, or the error of an encoder that refuses its size."""
