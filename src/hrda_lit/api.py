@@ -121,7 +121,6 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hrda_lit.config.arguments import find_config_dir, rewrite_overrides, search_in
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
-    from hrda_lit.system.errors import CallbackError
 
     folder = find_config_dir(config_dir)
     search = [] if folder is None else [search_in(folder)]
@@ -131,8 +130,6 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             value: T = hydra.run(command, task, arguments).return_value
-    except CallbackError as error:
-        raise ValueError(str(error)) from None
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None
     return value

@@ -28,6 +28,7 @@ from hrda_lit.networks.weights import check_keys, load_checked
 from hrda_lit.system.errors import USER_ERRORS, format_error
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import announce
+from hrda_lit.system.text import reason_of
 from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
 
 WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
@@ -209,8 +210,8 @@ def name_in_errors(path: str | Path) -> Iterator[None]:
         reason = format_error(error)
         raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
     except Exception as error:
-        reason = format_error(error)[:200]
-        raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason}); give another.") from error
+        kind = type(error).__name__
+        raise ValueError(f"{path} cannot be used ({kind}: {reason_of(error)}); give another.") from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from hrda_lit.system.paths import require_below
+from hrda_lit.system.text import reason_of
 
 SCHEME = "hf://"
 LATEST = "latest"
@@ -72,6 +73,7 @@ def _download(address: str) -> Path:
     try:
         folder = snapshot_download(name["repository"], revision=name["revision"], allow_patterns=[*HUB_FILES])
     except Exception as error:  # of the network, of its client, of the hub: whatever it is, it is not there
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise ValueError(f"{address} cannot be downloaded ({reason}); check its name, or give a folder.") from error
+        raise ValueError(
+            f"{address} cannot be downloaded ({reason_of(error)}); check its name, or give a folder."
+        ) from error
     return Path(folder)

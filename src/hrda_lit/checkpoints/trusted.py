@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hrda_lit.system.text import shorten
+
 DEEPEST, MOST = 32, 100_000  # a stored config has 7 levels and some hundred values
 REMEDY = "take a checkpoint from a source you trust."
 Place = tuple[str, ...]
@@ -132,10 +134,11 @@ def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
             raise _fault_at(place, f"the key {key!r}, which the library never writes", origin)
     name, partial = node.get("_target_", ""), node.get("_partial_", False)
     if not isinstance(name, str) or not isinstance(partial, bool):
-        raise _fault_at(place, f"the _target_ {_shorten(name)} with the _partial_ {_shorten(partial)}", origin)
+        what = f"the _target_ {shorten(repr(name))} with the _partial_ {shorten(repr(partial))}"
+        raise _fault_at(place, what, origin)
     if "_target_" in node and name not in _trusted() and not _belongs(name, place):
         raise ValueError(
-            f"the config in {origin} would build {_shorten(name)} as {'.'.join(place) or 'its root'}, which is no "
+            f"the config in {origin} would build {shorten(repr(name))} as {'.'.join(place) or 'its root'}, which is no "
             f"part of this library that belongs there; {REMEDY[:-1]}, or allow your own code by {TRUST}=<its name>."
         )
 
@@ -145,9 +148,10 @@ def _check_texts(values: Iterable[Any], place: Place, origin: str) -> None:
         if not isinstance(text, str):
             continue
         if "${" in text:
-            raise _fault_at(place, f"the interpolation {_shorten(text)}, where stored configs are resolved", origin)
+            what = f"the interpolation {shorten(repr(text))}, where stored configs are resolved"
+            raise _fault_at(place, what, origin)
         if _CONTROL.search(text):
-            raise _fault_at(place, f"control characters in {_shorten(text)}", origin)
+            raise _fault_at(place, f"control characters in {shorten(repr(text))}", origin)
 
 
 def _trusted() -> set[str]:
@@ -162,7 +166,7 @@ def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], o
             node = node.get(part) if isinstance(node, dict) else None
         if type(node) not in types or node == "???":
             raise ValueError(
-                f"the config in {origin} has {_shorten(node)} for {key}, need a {types[0].__name__}; "
+                f"the config in {origin} has {shorten(repr(node))} for {key}, need a {types[0].__name__}; "
                 "give a checkpoint as it was written."
             )
 
@@ -181,9 +185,4 @@ def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
 
 
 def _fault_at(place: Place, what: str, origin: str) -> ValueError:
-    where = repr(".".join(place)[:100])[1:-1] or "its root"
-    return ValueError(f"the config in {origin} has {what} at {where}; {REMEDY}")
-
-
-def _shorten(value: object) -> str:
-    return repr(value)[:80]
+    return ValueError(f"the config in {origin} has {what} at {shorten('.'.join(place)) or 'its root'}; {REMEDY}")

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, Union
 
-from hrda_lit.config import messages
 from hrda_lit.config.ranges import KeysOf, Length, Range
+from hrda_lit.system.text import LONGEST_REASON, shorten
 
 WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -113,4 +113,4 @@ def describe(hint: Any) -> str:
     else:
         words = WORDS.get(base, "a group of keys with a _target_")
     bounds = [str(note) for note in notes if isinstance(note, Range)]
-    return messages.shorten(" ".join([words, *bounds]), messages.LONGEST_LIST)
+    return shorten(" ".join([words, *bounds]), LONGEST_REASON)

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from hrda_lit.config import messages
 from hrda_lit.config.explain import compose_config, explain_errors
 from hrda_lit.config.help import show
+from hrda_lit.system.text import LONGEST_REASON, shorten
 
 CONFIG_DIR = "HRDA_LIT_CONFIG_DIR"  # the folder of one's own YAML files, where --config-dir names none
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # makes Hydra raise its errors instead of printing them
@@ -52,20 +53,19 @@ def run_hydra(command: Callable[[], Any], config_name: str) -> None:
         options += ["--config-dir", str(folder)]
     overrides = rewrite_overrides(args.overrides, config_name, search)
     sys.argv[1:] = [*options, *overrides]
-    if _FULL_ERROR in os.environ:
-        command()
-        return
+    traced = _FULL_ERROR in os.environ
     os.environ[_FULL_ERROR] = "1"
     try:
-        with explain_errors(config_name, [*search, *overrides]):
+        with explain_errors(config_name, [*search, *overrides], traced):
             command()
     finally:
-        os.environ.pop(_FULL_ERROR, None)
+        if not traced:
+            del os.environ[_FULL_ERROR]
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     def refuse(message: str) -> NoReturn:
-        raise ValueError(f"{messages.as_reason(message)}; see --help.")
+        raise ValueError(f"{shorten(message, LONGEST_REASON)}; see --help.")
 
     parser: argparse.ArgumentParser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
@@ -148,7 +148,7 @@ def _rewrite(argument: str, config_name: str) -> Iterator[str]:
 
 
 def _is_group(name: str) -> bool:
-    return Path(str(files("hrda_lit.conf")), name).is_dir()
+    return os.path.isdir(Path(str(files("hrda_lit.conf")), name))
 
 
 def _is_readable(parser: OverridesParser, override: str) -> bool:

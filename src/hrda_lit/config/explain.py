@@ -2,8 +2,10 @@
 
 import re
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -14,35 +16,65 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config import messages
+from hrda_lit.system.text import shorten
 
 _KEY = re.compile(r"Could not (?:override|append to config\. An item is already at|delete from config\.) '([^']*)'")
 _OVERRIDE = re.compile(r"[+~]*([\w./@]+)=.*", re.DOTALL)
 _COMPOSES = "hydra._internal.config_loader_impl"
+# Hydra goes on where a callback fails, or a folder of configs is missing.
+_ONLY_WARNED = (r"Callback \S+ raised", r"provider=hydra\.searchpath")
 
 
 @contextmanager
-def explain_errors(config_name: str, overrides: Sequence[str]) -> Iterator[None]:
+def explain_errors(config_name: str, overrides: Sequence[str], traced: bool = False) -> Iterator[None]:
     """Turn what Hydra or OmegaConf refuses into one sentence.
 
     Args:
         config_name: config of the command, e.g. "train".
         overrides: words of the command line, without options.
+        traced: leave errors of Hydra as they are, for their tracebacks.
 
     Raises:
         ValueError: if the command line or a YAML file does not fit.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            for text in _ONLY_WARNED:
+                warnings.filterwarnings("error", text, UserWarning)
+            yield
     except Exception as error:
-        modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-        if not isinstance(error, HydraException | OmegaConfBaseException) and _COMPOSES not in modules:
-            raise
-        raise ValueError(_explain(error, config_name, overrides)) from error
+        failed = error.__context__ if isinstance(error, UserWarning) else None  # what a callback raised
+        failed = failed if isinstance(failed, Exception) else error
+        if traced or not _is_of_hydra(failed):
+            raise failed from failed.__cause__
+        raise ValueError(_explain(failed, config_name, overrides)) from failed
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    """Return whether Hydra refused something, and not the command, a callback or a job failed."""
+    if isinstance(error, HydraException | OmegaConfBaseException) or _is_composing(error):
+        return True
+    names = [frame.f_globals.get("__name__", "") for frame in _frames(error)]
+    packages = [name.partition(".")[0] for name in names]
+    if isinstance(error, OSError) or "hydra" not in packages:
+        return False
+    jobs = any(frame.f_code.co_name == "launch" for frame in _frames(error))
+    return not jobs and "hrda_lit" not in packages[packages.index("hydra") :]
+
+
+def _is_composing(error: Exception) -> bool:
+    return any(frame.f_globals.get("__name__") == _COMPOSES for frame in _frames(error))
+
+
+def _frames(error: Exception) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
     reason = str(error)
-    broken = None if isinstance(error, HydraException) and reason else _explain_file(error)
+    broken = None
+    if _is_composing(error) and not (isinstance(error, HydraException) and reason):
+        broken = _explain_file(error)
     if broken is not None:
         return broken
     choice = re.search(r"Could not find '(.+)/([^/']+)'", reason)
@@ -53,13 +85,13 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         return messages.several_values(several[1])
     found = _KEY.match(reason)
     if found is None:
-        return f"{messages.as_reason(reason, 250)}; see --help."
+        return messages.refused(_word_of(error, overrides), error.__cause__ or error)
     key = found[1]
     if reason.startswith("Could not append"):
-        return f"{messages.shorten(key)} exists already; remove the +."
+        return f"{shorten(key)} exists already; remove the +."
     known = _list_keys(config_name, [text for text in overrides if _key(text) != key])
     if key in known:
-        return f"{messages.shorten(key)} is null already; remove the ~."
+        return f"{shorten(key)} is null already; remove the ~."
     return messages.unknown_key(key, known)
 
 
@@ -76,10 +108,20 @@ def _explain_file(error: Exception) -> str | None:
     return None
 
 
+def _word_of(error: Exception, overrides: Sequence[str]) -> str:
+    """Return the word of the command line that Hydra was at, or those about Hydra's own keys; "" for none."""
+    if _is_composing(error):
+        last = [frame for frame in _frames(error) if frame.f_globals.get("__name__", "").startswith("hydra.")][-1]
+        return getattr(last.f_locals.get("override"), "input_line", "")
+    if isinstance(error, OmegaConfBaseException):  # which names its key
+        return ""
+    return " ".join(text for text in overrides if re.match(r"[+~]*hydra(?!\.searchpath)", text))
+
+
 def _local_of(error: Exception, name: str) -> str:
-    """Return the last value of a variable of Hydra, e.g. the YAML file that it was reading."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return next((str(frame.f_locals[name]) for frame in reversed(frames) if name in frame.f_locals), "")
+    """Return the last value of a variable of Hydra, e.g. the YAML file that it was reading; "" for none."""
+    frames = reversed(_frames(error))
+    return next((str(frame.f_locals[name]) for frame in frames if name in frame.f_locals), "")
 
 
 def _list_keys(config_name: str, overrides: Sequence[str]) -> list[str]:

@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-LONGEST, LONGEST_LIST = 80, 150  # characters of a key or value, and of a reason or list of choices
+from hrda_lit.system.text import LONGEST_REASON, reason_of, shorten
+
 # Names that other libraries have for keys of ours, by their last part.
 SYNONYMS = {
     "learning_rate": "optim.lr",
@@ -22,7 +23,7 @@ def wrong_value(key: str, value: object, expected: str) -> str:
     if "text" in expected and isinstance(value, bool | int | float):
         why = ", since YAML reads no, off, on and yes as booleans" if isinstance(value, bool) else ""
         remedy = f"put it into quotes{why}"
-    return f"{key}={show(value)}: expected {shorten(expected, LONGEST_LIST)}; {remedy}."
+    return f"{key}={show(value)}: expected {shorten(expected, LONGEST_REASON)}; {remedy}."
 
 
 def wrong_name(key: str, name: object, expected: str) -> str:
@@ -55,9 +56,10 @@ def missing_key(key: str) -> str:
     return f"missing key {key}; set {key}=... ."
 
 
-def unresolved(key: str, reason: str) -> str:
+def unresolved(key: str, error: Exception) -> str:
     """Say that the value of a key refers to what is not there."""
-    return f"{key} cannot be resolved: {as_reason(reason)}; correct {key}."
+    reason = shorten(str(error).splitlines()[0], LONGEST_REASON)
+    return f"{key} cannot be resolved: {reason}; correct {key}."
 
 
 def not_allowed(key: str, value: object, instead: str) -> str:
@@ -65,9 +67,9 @@ def not_allowed(key: str, value: object, instead: str) -> str:
     return f"{key}={show(value)}: not allowed here; {instead}."
 
 
-def does_not_fit(key: str, reason: str) -> str:
+def does_not_fit(key: str, error: BaseException) -> str:
     """Say why what a key names cannot be built."""
-    return f"{key} does not fit: {as_reason(reason, 200)}; correct {key}."
+    return f"{key} does not fit: {reason_of(error)}; correct {key}."
 
 
 def unknown_choice(group: str, choice: str, choices: Sequence[str]) -> str:
@@ -75,6 +77,14 @@ def unknown_choice(group: str, choice: str, choices: Sequence[str]) -> str:
     near, group = difflib.get_close_matches(choice, choices, 1), shorten(group)
     meant = f"did you mean {near[0]}? " if near else ""
     return f"{group}={shorten(choice)}: unknown choice; {meant}{group} has {list_choices(choices)}."
+
+
+def refused(word: str, error: BaseException) -> str:
+    """Say why Hydra does not take a word of the command line, or "" where the word is not known."""
+    if not word:
+        return f"{reason_of(error)}; see --help."
+    reason = str(error).partition("\n")[0].rstrip(".") or "Hydra does not take this value"
+    return f"{shorten(word)}: {shorten(reason, LONGEST_REASON)}; correct it."
 
 
 def several_values(key: str) -> str:
@@ -89,12 +99,12 @@ def broken_yaml(path: object, line: int, problem: str) -> str:
         remedy = "put a path with backslashes into single quotes"
     elif r"'\t'" in problem:
         remedy = "indent with spaces, not with tabs"
-    return f"{path}, line {line}: {shorten(problem, LONGEST_LIST)}; {remedy}."
+    return f"{path}, line {line}: {shorten(problem, LONGEST_REASON)}; {remedy}."
 
 
 def broken_file(path: str, reason: str) -> str:
     """Say that a YAML file cannot be read at all."""
-    path, reason = path or "a YAML file", as_reason(reason) or "its content is odd"
+    path, reason = path or "a YAML file", shorten(reason, LONGEST_REASON) or "its content is odd"
     return f"{path} cannot be read: {reason}; save it as YAML in UTF-8, with keys and values."
 
 
@@ -127,7 +137,7 @@ def nearest(key: str, names: Sequence[str]) -> str | None:
 
 def list_choices(names: Iterable[object]) -> str:
     """List names for a sentence, as many as it has room for."""
-    return shorten(", ".join(map(str, names)) or "nothing", LONGEST_LIST)
+    return shorten(", ".join(map(str, names)) or "nothing", LONGEST_REASON)
 
 
 def show(value: object) -> str:
@@ -136,14 +146,3 @@ def show(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./:-]*", value):
         text = value
     return shorten({"None": "null", "True": "true", "False": "false"}.get(text, text))
-
-
-def as_reason(text: str, length: int = LONGEST_LIST) -> str:
-    """Return what an error says as a part of a sentence."""
-    return shorten(text.strip().rstrip("."), length)
-
-
-def shorten(text: str, length: int = LONGEST) -> str:
-    """Return a text as one line, cut off after some characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= length else f"{text[:length]} ..."

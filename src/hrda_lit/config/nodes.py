@@ -67,7 +67,7 @@ def build_part(
         ours = isinstance(node, DictConfig) and str(node.get("_target_")).startswith("hrda_lit.")
         if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
             raise cause from None
-        raise ConfigError(messages.does_not_fit(where, str(cause or error))) from error
+        raise ConfigError(messages.does_not_fit(where, cause or error)) from error
     return require_attributes(built, node, where, needs)
 
 
@@ -100,4 +100,4 @@ def construct(make: Any, where: str, keys: Mapping[str, Any]) -> Any:
     try:
         return make(**keys)
     except TypeError as error:
-        raise ConfigError(messages.does_not_fit(where, str(error))) from error
+        raise ConfigError(messages.does_not_fit(where, error)) from error

@@ -16,6 +16,7 @@ from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_stri
 from hrda_lit.networks.weights import load_checked, read_encoder
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.ops.resize import fill_up
+from hrda_lit.system.text import reason_of
 
 MASK_TOKEN = "mask_token"  # its name in weight files of DINOv2, BEiT and their kin
 _HEADS = ("head.", "classifier.", "decode_head.")  # beginnings of names in weight files that no encoder has
@@ -209,7 +210,7 @@ class Backbone(nn.Module):
         side = 2 * max(self.strides)
         maps = self._encode_zeros(side, side)
         if isinstance(maps, Exception):
-            why = f"it cannot encode an image of {side} x {side}: {timm_models.reason_of(maps)}"
+            why = f"it cannot encode an image of {side} x {side}: {reason_of(maps)}"
             raise timm_models.unsupported(self.name, why) from maps
         # Found once, at the level with the fewest cells: of larger images, rows can equal channels by chance.
         self.channels_last = maps[-1].dim() == 4 and maps[-1].shape[1] != self.channels[-1]

@@ -13,9 +13,10 @@ import torch
 from timm.models import build_model_with_cfg, group_parameters
 from torch import Tensor, nn
 
-from hrda_lit.config.messages import as_reason, show
+from hrda_lit.config.messages import show
 from hrda_lit.config.ranges import DropRate
 from hrda_lit.networks import mit  # noqa: F401  registers MiT with timm
+from hrda_lit.system.text import reason_of
 
 IMAGENET = "imagenet"
 _FLAT = re.compile(r"^(\w+)\.(\d+)\.")
@@ -128,11 +129,6 @@ def _unknown_options(name: str, options: Mapping[str, Any], error: TypeError) ->
         f"network.backbone.options={show(dict(options))} does not fit {name} ({reason_of(error)}); remove what it "
         "does not take, or start from none by network.backbone.options=null."
     )
-
-
-def reason_of(error: Exception) -> str:
-    """Return what an error says, shortened to a part of a sentence."""
-    return as_reason(str(error), 100) or type(error).__name__
 
 
 def places(names: Iterable[str], own: Container[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hrda_lit.system.text import printable
+from hrda_lit.system.text import shorten
 
 # What these say is built into the weights and the moments of the optimiser.
 FIXED = ("network", "s_T")
@@ -46,11 +46,7 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 
 def format_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
-    return ", ".join(f"{key} {_shorten(old)} -> {_shorten(new)}" for key, (old, new) in changed.items())
-
-
-def _shorten(value: Any) -> str:
-    return printable(value)[:100]
+    return ", ".join(f"{key} {shorten(old)} -> {shorten(new)}" for key, (old, new) in changed.items())
 
 
 def _is_fixed(key: str) -> bool:

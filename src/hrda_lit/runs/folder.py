@@ -14,11 +14,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
-from hrda_lit.system.errors import end_from_callback
 from hrda_lit.system.files import write_atomically
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
@@ -34,15 +33,15 @@ class RunFolder(Callback):
         if not claim.is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
-            with end_from_callback():
-                chosen = choose(config)
+            chosen = choose(config)
             os.environ[_INHERITED] = str(chosen.absolute())
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(chosen)
             config.hydra.output_subdir = None
-            handlers = OmegaConf.select(config, "hydra.job_logging.root.handlers") or []
-            if "file" in handlers:
+            handlers = OmegaConf.select(config, "hydra.job_logging.root.handlers")
+            if isinstance(handlers, ListConfig):
                 config.hydra.job_logging.root.handlers = [name for name in handlers if name != "file"]
+            if OmegaConf.select(config, "hydra.job_logging.handlers.file"):
                 del config.hydra.job_logging.handlers["file"]
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -77,6 +76,8 @@ def open_run(config: DictConfig) -> None:
 
 def choose(config: DictConfig) -> Path:
     """Choose and claim a folder for a run from its config with Hydra's part."""
+    if not config.hydra.run.dir:
+        raise ValueError("hydra.run.dir is empty; name a folder, or remove it.")
     given = Path(config.hydra.run.dir)
     resume = claim.resume_mode(config.get("resume"))
     if not claim.is_timed(config.hydra.run):

@@ -18,6 +18,7 @@ from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops.logits import tiles
 from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.system.progress import announce
+from hrda_lit.system.text import reason_of
 
 Size = tuple[int, int]
 MULTIPLES = (8, 16, 32, 64, 128)  # of pixels, tried in turn for a crop in place of a refused one
@@ -95,10 +96,9 @@ def _try(what: str, size: Size, config: DictConfig, run: Callable[[], Any]) -> A
     try:
         return run()
     except Exception as error:  # whatever it is, training would end with it later
-        reason = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(
             f"{what} with loading.batch_size={config.loading.batch_size} crops of {size} does not fit the network "
-            f"({reason}); raise or correct data.crop, network.detail or loading.batch_size."
+            f"({reason_of(error)}); raise or correct data.crop, network.detail or loading.batch_size."
         ) from error
 
 

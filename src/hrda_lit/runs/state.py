@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.loggers import STATES
+from hrda_lit.system.text import LONGEST_REASON, shorten
 from hrda_lit.system.torch_files import is_dense
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def _check_callback(saved: Any, fresh: Mapping[str, Any], place: str, step: int 
     require(complete, place, saved, f"a mapping of {', '.join(map(str, fresh))}")
     for name, value in fresh.items():
         fits = _is_similar(saved[name], value) if step is None else _is_valid(saved[name], value, step)
-        require(fits, f"{place}.{name}", saved[name], f"what is like {value!r}"[:80])
+        require(fits, f"{place}.{name}", saved[name], f"what is like {shorten(repr(value))}")
 
 
 def _is_similar(saved: object, fresh: object) -> bool:
@@ -168,14 +169,15 @@ def check_scores(scores: Any, classes: int, step: int) -> None:
 def require(fits: object, place: str, came: object, need: str) -> None:
     """Raise ValueError with the place of an entry, what came and what is needed, unless it fits."""
     if not fits:
-        raise ValueError(f"{place[:120]} is {_describe(came)}, need {need}")
+        raise ValueError(f"{shorten(place, LONGEST_REASON)} is {_describe(came)}, need {need}")
 
 
 def unfit(path: Path, reason: str) -> ValueError:
     """Return the error of a checkpoint that no training can resume from."""
+    reason = shorten(reason, 2 * LONGEST_REASON)
     return ValueError(
-        f"{path} does not hold the state of a training ({reason[:300]}); give another checkpoint of "
-        "this run, or resume=never."
+        f"{path} does not hold the state of a training ({reason}); give another checkpoint of this run, "
+        "or resume=never."
     )
 
 
@@ -184,7 +186,7 @@ def _describe(value: object) -> str:
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     if isinstance(value, dict | list | tuple):
         return f"a {type(value).__name__} of {len(value)} entries"
-    return f"{value!r:.60}"
+    return shorten(repr(value))
 
 
 def _tensors(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:

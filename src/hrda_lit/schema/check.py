@@ -90,4 +90,4 @@ def _plain(config: DictConfig, name: str) -> Any:
         whole = isinstance(value, DictConfig | ListConfig)
         return OmegaConf.to_container(value, resolve=True) if whole else value
     except OmegaConfBaseException as error:
-        raise ValueError(messages.unresolved(name, str(error).splitlines()[0])) from error
+        raise ValueError(messages.unresolved(name, error)) from error

@@ -28,10 +28,6 @@ LOST = (
 )
 
 
-class CallbackError(BaseException):
-    """An error of a callback of Hydra, which would turn an Exception into a warning and go on."""
-
-
 def format_error(error: BaseException) -> str:
     """Return the message of an error as one printable line, also of one that a loader process sent."""
     text = str(error).strip()
@@ -57,7 +53,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def can_be_mended(error: BaseException) -> bool:
     """Return whether a user can mend an error, so that its sentence is enough without a traceback."""
     # ImportError: a library may be optional.
-    return isinstance(error, (*USER_ERRORS, ImportError, CallbackError)) or is_out_of_memory(error)
+    return isinstance(error, (*USER_ERRORS, ImportError)) or is_out_of_memory(error)
 
 
 @contextmanager
@@ -77,26 +73,11 @@ def exit_on_errors(remedy: str = "the same command starts again") -> Iterator[No
         stopped = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
         print(f"{stopped}; {remedy}", file=sys.stderr)
         sys.exit(stopped.code)
-    except (Exception, CallbackError) as error:
+    except Exception as error:
         if not can_be_mended(error):
             raise
         print(f"error: {format_error(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-@contextmanager
-def end_from_callback() -> Iterator[None]:
-    """Let an error that a user can mend leave a callback of Hydra.
-
-    Raises:
-        CallbackError: with the line of the error.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not can_be_mended(error):
-            raise
-        raise CallbackError(format_error(error)) from error
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from hrda_lit.system.text import shorten
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST = 255  # bytes of a file name, of most file systems
 
@@ -27,14 +29,14 @@ def require_below(name: object, what: str) -> None:
     fault = _fault(name)
     if fault:
         need = "need a path below its folder, without '..'"
-        raise ValueError(f"{what} is {name!r:.100}, which {fault}; {need}.")
+        raise ValueError(f"{what} is {shorten(repr(name))}, which {fault}; {need}.")
 
 
 def require_plain(name: object, what: str) -> None:
     """Refuse the name of a file or folder that has a `/` or backslash, or that `require_below` refuses."""
     fault = _fault(name) or ("has a separator of folders" if re.search(r"[/\\]", str(name)) else "")
     if fault:
-        raise ValueError(f"{what} is {name!r:.100}, which {fault}; need a name without '/'.")
+        raise ValueError(f"{what} is {shorten(repr(name))}, which {fault}; need a name without '/'.")
 
 
 def _fault(name: object) -> str:

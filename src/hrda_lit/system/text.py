@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+LONGEST, LONGEST_REASON = 80, 150  # characters of a value in a sentence, and of a list or what another library says
+
 
 def printable(text: object) -> str:
     r"""Escape what could move the cursor, colour the terminal or begin a line, e.g. a line break as `\n`."""
@@ -14,6 +16,17 @@ def printable(text: object) -> str:
     if shown.isprintable():
         return shown
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)
+
+
+def shorten(text: object, length: int = LONGEST) -> str:
+    """Return a text as one printable line, cut off after some characters."""
+    line = printable(" ".join(str(text).split()))
+    return line if len(line) <= length else f"{line[:length]} ..."
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error of another library says as a part of a sentence."""
+    return shorten(str(error).strip().rstrip("."), LONGEST_REASON) or type(error).__name__
 
 
 class PlainConsole(Console):

@@ -12,6 +12,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
+from hrda_lit.system.text import reason_of, shorten
+
 # Types of weights; others (float8, complex, quantised) have no arithmetic here.
 DTYPES = {
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int16, torch.int32,
@@ -55,8 +57,8 @@ def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not is_dense(value):
             raise ValueError(
-                f"{origin} has {_kind(value)} as {key!r}, need a dense tensor of floats of 16 bits or more, integers "
-                "or booleans; give other weights."
+                f"{origin} has {_kind(value)} as {shorten(repr(key))}, need a dense tensor of floats of 16 bits or "
+                "more, integers or booleans; give other weights."
             )
     return dict(content)
 
@@ -69,7 +71,7 @@ def require_finite_weights(
     """Raise ValueError, which ends with `remedy`, if a weight is NaN or infinite."""
     for key, value in state.items():
         if not bool(value.isfinite().all()):
-            raise ValueError(f"{origin} holds NaN or infinity in {key}; {remedy}.")
+            raise ValueError(f"{origin} holds NaN or infinity in {shorten(key)}; {remedy}.")
 
 
 def _check_records(path: Path) -> bool:
@@ -115,5 +117,4 @@ def _reason(error: Exception) -> str:
         if code is None:
             return "it is damaged, or no file that torch.save wrote"
         return f"it holds more than tensors ({code[1]}), which loading would have to run as code"
-    lines = str(error).strip().splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__
+    return reason_of(error)

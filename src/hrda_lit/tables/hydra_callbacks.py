@@ -10,7 +10,6 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.ending import quote
-from hrda_lit.system.errors import CallbackError, end_from_callback
 from hrda_lit.system.files import read_json, write_json
 from hrda_lit.system.paths import require_below
 from hrda_lit.system.table import show
@@ -21,8 +20,7 @@ class RunName(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End the command with one sentence if the name does not fit."""
-        with end_from_callback():
-            require_below(str(config.name), "name")
+        require_below(str(config.name), "name")
 
 
 class SweepTable(Callback):
@@ -35,10 +33,9 @@ class SweepTable(Callback):
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
         given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
         timed = claim.is_timed(config.hydra.sweep)
-        with end_from_callback():
-            folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
-            folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
-            write_json(folder / "command.json", command)
+        folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
+        folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
+        write_json(folder / "command.json", command)
         if folder != given:
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir = str(folder)
@@ -63,7 +60,7 @@ class SweepTable(Callback):
         show(*sweeps.report(sweep), f"sweep.csv, sweep.txt and sweep.png are in {folder}")
         failed = [str(job.number) for job in sweep.jobs if job.state == "failed"]
         if failed:
-            raise CallbackError(
+            raise ValueError(
                 f"failed {len(failed)} of {len(sweep.jobs)} jobs ({', '.join(failed)}) for the "
                 f"reasons above; the same command with hydra.sweep.dir={quote(str(folder))} tries them "
                 "again and repeats no finished one."

@@ -16,6 +16,7 @@ from hrda_lit.data.mixed import dataset_name
 from hrda_lit.methods.supervised import KINDS
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import read_record
+from hrda_lit.system.text import reason_of
 
 SEED = "seed"
 DELETED = "~"
@@ -220,11 +221,6 @@ def typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
         wrong = f"{short_repr(key)} is {short_repr(value)}, expected {kind.__name__}"
         raise ValueError(wrong)  # noqa: TRY004
     return value
-
-
-def reason_of(error: Exception) -> str:
-    """Return the beginning of an error's message on one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _walk(roots: Iterable[Path], errors: list[OSError]) -> Iterator[tuple[Path, set[str]]]:

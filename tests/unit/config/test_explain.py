@@ -1,6 +1,8 @@
 """What Hydra refuses is one sentence with the nearest name, or with the file and its line."""
 
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,15 @@ from hrda_lit.api import train
 from hrda_lit.train import main
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -25,14 +36,30 @@ pytestmark = pytest.mark.slow
         (["experiment=hrda_dmo"], "experiment=hrda_dmo: unknown choice; did you mean hrda_demo? experiment has "),
         (["+seed=3"], "seed exists already; remove the +."),
         (["seed=0,1"], "seed=0,1: several values; sweep over them with -m, or put a list into brackets."),
-        (["dataset@source=4"], "Config group override must be a string or a list."),
+        (["dataset@source=4"], "dataset@source=4: Config group override must be a string or a list."),
+        (["hydra.verbose={a: 1}"], "++hydra.verbose={a: 1}: "),
+        (["hydra.verbose=[1]"], "hydra.verbose=[1]: A logger name must be a string; correct it."),
+        (["hydra.run.dir=null"], "hydra.run.dir=null: field 'hydra.run.dir' is not Optional; correct it."),
+        (["hydra.run.dir="], "hydra.run.dir is empty; name a folder, or remove it."),
+        (["hydra.job_logging.root.level=x"], "hydra.job_logging.root.level=x: Unknown level: 'x'; correct it."),
+        (["hydra.job_logging.root.handlers=3"], "hydra.job_logging.root.handlers=3: 'int' object is not iterable"),
+        (["hydra.searchpath=[nowhere]"], "provider=hydra.searchpath in command-line, path=nowhere is not available"),
+        (["-m", "hydra.sweeper=null", "seed=0,1"], "hydra.sweeper=null: Hydra sweeper is not configured; correct it."),
+        (["-m", "hydra.launcher=null", "seed=0,1"], "hydra.launcher=null: Hydra launcher is not configured"),
+        (["+hydra.callbacks.mine={_target_: builtins.dict}"], "+hydra.callbacks.mine={_target_: builtins.dict}: "),
+        (["x" * 3000 + "=null"], "[Errno 36] File name too long"),
         (["data={}"], "missing key data.skip_broken; set data.skip_broken=... ."),
         (["name=${nowhere}"], "Interpolation key 'nowhere' not found full_key: name"),
     ],
 )
 def test_sentences(
-    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["hrda_lit.train", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -40,6 +67,7 @@ def test_sentences(
     assert caught.value.code == 1
     assert said.startswith(f"error: {sentence}")
     assert said.count("\n") == 1
+    assert "-m" in arguments or not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

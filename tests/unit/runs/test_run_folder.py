@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.claim import release
 from hrda_lit.runs.folder import RunFolder, choose
-from hrda_lit.system.errors import CallbackError
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +66,7 @@ def test_a_damaged_record_is_not_the_run_that_is_looked_for() -> None:
 def test_a_folder_of_another_run_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     run("hydra.run.dir=mine")
     before = (tmp_path / "mine" / ".hydra" / "config.yaml").read_text()
-    with pytest.raises(CallbackError, match="mine holds another run; add resume=auto"):
+    with pytest.raises(ValueError, match="mine holds another run; add resume=auto"):
         RunFolder().on_run_start(composed("hydra.run.dir=mine", "seed=5"))
     assert (tmp_path / "mine" / ".hydra" / "config.yaml").read_text() == before
     assert run("hydra.run.dir=mine", "resume=auto") == Path("mine")
