@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import yaml
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+
+from hrda_lit.system.text import PlainConsole
 
 _COMMENT = re.compile(r"\s# (.*)$")
 
@@ -46,16 +46,17 @@ class Group(NamedTuple):
         return f"{self.folder}/{self.default}.yaml"
 
 
-def show(config_name: str, console: Console | None = None) -> None:
+def show(config_name: str, console: PlainConsole | None = None) -> None:
     """Print the help of a command, e.g. "train", to a console or the screen."""
-    console = console or Console(highlight=False)
+    console = console or PlainConsole()
     tree = _load(f"{config_name}.yaml")
     trees = [f"{entry}.yaml" for entry in (config_name, *tree["defaults"])]
     trees = [path for path in trees if _is_file(path)]
     groups: list[Group] = []
     for path in trees:
         groups += groups_of(path)
-    console.print(escape(tree["hydra"]["help"]["header"]), soft_wrap=True)
+    for line in tree["hydra"]["help"]["header"].splitlines():
+        console.print(line, soft_wrap=True)
     _print(console, "choice", "of", [(name, default, ", ".join(choices)) for name, default, choices in groups])
     _print(console, "key", "meaning", keys_shown(trees, groups))
     console.print(
@@ -131,10 +132,10 @@ def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
             yield name, key, value
 
 
-def _print(console: Console, first: str, last: str, rows: list[Any]) -> None:
+def _print(console: PlainConsole, first: str, last: str, rows: list[Any]) -> None:
     table = Table(Column(first, no_wrap=True), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(text) for text in row))
+        table.add_row(*row)
     console.print(table)
 
 

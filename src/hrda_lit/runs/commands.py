@@ -1,5 +1,6 @@
 """What the commands share: how a command line is read, and how errors and signals end it."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -36,6 +37,7 @@ def command(
 
         @wraps(task)
         def main() -> None:
+            logging.raiseExceptions = False  # a line for a closed pipe or a full disk would print a traceback each
             with exit_on_errors(remedy), release_all():
                 run_hydra(composed, name)
 

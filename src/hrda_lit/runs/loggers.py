@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from hrda_lit.system.files import write_atomically
+from hrda_lit.system.files import append, write_atomically
 from hrda_lit.system.table import as_csv
 
 STATES = "hrda_lit_loggers"  # key of a checkpoint: what loggers need to be resumed
@@ -72,9 +72,7 @@ class MetricsCSV(Logger):
             merged = {**rows.pop(), **row} if rows and step == self._step else row
             self._write([*rows, merged])
         else:
-            # One call writes the whole line.
-            with self.path.open("ab", buffering=0) as file:
-                file.write(_lines([row], self._columns))
+            append(self.path, _lines([row], self._columns))
         self._step = step
 
     def resume_state(self) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Errors that a user can fix, as one line."""
 
+import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -66,18 +68,42 @@ def exit_on_errors(remedy: str = "the same command starts again") -> Iterator[No
     Raises:
         SystemExit: with 1 after an error, 128 + the number of the signal after a signal: 130 for Ctrl-C.
     """
+    with _end_with_reader():
+        try:
+            with watch.handle_signals():
+                yield
+        except (Stopped, KeyboardInterrupt) as stopped:
+            stopped = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
+            print(f"{stopped}; {remedy}", file=sys.stderr)
+            sys.exit(stopped.code)
+        except Exception as error:
+            if not can_be_mended(error) or (isinstance(error, BrokenPipeError) and _is_unread()):
+                raise
+            print(f"error: {format_error(error)}", file=sys.stderr)
+            sys.exit(1)
+
+
+@contextmanager
+def _end_with_reader() -> Iterator[None]:
+    """End silently, as the shell's tools do, where whoever read the output is gone, e.g. `head -1`."""
     try:
-        with watch.handle_signals():
+        try:
             yield
-    except (Stopped, KeyboardInterrupt) as stopped:
-        stopped = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
-        print(f"{stopped}; {remedy}", file=sys.stderr)
-        sys.exit(stopped.code)
-    except Exception as error:
-        if not can_be_mended(error):
-            raise
-        print(f"error: {format_error(error)}", file=sys.stderr)
-        sys.exit(1)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # what is left in buffers is written when Python ends
+            os.dup2(nowhere, stream)
+        sys.exit(128 + 13)  # SIGPIPE
+
+
+def _is_unread() -> bool:
+    """Return whether the other end of standard output or of standard error is closed."""
+    streams = select.poll()
+    streams.register(1, 0)
+    streams.register(2, 0)
+    return bool(streams.poll(0))  # errors and hang-ups are reported unasked
 
 
 @contextmanager

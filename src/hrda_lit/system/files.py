@@ -1,5 +1,6 @@
 """Write files so that nobody ever sees half of one, and read what may have been damaged since."""
 
+import errno
 import json
 import logging
 import os
@@ -29,25 +30,39 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     part = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=scratch_prefix(), suffix=".part", delete=False
-        ) as file:
-            part = Path(file.name)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        os.replace(part, path)
-        _sync(path.parent)
+        with _explain_unwritten(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=scratch_prefix(), suffix=".part", delete=False
+            ) as file:
+                part = Path(file.name)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.chmod(0o644)
+            os.replace(part, path)
+            _sync(path.parent)
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explain_unwritten(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OSError(
             f"{path} cannot be written ({error.strerror or error}); make room there or choose another place, "
             "what was there before is kept."
         ) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+
+
+def append(path: Path, line: bytes) -> None:
+    """Add a line to a file by one call; OSError with the path if the disk is full, also amid the line."""
+    with _explain_unwritten(path), path.open("ab", buffering=0) as file:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -40,6 +40,10 @@ class PlainConsole(Console):
         if isinstance(self.file, TextIOWrapper):
             self.file.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
 
+    def on_broken_pipe(self) -> None:
+        """Let `exit_on_errors` end the process, where rich would exit with 1."""
+        raise BrokenPipeError
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Render text after `printable`."""
         return super().render_str(printable(text), **options)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from hrda_lit.config import help as page
+from hrda_lit.system.text import PlainConsole
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_groups_are_those_of_the_defaults_list(conf: Callable[[str, str], None])
     conf("data/two.yaml", "size: 4\n")
     conf("extra/e.yaml", "")
     assert list(page.groups_of("train.yaml")) == [("data@source", "one", ["one", "two"]), ("extra", "none", ["e"])]
-    page.show("train", Console(file=(out := io.StringIO()), width=80))
+    page.show("train", PlainConsole(file=(out := io.StringIO()), width=80))
     said = out.getvalue()
     assert said.startswith("Train [x].")
     assert re.search(r"source.size +3 +pixels", said)
@@ -48,7 +48,7 @@ def test_groups_are_those_of_the_defaults_list(conf: Callable[[str, str], None])
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "inspect", "init"])
 def test_every_command_has_a_page(command: str) -> None:
-    page.show(command, Console(file=(out := io.StringIO()), width=80))
+    page.show(command, PlainConsole(file=(out := io.StringIO()), width=80))
     assert f"python -m hrda_lit.{command}" in out.getvalue()
     assert ("method" in out.getvalue()) == (command in ("train", "inspect"))
 
@@ -63,7 +63,7 @@ def test_every_key_has_a_meaning(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
 def test_no_key_is_broken_at_80_columns(command: str) -> None:
-    page.show(command, Console(file=(out := io.StringIO()), width=80))
+    page.show(command, PlainConsole(file=(out := io.StringIO()), width=80))
     tree = f"{command}.yaml"
     groups = list(page.groups_of(tree))
     words = set(out.getvalue().split())

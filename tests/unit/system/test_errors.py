@@ -1,7 +1,10 @@
 """Errors that users see are one line with the path and the remedy."""
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -87,6 +90,28 @@ def test_a_command_ends_with_one_line_and_a_code(
         raise error
     assert ended.value.code == code
     assert capsys.readouterr() == ("", line + "\n")
+
+
+CLOSED = """
+import os, sys
+from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.table import show
+with exit_on_errors():
+    {}
+print("not reached", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["print('x'); sys.exit(1)", "print('x', flush=True)", "show('x')", "print('x', file=sys.stderr)", "print('x')"],
+)
+def test_output_that_nobody_reads_ends_silently_as_tools_do(said: str) -> None:
+    command = f"{sys.executable} -c {shlex.quote(CLOSED.format('import time; time.sleep(0.2); ' + said))}"
+    for joined in ["2>&1"] if "stderr" in said else ["2>&1", ""]:
+        line = f"({command} {joined}; echo $? >&3) 3>&2 | true"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("", "141\n")
 
 
 def test_a_fault_of_the_library_keeps_its_traceback() -> None:

@@ -15,6 +15,7 @@ import torch
 from hrda_lit.system.files import (
     SCRATCH,
     BestEffort,
+    append,
     link_atomically,
     read_json,
     read_record,
@@ -46,6 +47,18 @@ def test_failed_replacement_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
+def test_a_line_that_does_not_fit_names_the_file() -> None:
+    with pytest.raises(OSError, match=r"^/dev/full cannot be written \(No space left on device\); make room"):
+        append(Path("/dev/full"), b"1,2\n")
+
+
+def test_lines_are_added(tmp_path: Path) -> None:
+    append(tmp_path / "x.csv", b"1\n")
+    append(tmp_path / "x.csv", b"2\n")
+    assert (tmp_path / "x.csv").read_bytes() == b"1\n2\n"
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path: Path) -> None:
