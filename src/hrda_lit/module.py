@@ -199,6 +199,12 @@ class UDAModule(L.LightningModule):
                 self.log(f"val/iou/{name}", value)
 
     @property
+    def fusion(self) -> nn.Module | None:
+        """Return the student's multi-resolution fusion; None for a single-scale student."""
+        fusion: nn.Module | None = getattr(self.student, "fusion", None)
+        return fusion
+
+    @property
     def evaluated(self) -> Segmentor:
         """Return the network that validation scores."""
         return self.teacher if self.ema.validate == "teacher" and self.teacher is not None else self.student

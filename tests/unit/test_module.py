@@ -1,4 +1,6 @@
-"""The LightningModule: what it refuses to score."""
+"""The LightningModule: its fusion, and what it refuses to score."""
+
+from collections.abc import Callable
 
 import lightning as L
 import pytest
@@ -10,6 +12,7 @@ from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.module import UDAModule
+from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.optim import AdamWPoly
 from hrda_lit.training.ema_teacher import EMATeacher
@@ -26,6 +29,13 @@ def module(single: SingleScaleSegmentor) -> UDAModule:
 def validate(module: UDAModule) -> None:
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     L.Trainer(**quiet, accelerator="cpu").validate(module, DataLoader([ITEM] * 3), verbose=False)
+
+
+def test_the_fusion_is_the_students(module: UDAModule, multires: Callable[..., MultiResSegmentor]) -> None:
+    assert module.fusion is None
+    student = multires()
+    hrda = UDAModule(student, module.method, module.classes, AdamWPoly(), Whole(), EMATeacher())
+    assert hrda.fusion is student.fusion
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -43,6 +43,9 @@ class Classes:
         colours: one RGB triple in [0, 255] per class, for pictures.
         things: train ids of countable objects, where the feature distance acts.
         ignore: label of pixels that no loss and no metric counts, in [0, 255] and not a train id.
+
+    Raises:
+        ValueError: if the fields contradict each other.
     """
 
     names: tuple[str, ...]

@@ -136,7 +136,11 @@ class UDADataModule(L.LightningDataModule):
         return TargetDraws(target, samples, self.pipeline, self.loading.seed, cache=self.loading.cache_folder)
 
     def train_dataloader(self) -> dict[str, QuietLoader]:
-        """Make the "source" and perhaps "target" loader of the steps that are still to do."""
+        """Make the "source" and perhaps "target" loader of the steps that are still to do.
+
+        Raises:
+            ValueError: if the trainer has no max_steps.
+        """
         trainer = self.trainer
         assert trainer is not None, "loaders are made by a Trainer"
         if trainer.max_steps < 1:

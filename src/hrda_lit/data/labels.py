@@ -18,7 +18,11 @@ from hrda_lit.data.layout import Layout
 
 
 class Labels:
-    """Read the labels of a dataset, see `FolderDataset` for the arguments."""
+    """Read the labels of a dataset, see `FolderDataset` for the arguments.
+
+    Raises:
+        ValueError: if an argument does not make sense, or there are both an id_map and colours.
+    """
 
     def __init__(
         self, name: str, classes: Classes, id_map: str | Mapping[int, int] | None, layout: Layout, tree: FileTree

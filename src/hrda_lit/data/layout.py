@@ -88,6 +88,9 @@ class Layout:
         unknown_colours: "refuse" labels with other colours, or "ignore" their pixels, e.g. at blurred
             borders.
         help: one sentence on how to get the data, for the error when they are missing.
+
+    Raises:
+        ValueError: if a value does not fit, or both a channel and colours tell the class.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)

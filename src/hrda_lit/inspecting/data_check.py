@@ -50,7 +50,11 @@ class DataCheck:
 
     @classmethod
     def of(cls, config: "DictConfig") -> "DataCheck | None":
-        """Read the keys of a composed tree; None where `data_check` is null."""
+        """Read the keys of a composed tree; None where `data_check` is null.
+
+        Raises:
+            ValueError: if a key or value does not fit.
+        """
         if config.data_check is None and config.data.skip_broken:
             raise ValueError("data.skip_broken=true needs the check of the data; remove data_check=null.")
         if config.data_check is None:

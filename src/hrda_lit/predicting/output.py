@@ -36,7 +36,11 @@ class PredictionFolder:
         self.root, self.kinds, self.palette = root, tuple(kinds), palette
 
     def refuse_other(self, settings: dict[str, Any]) -> None:
-        """Reject a folder with predictions of other settings, which would pass for this run's."""
+        """Reject a folder with predictions of other settings, which would pass for this run's.
+
+        Raises:
+            ValueError: if the folder holds predictions of another checkpoint or of other settings.
+        """
         record = self.root / RECORD
         if record.is_file():
             found = read_record(record)

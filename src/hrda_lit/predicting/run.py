@@ -137,7 +137,11 @@ def _run(predictor: Predictor, inputs: Inputs, folder: PredictionFolder, ids: st
 
 
 def choose_kinds(save: str | Sequence[str] | None, inputs: Inputs) -> list[str]:
-    """Return the kinds of files to write; where none are chosen, a video of a video and `USUAL` of images."""
+    """Return the kinds of files to write; where none are chosen, a video of a video and `USUAL` of images.
+
+    Raises:
+        ValueError: if a video of images is to be written.
+    """
     if save is None:
         return [*USUAL] if inputs.video is None else [VIDEO]
     kinds = [save] if isinstance(save, str) else list(save)

@@ -31,6 +31,9 @@ class Rules:
         size: (height, width) of every label in pixels.
         ids: ids in the labels: "train", or a name of `classes.ID_MAPS`.
         file: name of a label, where `{stem}` is that of its image, e.g. "{stem}.png".
+
+    Raises:
+        ValueError: if a value does not make sense or ids are unknown.
     """
 
     name: str
@@ -55,7 +58,12 @@ class Rules:
 
 
 def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
-    """List the test images under the names of their labels; reject an incomplete set before hours of work."""
+    """List the test images under the names of their labels; reject an incomplete set before hours of work.
+
+    Raises:
+        FileNotFoundError: if the dataset is missing.
+        ValueError: if number or size of the images are not what the server scores.
+    """
     paths = [sample.image for sample in dataset.files(rules.split, labelled=False)]
     if len(paths) != rules.count:
         raise ValueError(
@@ -78,7 +86,11 @@ def images_to_submit(dataset: FolderDataset, rules: Rules) -> Inputs:
 
 
 def check_classes(classes: Classes, rules: Rules) -> None:
-    """Refuse a network of other classes than those that the servers score."""
+    """Refuse a network of other classes than those that the servers score.
+
+    Raises:
+        ValueError: if the classes are not the 19 of Cityscapes.
+    """
     if classes.names != CITYSCAPES.names:
         raise ValueError(
             f"the network knows {len(classes)} classes, {', '.join(classes.names[:3])} ...; the server of {rules.name} "
