@@ -19,13 +19,13 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
-from hrda_lit.checkpoints.load import load_trained, name_in_errors, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints.load import load_trained, read_checkpoint, write_checkpoint
 from hrda_lit.data.draws import ready
 from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
 from hrda_lit.ops import rng
-from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.errors import exit_on_errors, name_in_errors
 from hrda_lit.system.process import choose_device
 from hrda_lit.system.progress import announce, track
 

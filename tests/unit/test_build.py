@@ -27,6 +27,14 @@ def test_a_deterministic_run_does_not_search_for_fast_kernels(
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU takes these")
+@pytest.mark.parametrize("key", ["trainer.devices=-1", "trainer.devices=[3]"])
+def test_devices_that_are_not_there_name_their_key(key: str, tmp_path: Path) -> None:
+    config = compose(tmp_path, tmp_path, "logger=csv", "~callbacks", key)
+    with pytest.raises(ConfigError, match=r"^trainer\.devices does not fit: .*; correct trainer\.devices\.$"):
+        build_trainer(config)
+
+
 def test_an_optimiser_of_a_discriminator_is_none_of_a_student(tmp_path: Path) -> None:
     config = compose(tmp_path, tmp_path)
     config.optim = {"_target_": "hrda_lit.optim.AdamPoly"}

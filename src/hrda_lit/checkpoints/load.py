@@ -1,9 +1,8 @@
 """A trained model from one file: weights and the config they were trained with."""
 
-import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
@@ -25,10 +24,9 @@ from hrda_lit.module import CONFIG_KEY, UDAModule
 from hrda_lit.networks.pretrained_reference import list_pretrained, read_reference, restore_pretrained_
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.system.errors import name_in_errors
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import announce
-from hrda_lit.system.text import reason_of
 from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
 
 WEIGHTS = "HRDA_LIT_WEIGHTS"  # where an encoder's pretrained weights lie, for checkpoints that do not hold them
@@ -199,19 +197,6 @@ def stored_config(content: Mapping[str, Any], path: str | Path) -> DictConfig:
     # The file they once started from need not exist here.
     plain["network"]["backbone"]["weights"] = None
     return OmegaConf.create(plain)
-
-
-@contextlib.contextmanager
-def name_in_errors(path: str | Path) -> Iterator[None]:
-    """Name the file in every error that its content leads to, also in those that only a programmer could read."""
-    try:
-        yield
-    except USER_ERRORS as error:
-        reason = format_error(error)
-        raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
-    except Exception as error:
-        kind = type(error).__name__
-        raise ValueError(f"{path} cannot be used ({kind}: {reason_of(error)}); give another.") from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

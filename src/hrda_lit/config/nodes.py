@@ -67,7 +67,9 @@ def build_part(
         ours = isinstance(node, DictConfig) and str(node.get("_target_")).startswith("hrda_lit.")
         if isinstance(cause, OSError) or (ours and isinstance(cause, ValueError)):
             raise cause from None
-        raise ConfigError(messages.does_not_fit(where, cause or error)) from error
+        quoted = [key for key in map(str, node) if f"`{key}`" in str(cause)]  # as Lightning names an argument
+        key = f"{where}.{quoted[0]}" if quoted else where
+        raise ConfigError(messages.does_not_fit(key, cause or error)) from error
     return require_attributes(built, node, where, needs)
 
 

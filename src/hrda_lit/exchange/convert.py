@@ -15,11 +15,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import name_in_errors, network_state, read_checkpoint, stored_config, write_checkpoint
+from hrda_lit.checkpoints.load import network_state, read_checkpoint, stored_config, write_checkpoint
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.layouts import State, from_official, mit_to_official, mit_to_timm, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
+from hrda_lit.system.errors import name_in_errors
 from hrda_lit.system.files import write_atomically
 from hrda_lit.system.torch_files import require_tensors
 

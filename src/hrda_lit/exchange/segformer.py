@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import Trained, load_trained, name_in_errors, write_checkpoint
+from hrda_lit.checkpoints.load import Trained, load_trained, write_checkpoint
 from hrda_lit.config.ranges import Length, Width
 from hrda_lit.config.values import check
 from hrda_lit.module import CONFIG_KEY
@@ -20,6 +20,7 @@ from hrda_lit.networks.layouts import from_transformers, to_transformers
 from hrda_lit.networks.segmentor import SingleScaleSegmentor
 from hrda_lit.networks.weights import check_keys, find_weights, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
+from hrda_lit.system.errors import name_in_errors
 from hrda_lit.system.files import read_json, write_atomically, write_json
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"

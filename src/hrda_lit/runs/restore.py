@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 
-from hrda_lit.checkpoints.load import name_in_errors
 from hrda_lit.inference.iou import class_iou
 from hrda_lit.runs.resume import Start
 from hrda_lit.runs.state import SCORES, check_callbacks, check_optimizer, check_scores, check_weights, unfit
-from hrda_lit.system.errors import USER_ERRORS, format_error
+from hrda_lit.system.errors import USER_ERRORS, format_error, name_in_errors
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule

@@ -1,6 +1,8 @@
 """The keys of Lightning's Trainer: values that fit a training in steps, and keys that ours replace."""
 
+import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from hrda_lit.config import messages
@@ -56,6 +58,10 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
+# Of torchrun, Slurm, LSF and Open MPI: by these Lightning finds the other machines.
+CLUSTERS = {"MASTER_ADDR", "SLURM_NTASKS", "LSB_DJOB_RANKFILE", "OMPI_COMM_WORLD_SIZE"}
+
+
 def check_trainer(trainer: Mapping[str, Any]) -> None:
     """Refuse values of Lightning's keys that have no effect or do harm here, and absent devices.
 
@@ -71,10 +77,19 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     for name, (harmless, instead) in INSTEAD.items():
         if name in trainer and trainer[name] not in harmless:
             raise ValueError(messages.not_allowed(f"trainer.{name}", trainer[name], instead))
-    accelerator = trainer.get("accelerator")
-    if accelerator in ("gpu", "cuda"):
-        import torch  # here, so that a wrong value need not wait for it
+    nodes = trainer.get("num_nodes", 1)
+    if nodes > 1 and not CLUSTERS & os.environ.keys():
+        instead = "this process knows no other machine; start it by Slurm or torchrun, or set MASTER_ADDR and NODE_RANK"
+        raise ValueError(messages.not_allowed("trainer.num_nodes", nodes, instead))
+    accelerator = trainer.get("accelerator", "auto")
+    if accelerator not in ("auto", "cpu") and not _is_present(accelerator):
+        instead = "this machine has no such device; set it to auto"
+        raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))
 
-        if not torch.cuda.is_available():
-            instead = "this machine has no such device; set it to auto"
-            raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))
+
+def _is_present(accelerator: str) -> bool:
+    import torch  # here, so that a wrong value need not wait for it
+
+    if accelerator == "tpu":
+        return find_spec("torch_xla") is not None
+    return torch.backends.mps.is_available() if accelerator == "mps" else torch.cuda.is_available()

@@ -7,9 +7,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from hrda_lit.system.signals import Stopped, watch
-from hrda_lit.system.text import printable
+from hrda_lit.system.text import printable, reason_of
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
 # What torch says when memory runs out: of its GPU allocator, of CUDA and its libraries, of a CPU.
@@ -104,6 +105,19 @@ def _is_unread() -> bool:
     streams.register(1, 0)
     streams.register(2, 0)
     return bool(streams.poll(0))  # errors and hang-ups are reported unasked
+
+
+@contextmanager
+def name_in_errors(path: str | Path) -> Iterator[None]:
+    """Name the file in every error that its content leads to, also in those that only a programmer could read."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        reason = format_error(error)
+        raise ValueError(reason if str(path) in reason else f"{path} cannot be used: {reason}") from error
+    except Exception as error:
+        kind = type(error).__name__
+        raise ValueError(f"{path} cannot be used ({kind}: {reason_of(error)}); give another.") from error
 
 
 @contextmanager

@@ -170,6 +170,8 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("+source.id_map={off: 3}", "source.id_map has the key off: expected"),
         ("+trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn: not allowed here; several devices train by"),
         ("+trainer.strategy=fsdp", "trainer.strategy=fsdp: not allowed here"),
+        ("+trainer.num_nodes=2", "trainer.num_nodes=2: not allowed here; this process knows no other machine; start"),
+        ("trainer.accelerator=tpu", "trainer.accelerator=tpu: not allowed here; this machine has no such device"),
         ("+loading.seed=3", "unknown key loading.seed; loading has accumulate, batch_size, cache, num_workers, val_w"),
         ("+optim.learning_rate=1", "unknown key optim.learning_rate; did you mean optim.lr?"),
         ("+network.heads=1", "unknown key network.heads; did you mean network.head?"),
