@@ -22,4 +22,6 @@ class WholeFiles(TorchCheckpointIO):
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:  # what torch makes of a full disk
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
                 raise OSError(str(error).splitlines()[0].rstrip(".")) from error
