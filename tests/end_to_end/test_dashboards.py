@@ -18,6 +18,12 @@ from tests.commands import run
 from tests.scripts import SCRIPTS
 
 RARE = "data.rare_class={temperature:0.01,min_pixels:1,accept_ratio:1,max_tries:2}"
+SMALL = (
+    "trainer.max_steps=1",
+    "trainer.val_check_interval=1",
+    "trainer.limit_val_batches=1",
+    "callbacks.confusion=null",
+)
 SCALARS = {
     *(f"train/loss/{name}" for name in ("source", "feature_distance", "mixed", "masked")),
     *(f"train/{name}" for name in ("pseudo/q", "lr/backbone", "lr/head", "grad_norm")),
@@ -26,7 +32,8 @@ SCALARS = {
     "val/iou/road",
     "train/class_probability/road",
 }
-# Pictures by key: the masks and boxes of each.
+PICTURES = {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
+# Pictures of W&B by key: the masks and boxes of each.
 TRAINED = {
     "source": ({"source label"}, {"detail"}),
     "target": ({"pseudo-label"}, set()),
@@ -52,16 +59,32 @@ class Offline(NamedTuple):
     history: dict[str, Any]  # last value by key
 
 
-def train(folder: Path, demo_root: Path, *overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "CACHE", "CONFIG"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(folder.parent / "wandb"))
-    # Made up, but with them the run has a feature distance to log.
-    weights = folder.parent / "weights.pth"
-    torch.save(timm.create_model("resnet10t", channels=(32, 64, 96, 128), stem_width=16).state_dict(), weights)
-    places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", "experiment=mic_demo", "debug=smoke"]
-    places += [f"network.backbone.weights={weights}", "lambda_fd=0.005"]
-    done = run("hrda_lit.train", *overrides, *places, "prepare_data=null", cwd=folder.parent)
+def train(folder: Path, demo_root: Path, *overrides: str) -> None:
+    """Train on the demo domains with a cache beside the folder of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DATA", "CACHE", "CONFIG"):
+            patch.setenv(f"WANDB_{name}_DIR", str(folder.parent / "wandb"))
+        places = [f"data_root={demo_root}", f"cache_dir={folder.parent}/cache", "experiment=mic_demo", "debug=smoke"]
+        done = run("hrda_lit.train", *overrides, *places, "prepare_data=null", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Path:
+    """Train once with every logger, and return the folder of the run."""
+    root = tmp_path_factory.mktemp("logged")
+    # Made up, but with them the run has a feature distance to log.
+    weights = root / "weights.pth"
+    torch.save(timm.create_model("resnet10t", channels=(32, 64, 96, 128), stem_width=16).state_dict(), weights)
+    loggers = ("logger=[wandb,tensorboard,mlflow,trackio]", "logger.wandb.mode=offline")
+    feature_distance = (f"network.backbone.weights={weights}", "lambda_fd=0.005")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        patch.setenv("MLFLOW_TRACKING_URI", f"file:{root}/mlflow")
+        patch.setenv("TRACKIO_DIR", str(root / "trackio"))
+        train(root / "run", demo_root, *loggers, *feature_distance, RARE, "callbacks.pictures.every=1",
+              f"hydra.run.dir={root}/run")  # fmt: skip
+    return root / "run"
 
 
 def read(run_dir: Path) -> Offline:
@@ -89,17 +112,12 @@ def dashboard() -> ModuleType:
     return module
 
 
-def test_an_offline_run_holds_all_that_is_promised(
-    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    offline = ["logger=wandb", "logger.wandb.mode=offline", RARE, f"hydra.run.dir={folder}"]
-    train(folder, demo_root, *offline, "callbacks.pictures.every=1", monkeypatch=monkeypatch)
-    seen = read(folder)
+def test_an_offline_run_holds_all_that_is_promised(logged: Path) -> None:
+    seen = read(logged)
 
     assert seen.run["display_name"] == "mic_demo"
     assert set(seen.history) >= SCALARS
-    with open(folder / "metrics.csv") as file:
+    with open(logged / "metrics.csv") as file:
         last = [row for row in csv.DictReader(file) if row["val/miou"]][-1]
     assert float(seen.history["val/miou"]) == pytest.approx(float(last["val/miou"]), rel=1e-6)
     for stage, pictures in (("train", TRAINED), ("val", VALIDATED)):
@@ -107,7 +125,7 @@ def test_an_offline_run_holds_all_that_is_promised(
             check_pictures(seen, f"{stage}/pictures/{name}", masks, boxes)
     table = json.loads((seen.files / seen.history["val/confusion_matrix_table.path"]).read_text())
     counted = sum(pixels for _, _, pixels in table["data"])
-    with open(folder / "confusion" / "step_2.csv") as file:
+    with open(logged / "confusion" / "step_2.csv") as file:
         rows = list(csv.reader(file))[1:]
     assert counted == sum(int(cell) for row in rows for cell in row[1:]) > 0
     assert (seen.files / seen.history["val/pictures/confusion_matrix.path"]).is_file()
@@ -145,12 +163,10 @@ def check_dashboard(seen: Offline) -> None:
     assert shown >= SCALARS | pictures | {"val/confusion_matrix_table"}
 
 
-def test_jobs_of_a_sweep_are_runs_of_one_group_named_by_what_was_swept(
-    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_of_a_sweep_are_runs_of_one_group_named_by_what_was_swept(tmp_path: Path, demo_root: Path) -> None:
     folder = tmp_path / "night"
-    offline = ["logger=wandb", "logger.wandb.mode=offline", "callbacks.pictures.count=0"]
-    train(folder, demo_root, "-m", *offline, "lambda_d=0,0.1", f"hydra.sweep.dir={folder}", monkeypatch=monkeypatch)
+    offline = ["logger=wandb", "logger.wandb.mode=offline", "callbacks.pictures=null", *SMALL]
+    train(folder, demo_root, "-m", *offline, "lambda_d=0,0.1", f"hydra.sweep.dir={folder}")
     runs = [read(folder / str(index)).run for index in range(2)]
     assert [run["display_name"] for run in runs] == ["lambda_d=0", "lambda_d=0.1"]
     assert [run["run_group"] for run in runs] == ["night", "night"]
@@ -164,39 +180,23 @@ def test_disabled_wandb_writes_nothing_and_what_was_not_asked_for_is_not_importe
     for package in ("mlflow", "trackio"):
         (tmp_path / f"{package}.py").write_text("raise SystemExit('imported')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    train(folder, demo_root, "logger=wandb", "logger.wandb.mode=disabled", f"hydra.run.dir={folder}",
-          monkeypatch=monkeypatch)  # fmt: skip
+    train(folder, demo_root, "logger=wandb", "logger.wandb.mode=disabled", *SMALL, f"hydra.run.dir={folder}")
     assert not list(folder.glob("wandb/*run*"))
     assert (folder / "metrics.csv").is_file()
 
 
-def test_tensorboard_gets_the_same_numbers_and_pictures(
-    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorboard_gets_the_same_numbers_and_pictures(logged: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder = tmp_path / "run"
-    train(folder, demo_root, "logger=tensorboard", RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
-          monkeypatch=monkeypatch)  # fmt: skip
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    tags = events.Tags()
+    tags = EventAccumulator(str(logged / "tensorboard")).Reload().Tags()
     assert set(tags["scalars"]) >= SCALARS
     assert "hp_metric" not in tags["scalars"]
-    assert set(tags["images"]) >= {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
+    assert set(tags["images"]) >= PICTURES
 
 
-def test_mlflow_and_trackio_get_the_same_numbers_and_pictures(
-    tmp_path: Path, demo_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/mlflow")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    folder = tmp_path / "run"
-    train(folder, demo_root, "logger=[mlflow,trackio]", RARE, "callbacks.pictures.every=1", f"hydra.run.dir={folder}",
-          monkeypatch=monkeypatch)  # fmt: skip
-    wanted = SCALARS | {"train/pictures/0", "val/pictures/0", "val/pictures/confusion_matrix"}
-    assert logged_by_mlflow(tmp_path / "mlflow") >= wanted
-    assert logged_by_trackio(tmp_path / "trackio") >= wanted
+def test_mlflow_and_trackio_get_the_same_numbers_and_pictures(logged: Path) -> None:
+    assert logged_by_mlflow(logged.parent / "mlflow") >= SCALARS | PICTURES
+    assert logged_by_trackio(logged.parent / "trackio") >= SCALARS | PICTURES
 
 
 def logged_by_mlflow(store: Path) -> set[str]:

@@ -110,6 +110,11 @@ def test_several_data_sets_in_one_call(trained: Path, tmp_path: Path, demo_root:
     assert both["datasets"]["val"]["fused"]["iou"] == both["val/iou"] != alone["val/iou"]
 
 
+@pytest.fixture(scope="module")
+def usual(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run(tmp_path_factory.mktemp("usual"), trained, "views=false")
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -119,9 +124,10 @@ def test_several_data_sets_in_one_call(trained: Path, tmp_path: Path, demo_root:
         ("inference=tta", "inference.scales=[1]", "inference@inference.base=slide", "inference.base.batch=4"),
     ],
 )
-def test_other_ways_to_predict(trained: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    usual = run(tmp_path / "usual", trained, "views=false")
-    other = run(tmp_path / "other", trained, "views=false", *overrides)
+def test_other_ways_to_predict(
+    trained: Path, usual: dict[str, Any], tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    other = run(tmp_path, trained, "views=false", *overrides)
     assert other["val/iou"] != usual["val/iou"]
     assert other["val/miou"] == pytest.approx(usual["val/miou"], abs=0.1)
 

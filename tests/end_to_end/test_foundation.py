@@ -1,7 +1,11 @@
 """Experiments of foundation encoders: trained small from random weights, validated, predicted, exported."""
 
+import functools
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -21,6 +25,7 @@ from hrda_lit.train import train
 from .compose import UNSEEN, compose
 
 METHODS = ("source_only", "generalise", "self_training", "hrda", "oracle")
+ENCODERS = ("dinov2_base", "dinov3_large", "dinov2_large")
 DINOV3 = (
     "network.backbone.name=vit_small_patch16_dinov3",
     "network.backbone.options.img_size=64",
@@ -36,14 +41,31 @@ def small(run_dir: Path, demo_root: Path, name: str, *overrides: str) -> Path:
     return run_dir / "checkpoints" / "last.ckpt"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "encoder", ["dinov2_base", "dinov3_large", pytest.param("dinov2_large", marks=pytest.mark.thorough)]
-)
-@pytest.mark.parametrize("method", METHODS)
-def test_it_trains_validates_predicts_and_exports(method: str, encoder: str, tmp_path: Path, demo_root: Path) -> None:
-    checkpoint = small(tmp_path, demo_root, f"{method}_{encoder}")
-    assert json.loads((tmp_path / "metrics.json").read_text())["val/miou"] >= 0
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> Callable[[str, str], Path]:
+    """Return what trains a method on an encoder, once, and returns its checkpoint."""
+    return functools.cache(
+        lambda method, encoder: small(tmp_path_factory.mktemp(method), demo_root, f"{method}_{encoder}")
+    )
+
+
+def cases(usual: set[tuple[str, str]]) -> list[Any]:
+    """List every method on every encoder; all but the usual ones are thorough."""
+    return [
+        pytest.param(*case, marks=() if case in usual else pytest.mark.thorough)
+        for case in itertools.product(METHODS, ENCODERS)
+    ]
+
+
+TRAINED = {*itertools.product(METHODS, ENCODERS[:1]), ("hrda", "dinov3_large"), ("self_training", "dinov3_large")}
+# Each network on each kind of encoder, with and without a mask token.
+EXPORTED = {("source_only", "dinov2_base"), ("self_training", "dinov3_large"), ("hrda", "dinov2_base")}
+
+
+@pytest.mark.parametrize(("method", "encoder"), cases(TRAINED))
+def test_it_trains_validates_and_predicts(method: str, encoder: str, trained: Callable[[str, str], Path]) -> None:
+    checkpoint = trained(method, encoder)
+    assert json.loads((checkpoint.parents[1] / "metrics.json").read_text())["val/miou"] >= 0
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
     adapts = method in ("self_training", "hrda")
     assert any(key.endswith("mask_token") for key in state) == adapts
@@ -52,14 +74,28 @@ def test_it_trains_validates_predicts_and_exports(method: str, encoder: str, tmp
     image = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
     assert Predictor(checkpoint, device="cpu")(Image.fromarray(image)).label.shape == (60, 100)
 
+
+@pytest.mark.parametrize(("method", "encoder"), cases(EXPORTED))
+def test_it_is_exported(method: str, encoder: str, trained: Callable[[str, str], Path], tmp_path: Path) -> None:
+    checkpoint = trained(method, encoder)
     export(checkpoint, tmp_path / "net.onnx", size=(128, 192))
-    trained = load_trained(checkpoint)
+    model = load_trained(checkpoint)
     pixels = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     [logits] = session.run(["logits"], {"image": pixels.numpy()})
     with torch.no_grad():
-        expected = trained.inference(trained.network, renormalise(pixels))
+        expected = model.inference(model.network, renormalise(pixels))
     torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_encoder_changes_nothing_else(method: str, tmp_path: Path) -> None:
+    """What is trained here on one encoder is what is trained on the others."""
+    first, *others = (compose(tmp_path, tmp_path, f"experiment=foundation/{method}_{name}") for name in ENCODERS)
+    for config in others:
+        assert config.network.backbone.get("mask_token") == first.network.backbone.get("mask_token")
+        config.name, config.network.backbone = first.name, first.network.backbone
+        assert config == first
 
 
 def test_hidden_tokens_need_a_mask_token(tmp_path: Path) -> None:

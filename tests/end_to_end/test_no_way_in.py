@@ -1,6 +1,7 @@
 """What a checkpoint names is not run, whichever command reads it."""
 
 import copy
+import functools
 import runpy
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit import Predictor
 from hrda_lit.checkpoints.load import load_trained
@@ -23,18 +25,23 @@ from tests.scripts import SCRIPTS
 from tests.trained import write_checkpoint
 
 
-def composed(command: str, *overrides: str) -> Any:
+@functools.cache
+def composed(command: str) -> DictConfig:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-        return compose(command, list(overrides))
+        return compose(command, ["device=cpu"])
+
+
+def with_places(command: str, **places: Path) -> Any:
+    return OmegaConf.merge(composed(command), {key: str(path) for key, path in places.items()})
 
 
 def by_evaluate(checkpoint: Path, folder: Path) -> None:
-    evaluate(composed("evaluate", f"checkpoint={checkpoint}", f"run_dir={folder}", "workers=0", "device=cpu"))
+    evaluate(with_places("evaluate", checkpoint=checkpoint, run_dir=folder))
 
 
 def by_predict(checkpoint: Path, folder: Path) -> None:
-    picture = next(path for path in (folder.parent / "demo").rglob("*_leftImg8bit.png"))
-    predict(composed("predict", f"checkpoint={checkpoint}", f"input={picture}", f"output={folder}", "device=cpu"))
+    picture = next((folder.parent / "demo").rglob("*_leftImg8bit.png"))
+    predict(with_places("predict", checkpoint=checkpoint, input=picture, output=folder))
 
 
 COMMANDS: dict[str, Callable[[Path, Path], Any]] = {

@@ -100,7 +100,13 @@ def open_picture(path: Path, read: Callable[[ImageFile.ImageFile], Result], cont
     _require(path, content)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF comes with Pillow 11.3
-    with name_in_errors(path), path.open("rb") if content is None else io.BytesIO(content) as stream:
+    with (
+        name_in_errors(path),
+        warnings.catch_warnings(),
+        path.open("rb") if content is None else io.BytesIO(content) as stream,
+    ):
+        # Pillow warns of damaged or odd metadata; damaged pixels raise.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             file = Image.open(stream, formats=formats)
         except UnidentifiedImageError:

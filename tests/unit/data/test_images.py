@@ -94,6 +94,15 @@ def test_damaged_pngs_are_refused(tmp_path: Path, seed: int) -> None:
         read_image(path)
 
 
+def test_damaged_metadata_costs_no_picture_and_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description that is longer than what is left of it"
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg", exif=exif.tobytes()[:24])
+    assert read_image(tmp_path / "a.jpg").shape == (3, 6, 8)
+    assert read_size(tmp_path / "a.jpg") == (6, 8)
+    assert not recwarn.list
+
+
 def test_missing_file_and_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png does not exist"):
         read_image(tmp_path / "a.png")
