@@ -32,6 +32,7 @@ from rich.console import Console
 
 from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.schema.check import check_train
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole
 
@@ -39,6 +40,7 @@ SMALL = "experiment=hrda_demo"
 REAL_SIZES = "experiment=hrda_gta"
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

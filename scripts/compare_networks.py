@@ -21,10 +21,11 @@ from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
-from hrda_lit.system.errors import format_error
+from hrda_lit.system.errors import exit_on_errors, format_error
 from hrda_lit.system.progress import track
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

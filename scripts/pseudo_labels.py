@@ -19,11 +19,13 @@ from hrda_lit.build import build_validation
 from hrda_lit.config.ranges import Share
 from hrda_lit.config.values import check
 from hrda_lit.predicting.predictor import Predictor
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce, track
 from hrda_lit.system.table import show
 from hrda_lit.tables.scores import Measures, score_table
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,6 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce
 from hrda_lit.system.table import Table, show
 from hrda_lit.system.text import PlainConsole, printable
@@ -27,6 +28,7 @@ from hrda_lit.tables.records import Results
 WIDEST = 3  # trainings whose classes fit side by side on a narrow screen
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -18,6 +18,7 @@ import yaml
 
 from hrda_lit.data.classes import CITYSCAPES, classes_from
 from hrda_lit.data.mixed import dataset_configs
+from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce
 
 try:
@@ -31,6 +32,7 @@ STEP = "trainer/global_step"
 SWEPT = ("lambda_d", "tau", "s_T")
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, then build and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
