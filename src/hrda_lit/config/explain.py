@@ -86,7 +86,11 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
     found = _KEY.match(reason)
     if found is None:
         return messages.refused(_word_of(error, overrides), error.__cause__ or error)
-    key = found[1]
+    return _explain_key(found[1], reason, config_name, overrides)
+
+
+def _explain_key(key: str, reason: str, config_name: str, overrides: Sequence[str]) -> str:
+    """Say why a key cannot be set, added or deleted."""
     if reason.startswith("Could not append"):
         return f"{shorten(key)} exists already; remove the +."
     known = _list_keys(config_name, [text for text in overrides if _key(text) != key])

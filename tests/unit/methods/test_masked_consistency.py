@@ -152,11 +152,11 @@ def test_feature_distance_counts_both_scales_where_the_detail_crop_is_all_of_the
     label = torch.zeros(1, 128, 128, dtype=torch.long)
     label[:, :64, 64:] = 2
     student = networks.student
-    context, closer = (student.backbone(seen)[-1] for seen in (student.context(image), image))
+    context, detail_features = (student.backbone(seen)[-1] for seen in (student.context(image), image))
     coarse = FeatureDistance(classes)(networks, TrainingOutput([], context), image, label)
     reference = networks.imagenet(image)[-1]
-    cells = (closer - reference)[0, :, :2, 2:].norm(dim=0)
-    both = FeatureDistance(classes)(networks, TrainingOutput([], context, closer), image, label)
+    cells = (detail_features - reference)[0, :, :2, 2:].norm(dim=0)
+    both = FeatureDistance(classes)(networks, TrainingOutput([], context, detail_features), image, label)
     assert both.item() == pytest.approx(coarse.item() + cells.mean().item(), rel=1e-5)
 
 

@@ -38,8 +38,8 @@ def test_single_scale_predicts_every_pixel(single: SingleScaleSegmentor) -> None
 def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> None:
     network = multires(lambda_d=0.3)
     image = torch.rand(2, 3, 64, 96)
-    (fused, detail), features, closer = forward(network, image, 0)
-    assert closer is None
+    (fused, detail), features, detail_features = forward(network, image, 0)
+    assert detail_features is None
     assert fused.logits.shape == (2, 3, 16, 24)
     assert detail.logits.shape == (2, 3, 8, 8)
     assert fused.box is None
@@ -51,7 +51,7 @@ def test_training_forward_of_the_multi_resolution_network(multires: Builder) -> 
 
 def test_a_detail_crop_of_the_whole_gives_the_context_a_loss_of_its_own(multires: Builder) -> None:
     network, image = multires(detail=(64, 96), lambda_d=0.2).eval(), torch.rand(2, 3, 64, 96)
-    (fused, left, detail), features, closer = forward(network, image, 0)
+    (fused, left, detail), features, detail_features = forward(network, image, 0)
     assert (fused.weight, left.weight, detail.weight) == pytest.approx((0.6, 0.2, 0.2))
     # What each of the two scales leaves to the other adds up to the fused prediction.
     attention = network.fusion.attend(network.backbone(network.context(image)), (8, 12))
@@ -59,8 +59,8 @@ def test_a_detail_crop_of_the_whole_gives_the_context_a_loss_of_its_own(multires
     torch.testing.assert_close(
         fused.logits, resize(left.logits, (16, 24)) + resize(attention, (16, 24)) * close, rtol=1e-4, atol=1e-5
     )
-    assert (features.shape[-2:], closer.shape[-2:]) == ((1, 2), (2, 3))
-    torch.testing.assert_close(closer, network.backbone(image)[-1])
+    assert (features.shape[-2:], detail_features.shape[-2:]) == ((1, 2), (2, 3))
+    torch.testing.assert_close(detail_features, network.backbone(image)[-1])
 
 
 def test_its_fused_loss_keeps_a_weight_of_at_least_0(multires: Builder) -> None:
