@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.documented import ROOT
-from tests.end_to_end import kills, test_kills, test_resume_contents
+from tests.end_to_end import test_kills, test_resume_contents
 from tests.property import (
     test_broken_archives,
     test_broken_files,
@@ -45,7 +45,7 @@ def values() -> int:
 
 # By the beginning of a row.
 COUNTS: dict[str, Callable[[], int]] = {
-    "trainings killed": lambda: test_kills.KILLS * len(kills.FEW),
+    "trainings killed": lambda: test_kills.KILLS,
     "damaged checkpoints": lambda: examples(test_torch_files),
     "checkpoints of a training with one wrong entry": lambda: test_resume_contents.FEW,
     "damaged labels": lambda: examples(test_broken_files),
