@@ -60,7 +60,7 @@ class Adversarial(Method):
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source pass, the masked pass if there is one, and the adversarial pass."""
         image, label = batch["source"]["image"], batch["source"]["label"]
-        outputs = networks.student(image, drawn.student["source"])
+        outputs = networks.student(image, drawn.source())
         source = supervise_source(outputs, image, label, self.classes)
         predicted = predict_low_resolution(networks.student, outputs, image).softmax(1).detach()
         yield source

@@ -61,6 +61,10 @@ class Draws(NamedTuple):
     weak_source: WeakDraws | None = None
     weak_target: WeakDraws | None = None
 
+    def source(self) -> Tensor:
+        """Return the student's randomness of the pass "source", or the first of a method that renames it."""
+        return self.student.get("source", next(iter(self.student.values())))
+
 
 class LoggedCrops(NamedTuple):
     """Crops that a pass learned from, for pictures.

@@ -51,6 +51,6 @@ class Generalise(Method):
         image, label = batch["source"]["image"], batch["source"]["label"]
         if drawn.augmentation is not None:
             image = augment(image, drawn.augmentation)
-        outputs = networks.student(image, drawn.student["source"])
+        outputs = networks.student(image, drawn.source())
         source = supervise_source(outputs, image, label, self.classes)
         yield self.feature_distance.add_to(source, self.lambda_fd, networks, outputs)

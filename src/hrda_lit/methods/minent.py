@@ -39,7 +39,7 @@ class MinEnt(Method):
 
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source pass, the entropy pass and, if there is one, the masked pass."""
-        yield source_pass(batch, networks.student, drawn.student["source"], self.classes)
+        yield source_pass(batch, networks.student, drawn.source(), self.classes)
         yield self._entropy(batch["target"]["image"], networks.student, drawn.student["entropy"])
         if self.masked is not None:
             yield self.masked(batch, networks, drawn)

@@ -104,7 +104,7 @@ class SelfTraining(Method):
             yield self.masked(batch, networks, drawn, target if self.masked.shares_labels else None)
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
-        outputs = networks.student(image, drawn.student["source"])
+        outputs = networks.student(image, drawn.source())
         source = supervise_source(outputs, image, label, self.classes)
         return self.feature_distance.add_to(source, self.lambda_fd, networks, outputs)
 

@@ -27,7 +27,7 @@ class Supervised(Method):
 
     def passes(self, batch: Batch, networks: Networks, drawn: Draws) -> Iterator[Pass]:
         """Yield the source pass and, if there is one, the masked pass."""
-        yield source_pass(batch, networks.student, drawn.student["source"], self.classes)
+        yield source_pass(batch, networks.student, drawn.source(), self.classes)
         if self.masked is not None:
             yield self.masked(batch, networks, drawn)
 
