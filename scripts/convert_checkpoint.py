@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, convert, and say what was done."""
     arguments = _parser().parse_args()
-    with exit_on_errors(), announce(f"converting {arguments.source}"):
+    with announce(f"converting {arguments.source}"):
         done = _convert(arguments)
     print(done)
 

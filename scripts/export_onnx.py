@@ -15,16 +15,15 @@ import argparse
 from hrda_lit.system.errors import exit_on_errors
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, export, and say what was measured."""
     arguments = _parser().parse_args()
     # Imported here, so that --help need not wait for torch.
     from hrda_lit.exchange.export import export
 
-    with exit_on_errors():
-        size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
-        done = export(**{**vars(arguments), "size": size})
-    print(done)
+    size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
+    print(export(**{**vars(arguments), "size": size}))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from hrda_lit.tables.records import Results, count
 from hrda_lit.tables.results import gather_curves, trainings
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,8 +42,7 @@ def main() -> None:
         places = ", ".join(map(str, arguments.folders))
         fault = f"no run logged {missing}; choose from the head of a metrics.csv" if found else f"no run below {places}"
         parser.error("; ".join(map(printable, [fault, *results.notes()])))
-    with exit_on_errors():
-        write_figure(arguments.output, draw_curves(curves))
+    write_figure(arguments.output, draw_curves(curves))
     total = sum(len(group.runs) for group in found.values())
     show(f"{arguments.output} shows {', '.join(curves)} of {count(total, 'run')}")
     show(*results.notes(), console=PlainConsole(file=sys.stderr))

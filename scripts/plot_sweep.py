@@ -17,6 +17,7 @@ from hrda_lit.tables.records import count
 from hrda_lit.tables.sweeps import read_jobs
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,8 +27,7 @@ def main() -> None:
     jobs, damaged = read_jobs(arguments.sweep)
     if not jobs:
         parser.error(f"no job of a sweep in {arguments.sweep}; give a folder like multirun/<date>")
-    with exit_on_errors():
-        write_figure(arguments.output, draw_sweep(group_by_seed(jobs)))
+    write_figure(arguments.output, draw_sweep(group_by_seed(jobs)))
     show(f"{arguments.output} shows {count(len(jobs), 'job')}", *(f"passed over: {sentence}" for sentence in damaged))
 
 

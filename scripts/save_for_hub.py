@@ -13,6 +13,7 @@ from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, save, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--licence", default="other", help="of the weights, in the hub's spelling")
     parser.add_argument("--weights", help="pretrained ones of an encoder that was frozen or adapted by LoRA")
     arguments = parser.parse_args()
-    with exit_on_errors(), announce(f"saving {arguments.checkpoint}"):
+    with announce(f"saving {arguments.checkpoint}"):
         # Imported here, so that --help need not wait for torch.
         from hrda_lit.exchange.publish import save_for_hub
 

@@ -30,6 +30,7 @@ from hrda_lit.system.process import choose_device
 from hrda_lit.system.progress import announce, track
 
 
+@exit_on_errors()
 def main() -> None:
     """Read the command line, adapt, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,8 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.batches < 1:
         parser.error(f"got {arguments.batches} batches, need at least 1")
-    with exit_on_errors():
-        layers = adapt(arguments.checkpoint, arguments.output, arguments.model, arguments.batches)
+    layers = adapt(arguments.checkpoint, arguments.output, arguments.model, arguments.batches)
     print(f"{arguments.output} has the statistics of {arguments.batches} target batches in {layers} BatchNorm layers")
 
 

@@ -21,7 +21,7 @@ from hrda_lit.system.text import shorten
 _KEY = re.compile(r"Could not (?:override|append to config\. An item is already at|delete from config\.) '([^']*)'")
 _OVERRIDE = re.compile(r"[+~]*([\w./@]+)=.*", re.DOTALL)
 _COMPOSES = "hydra._internal.config_loader_impl"
-# Hydra goes on where a callback fails, or a folder of configs is missing.
+# Hydra only warns of a callback that fails or a missing folder of configs.
 _ONLY_WARNED = (r"Callback \S+ raised", r"provider=hydra\.searchpath")
 
 

@@ -30,7 +30,7 @@ _LABEL = re.compile(rf"(?i)(?:^|[-_. ])(?:{LABEL_WORDS})(?=[-_. ]|$)")
 
 @dataclass(frozen=True)
 class Rule:
-    """How the path of an image becomes that of its label."""
+    """Map the path of an image to that of its label."""
 
     head: tuple[str, str]  # folder and beginning of the name, of image and label, as far as they differ
     tail: tuple[str, str]  # end of the stem, of image and label
