@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -21,6 +22,6 @@ def build() -> Callable[..., MultiResSegmentor]:
             backbone = Backbone("mit_b0", options=OPTIONS)
             fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 16))
             head = DAFormerHead(backbone.channels, 3, 16)
-            return MultiResSegmentor(backbone, head, fusion, 3, (side // 2, side // 2))
+            return MultiResSegmentor(backbone, head, fusion, 3, DetailCrop((side // 2, side // 2)))
 
     return make

@@ -12,11 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 from hrda_lit.data.classes import classes_from
 from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.base import Batch, Method
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.module import UDAModule
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -74,7 +76,7 @@ def method(name: str) -> Method:
     if name == "supervised":
         return Supervised(CLASSES)
     masked = MaskedConsistency(block=16) if name == "mic" else None
-    return SelfTraining(CLASSES, tau=0.34, augmentation=StrongAugmentation(), masked=masked)
+    return SelfTraining(CLASSES, Labeller(0.34), augmentation=StrongAugmentation(), masked=masked)
 
 
 def student(network: str) -> Segmentor:
@@ -84,7 +86,8 @@ def student(network: str) -> Segmentor:
     head = DAFormerHead(backbone.channels, 3, 8, (1, 2))
     if network == "daformer":
         return SingleScaleSegmentor(backbone, head, 3)
-    return MultiResSegmentor(backbone, head, MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8)), 3, (32, 32))
+    fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8))
+    return MultiResSegmentor(backbone, head, fusion, 3, DetailCrop((32, 32)))
 
 
 def module(name: str = "self_training", network: str = "hrda", memory: Memory | None = None, **optim: Any) -> UDAModule:

@@ -29,6 +29,7 @@ from hrda_lit.inference.base import Inference, windowed
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.supervised import kind_of
 from hrda_lit.module import UDAModule
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.resize import low_resolution_size
@@ -153,7 +154,9 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         if isinstance(attention, DictConfig):
             attention = build_with(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
-        parts["detail"] = tuple(keys.detail or low_resolution_size(training_crop(config), config.s_T))
+        detail = to_plain(keys.detail)
+        detail["size"] = detail["size"] or low_resolution_size(training_crop(config), config.s_T)
+        parts["detail"] = construct(DetailCrop, "network.detail", detail)
     parts |= {"backbone": backbone, "num_classes": len(classes)}
     segmentor: Segmentor = build_with(keys.segmentor, "network.segmentor", parts)
     return segmentor

@@ -92,9 +92,9 @@ def small(config: DictConfig, demo: DictConfig) -> DictConfig:
     made = OmegaConf.merge(made, SMALL, {"network": {"backbone": {"options": dilated}}})
     if made.network.backbone.get("input_scale"):
         made.network.backbone = OmegaConf.merge(made.network.backbone, {"options": None}, PLAIN)
-    if made.network.get("detail"):
+    if made.network.get("detail") and made.network.detail.size:
         shrink = 1 if detail_is_crop(config) else 2 * made.network.downscale
-        made.network.detail = [int(side / shrink) for side in CROP]
+        made.network.detail.size = [int(side / shrink) for side in CROP]
     if made.data.sync_crop:
         made.data.crop, made.data.sync_crop = [2 * side for side in CROP], CROP
     for role in ROLES:

@@ -59,7 +59,7 @@ PLACES = [
     "source.classes",
     "network.head",
     "network.attention",
-    "network.segmentor.overlap",
+    "network.detail.overlap",
     "network.backbone",
     "network.backbone.options.act_layer",
     "inference",

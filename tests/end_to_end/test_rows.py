@@ -236,9 +236,10 @@ def multires(config: DictConfig) -> Row | None:
     if isinstance(attention, DictConfig):
         assert attention.class_wise
         attention = {"ScaleAttentionHead": "learned"}.get(name(attention), name(attention))
+    side = network.detail.size[0] if network.detail.size else 1024 // 2
     return {
-        "detail": network.detail[0] if network.detail else 1024 // 2, "lambda_d": keys.lambda_d, "s_T": keys.s_T,
-        "attention": attention, "overlap": keys.overlap, "blur": keys.blur_detail,
+        "detail": side, "lambda_d": keys.lambda_d, "s_T": keys.s_T,
+        "attention": attention, "overlap": network.detail.overlap, "blur": network.detail.blur,
     }  # fmt: skip
 
 
@@ -249,7 +250,7 @@ def strong(node: Any) -> Any:
 def method_of(config: DictConfig) -> Any:
     keys = config.method
     found = {
-        "SelfTraining": lambda: (keys.tau, keys.q_of, keys.mix_classes_of, strong(keys.augmentation)),
+        "SelfTraining": lambda: (keys.labeller.tau, keys.labeller.q_of, keys.mix_classes_of, strong(keys.augmentation)),
         "Supervised": tuple,
         "MinEnt": lambda: (keys.lambda_ent,),
         "Adversarial": lambda: (

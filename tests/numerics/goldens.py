@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.layouts import from_official
@@ -62,7 +63,8 @@ def build_backbone(config: Mapping[str, Any], **options: Any) -> Backbone:
 def build_segmentor(config: Mapping[str, Any], state: dict[str, Tensor], **kwargs: Any) -> MultiResSegmentor:
     """Build the goldens' HRDA network with their weights, in eval mode, without dropout.
 
-    `attention` replaces the scale attention: False for one map for all classes, a number for a fixed one.
+    `attention` replaces the scale attention: False for one map for all classes, a number for a fixed one;
+    `overlap` is that of the detail windows.
     """
     backbone = build_backbone(config)
     attention, classes = kwargs.pop("attention", True), config["num_classes"]
@@ -74,8 +76,8 @@ def build_segmentor(config: Mapping[str, Any], state: dict[str, Tensor], **kwarg
     else:
         state = {key: value for key, value in state.items() if "scale_attention" not in key}
     head = DAFormerHead(backbone.channels, classes, config["channels"], dropout=0.0)
-    size = (config["hr_crop"][0], config["hr_crop"][1])
-    network = MultiResSegmentor(backbone, head, MultiResFusion(attention), classes, size, **kwargs)
+    detail = DetailCrop(config["hr_crop"], kwargs.pop("overlap", True))
+    network = MultiResSegmentor(backbone, head, MultiResFusion(attention), classes, detail, **kwargs)
     load_checked(network, from_official(state), "the golden")
     return network.eval()
 

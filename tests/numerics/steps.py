@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import classes_from
 from hrda_lit.methods.base import Labelled, Networks
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.networks.layouts import from_official
@@ -66,7 +67,7 @@ class Run:
         names = [f"class {index}" for index in range(self.config["num_classes"])]
         classes = classes_from({"names": names, "things": [names[i] for i in self.config["fd_classes"]]})
         tau, weight = self.config["pseudo_threshold"], self.config["fd_lambda"]
-        return Recorded(classes, tau, weight, None, self.config["fd_min_ratio"], masked)
+        return Recorded(classes, Labeller(tau), weight, None, self.config["fd_min_ratio"], masked)
 
     def batch(self, step: str) -> dict[str, dict[str, Tensor]]:
         image, target = (self.golden[f"{step}/{name}"].to(self.dtype) for name in ("img", "target_img"))
@@ -98,7 +99,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, boxes: list[list[int]], choices: lis
     """Replace the draws of boxes and classes by given ones, in order."""
     given: Iterator[Box] = iter([Box(*box) for box in boxes])
     chosen = iter(choices)
-    monkeypatch.setattr("hrda_lit.networks.multires.random_aligned_box", lambda *_: next(given))
+    monkeypatch.setattr("hrda_lit.networks.detail_crop.random_aligned_box", lambda *_: next(given))
 
     def choose(present: Tensor, priorities: Tensor) -> Tensor:
         classes, made = present.nonzero().flatten(), torch.zeros(priorities.shape, dtype=torch.bool)

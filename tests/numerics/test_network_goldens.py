@@ -113,7 +113,7 @@ def test_whole_image(case: Case) -> None:
 
 
 def test_windows_of_the_whole_image(case: Case) -> None:
-    window = case.network.detail
+    window = case.network.detail.size
     boxes = sliding_boxes(tuple(case.image.shape[-2:]), window, (window[0] // 2, window[1] // 2))
     assert [list(box.divided(4)) for box in boxes] == case.golden["whole_boxes_os4"].tolist()
 

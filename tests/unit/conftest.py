@@ -31,13 +31,15 @@ def backbone() -> "Backbone":
 @pytest.fixture
 def multires(backbone: "Backbone") -> Callable[..., "MultiResSegmentor"]:
     """Return a builder of multi-resolution networks."""
+    from hrda_lit.networks.detail_crop import DetailCrop
     from hrda_lit.networks.fusion import MultiResFusion
     from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
     from hrda_lit.networks.multires import MultiResSegmentor
 
     def build(detail: tuple[int, int] = (32, 32), **options: object) -> MultiResSegmentor:
         fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8))
-        return MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, detail, **options)
+        head = DAFormerHead(backbone.channels, 3, 8)
+        return MultiResSegmentor(backbone, head, fusion, 3, DetailCrop(detail), **options)
 
     return build
 

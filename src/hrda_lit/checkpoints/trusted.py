@@ -43,6 +43,7 @@ BUILDABLE: dict[str, set[str]] = {
         "hrda_lit.methods.generalise.Generalise",
     },
     "method.optim": {"hrda_lit.optim.AdamPoly"},
+    "method.labeller": {"hrda_lit.methods.labelling.Labeller"},
     "method.weak_jitter": {"hrda_lit.ops.weak_jitter.WeakJitter"},
     "method.augmentation": {"hrda_lit.ops.colour.StrongAugmentation"},
     "method.masked": {"hrda_lit.methods.masked_consistency.MaskedConsistency"},

@@ -1,9 +1,13 @@
 """Pseudo-labels of target crops, and the mode of the network that predicts them."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hrda_lit.config.ranges import Share
+from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.augmented import Augmented
 from hrda_lit.inference.windows import Whole
 from hrda_lit.methods.base import Labelled
@@ -12,19 +16,21 @@ from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
 
 
+@check_arguments
 class Labeller:
     """Label target crops with a teacher.
 
     Args:
         tau: confidence threshold in [0, 1]; with 0, every label outside the margins has a weight of 1.
-        per_image: whether q is the share of each image instead of the batch (docs/official.md 2).
+        q_of: whether q is the share of confident pixels of the "batch", as in the released code, or of each
+            "image", as in the papers (docs/official.md 2).
         mirror: whether to average the softmax over a crop and its mirror image.
 
     User's document, p^T and q^T.
     """
 
-    def __init__(self, tau: float, per_image: bool = False, mirror: bool = False) -> None:
-        self.tau, self.per_image = tau, per_image
+    def __init__(self, tau: Share = 0.968, q_of: Literal["batch", "image"] = "batch", mirror: bool = False) -> None:
+        self.tau, self.per_image = tau, q_of == "image"
         self.mirrored = Augmented((1, 1), Whole()) if mirror else None
         self._mode: LabellingMode | None = None
 

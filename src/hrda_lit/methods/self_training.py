@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hrda_lit.config.ranges import AboveShare, NotNegative, Share
+from hrda_lit.config.ranges import AboveShare, NotNegative
 from hrda_lit.config.values import check_arguments
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import (
@@ -38,16 +38,13 @@ class SelfTraining(Method):
 
     Args:
         classes: classes of the labels.
-        tau: confidence threshold of the pseudo-labels in [0, 1].
+        labeller: how the teacher labels target crops; None for the defaults of `Labeller`.
         lambda_fd: weight of the feature distance, >= 0; 0 for none.
         augmentation: jitter and blur of mixed images; None for none.
         min_ratio: see `FeatureDistance`.
         masked: the masked pass of MIC; None for none.
-        q_of: whether q is the share of confident pixels of the "batch", as in the released code, or of each
-            "image", as in the papers (docs/official.md 2).
         mix_classes_of: whether ClassMix chooses among the classes of the "batch" or of the "sample"
             (docs/official.md 3).
-        mirror: whether to label by the softmax averaged over each crop and its mirror image.
         weak_jitter: colour jitter of the source pass's images and of target images before mixing, whose
             pseudo-labels are made without it; None for none.
 
@@ -61,22 +58,19 @@ class SelfTraining(Method):
     def __init__(
         self,
         classes: Classes,
-        tau: Share = 0.968,
+        labeller: Labeller | None = None,
         lambda_fd: NotNegative = 0.005,
         augmentation: StrongAugmentation | None = None,
         min_ratio: AboveShare = 0.75,
         masked: MaskedConsistency | None = None,
-        q_of: Literal["batch", "image"] = "batch",
         mix_classes_of: Literal["batch", "sample"] = "batch",
-        mirror: bool = False,
         weak_jitter: WeakJitter | None = None,
     ) -> None:
-        self.classes, self.tau, self.lambda_fd = classes, tau, lambda_fd
+        self.classes, self.labeller, self.lambda_fd = classes, labeller or Labeller(), lambda_fd
         self.augmentation, self.mix_classes_of, self.weak_jitter = augmentation, mix_classes_of, weak_jitter
         self.feature_distance = FeatureDistance(classes, min_ratio)
         self.needs_imagenet = lambda_fd > 0
-        self.labeller = Labeller(tau, q_of == "image", mirror)
-        self.add_masked_pass(masked, tau)
+        self.add_masked_pass(masked, self.labeller.tau)
 
     def draw(self, student: Segmentor, shape: Sequence[int], generator: torch.Generator) -> Draws:
         """Draw the student's randomness, the pasted classes, the augmentation and the masks."""

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hrda_lit.config.ranges import Count, KeysOf, Length, Level, Positive, Scale
+from hrda_lit.config.ranges import KeysOf, Length, Level, Scale
 from hrda_lit.networks import timm_models
-from hrda_lit.networks.encoder_layers import add_low_rank_, add_mask_token_, exchange_drop_paths_
+from hrda_lit.networks.encoder_layers import LowRank, add_low_rank_, add_mask_token_, exchange_drop_paths_
 from hrda_lit.networks.plain import STAGES, PlainPyramid, stage_ends, stage_strides
 from hrda_lit.networks.weights import load_checked, read_encoder
 from hrda_lit.ops.normalise import MEAN, STD
@@ -36,8 +36,7 @@ class Backbone(nn.Module):
         options: further arguments of the timm model, e.g. drop_path_rate.
         tune: trained part: "full", all of it; "frozen", nothing, and it stays in evaluation mode; "lora", a
             difference of low rank for each linear layer.
-        lora_rank: rank of these differences.
-        lora_alpha: lora_rank times the factor of these differences.
+        lora: rank and factor of these differences, see `LowRank`; None for its defaults.
         input_scale: factor by which a plain transformer's images are resized to whole patches, see
             `PlainPyramid`; None fills them up instead.
         mask_token: whether a plain transformer gets a token for hidden patches, of the weight file or random,
@@ -67,8 +66,7 @@ class Backbone(nn.Module):
         levels: Annotated[Sequence[Level], Length(least=1)] = (-4, -3, -2, -1),
         options: Annotated[Mapping[str, Any], KeysOf(timm_models.TimmOptions, others=True)] | None = None,
         tune: Literal["full", "frozen", "lora"] = "full",
-        lora_rank: Count = 16,
-        lora_alpha: Positive = 32.0,
+        lora: Annotated[Mapping[str, Any], KeysOf(LowRank)] | None = None,
         input_scale: Scale | None = None,
         mask_token: bool = False,
     ) -> None:
@@ -83,7 +81,7 @@ class Backbone(nn.Module):
         token = None if weights in (None, timm_models.IMAGENET) else self._load(str(weights))
         self._check()
         self.train()
-        self._freeze(lora_rank, lora_alpha)
+        self._freeze(LowRank(**lora or {}))
         patches = self.model.model if isinstance(self.model, PlainPyramid) else None
         if mask_token and not add_mask_token_(patches, token):
             raise ValueError(
@@ -184,10 +182,10 @@ class Backbone(nn.Module):
         self.register_buffer("gain", None if same else gain.view(3, 1, 1), persistent=False)
         self.register_buffer("offset", None if same else offset.view(3, 1, 1), persistent=False)
 
-    def _freeze(self, rank: int, alpha: float) -> None:
+    def _freeze(self, lora: LowRank) -> None:
         if self.tune == "frozen":
             self.requires_grad_(False).eval()
-        elif self.tune == "lora" and not add_low_rank_(self.model, rank, alpha):
+        elif self.tune == "lora" and not add_low_rank_(self.model, lora):
             raise ValueError(
                 f"network.backbone.tune=lora acts on linear layers, and {self.name} has none; choose full or frozen."
             )

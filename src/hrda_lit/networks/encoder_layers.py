@@ -1,6 +1,7 @@
 """Changes to the layers of an encoder: stochastic depth, low-rank adaptation and a mask token."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,6 +9,9 @@ from jaxtyping import Float
 from timm.layers.drop import DropPath as TimmDropPath
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from hrda_lit.config.ranges import Count, Positive
+from hrda_lit.config.values import check_arguments
 
 COLOURS = 3  # channels of an image without its mask
 
@@ -52,18 +56,27 @@ def exchange_drop_paths_(model: nn.Module) -> None:
                 setattr(module, name, DropPath(child.drop_prob) if child.drop_prob else nn.Identity())
 
 
-class LowRank(nn.Module):
-    """Add alpha / rank times a matrix of this rank (>= 1), at first zero, to the weight of a linear layer.
+@check_arguments
+@dataclass(frozen=True)
+class LowRank:
+    """The difference that a linear layer learns: alpha / rank times a matrix of this rank.
 
     LoRA (Hu et al., ICLR 2022) section 4.1.
     """
 
-    def __init__(self, weight: Float[Tensor, "O I"], rank: int, alpha: float) -> None:
+    rank: Count = 16
+    alpha: Positive = 32.0
+
+
+class LowRankDifference(nn.Module):
+    """Add a difference of low rank, at first zero, to the weight of a linear layer."""
+
+    def __init__(self, weight: Float[Tensor, "O I"], lora: LowRank) -> None:
         super().__init__()
         outputs, inputs = weight.shape
-        self.down = nn.Parameter(torch.empty(rank, inputs, device=weight.device))
-        self.up = nn.Parameter(torch.zeros(outputs, rank, device=weight.device))
-        self.scale = alpha / rank
+        self.down = nn.Parameter(torch.empty(lora.rank, inputs, device=weight.device))
+        self.up = nn.Parameter(torch.zeros(outputs, lora.rank, device=weight.device))
+        self.scale = lora.alpha / lora.rank
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Float[Tensor, "O I"]) -> Float[Tensor, "O I"]:
@@ -71,7 +84,7 @@ class LowRank(nn.Module):
         return weight + self.scale * self.up @ self.down
 
 
-def add_low_rank_(model: nn.Module, rank: int, alpha: float) -> int:
+def add_low_rank_(model: nn.Module, lora: LowRank) -> int:
     """Freeze a model and give every linear layer a low-rank difference.
 
     The layer's `weight` becomes the sum, also for encoders that take it without calling the layer, as EVA-02
@@ -83,7 +96,7 @@ def add_low_rank_(model: nn.Module, rank: int, alpha: float) -> int:
     model.requires_grad_(False)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     for layer in layers:
-        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, alpha))
+        parametrize.register_parametrization(layer, "weight", LowRankDifference(layer.weight, lora))
     return len(layers)
 
 

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from hrda_lit.config.ranges import Ratio, Share
 from hrda_lit.config.values import check_arguments
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion, fuse
 from hrda_lit.networks.heads import Head
 from hrda_lit.networks.memory_saving import in_chunks
 from hrda_lit.networks.segmentor import Output, Segmentor, TrainingOutput
-from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop, crop_at, random_aligned_box, sliding_boxes, stitch
+from hrda_lit.ops.boxes import Box, DeviceBox, chunks, crop, crop_at, stitch
 from hrda_lit.ops.resize import downscale, low_resolution_size, resize
 
-OFFICIAL_STEP = 8  # pixels on whose multiples detail crops begin in the released code
+SIZE_KEY = "network.detail.size (data.crop / s_T where it is null)"
 
 
 class Context(NamedTuple):
@@ -40,13 +41,9 @@ class MultiResSegmentor(Segmentor):
         head: f^S, shared by both crops.
         fusion: scale attention f^A and the weighted sum.
         num_classes: C.
-        detail: (height, width) of the detail crop in high-resolution pixels; h_c = h_d means crop / s_T.
+        detail: the detail crop.
         lambda_d: weight of the detail loss in [0, 1]; the fused one weighs 1 - lambda_d.
         s_T: high resolution / low resolution, >= 1.
-        overlap: whether detail windows overlap by half at inference.
-        blur_detail: whether the detail crop is downscaled by s_T and upscaled again: an ablation of its
-            resolution.
-        last_offset: whether the detail crop may also end where the crop ends (docs/official.md 7).
 
     Raises:
         ValueError: if lambda_d or s_T is out of range, or the detail crop does not lie on the grid.
@@ -60,35 +57,28 @@ class MultiResSegmentor(Segmentor):
         head: Head,
         fusion: MultiResFusion,
         num_classes: int,
-        detail: tuple[int, int],
+        detail: DetailCrop,
         lambda_d: Share = 0.1,
         s_T: Ratio = 2,
-        overlap: bool = True,
-        blur_detail: bool = False,
-        last_offset: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.head, self.fusion, self.num_classes = backbone, head, fusion, num_classes
-        self.detail, self.lambda_d, self.s_T, self.overlap = (detail[0], detail[1]), lambda_d, s_T, overlap
-        self.blur_detail, self.last_offset = blur_detail, last_offset
+        self.detail, self.lambda_d, self.s_T, self.overlap = detail, lambda_d, s_T, detail.overlap
         self.stride = backbone.strides[head.level] // head.finer
         self.multiple = alignment(self.stride, s_T)
         context = math.ceil(s_T * backbone.least)  # pixels that the smallest context covers
-        self.least = (max(context, self.detail[0]), max(context, self.detail[1]))
-        _check_multiple("network.detail (data.crop / s_T where it is null)", self.detail, self.multiple)
-        if overlap and any(extent % (2 * self.stride) for extent in self.detail):
+        height, width = detail.size
+        self.least = (max(context, height), max(context, width))
+        _check_multiple(SIZE_KEY, detail.size, self.multiple)
+        if detail.overlap and any(extent % (2 * self.stride) for extent in detail.size):
             raise ValueError(
-                f"network.detail (data.crop / s_T where it is null) of {self.detail} gives windows that overlap by "
-                f"half, off the grid of {self.stride} pixels; choose a multiple of {2 * self.stride}, or set "
-                "network.segmentor.overlap=false."
+                f"{SIZE_KEY} of {detail.size} gives windows that overlap by half, off the grid of {self.stride} "
+                f"pixels; choose a multiple of {2 * self.stride}, or set network.detail.overlap=false."
             )
 
     def draw(self, size: tuple[int, int], generator: torch.Generator) -> Int[Tensor, " 2"]:
         """Draw where the detail crop lies: (top, left) in pixels."""
-        # official: multiples of 8 pixels always; here: wherever cells meet on them (docs/official.md 9).
-        step = OFFICIAL_STEP if OFFICIAL_STEP % self.multiple == 0 else self.multiple
-        box = random_aligned_box(size, self.detail, step, generator, self.last_offset)
-        return DeviceBox.of(box).offset
+        return DeviceBox.of(self.detail.draw(size, self.multiple, generator)).offset
 
     def forward(self, image: Float[Tensor, "B 3 H W"], drawn: Int[Tensor, " 2"]) -> TrainingOutput:
         """Return the fused output with weight 1 - lambda_d and the detail output with weight lambda_d.
@@ -98,13 +88,13 @@ class MultiResSegmentor(Segmentor):
         the fused one loses; it takes what the attention leaves of its logits (docs/official.md 25); here: the
         same.
         """
-        box, low_resolution = DeviceBox(drawn, self.detail), self.context(image)
+        box, low_resolution = DeviceBox(drawn, self.detail.size), self.context(image)
         features, detail_features = self.backbone.encode_all(low_resolution, self._blur(crop_at(image, box)))
         context = self._context(features, low_resolution)
-        detail = self._on_grid(self.head(detail_features), self.detail)
+        detail = self._on_grid(self.head(detail_features), self.detail.size)
         fused = self.fusion(context.logits, context.attention, detail, box.divided(self.stride), self.s_T)
         outputs = [Output(fused, None, 1 - self.lambda_d), Output(detail, box, self.lambda_d)]
-        if self.detail != (image.shape[-2], image.shape[-1]):
+        if self.detail.size != (image.shape[-2], image.shape[-1]):
             return TrainingOutput(outputs, context.features)
         left = Output((1 - context.attention) * context.logits, None, self.lambda_d)
         outputs = [outputs[0]._replace(weight=1 - 2 * self.lambda_d), left, outputs[1]]
@@ -118,7 +108,7 @@ class MultiResSegmentor(Segmentor):
 
         HRDA section 3.4.
         """
-        boxes = self._detail_boxes((image.shape[-2], image.shape[-1]))
+        boxes = self.detail.windows((image.shape[-2], image.shape[-1]), self.overlap)
         # One batch of all windows: the teacher's BatchNorm takes its statistics from it
         # (docs/official.md 11).
         windows = self._blur(torch.cat([crop(image, box) for box in boxes]))
@@ -127,7 +117,7 @@ class MultiResSegmentor(Segmentor):
         # First, for the running statistics of the head's BatchNorm.
         context = self._context(features, low_resolution)
         logits: Tensor = self.head(detail_features) if count is None else in_chunks(self.head, detail_features, count)
-        return self._fuse(context, self._on_grid(logits, self.detail), boxes, smooth)
+        return self._fuse(context, self._on_grid(logits, self.detail.size), boxes, smooth)
 
     def window_views(
         self, image: Float[Tensor, "B 3 H W"], boxes: list[Box], pixels: int, overlap: bool = True, smooth: bool = False
@@ -137,9 +127,9 @@ class MultiResSegmentor(Segmentor):
             # BatchNorm takes its statistics from all details of a window.
             yield from super().window_views(image, boxes, pixels, overlap, smooth)
             return
-        inner = self._detail_boxes(boxes[0].size, overlap)
+        inner, (height, width) = self.detail.windows(boxes[0].size, self.overlap and overlap), self.detail.size
         details = list(dict.fromkeys(part.moved(box) for box, part in product(boxes, inner)))
-        batches = chunks(details, max(1, pixels // (self.detail[0] * self.detail[1])))
+        batches = chunks(details, max(1, pixels // (height * width)))
         found: dict[Box, Tensor] = {}
         for box in boxes:
             parts = [part.moved(box) for part in inner]
@@ -169,14 +159,14 @@ class MultiResSegmentor(Segmentor):
             ValueError: if it does not, is not divisible by s_T, or leaves the fused loss a weight below 0.
         """
         low_resolution_size(size, self.s_T)
-        if self.detail == size and self.lambda_d > 0.5:
+        if self.detail.size == size and self.lambda_d > 0.5:
             raise ValueError(
-                f"network.detail of {size} is all of data.crop, so the fused loss weighs 1 - 2 lambda_d, which is "
-                f"below 0 with lambda_d={self.lambda_d:g}; lower lambda_d or network.detail."
+                f"network.detail.size of {size} is all of data.crop, so the fused loss weighs 1 - 2 lambda_d, which "
+                f"is below 0 with lambda_d={self.lambda_d:g}; lower lambda_d or network.detail.size."
             )
         _check_multiple("data.crop", size, self.multiple)
         self.draw(size, torch.Generator())
-        for encoded in (low_resolution_size(size, self.s_T), self.detail):
+        for encoded in (low_resolution_size(size, self.s_T), self.detail.size):
             self._check_cells(encoded, 1)
 
     def _encode(self, context: Tensor, windows: Tensor) -> list[list[Tensor]]:
@@ -193,20 +183,15 @@ class MultiResSegmentor(Segmentor):
 
     def _blur(self, detail: Tensor) -> Tensor:
         size = (detail.shape[-2], detail.shape[-1])
-        return resize(self.context(detail), size) if self.blur_detail else detail
+        return resize(self.context(detail), size) if self.detail.blur else detail
 
     def _context(self, features: list[Tensor], image: Tensor) -> Context:
         logits = self._on_grid(self.head(features), (image.shape[-2], image.shape[-1]))
         return Context(logits, self.fusion.attend(features, (logits.shape[-2], logits.shape[-1])), features[-1])
 
     def _predict_details(self, details: Tensor) -> Tensor:
-        logits = self._on_grid(self.head(self.backbone(self._blur(details))), self.detail)
+        logits = self._on_grid(self.head(self.backbone(self._blur(details))), self.detail.size)
         return logits.float()  # in which they are averaged
-
-    def _detail_boxes(self, size: tuple[int, int], overlap: bool = True) -> list[Box]:
-        height, width = self.detail
-        step = 2 if self.overlap and overlap else 1
-        return sliding_boxes(size, self.detail, (height // step, width // step))
 
     def _fuse(self, context: Context, details: Tensor, boxes: list[Box], smooth: bool) -> dict[str, Tensor]:
         """Average the logits of detail windows that cover the image, and fuse them with its context."""

@@ -98,7 +98,7 @@ def _try(what: str, size: Size, config: DictConfig, run: Callable[[], Any]) -> A
     except Exception as error:  # whatever it is, training would end with it later
         raise ConfigError(
             f"{what} with loading.batch_size={config.loading.batch_size} crops of {size} does not fit the network "
-            f"({reason_of(error)}); raise or correct data.crop, network.detail or loading.batch_size."
+            f"({reason_of(error)}); raise or correct data.crop, network.detail.size or loading.batch_size."
         ) from error
 
 

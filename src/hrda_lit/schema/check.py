@@ -57,7 +57,7 @@ def check_predict(config: DictConfig) -> None:
 
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
-    # Without a choice, an experiment may still have set some keys: val.name, network.segmentor.overlap.
+    # Without a choice, an experiment may still have set some keys: val.name, network.detail.overlap.
     node = _plain(config, name) if name in config else None
     if not isinstance(node, Mapping):
         return node is not None

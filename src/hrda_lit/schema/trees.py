@@ -24,17 +24,24 @@ from hrda_lit.config.ranges import (
 PIPELINE, LOADING = "hrda_lit.data.pipeline.Pipeline", "hrda_lit.data.pipeline.Loading"
 MEMORY, DATA_CHECK = "hrda_lit.training.options.Memory", "hrda_lit.inspecting.data_check.DataCheck"
 RULES = "hrda_lit.predicting.submission.Rules"
+DETAIL = "hrda_lit.networks.detail_crop.DetailCrop"
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]
 ChangedInference = Annotated[OpenPart, KeysOf(others=True)]  # changes of that of training, or another one
 DataCheck = Annotated[Group, KeysOf(DATA_CHECK), Without("skip_broken", "cache_dir", "crop")]
 
 
+class DetailKeys(TypedDict):
+    """The key of conf/network's `detail` that may be open."""
+
+    size: Sides | None
+
+
 class NetworkKeys(TypedDict):
     """conf/network."""
 
     downscale: Ratio
-    detail: NotRequired[Sides | None]
+    detail: NotRequired[Annotated[Group, KeysOf(DETAIL, DetailKeys)]]
     width: NotRequired[Width]
     backbone: Part
     head: Annotated[OpenPart, Without("in_channels", "num_classes")]

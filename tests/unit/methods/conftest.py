@@ -9,6 +9,7 @@ import torch
 from hrda_lit.data.classes import Classes, classes_from
 from hrda_lit.methods.base import Batch, Networks
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -32,7 +33,7 @@ def networks() -> Networks:
     torch.manual_seed(0)
     backbone = Backbone("mit_b0", options={"embed_dims": (8, 16, 20, 32), "depths": (1, 1, 1, 1)})
     fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 3, 8))
-    student = MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, (32, 32))
+    student = MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 3, 8), fusion, 3, DetailCrop((32, 32)))
     teacher, imagenet = copy.deepcopy(student).requires_grad_(False), copy.deepcopy(backbone)
     for parameter in student.backbone.parameters():
         parameter.data.mul_(1.1)  # so that the features have moved from ImageNet's

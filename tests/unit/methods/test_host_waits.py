@@ -20,11 +20,13 @@ from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.methods.adversarial import Adversarial, Discriminator
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.methods.generalise import Generalise
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.minent import MinEnt
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -48,7 +50,7 @@ def methods() -> dict[str, Method]:
         "adversarial": Adversarial(CITYSCAPES, channels=4),
         "generalise": Generalise(CITYSCAPES, augmentation=strong),
         "mic": SelfTraining(CITYSCAPES, augmentation=strong, masked=MaskedConsistency(block=16)),
-        "mirrored": SelfTraining(CITYSCAPES, augmentation=strong, mirror=True, weak_jitter=WeakJitter()),
+        "mirrored": SelfTraining(CITYSCAPES, Labeller(mirror=True), augmentation=strong, weak_jitter=WeakJitter()),
     }
 
 
@@ -59,7 +61,7 @@ def student(multires: bool) -> Segmentor:
     if not multires:
         return SingleScaleSegmentor(backbone, head, 19)
     fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 19, 8))
-    return MultiResSegmentor(backbone, head, fusion, 19, (SIDE // 2, SIDE // 2))
+    return MultiResSegmentor(backbone, head, fusion, 19, DetailCrop((SIDE // 2, SIDE // 2)))
 
 
 def on_device(tree: Any) -> Any:
@@ -118,7 +120,7 @@ def plain(multires: bool) -> Segmentor:
     if not multires:
         return SingleScaleSegmentor(backbone, head, 19)
     fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 19, 8))
-    return MultiResSegmentor(backbone, head, fusion, 19, (SIDE // 2, SIDE // 2))
+    return MultiResSegmentor(backbone, head, fusion, 19, DetailCrop((SIDE // 2, SIDE // 2)))
 
 
 def fakes(multires: bool, mode: FakeTensorMode, make: Callable[[bool], Segmentor] = student) -> Networks:
@@ -140,7 +142,7 @@ def test_a_step_waits_for_nothing(name: str, multires: bool) -> None:
 @pytest.mark.parametrize("multires", [True, False])
 def test_a_masked_pass_over_tokens_waits_for_nothing(multires: bool) -> None:
     masked, mode = MaskedConsistency(block=8, hide="tokens"), FakeTensorMode(allow_non_fake_inputs=True)
-    method = SelfTraining(CITYSCAPES, lambda_fd=0, masked=masked, mirror=True, weak_jitter=WeakJitter())
+    method = SelfTraining(CITYSCAPES, Labeller(mirror=True), lambda_fd=0, masked=masked, weak_jitter=WeakJitter())
     networks = fakes(multires, mode, plain)
     with mode:
         assert tuple(step(method, networks)) == ("source", "mixed", "masked")

@@ -8,9 +8,11 @@ import torch
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Labelled, Networks
 from hrda_lit.methods.feature_distance import FeatureDistance
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency, visible
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -87,7 +89,7 @@ def test_weight_scales_the_pass_and_not_the_log(classes: Classes, batch: Batch, 
     made = []
     for weight in (1.0, 0.25, 0.0):
         torch.manual_seed(0)
-        method = SelfTraining(classes, tau=0.3, masked=MaskedConsistency(block=16, weight=weight))
+        method = SelfTraining(classes, Labeller(0.3), masked=MaskedConsistency(block=16, weight=weight))
         made.append(list(steps(method, batch, networks))[-1])
     assert made[0].loss.item() > 0
     torch.testing.assert_close(made[1].loss, 0.25 * made[0].loss)
@@ -191,11 +193,10 @@ def test_a_masked_pass_over_tokens_trains_the_mask_token(classes: Classes, batch
     encoder = Backbone("vit_small_patch14_dinov2", levels=[-1], options=options, input_scale=1.1, mask_token=True)
     head = UpsampleHead(encoder.channels, 3)
     fusion = MultiResFusion(ScaleAttentionHead(encoder.channels, 3, 8))
-    student = (
-        MultiResSegmentor(encoder, head, fusion, 3, (32, 32)) if several else SingleScaleSegmentor(encoder, head, 3)
-    )
+    hrda = MultiResSegmentor(encoder, head, fusion, 3, DetailCrop((32, 32)))
+    student = hrda if several else SingleScaleSegmentor(encoder, head, 3)
     networks = Networks(student, copy.deepcopy(student).requires_grad_(False))
-    method = SelfTraining(classes, lambda_fd=0, tau=0.3, masked=MaskedConsistency(block=8, hide="tokens"))
+    method = SelfTraining(classes, Labeller(0.3), lambda_fd=0, masked=MaskedConsistency(block=8, hide="tokens"))
     *_, done = steps(method, batch, networks)
     done.loss.backward()
     assert encoder.model.model.patch_embed.proj.mask_token.grad.any()

@@ -86,7 +86,7 @@ def test_self_training_labels_once_where_the_masked_pass_needs_the_same(
 ) -> None:
     calls, label = [], Labeller.__call__
     monkeypatch.setattr(Labeller, "__call__", lambda *args: calls.append(args) or label(*args))
-    method = SelfTraining(classes, tau=0.34, masked=MaskedConsistency(block=16, **options))
+    method = SelfTraining(classes, Labeller(0.34), masked=MaskedConsistency(block=16, **options))
     list(steps(method, batch, networks))
     assert len(calls) == times
 

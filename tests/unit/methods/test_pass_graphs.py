@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from tests.passes import steps
@@ -17,7 +18,7 @@ Collect = Callable[[nn.Module], Tensor]
 
 
 def mic(classes: Classes) -> SelfTraining:
-    return SelfTraining(classes, tau=0.3, masked=MaskedConsistency(block=16))
+    return SelfTraining(classes, Labeller(0.3), masked=MaskedConsistency(block=16))
 
 
 class Holder:

@@ -4,7 +4,7 @@ import torch
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Networks
-from hrda_lit.methods.labelling import batch_statistics_mode
+from hrda_lit.methods.labelling import Labeller, batch_statistics_mode
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.ops.masks import choose_classes, draw_priorities, sample_classes
 from hrda_lit.ops.pseudo_labels import pseudo_labels, weight_map
@@ -43,8 +43,8 @@ def test_both_keys_change_the_mixed_pass_alone(classes: Classes, batch: Batch, n
     confidence = pseudo_labels(batch_statistics_mode(networks.teacher).predict(batch["target"]["image"]), 0).confidence
     tau = float(confidence.median())
 
-    def losses(**keys: str) -> dict[str, float]:
-        made = steps(SelfTraining(classes, tau, **keys), batch, networks)
+    def losses(q_of: str = "batch", **keys: str) -> dict[str, float]:
+        made = steps(SelfTraining(classes, Labeller(tau, q_of), **keys), batch, networks)
         return {done.name: float(done.loss.detach()) for done in made}
 
     usual, per_image, per_sample = losses(), losses(q_of="image"), losses(mix_classes_of="sample")

@@ -8,7 +8,7 @@ from torch import nn
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Batch, Labelled, Method, Networks, supervise
-from hrda_lit.methods.labelling import batch_statistics_mode
+from hrda_lit.methods.labelling import Labeller, batch_statistics_mode
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
@@ -24,7 +24,7 @@ MASKED = MaskedConsistency(block=16)
 
 
 def mic(classes: Classes, **options: object) -> SelfTraining:
-    return SelfTraining(classes, tau=0.3, masked=MASKED, **options)
+    return SelfTraining(classes, Labeller(0.3), masked=MASKED, **options)
 
 
 def mixed_by(method: SelfTraining, source: Labelled, target: Labelled) -> Labelled:
@@ -80,7 +80,7 @@ def test_loss_is_the_weighted_sum_of_the_outputs(classes: Classes, batch: Batch,
 def test_pseudo_labels_carry_no_gradient(classes: Classes, batch: Batch, networks: Networks) -> None:
     networks.teacher.requires_grad_(True)
     target = batch["target"]
-    labelled, q = SelfTraining(classes, tau=0.3).label_target(networks.teacher, target["image"], target["valid"])
+    labelled, q = SelfTraining(classes, Labeller(0.3)).label_target(networks.teacher, target["image"], target["valid"])
     assert not labelled.weight.requires_grad
     assert not q.requires_grad
     assert 0 < q.item() <= 1
@@ -90,7 +90,7 @@ def test_pseudo_labels_carry_no_gradient(classes: Classes, batch: Batch, network
 
 def test_teacher_labels_as_it_would_predict(classes: Classes, batch: Batch, networks: Networks) -> None:
     image, valid = batch["target"]["image"], batch["target"]["valid"]
-    labelled, q = SelfTraining(classes, tau=0.34).label_target(networks.teacher, image, valid)
+    labelled, q = SelfTraining(classes, Labeller(0.34)).label_target(networks.teacher, image, valid)
     probability = batch_statistics_mode(networks.teacher).predict(image).softmax(1)
     assert torch.equal(labelled.label, probability.argmax(1))
     assert q.item() == pytest.approx((probability.amax(1) >= 0.34).float().mean().item())
@@ -216,9 +216,6 @@ def test_step_repeats_from_its_seeds(classes: Classes, batch: Batch, networks: N
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"tau": -0.1}, "tau=-0.1: expected"),
-        ({"tau": 2}, "tau=2: expected"),
-        ({"tau": float("nan")}, "tau=nan: expected"),
         ({"lambda_fd": -1}, "lambda_fd=-1: expected"),
         ({"min_ratio": 0}, "min_ratio=0: expected"),
         ({"min_ratio": 1.1}, "min_ratio=1.1: expected"),
@@ -229,8 +226,18 @@ def test_out_of_range_arguments(classes: Classes, options: dict[str, float], sen
         SelfTraining(classes, **options)
 
 
+@pytest.mark.parametrize("tau", [-0.1, 2, float("nan")])
+def test_thresholds_out_of_range(tau: float) -> None:
+    with pytest.raises(ValueError, match=f"tau={tau}: expected"):
+        Labeller(tau)
+
+
 def test_mirrored_labels_are_those_of_the_averaged_softmax(classes: Classes, batch: Batch, networks: Networks) -> None:
-    method, teacher, image = SelfTraining(classes, tau=0.3, mirror=True), networks.teacher, batch["target"]["image"]
+    method, teacher, image = (
+        SelfTraining(classes, Labeller(0.3, mirror=True)),
+        networks.teacher,
+        batch["target"]["image"],
+    )
     labels, _ = method.label_target(teacher, image, torch.ones(2, 64, 64))
     straight, mirrored = teacher.predict(image).softmax(1), teacher.predict(image.flip(-1)).flip(-1).softmax(1)
     assert not torch.allclose(straight, mirrored)
@@ -243,7 +250,7 @@ def test_weak_jitter_spares_the_teacher(classes: Classes, batch: Batch, networks
     jitter = WeakJitter(probability=1)
     plain, weak = (
         {key: crops for done in steps(method, batch, networks) for key, crops in done.crops.items()}
-        for method in (SelfTraining(classes, tau=1), SelfTraining(classes, tau=1, weak_jitter=jitter))
+        for method in (SelfTraining(classes, Labeller(1)), SelfTraining(classes, Labeller(1), weak_jitter=jitter))
     )
     assert torch.equal(plain["target"].label, weak["target"].label), "labelled without jitter"
     changed = [key for key in plain if not torch.equal(plain[key].image, weak[key].image)]

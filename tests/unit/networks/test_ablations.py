@@ -37,11 +37,11 @@ def built(*overrides: str) -> MultiResSegmentor:
         ((), 64, 64, 19, 9),
         (("network.attention=0.5",), 64, 64, 1, 9),
         (("network.attention.class_wise=false",), 64, 64, 1, 9),
-        (("network.segmentor.overlap=false",), 64, 64, 19, 4),
-        (("network.segmentor.blur_detail=true",), 64, 64, 19, 9),
-        (("network.detail=[96,96]",), 64, 96, 19, 4),  # a larger detail crop
-        (("s_T=4", "network.detail=[64,64]"), 32, 64, 19, 9),  # a coarser context
-        (("s_T=1", "network.detail=[64,64]"), 128, 64, 19, 9),  # both crops at high resolution
+        (("network.detail.overlap=false",), 64, 64, 19, 4),
+        (("network.detail.blur=true",), 64, 64, 19, 9),
+        (("network.detail.size=[96,96]",), 64, 96, 19, 4),  # a larger detail crop
+        (("s_T=4", "network.detail.size=[64,64]"), 32, 64, 19, 9),  # a coarser context
+        (("s_T=1", "network.detail.size=[64,64]"), 128, 64, 19, 9),  # both crops at high resolution
         (("network/head=deeplabv2", "network/attention=deeplabv2"), 64, 64, 19, 9),
         (("network/head=segformer",), 64, 64, 19, 9),
         (("network/head=linear", "network.head.level=1"), 64, 64, 19, 9),
@@ -61,13 +61,13 @@ def test_an_ablation_by_keys(
 
 
 def test_both_crops_at_low_resolution() -> None:
-    network = built("network.downscale=2", "network.segmentor.s_T=1", "network.detail=[32,32]")
+    network = built("network.downscale=2", "network.segmentor.s_T=1", "network.detail.size=[32,32]")
     assert network.draw((64, 64), generator(0)).shape == (2,)
     assert network.context(torch.rand(1, 3, 64, 64)).shape[-1] == 64
 
 
 def test_a_blurred_detail_shows_what_the_context_shows() -> None:
-    network = built("network.segmentor.blur_detail=true")
+    network = built("network.detail.blur=true")
     image = torch.rand(1, 3, 128, 128)
     drawn = network.draw((128, 128), generator(1))
     outputs = network(image, drawn).outputs
@@ -79,6 +79,6 @@ def test_a_blurred_detail_shows_what_the_context_shows() -> None:
 def test_the_last_offset() -> None:
     offsets = [
         {int(network.draw((128, 128), generator(seed))[0]) for seed in range(200)}
-        for network in (built(), built("network.segmentor.last_offset=true"))
+        for network in (built(), built("network.detail.last_offset=true"))
     ]
     assert [max(drawn) for drawn in offsets] == [56, 64]

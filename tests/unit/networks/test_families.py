@@ -14,6 +14,7 @@ from hrda_lit.methods.base import Networks
 from hrda_lit.methods.labelling import batch_statistics_mode
 from hrda_lit.methods.supervised import Supervised
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -44,7 +45,7 @@ def test_a_step_and_inference_on_any_size(name: str) -> None:
     backbone = Backbone(name, options=FAMILIES[name])
     assert backbone.strides == STRIDES.get(name, [4, 8, 16, 32])
     fusion = MultiResFusion(ScaleAttentionHead(backbone.channels, 19, 8))
-    network = MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 19, 8), fusion, 19, (64, 64))
+    network = MultiResSegmentor(backbone, DAFormerHead(backbone.channels, 19, 8), fusion, 19, DetailCrop((64, 64)))
     optimizer, _ = AdamWPoly(lr=1e-3, warmup=0, layer_decay=0.8).build(network, 10)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     label = torch.randint(0, 19, (2, 128, 128))

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, DeepLabV2Head, Head, LinearHead, ScaleAttentionHead, SegFormerHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -34,7 +35,9 @@ def test_logits_have_the_stride_that_the_head_tells(name: str, backbone: Backbon
 def test_fusion_at_the_stride_of_the_head(name: str, attention: float | str, backbone: Backbone) -> None:
     make, stride = HEADS[name]
     heads = {"segformer": ScaleAttentionHead(CHANNELS, 3, 8), "deeplabv2": DeepLabV2Head(CHANNELS, 3, level=1)}
-    network = MultiResSegmentor(backbone, make(), MultiResFusion(heads.get(attention, attention)), 3, (64, 64))
+    network = MultiResSegmentor(
+        backbone, make(), MultiResFusion(heads.get(attention, attention)), 3, DetailCrop((64, 64))
+    )
     assert (network.stride, network.multiple) == (stride, 2 * stride)
     image = torch.rand(2, 3, 128, 128)
     fused, detail = network(image, network.draw((128, 128), generator(0))).outputs

@@ -126,7 +126,7 @@ def test_other_scales(multires: Builder, s_T: float, size: int, detail: int) -> 
         ({"lambda_d": -0.1}, "lambda_d=-0.1: expected"),
         ({"lambda_d": 1.1}, "lambda_d=1.1: expected"),
         ({"s_T": 0.5}, "s_T=0.5: expected"),
-        ({"detail": (32, 36)}, r"network.detail .*of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
+        ({"detail": (32, 36)}, r"network.detail.size .*of \(32, 36\) is not a multiple of 8.*choose a multiple of 8"),
         (
             {"detail": (36, 36), "s_T": 1},
             r"of \(36, 36\) gives windows .* off the grid of 4 pixels; choose a multiple",

@@ -52,7 +52,7 @@ def test_lora_starts_where_the_encoder_is_and_moves_every_linear_layer(encoder: 
     torch.manual_seed(0)
     plain = Backbone(**encoder).eval()
     torch.manual_seed(0)
-    adapted = Backbone(**encoder, tune="lora", lora_rank=2).eval()
+    adapted = Backbone(**encoder, tune="lora", lora={"rank": 2}).eval()
     image = torch.rand(1, 3, 64, 64)
     for x, y in zip(plain(image), adapted(image), strict=True):
         torch.testing.assert_close(x, y)
@@ -65,7 +65,7 @@ def test_lora_starts_where_the_encoder_is_and_moves_every_linear_layer(encoder: 
 
 
 def test_lora_is_a_product_of_two_thin_matrices() -> None:
-    layer = Backbone(**DINO, tune="lora", lora_rank=2, lora_alpha=6).model.model.blocks[0].mlp.fc1
+    layer = Backbone(**DINO, tune="lora", lora={"rank": 2, "alpha": 6}).model.model.blocks[0].mlp.fc1
     added = layer.parametrizations.weight[0]
     added.up.data.normal_()
     x = torch.rand(5, 16)
@@ -94,7 +94,7 @@ def test_a_frozen_encoder_changes_in_nothing() -> None:
 
 @pytest.mark.parametrize("tune", ["frozen", "lora"])
 def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(tune: str, weights: str) -> None:
-    student = network(weights=weights, tune=tune, lora_rank=2)
+    student = network(weights=weights, tune=tune, lora={"rank": 2})
     train_a_step(student)
     whole = {f"student.{key}": value for key, value in student.state_dict().items()}
     checkpoint: dict[str, Any] = {"state_dict": dict(whole)}
@@ -103,7 +103,7 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(tune: str, weigh
     assert all(key.endswith((".down", ".up")) for key in kept)
     assert bool(kept) == (tune == "lora")
     assert checkpoint[KEY]["weights"] == weights
-    again = network(weights=weights, tune=tune, lora_rank=2)
+    again = network(weights=weights, tune=tune, lora={"rank": 2})
     restore_pretrained_(checkpoint["state_dict"], checkpoint, again.backbone, "student.backbone.", "x.ckpt")
     assert checkpoint["state_dict"].keys() == whole.keys()
     assert all(torch.equal(value, whole[key]) for key, value in checkpoint["state_dict"].items())

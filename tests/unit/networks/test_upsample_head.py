@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrda_lit.networks.backbone import Backbone
+from hrda_lit.networks.detail_crop import DetailCrop
 from hrda_lit.networks.fusion import MultiResFusion
 from hrda_lit.networks.heads import DAFormerHead, ScaleAttentionHead
 from hrda_lit.networks.multires import MultiResSegmentor
@@ -74,7 +75,7 @@ def test_one_scale_learns_at_four_times_the_patches(patches: Backbone) -> None:
 
 def test_several_scales_meet_on_one_grid(patches: Backbone) -> None:
     fusion = MultiResFusion(ScaleAttentionHead(patches.channels, 5, 8))
-    network = MultiResSegmentor(patches, UpsampleHead(patches.channels, 5), fusion, 5, (64, 64))
+    network = MultiResSegmentor(patches, UpsampleHead(patches.channels, 5), fusion, 5, DetailCrop((64, 64)))
     assert (network.stride, network.multiple) == (4, 8)
     image = torch.rand(2, 3, 128, 128)
     fused, detail = network(image, network.draw((128, 128), generator(0))).outputs

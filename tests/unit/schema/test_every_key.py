@@ -52,26 +52,26 @@ SENSE: list[tuple[str, set[str], str]] = [
     (r".*(root|dir|dirpath|folder|path|checkpoint|input|output|weights|images|split_file|name|filename|file|help|version"
      r"|splits\.\w+|label_rule\..*|classes|id_map|ids|device|project|group|overrides|tracking_uri)", {"maybe"},
      "a text; what it names is looked for or refused by its user, before data are read"),
-    (r"(data\.(rare_class|distortion|sync_crop|scale_jitter|margins_of)|method\.masked(\.tau)?|network\.(detail|backbone\.weights)|inference(\.base)?\.(window|stride|batch)|optim\.clip"
+    (r"(data\.(rare_class|distortion|sync_crop|scale_jitter|margins_of)|method\.masked(\.tau)?|network\.backbone\.weights|inference(\.base)?\.(window|stride|batch)|optim\.clip"
      r"|.*(size|id_map|split_file)|data_check|prepare_data|checkpoint|input|model|data_root|network\.backbone\.options"
      r"|weights|submission|like|bits|inference\.base|logger\.(csv|tensorboard)\.(name|version)|trainer\.(check_val_every_n_epoch|benchmark"
-     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.((masked\.)?augmentation|weak_jitter)"
-     r"|network\.backbone\.input_scale|.*\.layout)", {"null"},
+     r"|enable_model_summary|default_root_dir)|callbacks\.checkpoint\.(best|every_minutes)|val|memory\.(windows|rows)|method\.((masked\.)?augmentation|weak_jitter|labeller)"
+     r"|network\.backbone\.(input_scale|lora)|.*\.layout)", {"null"},
      "null leaves it out or open"),
-    (r"(views|memory\.check|data\.skip_broken|data_check\.every|.*(flip|jointly|mirror|mask_token|teacher|overlap|bf16|blur_detail|last_offset|class_wise|benchmark"
+    (r"(views|memory\.check|data\.skip_broken|data_check\.every|.*(flip|jointly|mirror|mask_token|teacher|overlap|bf16|blur|last_offset|class_wise|benchmark"
      r"|enable_model_summary|default_hp_metric))", {"true"}, "a switch"),
-    (r"(lambda_d|tau|alpha|lambda_fd|method\.(tau|lambda_fd|masked\.(ratio|weight|tau)|(masked\.augmentation|augmentation|weak_jitter)\.\w+)|seed"
+    (r"(lambda_d|tau|alpha|lambda_fd|method\.(labeller\.tau|lambda_fd|masked\.(ratio|weight|tau)|(masked\.augmentation|augmentation|weak_jitter)\.\w+)|seed"
      r"|network\.segmentor\.lambda_d|network\.backbone\.options\.drop_path_rate|workers|loading\.\w+_workers|optim\.(warmup"
      r"|power|weight_decay)|data\.(crop_tries|(rare_class|distortion)\.\w+)|.*margins\.\w+|callbacks\.(pictures\.\w+"
      r"|watch\.\w+)|data_check\.\w+"
      r"|trainer\.(limit_val_batches|num_sanity_val_steps))", {"0"}, "none of it"),
     (r"(lambda_fd|s_T|method\.(lambda_fd|masked\.(weight|downscale))|network\.(downscale|segmentor\.(s_T|downscale))"
      r"|optim\.\w+|data\.rare_class\.(accept_ratio|temperature))", {"2.5", "huge"}, "a number without an upper bound"),
-    (r"(.*size|data\.((sync_)?crop|scale_jitter)|network\.detail|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
+    (r"(.*size|data\.((sync_)?crop|scale_jitter)|inference(\.base)?\.(window|stride)|inference\.scales|network\.(head|attention)\.dilations"
      r"|network\.backbone\.levels|method\.(masked\.)?augmentation\.sigma|trainer\.devices)", {"[1,2]"},
      "two small numbers"),
     (r"trainer\.num_sanity_val_steps|trainer\.devices", {"-1"}, "all"),
-    (r"network\.backbone\.(lora_alpha|input_scale)|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
+    (r"network\.backbone\.(lora\.alpha|input_scale)|method\.(lambda_(adv|ent)|optim\.(lr|power))", {"2.5", "huge"},
      "a number without an upper bound"),
     (r"method\.(lambda_(adv|ent)|optim\.power)|optim\.momentum", {"0"}, "none of it"),
     (r"network\.(head|attention)\.level", {"-1", "0"}, "a level of the encoder"),
@@ -157,7 +157,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("optim.lr=nan", "optim.lr=nan: expected a number above 0; correct optim.lr."),
         ("optim.weight_decay=-1", "optim.weight_decay=-1: expected a number of at least 0;"),
         ("optim.betas=[0.9,1.0]", "optim.betas[1]=1.0: expected a number in [0, 1); correct optim.betas[1]."),
-        ("network.segmentor.overlap=maybe", "network.segmentor.overlap=maybe: expected true or false;"),
+        ("network.detail.overlap=maybe", "network.detail.overlap=maybe: expected true or false;"),
         ("seed=true", "seed=true: expected a whole number in [0, 4294967295];"),
         ("loading.batch_size=2.5", "loading.batch_size=2.5: expected a whole number in [1, 65536];"),
         ("data.crop=[512]", "data.crop=[512]: expected a list of 2, each a whole number in [1, 32768];"),

@@ -99,7 +99,7 @@ def test_it_sees_the_numbers_of_a_run(
     make_module: Callable[..., UDAModule], fit: Callable[..., L.Trainer], told: Callable[[], list[str]]
 ) -> None:
     module, health = make_module(), HealthWarnings(stuck=2, departed=1e-9)
-    module.method.tau = 1.0  # type: ignore[attr-defined]  # of which no pixel is confident
+    module.method.labeller.tau = 1.0  # type: ignore[attr-defined]  # of which no pixel is confident
     fit(module, 3, health)
     assert [sentence.split()[0] for sentence in told()] == ["the", "q"]
 

@@ -10,6 +10,7 @@ import torch
 
 from hrda_lit.data.classes import Classes, classes_from
 from hrda_lit.methods.base import Batch, Method, Networks
+from hrda_lit.methods.labelling import Labeller
 from hrda_lit.methods.masked_consistency import MaskedConsistency
 from hrda_lit.methods.self_training import SelfTraining
 from hrda_lit.methods.supervised import Supervised
@@ -36,7 +37,7 @@ def batch() -> Batch:
 
 
 def mic(classes: Classes) -> Method:
-    return SelfTraining(classes, tau=0.34, lambda_fd=0.1, masked=MaskedConsistency(block=16))
+    return SelfTraining(classes, Labeller(0.34), lambda_fd=0.1, masked=MaskedConsistency(block=16))
 
 
 def learn(build: Build, method: Method, memory: Memory, batch: Batch) -> dict[str, Any]:
