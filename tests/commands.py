@@ -89,7 +89,8 @@ def import_everything() -> None:
     import hrda_lit
 
     for module in pkgutil.walk_packages(hrda_lit.__path__, "hrda_lit."):
-        importlib.import_module(module.name)
+        if module.name != "hrda_lit.dashboards.trackio_run":  # Trackio chooses its folder when it is imported
+            importlib.import_module(module.name)
     importlib.import_module("matplotlib.pyplot")
     # How fast the machine is must not change what a command says.
     importlib.import_module("hrda_lit.system.progress").PATIENCE = 3600.0  # type: ignore[attr-defined]

@@ -4,25 +4,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import lightning as L
-import yaml
-from jaxtyping import Int
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
-from torch import Tensor
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.pictures.figures import decode
 from hrda_lit.pictures.layers import Scene
-from hrda_lit.system.errors import format_error
+from hrda_lit.system.text import reason_of
 
 log = logging.getLogger(__name__)
 
-LONGEST = 80  # letters of a run's name, which is also that of a folder
 PAUSE = 600.0  # seconds until a dashboard that failed is tried again; each try may take half a minute
 Lines = Sequence[Sequence[Any]]  # of a table: the headings, then a line of cells for each row
 
@@ -47,8 +42,9 @@ class Dashboard:
     title, remedy, state_key = "the dashboard", "remove its logger", "id"
     _answered, _paused_until = False, 0.0
 
-    def send(self, show: Callable[..., object], *given: Any) -> None:
-        """Call what needs the back-end; once it has answered, its failures do not end a run.
+    @rank_zero_only
+    def send(self, show: Callable[..., None], *given: Any) -> None:
+        """Call what needs the back-end, in the first process; once it has answered, its failures do not end a run.
 
         Raises:
             ValueError: if the first call fails.
@@ -61,33 +57,29 @@ class Dashboard:
         except Exception as error:  # whatever the back-end's client raises
             if not self._answered:
                 raise ValueError(
-                    f"{self.title} cannot start the run ({brief(error)}); mend that, or {self.remedy}."
+                    f"{self.title} cannot start the run ({reason_of(error)}); mend that, or {self.remedy}."
                 ) from error
             if not self._paused_until:
                 log.warning(
                     "%s does not take what this run logs (%s); the run continues, metrics.csv has all "
                     "numbers, and it is tried again in %.0f minutes",
-                    *(self.title, brief(error), PAUSE / 60),
+                    *(self.title, reason_of(error), PAUSE / 60),
                 )
             self._paused_until = time.monotonic() + PAUSE
 
-    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send numbers."""
         self.send(self.show_numbers, metrics, step or 0)
 
-    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Send the config."""
         self.send(self.show_config, params)
 
-    @rank_zero_only
     def save(self) -> None:
         """Write what is not written yet."""
         if self._answered:  # Lightning saves before it logs, when nothing has been reached yet
             self.send(cast(Any, super()).save)
 
-    @rank_zero_only
     def finalize(self, status: str = "success") -> None:
         """End the run; whatever comes later continues it."""
         self.send(self.end, status)
@@ -130,28 +122,14 @@ class Dashboard:
         for index, example in enumerate(examples):
             self.show_picture(f"{stage}/pictures/{index}", decode(example.sheet), step)
 
-    def show_confusion(self, counts: Int[Tensor, "C C"], classes: Classes, png: bytes, step: int) -> None:
-        """Show pixels by label (rows) and prediction (columns), by default as picture and table."""
-        self.show_picture("val/pictures/confusion_matrix", decode(png), step)
-        # No class has this heading, as "label" may be.
-        self.show_table("val/confusion_matrix", confusion_lines("label / prediction", counts, classes), step)
 
-
-def confusion_lines(heading: str, counts: Int[Tensor, "C C"], classes: Classes) -> Lines:
-    """Lay out a confusion matrix under a heading of the column of labels."""
-    rows = zip(classes.names, counts.tolist(), strict=True)
-    return [[heading, *classes.names], *([name, *row] for name, row in rows)]
-
-
-def dashboards(trainer: L.Trainer) -> list[Dashboard]:
-    """Return the dashboards among the loggers of a run; none in processes but the first."""
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    return [logger for logger in loggers if isinstance(logger, Dashboard)]
-
-
-def logged_step(trainer: L.Trainer) -> int:
-    """Return the step under which Lightning logs numbers: in a fit, the index of the last one done."""
-    return max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
+def send_to_all(trainer: L.Trainer, show: Callable[[Dashboard, int], None]) -> None:
+    """Let every dashboard of a run show something, under the step of the numbers that Lightning logs now."""
+    # In a fit, the index of the step that was done last.
+    step = max(trainer.global_step - (trainer.state.fn == TrainerFn.FITTING), 0)
+    for logger in trainer.loggers:
+        if isinstance(logger, Dashboard):
+            logger.send(show, logger, step)
 
 
 @contextmanager
@@ -162,33 +140,4 @@ def connecting(name: str, key: str = "", remedy: str = "") -> Iterator[None]:
     except ImportError as error:  # of the package, or of one that it needs
         raise ValueError(f"logger={name} needs {error.name or error}; run: pip install {name}.") from error
     except Exception as error:  # whatever its client raises
-        raise ValueError(f"{key} cannot be used ({brief(error)}); {remedy}.") from error
-
-
-def brief(error: Exception) -> str:
-    """Return the beginning of the message of a dashboard's error, as a part of a sentence."""
-    return format_error(error)[:300].rstrip(".")
-
-
-def name_run(name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str) -> tuple[str, str | None]:
-    """Return name and group of a run: its experiment, or e.g. "lambda_d=0.1" and the sweep's folder.
-
-    A job of a sweep has its `save_dir` below the `sweep_dir`, and `overrides` like "lambda_d=0.1".
-    """
-    sweep, folder = Path(sweep_dir).resolve(), Path(save_dir).resolve()
-    if sweep not in folder.parents:
-        return name, None
-    swept = ",".join(swept_overrides(overrides, sweep)) or name
-    if len(swept) > LONGEST:
-        swept = f"{swept[:LONGEST]}… {folder.name}"  # the number of the job keeps it unique
-    return swept, sweep.name
-
-
-def swept_overrides(overrides: Sequence[str], sweep_dir: Path) -> list[str]:
-    """Return the overrides that differ between the jobs of a sweep; all if Hydra left no record of it."""
-    try:
-        record = yaml.safe_load((sweep_dir / "multirun.yaml").read_bytes())
-        common = record["hydra"]["overrides"]["task"]
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
-        return list(overrides)
-    return [override for override in overrides if override not in common]
+        raise ValueError(f"{key} cannot be used ({reason_of(error)}); {remedy}.") from error

@@ -12,7 +12,8 @@ from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from hrda_lit.dashboards.dashboard import Dashboard, Lines, connecting, name_run
+from hrda_lit.dashboards.dashboard import Dashboard, Lines, connecting
+from hrda_lit.dashboards.run_name import name_run
 from hrda_lit.runs.differences import flatten
 from hrda_lit.system.table import as_csv
 
@@ -28,9 +29,32 @@ _REMEDY = "give a server that runs, or sqlite:///mlflow.db"
 
 
 class MlflowRun(Dashboard, MLFlowLogger):
-    """MLflow's logger; a resumed run keeps its id."""
+    """MLflow's logger; a resumed run keeps its id.
+
+    A run is named by `name_run` from the first four arguments, its group is the tag `sweep`; `project` is MLflow's
+    experiment; `tracking_uri` is a server, or a file like sqlite:///mlflow.db.
+
+    Raises:
+        ValueError: if there is nothing at the `tracking_uri`.
+    """
 
     title, remedy = "MLflow", f"set logger.mlflow.tracking_uri: {_REMEDY}"
+
+    def __init__(
+        self, name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, tracking_uri: str
+    ) -> None:
+        for package in ("mlflow", "alembic"):  # they report how a new file is filled with tables
+            logging.getLogger(package).setLevel(logging.WARNING)
+        run_name, group = name_run(name, save_dir, overrides, sweep_dir)
+        with connecting("mlflow", f"logger.mlflow.tracking_uri={tracking_uri}", _REMEDY):
+            super().__init__(project, run_name, tracking_uri, {"sweep": group} if group else {})
+            self._require_project(project)
+
+    @rank_zero_only
+    def _require_project(self, project: str) -> None:
+        found = self._mlflow_client.get_experiment_by_name(project)
+        if found is None or found.lifecycle_stage == "deleted":
+            self._mlflow_client.create_experiment(project)  # refuses the name of a deleted one
 
     def continue_run(self, version: str) -> None:
         """Continue the run of that id, if the store knows it."""
@@ -48,8 +72,7 @@ class MlflowRun(Dashboard, MLFlowLogger):
         named = {re.sub(r"[^\w. -]", "_", key): str(value) for key, value in flatten(params).items()}
         known = self.experiment.get_run(self.run_id).data.params
         super().show_config({key: value for key, value in named.items() if key not in known})
-        page = yaml.safe_dump(dict(params), sort_keys=False)
-        self.experiment.log_text(self.run_id, page, "config.yaml")
+        self.experiment.log_text(self.run_id, yaml.safe_dump(dict(params), sort_keys=False), "config.yaml")
 
     def show_numbers(self, metrics: Mapping[str, float], step: int) -> None:
         """Show numbers under names that MLflow takes; Lightning would drop all letters but the English."""
@@ -70,29 +93,3 @@ def _metric_name(name: str) -> str:
     """Replace what MLflow refuses in the name of a metric, which it may store as a path."""
     parts = [re.sub(r"[^\w. :-]", "_", part) for part in name.split("/")]
     return "/".join("_" if part in ("", ".", "..") else part for part in parts)
-
-
-def mlflow_logger(
-    name: str, save_dir: str, overrides: Sequence[str], sweep_dir: str, project: str, tracking_uri: str
-) -> MlflowRun:
-    """Build MLflow's logger, named by `name_run` from the first four arguments, its group as the tag `sweep`.
-
-    `project` is MLflow's experiment; `tracking_uri` is a server, or a file like sqlite:///mlflow.db.
-
-    Raises:
-        ValueError: if there is nothing at the `tracking_uri`.
-    """
-    run_name, group = name_run(name, save_dir, overrides, sweep_dir)
-    for package in ("mlflow", "alembic"):  # they report how a new file is filled with tables
-        logging.getLogger(package).setLevel(logging.WARNING)
-    with connecting("mlflow", f"logger.mlflow.tracking_uri={tracking_uri}", _REMEDY):
-        logger = MlflowRun(project, run_name, tracking_uri, {"sweep": group} if group else {})
-        _require_project(logger._mlflow_client, project)
-    return logger
-
-
-@rank_zero_only
-def _require_project(client: Any, project: str) -> None:
-    found = client.get_experiment_by_name(project)
-    if found is None or found.lifecycle_stage == "deleted":
-        client.create_experiment(project)  # refuses the name of a deleted one

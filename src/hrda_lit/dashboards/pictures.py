@@ -1,6 +1,6 @@
-"""Pictures of a run: what the network sees, predicts and gets wrong, and what training steps learned from."""
+"""Pictures of a run: what training steps learned from, what the network predicts and gets wrong, and its confusions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,17 +11,19 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Number
 from hrda_lit.config.values import check_arguments
-from hrda_lit.dashboards.dashboard import Example, dashboards, logged_step
+from hrda_lit.dashboards.dashboard import Dashboard, Example, send_to_all
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.folder import spread
+from hrda_lit.inference.iou import mean_iou
 from hrda_lit.methods.base import LoggedCrops
 from hrda_lit.ops.finite import require_finite
 from hrda_lit.ops.logits import attention_of
 from hrda_lit.ops.resize import resize
-from hrda_lit.pictures.figures import encode
+from hrda_lit.pictures.figures import decode, encode, matrix
 from hrda_lit.pictures.layers import Scene, errors, grey, paint, photograph
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 from hrda_lit.system.files import BestEffort, write_atomically
+from hrda_lit.system.table import as_csv
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -65,13 +67,13 @@ class Pictures(L.Callback):
         if not crops:
             return
         step = trainer.global_step - 1  # the optimiser has counted the step already
-        title = f"{_name(module)}: what step {step} learned from"
-        examples = []
+        title = f"{module.config.get('name')}: what step {step} learned from"
+        file_name, examples = cast(Any, trainer).datamodule.file_name, []
         for index in range(min(self.count, *(len(one.image) for one in crops.values()))):
-            files = _file_names(trainer, batch, index)
+            files = {domain: Path(file_name(domain, int(part["file"][index]))).name for domain, part in batch.items()}
             scenes = {name: crop_scene(name, one, index, files.get(name, "")) for name, one in crops.items()}
             examples.append(self.draw(step, f"train_{index}", scenes, module.classes, title))
-        _send("train", examples, trainer, module)
+        send_to_all(trainer, lambda board, step: board.show_examples("train", examples, module.classes, step))
 
     def on_validation_batch_end(
         self,
@@ -88,14 +90,15 @@ class Pictures(L.Callback):
             return
         module, step = cast("UDAModule", pl_module), trainer.global_step
         scene = validation_scene(module, batch["image"], batch["label"], samples[index].image.name)
-        title = f"{_name(module)}: validation after {step} steps"
+        title = f"{module.config.get('name')}: validation after {step} steps"
         self._examples.append(self.draw(step, f"{index:04d}", {"image": scene}, module.classes, title))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Send all images of a validation at once, so that dashboards show them under one step."""
         examples, self._examples = self._examples, []
+        classes = cast("UDAModule", pl_module).classes
         if examples:
-            _send("val", examples, trainer, pl_module)
+            send_to_all(trainer, lambda board, step: board.show_examples("val", examples, classes, step))
 
     def draw(self, step: int, name: str, scenes: Mapping[str, Scene], classes: Classes, title: str = "") -> Example:
         """Draw a sheet, a row per scene or several rows of one, and write it as step_<step>/<name>.png."""
@@ -107,19 +110,32 @@ class Pictures(L.Callback):
         return Example(scenes, png)
 
 
-def _send(stage: str, examples: Sequence[Example], trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-    classes = cast("UDAModule", pl_module).classes
-    for dashboard in dashboards(trainer):
-        dashboard.send(dashboard.show_examples, stage, examples, classes, logged_step(trainer))
+class ConfusionMatrix(L.Callback):
+    """Write the matrix of a whole validation, in pixels, as <folder>/step_<t>.csv and .png, and log it."""
 
+    def __init__(self, folder: str) -> None:
+        self.folder, self._best_effort = Path(folder), BestEffort("confusion matrices")
 
-def _name(module: "UDAModule") -> str:
-    return str(module.config.get("name", "run"))
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write and send the matrix that the module has just summed over all devices."""
+        module = cast("UDAModule", pl_module)
+        if module.counts is None or not trainer.is_global_zero:
+            return
+        score = 100 * mean_iou(module.iou) if module.iou is not None else float("nan")
+        title = f"{module.config.get('name')} after {trainer.global_step} steps: mIoU {score:.1f} %"
+        png, names = encode(matrix(module.counts, module.classes, title)), module.classes.names
+        rows = [[name, *counts] for name, counts in zip(names, module.counts.tolist(), strict=True)]
+        with self._best_effort.writing():
+            path = self.folder / f"step_{trainer.global_step}.csv"
+            write_atomically(path, as_csv([["label", *names], *rows]))
+            write_atomically(path.with_suffix(".png"), png)
 
+        def show(dashboard: Dashboard, step: int) -> None:
+            dashboard.show_picture("val/pictures/confusion_matrix", decode(png), step)
+            # No class has this heading, as "label" may be.
+            dashboard.show_table("val/confusion_matrix", [["label / prediction", *names], *rows], step)
 
-def _file_names(trainer: L.Trainer, batch: Any, index: int) -> dict[str, str]:
-    file_name = cast(Any, trainer).datamodule.file_name
-    return {domain: Path(file_name(domain, int(part["file"][index]))).name for domain, part in batch.items()}
+        send_to_all(trainer, show)
 
 
 @torch.no_grad()

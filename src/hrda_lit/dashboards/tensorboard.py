@@ -18,10 +18,6 @@ class TensorBoard(Dashboard, TensorBoardLogger):
 
     title, remedy = "TensorBoard", "set logger=csv"
 
-    def resume_state(self) -> dict[str, Any]:
-        """Return nothing: the folder is enough."""
-        return {}
-
     def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue after `step` steps."""
         self._kwargs["purge_step"] = step

@@ -1,6 +1,7 @@
 """MLflow and Trackio, each with a store in a folder: numbers, pictures, tables, config, and runs that go on."""
 
 import csv
+import importlib
 import json
 import sqlite3
 import sys
@@ -13,10 +14,10 @@ from PIL import Image
 from wandb.errors import CommError
 
 from hrda_lit.config.values import check
-from hrda_lit.dashboards.dashboard import Dashboard, name_run
-from hrda_lit.dashboards.mlflow_run import MlflowRun, mlflow_logger
-from hrda_lit.dashboards.trackio_run import TrackioRun, trackio_logger
-from hrda_lit.dashboards.wandb_run import WandbRun, wandb_logger
+from hrda_lit.dashboards.dashboard import Dashboard
+from hrda_lit.dashboards.mlflow_run import MlflowRun
+from hrda_lit.dashboards.run_name import name_run
+from hrda_lit.dashboards.wandb_run import WandbRun
 from hrda_lit.runs.differences import flatten
 from hrda_lit.runs.loggers import Resumable, resume_loggers, resume_states
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow
 CONFIG = {"tau": 0.9, "val": {"label_rule": {"images/": "labels/"}}, "optim": {"betas": [0.9, 0.999]}}
 LINES = [["label", "road", "a, b"], ["road", 3, 1], ["a, b", 0, 2]]
 ROWS = [dict(zip(LINES[0], line, strict=True)) for line in LINES[1:]]
+TRACKIO = "hrda_lit.dashboards.trackio_run"
 PICTURE = Image.new("RGB", (8, 6), "red")
 
 
@@ -33,19 +35,26 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes seconds to make
         patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))  # read when it is imported first
+        for loaded in [name for name in sys.modules if name.split(".")[0] == "trackio" or name == TRACKIO]:
+            patch.delitem(sys.modules, loaded)
         yield
 
 
 def mlflow(folder: Path, name: str = "hrda") -> MlflowRun:
-    return mlflow_logger(name, str(folder / "run"), [], str(folder / "sweep"), "mine", f"file:{folder}/store")
+    return MlflowRun(name, str(folder / "run"), [], str(folder / "sweep"), "mine", f"file:{folder}/store")
 
 
-def trackio(folder: Path, name: str = "hrda") -> TrackioRun:
-    return trackio_logger(name, str(folder / "run"), [], str(folder / "sweep"), folder.name)
+def trackio(folder: Path, name: str = "hrda") -> Any:
+    return trackio_run()(name, str(folder / "run"), [], str(folder / "sweep"), folder.name)
+
+
+def trackio_run() -> Any:
+    """Return the class, imported once the store is chosen."""
+    return importlib.import_module(TRACKIO).TrackioRun
 
 
 def wandb(folder: Path) -> WandbRun:
-    return wandb_logger("hrda", str(folder / "run"), [], str(folder / "sweep"), "offline")
+    return WandbRun("hrda", str(folder / "run"), [], str(folder / "sweep"), "offline")
 
 
 def log(logger: Any, steps: range, config: dict[str, Any] = CONFIG) -> None:
@@ -134,9 +143,9 @@ def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
     assert name_run("hrda", job, ["tau=0.8", "seed=1"], sweep) == ("tau=0.8,seed=1", "night")
     assert name_run("hrda", str(tmp_path / "elsewhere"), ["tau=0.8"], sweep) == ("hrda", None)
     assert name_run("hrda", job, [f"source={'x' * 300}"], sweep)[0] == f"source={'x' * 73}… 0"
-    run = trackio_logger("hrda", job, ["experiment=a/b"], sweep, "mine")
+    run = trackio_run()("hrda", job, ["experiment=a/b"], sweep, "mine")
     assert run.version == "experiment=a_b night"  # a folder of pictures is called so
-    logger = mlflow_logger("hrda", job, ["tau=0.8"], sweep, "mine", f"file:{tmp_path}/store")
+    logger = MlflowRun("hrda", job, ["tau=0.8"], sweep, "mine", f"file:{tmp_path}/store")
     tags = logger.experiment.get_run(logger.run_id).data.tags
     assert tags["sweep"] == "night"
     assert tags["mlflow.runName"] == "tau=0.8"
@@ -144,16 +153,13 @@ def test_a_job_of_a_sweep_is_named_by_what_was_swept(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^logger\.mlflow\.tracking_uri=nowhere:x cannot be used \(.*; give a server"):
-        mlflow_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", "nowhere:x")
+        MlflowRun("hrda", str(tmp_path), [], str(tmp_path), "mine", "nowhere:x")
     monkeypatch.setattr("huggingface_hub.whoami", fail)
     with pytest.raises(ValueError, match=r"^logger\.trackio\.space_id=me/x cannot be used \(no such host .*; remove"):
-        trackio_logger("hrda", str(tmp_path), [], str(tmp_path), "mine", space_id="me/x")
+        trackio_run()("hrda", str(tmp_path), [], str(tmp_path), "mine", space_id="me/x")
     monkeypatch.setattr("wandb.login", fail)
     with pytest.raises(ValueError, match=r"^logger\.wandb\.mode=online cannot be used \(no such host .*mode=offline"):
-        wandb_logger("hrda", str(tmp_path), [], str(tmp_path))
-    monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(ValueError, match=r"^logger=trackio needs trackio; run: pip install trackio\.$"):
-        trackio(tmp_path)
+        WandbRun("hrda", str(tmp_path), [], str(tmp_path), "online")
 
 
 def test_a_deleted_project_of_mlflow_is_one_sentence(tmp_path: Path) -> None:
@@ -163,7 +169,7 @@ def test_a_deleted_project_of_mlflow_is_one_sentence(tmp_path: Path) -> None:
         mlflow(tmp_path)
 
 
-@pytest.mark.parametrize("module", ["tensorboard", "mlflow_run", "wandb_run"])
+@pytest.mark.parametrize("module", ["tensorboard", "mlflow_run", "wandb_run", "trackio_run"])
 def test_a_missing_package_is_one_sentence(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package = module.removesuffix("_run")
     monkeypatch.delitem(sys.modules, f"hrda_lit.dashboards.{module}", raising=False)

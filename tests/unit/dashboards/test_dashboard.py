@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
-from hrda_lit.dashboards.confusion import ConfusionMatrix
-from hrda_lit.dashboards.dashboard import Dashboard, swept_overrides
-from hrda_lit.dashboards.pictures import Pictures, crop_scene
+from hrda_lit.dashboards.dashboard import Dashboard
+from hrda_lit.dashboards.pictures import ConfusionMatrix, Pictures, crop_scene
+from hrda_lit.dashboards.run_name import swept_overrides
 from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.methods.base import LoggedCrops
 

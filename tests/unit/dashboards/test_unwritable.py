@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
-from hrda_lit.dashboards.confusion import ConfusionMatrix
-from hrda_lit.dashboards.pictures import Pictures
+from hrda_lit.dashboards.pictures import ConfusionMatrix, Pictures
 from hrda_lit.dashboards.tensorboard import TensorBoard
 from hrda_lit.data.classes import CITYSCAPES
 from hrda_lit.pictures.layers import Scene
@@ -21,7 +21,8 @@ def blocked(tmp_path: Path) -> Path:
 
 
 def test_a_matrix(blocked: Path, caplog: pytest.LogCaptureFixture) -> None:
-    trainer = SimpleNamespace(global_step=3, is_global_zero=True, loggers=[])
+    state = SimpleNamespace(fn=TrainerFn.FITTING)
+    trainer = SimpleNamespace(global_step=3, is_global_zero=True, loggers=[], state=state)
     counts = torch.eye(19, dtype=torch.long)
     module = SimpleNamespace(counts=counts, classes=CITYSCAPES, iou=torch.ones(19), config={"name": "x"})
     callback = ConfusionMatrix(str(blocked))

@@ -75,13 +75,13 @@ def test_no_file_has_no_rows(tmp_path: Path) -> None:
 
 
 def test_loggers_go_on_with_what_the_checkpoint_kept(tmp_path: Path) -> None:
-    first = WandbRun("a", str(tmp_path), id="abc", mode="offline")
+    first = WandbRun("a", str(tmp_path), [], "sweep", "offline", id="abc")
     kept = resume_states([first, MetricsCSV(str(tmp_path))])
     assert kept == {"WandbRun": {"id": "abc"}, "MetricsCSV": {}}
-    second, board = WandbRun("a", str(tmp_path), mode="offline"), TensorBoard(str(tmp_path))
+    second, board = WandbRun("a", str(tmp_path), [], "sweep", "offline"), TensorBoard(str(tmp_path))
     resume_loggers([second, board], 7, kept)
     assert second.version == "abc"
     assert second._wandb_init["id"] == "abc"
     assert second._wandb_init["resume"] == "allow"
     assert board._kwargs["purge_step"] == 7
-    resume_loggers([WandbRun("a", str(tmp_path), mode="offline")], 7, {})  # a checkpoint of a run without W&B
+    resume_loggers([WandbRun("a", str(tmp_path), [], "sweep", "offline")], 7, {})  # a checkpoint of a run without W&B

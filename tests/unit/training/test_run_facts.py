@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from hrda_lit.dashboards.dashboard import swept_overrides
-from hrda_lit.dashboards.wandb_run import wandb_logger
+from hrda_lit.dashboards.run_name import swept_overrides
+from hrda_lit.dashboards.wandb_run import WandbRun
 from hrda_lit.training.ema_teacher import relative_distance
 from hrda_lit.training.run_facts import code_version, memory
 
@@ -64,12 +64,14 @@ def test_a_job_of_a_sweep_is_grouped_and_a_single_run_is_not(
 ) -> None:
     sweep = tmp_path / "night"
     folder = sweep / "3" if inside else tmp_path / "single"
-    logger = wandb_logger("hrda", str(folder), ["lambda_d=0.1"], str(sweep), mode="offline")
+    logger = WandbRun("hrda", str(folder), ["lambda_d=0.1"], str(sweep), "offline")
     assert logger._wandb_init["name"] == name
     assert logger._wandb_init.get("group") == group
 
 
 def test_an_online_run_needs_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wandb.login", lambda **_: False)
-    with pytest.raises(ValueError, match=r"logger.wandb.mode=online needs a login.*logger.wandb.mode=offline"):
-        wandb_logger("hrda", "run", [], "sweep")
+    with pytest.raises(
+        ValueError, match=r"logger.wandb.mode=online cannot be used \(it needs a login.*logger.wandb.mode=offline"
+    ):
+        WandbRun("hrda", "run", [], "sweep", "online")
