@@ -18,6 +18,7 @@ from torch import Tensor
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
 from hrda_lit.system.progress import logs_above
+from hrda_lit.system.text import is_terminal
 
 if TYPE_CHECKING:
     from hrda_lit.module import UDAModule
@@ -185,7 +186,7 @@ def duration(seconds: float) -> str:
 
 def log_line(line: str) -> None:
     """Log a line, but not to a terminal, which has the bar."""
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         log.info("%s", line)
         return
     record = log.makeRecord(log.name, logging.INFO, __file__, 0, "%s", (line,), None)

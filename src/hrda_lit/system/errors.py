@@ -91,7 +91,8 @@ def _end_with_reader() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # of a process without a standard output
+                sys.stdout.flush()
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):  # what is left in buffers is written when Python ends

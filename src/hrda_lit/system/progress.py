@@ -26,7 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hrda_lit.system.text import PlainConsole, printable
+from hrda_lit.system.text import PlainConsole, is_terminal, printable
 
 Item = TypeVar("Item")
 Report = Callable[[str], None]
@@ -88,7 +88,7 @@ def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iter
         yield None
         return
     # What goes into a pipe or a file must not be drawn above the bar instead.
-    text, redirected = TextColumn("{task.description}", markup=False), sys.stdout.isatty()
+    text, redirected = TextColumn("{task.description}", markup=False), is_terminal(sys.stdout)
     shown = (*before, text, *columns)
     with Progress(*shown, console=console, transient=True, redirect_stdout=redirected) as bars:
         _shown.append(bars)

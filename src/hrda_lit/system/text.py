@@ -29,6 +29,11 @@ def reason_of(error: BaseException) -> str:
     return shorten(str(error).strip().rstrip("."), LONGEST_REASON) or type(error).__name__
 
 
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; None, of a process without one, and a window's own are not."""
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
 class PlainConsole(Console):
     """A console for text that is not ours: no markup, no highlighting, and nothing unprintable.
 

@@ -93,7 +93,7 @@ def test_a_command_ends_with_one_line_and_a_code(
 
 
 CLOSED = """
-import os, sys
+import sys
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 with exit_on_errors():
@@ -112,6 +112,29 @@ def test_output_that_nobody_reads_ends_silently_as_tools_do(said: str) -> None:
         line = f"({command} {joined}; echo $? >&3) 3>&2 | true"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
         assert (done.stdout, done.stderr) == ("", "141\n")
+
+
+SAY = """
+import sys
+assert sys.{} is None
+from hrda_lit.runs.console import log_line
+from hrda_lit.system import progress
+from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.table import show
+progress.PATIENCE = 0.0
+with exit_on_errors():
+    show("a line")
+    log_line("a line")
+    assert list(progress.track([1, 2], "counting")) == [1, 2]
+    print("a line", file=sys.stderr)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(("closed", "stream"), [(">&-", "stdout"), ("2>&-", "stderr"), (">&- 2>&-", "stdout")])
+def test_a_process_without_output_says_nothing_and_works(closed: str, stream: str) -> None:
+    line = f"{sys.executable} -c {shlex.quote(SAY.format(stream))} {closed}"
+    assert subprocess.run(["bash", "-c", line], check=False).returncode == 7
 
 
 def test_a_fault_of_the_library_keeps_its_traceback() -> None:
