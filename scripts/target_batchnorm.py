@@ -85,8 +85,7 @@ class _Training(nn.Module):
 
     def forward(self, image: Tensor) -> TrainingOutput:
         drawn = self.network.draw((image.shape[-2], image.shape[-1]), self.generator)
-        supervised: TrainingOutput = self.network(image, drawn.to(image.device))
-        return supervised
+        return self.network(image, drawn.to(image.device))
 
 
 def _images(loader: DataLoader[Any]) -> Iterator[Tensor]:

@@ -84,8 +84,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(missing_key(f"{role}.{missing[0].removeprefix(f'{role}.')}"))
-    dataset: Images = build_part(config, role, "classes", "files")
-    return dataset
+    return build_part(config, role, "classes", "files")
 
 
 def build_validation(config: DictConfig) -> Images:
@@ -158,8 +157,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         detail["size"] = detail["size"] or low_resolution_size(training_crop(config), config.s_T)
         parts["detail"] = construct(DetailCrop, "network.detail", detail)
     parts |= {"backbone": backbone, "num_classes": len(classes)}
-    segmentor: Segmentor = build_with(keys.segmentor, "network.segmentor", parts)
-    return segmentor
+    return build_with(keys.segmentor, "network.segmentor", parts)
 
 
 @announce("building the networks")

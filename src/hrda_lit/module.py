@@ -201,8 +201,7 @@ class UDAModule(L.LightningModule):
     @property
     def fusion(self) -> nn.Module | None:
         """Return the student's multi-resolution fusion; None for a single-scale student."""
-        fusion: nn.Module | None = getattr(self.student, "fusion", None)
-        return fusion
+        return getattr(self.student, "fusion", None)
 
     @property
     def evaluated(self) -> Segmentor:
@@ -226,8 +225,7 @@ class UDAModule(L.LightningModule):
         # With several devices, gradients are exchanged once, by the last backward of a step.
         if last or not hasattr(self.trainer.strategy, "block_backward_sync"):
             return contextlib.nullcontext()
-        block: contextlib.AbstractContextManager[Any] = self.trainer.strategy.block_backward_sync()
-        return block
+        return self.trainer.strategy.block_backward_sync()
 
     def _networks(self) -> Networks:
         return Networks(self.student, self.teacher, next(iter(self._imagenet), None), self.discriminator)

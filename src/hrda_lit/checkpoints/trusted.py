@@ -99,8 +99,7 @@ def plain_tree(config: object, origin: str) -> dict[str, Any]:
             raise _fault_at(place, f"a {type(value).__name__}, which a config cannot hold", origin)
         return value
 
-    plain: dict[str, Any] = copy_value(config, ())
-    return plain
+    return copy_value(config, ())
 
 
 def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:

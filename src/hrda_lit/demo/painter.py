@@ -157,8 +157,7 @@ class Painter:
 
 def sections(z: Range) -> list[float]:
     """Divide a stretch along the road into pieces of about five metres, which follow its bend."""
-    edges: list[float] = np.linspace(*z, 2 + int((z[1] - z[0]) / 5)).tolist()
-    return edges
+    return np.linspace(*z, 2 + int((z[1] - z[0]) / 5)).tolist()
 
 
 def place_camera(rng: np.random.Generator, style: Style, lane: float) -> Camera:

@@ -120,8 +120,7 @@ def _portable_config(trained: Trained) -> dict[str, Any]:
     plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
     plain["network"]["backbone"]["weights"] = None
     plain["validate"] = trained.model  # the only one that is there
-    moved: dict[str, Any] = _relocate(plain, str(plain["data_root"]))
-    return moved
+    return _relocate(plain, str(plain["data_root"]))
 
 
 def _relocate(node: Any, root: str) -> Any:

@@ -61,8 +61,7 @@ class DataCheck:
             return None
         crop = (config.data.crop[0], config.data.crop[1]) if "crop" in config.data else None
         skip = {"skip_broken": config.data.skip_broken, "cache_dir": config.cache_dir, "crop": crop}
-        check: DataCheck = construct(cls, "data_check", {**to_plain(config.data_check), **skip})
-        return check
+        return construct(cls, "data_check", {**to_plain(config.data_check), **skip})
 
     @property
     def folder(self) -> Path:

@@ -70,8 +70,7 @@ class ASPP(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D h w"]:
         """Fuse all branches."""
-        out: Tensor = self.bottleneck(torch.cat([branch(x) for branch in self.branches], dim=1))
-        return out
+        return self.bottleneck(torch.cat([branch(x) for branch in self.branches], dim=1))
 
 
 class _PyramidHead(Head):
@@ -98,8 +97,7 @@ class _PyramidHead(Head):
         size = (features[0].shape[-2], features[0].shape[-1])
         embedded = [_embed(layer, x) for layer, x in zip(self.embed, features, strict=True)]
         fused = self.fuse(torch.cat([resize(x, size) for x in embedded], dim=1))
-        logits: Tensor = self.classify(self.dropout(fused))
-        return logits
+        return self.classify(self.dropout(fused))
 
 
 def _start_small(classify: nn.Conv2d) -> None:
@@ -193,8 +191,7 @@ class DeepLabV2Head(Head):
 
     def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B K h w"]:
         """Classify one level at its own stride."""
-        scores: Tensor = torch.stack([one(features[self.level]) for one in self.classify]).sum(0)
-        return scores
+        return torch.stack([one(features[self.level]) for one in self.classify]).sum(0)
 
 
 class LinearHead(Head):
@@ -216,8 +213,7 @@ class LinearHead(Head):
 
     def forward(self, features: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B C h w"]:
         """Classify one level at its own stride."""
-        scores: Tensor = self.classify(features[self.level])
-        return scores
+        return self.classify(features[self.level])
 
 
 class ScaleAttentionHead(_PyramidHead):

@@ -29,7 +29,7 @@ def _register(name: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> No
 
     def build(pretrained: bool = False, **options: Any) -> nn.Module:
         levels = options.pop("out_indices", (0, 1, 2, 3))
-        model: nn.Module = build_model_with_cfg(
+        return build_model_with_cfg(
             PyramidVisionTransformerV2,
             name,
             pretrained,
@@ -37,7 +37,6 @@ def _register(name: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> No
             feature_cfg={"flatten_sequential": True, "out_indices": levels},
             **{**common, "embed_dims": widths, "depths": depths, **options},
         )
-        return model
 
     build.__name__ = name  # by which timm registers it
     register_model(build)

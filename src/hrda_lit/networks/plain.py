@@ -82,10 +82,9 @@ class PlainPyramid(nn.Module):
         return -(-size[0] // stride), -(-size[1] // stride)
 
     def _encode(self, image: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.model.forward_intermediates(
+        return self.model.forward_intermediates(
             image, indices=self.blocks, norm=True, output_fmt="NCHW", intermediates_only=True
         )
-        return maps
 
 
 def sample(

@@ -50,5 +50,4 @@ class UpsampleHead(Head):
 
     def forward(self, features: Sequence[Float[Tensor, "B D h w"]]) -> Float[Tensor, "B C H W"]:
         """Decode one level into logits of four times its height and width."""
-        logits: Tensor = self.layers(features[self.level])
-        return logits
+        return self.layers(features[self.level])

@@ -50,8 +50,7 @@ def shifted_depthwise(
     device = x.device.type
     if torch.is_autocast_enabled(device):
         x, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, weight))
-    made: Tensor = _Shifted.apply(x, weight, dilation)
-    return made
+    return _Shifted.apply(x, weight, dilation)
 
 
 class _Shifted(torch.autograd.Function):
@@ -105,8 +104,7 @@ def depthwise_by_phases(
     backward, this one 7 and 25; in bfloat16 90 and 280 become 4 and 25. Gradients of weights are summed in
     float32.
     """
-    made: Tensor = _ByPhases.apply(x, weight, dilation)
-    return made
+    return _ByPhases.apply(x, weight, dilation)
 
 
 class _ByPhases(torch.autograd.Function):

@@ -38,8 +38,7 @@ def pixel_weighted_cross_entropy(
     """
     rows = current_rows()
     if rows is not None:
-        tiled: Tensor = _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
-        return tiled
+        return _TiledCrossEntropy.apply(logits, label, weight, ignore, rows)
     height, width = label.shape[-2:]
     loss = _pixel_cross_entropy(resize(logits, (height, width)), label.long(), ignore)
     return (loss if weight is None else loss * weight).mean()

@@ -63,8 +63,7 @@ def _rules(config: Any) -> Rules | None:
     if config.submission is None:
         return None
     keys = {str(key): value for key, value in to_plain(config.submission).items() if key != "dataset"}
-    rules: Rules = construct(Rules, "submission", keys)
-    return rules
+    return construct(Rules, "submission", keys)
 
 
 def _find_checkpoint(config: Any) -> tuple[Path, str]:

@@ -166,8 +166,7 @@ class TargetHealth(L.Callback):
         with inference_mode_of(module.student, module.teacher):
             for index in range(trainer.global_rank, self.count, trainer.world_size):
                 totals += self._measure(trainer, module, crop(index))
-        summed: Tensor = trainer.strategy.reduce(totals, reduce_op="sum")
-        return summed
+        return trainer.strategy.reduce(totals, reduce_op="sum")
 
     def _measure(self, trainer: L.Trainer, module: "UDAModule", crop: dict[str, Tensor]) -> Tensor:
         image, valid = (crop[name][None].to(module.device) for name in ("image", "valid"))
