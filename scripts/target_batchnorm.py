@@ -19,7 +19,7 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from hrda_lit.build import build_datamodule
-from hrda_lit.checkpoints.load import load_trained, read_checkpoint, write_checkpoint
+from hrda_lit.checkpoints.load import load_trained, read_checkpoint
 from hrda_lit.data.draws import ready
 from hrda_lit.data.loaders import StepBatches, count_workers, worker_options
 from hrda_lit.module import CONFIG_KEY
@@ -28,6 +28,7 @@ from hrda_lit.ops import rng
 from hrda_lit.system.errors import exit_on_errors, name_in_errors
 from hrda_lit.system.process import choose_device
 from hrda_lit.system.progress import announce, track
+from hrda_lit.system.torch_files import write_torch_file
 
 
 @exit_on_errors()
@@ -72,7 +73,7 @@ def adapt(checkpoint: str | Path, output: Path, model: str | None, batches: int)
     update_bn(_images(loader), _Training(network), next(network.parameters()).device)
     state = {f"{model}.{name}": value.cpu() for name, value in network.state_dict().items()}
     evaluated = {**read_checkpoint(checkpoint)[CONFIG_KEY], "validate": model}
-    write_checkpoint(output, {"state_dict": state, CONFIG_KEY: evaluated})
+    write_torch_file(output, {"state_dict": state, CONFIG_KEY: evaluated})
     return sum(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 
 

@@ -1,6 +1,5 @@
 """A trained model from one file: weights and the config they were trained with."""
 
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,6 @@ from hrda_lit.networks.pretrained_reference import list_pretrained, read_referen
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.networks.weights import check_keys, load_checked
 from hrda_lit.system.errors import name_in_errors
-from hrda_lit.system.files import write_atomically
 from hrda_lit.system.progress import announce
 from hrda_lit.system.torch_files import read_torch_file, require_finite_weights, require_tensors
 
@@ -227,13 +225,6 @@ def _foreign(path: Path, reason: str) -> ValueError:
         f"{path} is not a checkpoint of hrda_lit, {reason}; give one that `hrda_lit.train` wrote, or convert a "
         "released one with scripts/convert_checkpoint.py."
     )
-
-
-def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain values as a torch file; a reader sees the old file or the new one."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())
 
 
 def network_state(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:

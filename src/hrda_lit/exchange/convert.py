@@ -15,14 +15,14 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import network_state, read_checkpoint, stored_config, write_checkpoint
+from hrda_lit.checkpoints.load import network_state, read_checkpoint, stored_config
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
 from hrda_lit.networks.layouts import State, from_official, mit_to_official, mit_to_timm, to_official
 from hrda_lit.networks.weights import check_keys, read_plain, read_state_dict, shortened
 from hrda_lit.system.errors import name_in_errors
 from hrda_lit.system.files import write_atomically
-from hrda_lit.system.torch_files import require_tensors
+from hrda_lit.system.torch_files import require_tensors, write_torch_file
 
 LAYOUTS = ("official", "timm")
 OFFICIAL_KEY = "official"  # where a converted checkpoint keeps what only the way back needs
@@ -60,7 +60,7 @@ def checkpoint_to_ours(source: str | Path, target: str | Path, config: DictConfi
         check_keys(expected, state, f"the {name} of {source} does not fit experiment {config.name}")
         ours |= {f"{name}.{key}": value for key, value in from_official(state).items()}
     content = {"state_dict": ours, CONFIG_KEY: stored_values(config), OFFICIAL_KEY: kept}
-    write_checkpoint(Path(target), content)
+    write_torch_file(Path(target), content)
     left = ", without the optimizer's state" if wrapped and "optimizer" in entries else ""
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors kept for the way back{left}"
 
@@ -88,7 +88,7 @@ def checkpoint_to_official(source: str | Path, target: str | Path) -> str:
         official |= {kept["prefixes"][name] + key: value for key, value in renamed.items()}
     official |= kept["unread"]
     whole = official if kept["around"] is None else {**kept["around"], "state_dict": official}
-    write_checkpoint(Path(target), whole)
+    write_torch_file(Path(target), whole)
     return f"{target}: {_counts(networks)}, {len(kept['unread'])} other tensors put back"
 
 
@@ -130,7 +130,7 @@ def convert_mit(source: str | Path, target: str | Path, layout: str = "official"
     if Path(target).suffix == ".safetensors":
         write_atomically(Path(target), safetensors.torch.save(converted))
     else:
-        write_checkpoint(Path(target), converted)
+        write_torch_file(Path(target), converted)
     return f"{target}: {len(converted)} tensors in the {layout} layout"
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hrda_lit.build import build_dataset, build_network, stored_values
-from hrda_lit.checkpoints.load import Trained, load_trained, write_checkpoint
+from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.config.ranges import Length, Width
 from hrda_lit.config.values import check
 from hrda_lit.module import CONFIG_KEY
@@ -22,6 +22,7 @@ from hrda_lit.networks.weights import check_keys, find_weights, read_state_dict
 from hrda_lit.ops.normalise import MEAN, STD
 from hrda_lit.system.errors import name_in_errors
 from hrda_lit.system.files import read_json, write_atomically, write_json
+from hrda_lit.system.torch_files import write_torch_file
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 # Numbers of MiT in any size; a folder with others is another network.
@@ -97,7 +98,7 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
         check_keys(expected, state, f"{weights} does not fit experiment {config.name} with {len(classes)} classes")
     ours = {f"student.{key}": state[key] for key in expected if key in state}
     content = {"state_dict": ours, CONFIG_KEY: stored_values(config)}
-    write_checkpoint(Path(target), content)
+    write_torch_file(Path(target), content)
     return f"{target}: student of {len(state)} tensors, MiT with SegFormer's head"
 
 

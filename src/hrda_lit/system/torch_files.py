@@ -1,4 +1,4 @@
-"""Read files of tensors without running their code; compare records of torch.save with their checksums."""
+"""Write files of tensors whole or not at all; read them without running code, compared with their checksums."""
 
 import contextlib
 import pickle
@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
+from hrda_lit.system.files import replacing
 from hrda_lit.system.text import reason_of, shorten
 
 # Types of weights; others (float8, complex, quantised) have no arithmetic here.
@@ -48,6 +49,21 @@ def read_torch_file(path: Path) -> dict[str, Any]:
             kind = type(content).__name__
             raise TypeError(f"it holds a {kind}, not a state dict or another mapping of names")
     return content
+
+
+def write_torch_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values by torch.save; a reader sees the old file or the new one.
+
+    Raises:
+        OSError: if it cannot be written; what was there is kept.
+    """
+    with replacing(path) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # what torch makes of a full disk
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise OSError(str(error).splitlines()[0].rstrip(".")) from error
 
 
 def require_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
