@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
 from hrda_lit.system.files import write_atomically
+from hrda_lit.system.paths import require_below
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
 RECORDS = ".hydra"
@@ -76,6 +77,8 @@ def open_run(config: DictConfig) -> None:
 
 def choose(config: DictConfig) -> Path:
     """Choose and claim a folder for a run from its config with Hydra's part."""
+    if "name" in config:  # of the folder
+        require_below(str(config.name), "name")
     if not config.hydra.run.dir:
         raise ValueError("hydra.run.dir is empty; name a folder, or remove it.")
     given = Path(config.hydra.run.dir)

@@ -1,4 +1,4 @@
-"""Callbacks of Hydra: check the name of a run, and keep the table of a sweep up to date."""
+"""A callback of Hydra: keep the table of a sweep up to date."""
 
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from hrda_lit.runs import claim
 from hrda_lit.runs.ending import quote
 from hrda_lit.system.files import read_json, write_json
-from hrda_lit.system.paths import require_below
 from hrda_lit.system.table import show
-
-
-class RunName(Callback):
-    """Refuse a name that would put a run outside its folder of outputs, before Hydra makes the folder."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """End the command with one sentence if the name does not fit."""
-        require_below(str(config.name), "name")
 
 
 class SweepTable(Callback):
