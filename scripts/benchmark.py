@@ -24,14 +24,14 @@ import torch
 from hrda_lit.scripts.benchmarks import images, loader, memory, step
 from hrda_lit.scripts.benchmarks.measure import Row, Tell, matrix_rate
 from hrda_lit.scripts.benchmarks.report import Report, compared, device_name, draw, notes, table, versions
-from hydra import compose, initialize_config_module
+from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
+from hrda_lit.api import compose
 from hrda_lit.pictures.figures import suffix_of, write_figure
-from hrda_lit.schema.check import check_train
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 from hrda_lit.system.text import PlainConsole
@@ -116,10 +116,7 @@ def _rows(arguments: argparse.Namespace, tell: Tell) -> Iterator[Row]:
 
 def _config(keys: list[str], experiment: str = SMALL) -> DictConfig:
     chosen = [] if any(key.startswith("experiment=") for key in keys) else [experiment]
-    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-        config = compose("train", ["run_dir=benchmark", *chosen, *keys])
-    check_train(config)
-    return config
+    return compose(*chosen, *keys)
 
 
 def _choices(group: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
 
     from hrda_lit.predicting.run import Tally
@@ -100,67 +101,56 @@ def init(*overrides: str) -> Path:
     return _run("init", overrides, None, command)
 
 
-def compose(*overrides: str) -> "DictConfig":
+def compose(*overrides: str, config_dir: str | Path | None = None) -> "DictConfig":
     """Compose and check the config that `train` would use, e.g. for a checkpoint from elsewhere."""
     from hydra import compose as hydra_compose
 
-    from hrda_lit.config.arguments import rewrite_overrides
     from hrda_lit.schema.check import check_train
 
-    arguments = ["run_dir=.", *rewrite_overrides(overrides, "train")]
-    with _start_hydra("train", arguments):
-        config = hydra_compose("train", arguments)
+    with _start_hydra("train", ["run_dir=.", *overrides], config_dir) as (_, words):
+        config = hydra_compose("train", words)
     check_train(config)
     return config
 
 
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    from hrda_lit.config.arguments import find_config_dir, rewrite_overrides, search_in
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
-    folder = find_config_dir(config_dir)
-    search = [] if folder is None else [search_in(folder)]
-    arguments = [*search, *rewrite_overrides(overrides, command, search)]
     try:
-        with _start_hydra(command, arguments), release_all():
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            value: T = hydra.run(command, task, arguments).return_value
+        with _start_hydra(command, overrides, config_dir) as (hydra, words), release_all():
+            value: T = hydra.run(command, task, words).return_value
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None
     return value
 
 
 @contextmanager
-def _start_hydra(command: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Let Hydra find the library's configs, and write its errors as those of a command line.
+def _start_hydra(
+    command: str, overrides: Sequence[str], config_dir: str | Path | None
+) -> "Iterator[tuple[Hydra, list[str]]]":
+    """Yield Hydra and the words that it reads as a command line; its errors are those of one.
 
     Logging and Hydra are left in the state in which a notebook or another program had them.
     """
     import logging
 
-    from hydra import initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
+    from hrda_lit.config.arguments import find_config_dir, rewrite_overrides, search_in
+    from hrda_lit.config.explain import explain_errors, find_configs
 
-    from hrda_lit.config.explain import explain_errors
-
-    root, hydra = logging.getLogger(), GlobalHydra.instance().hydra
+    folder = find_config_dir(config_dir)
+    search = [] if folder is None else [search_in(folder)]
+    words = [*search, *rewrite_overrides(overrides, command, search)]
+    root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    GlobalHydra.instance().clear()
     try:
-        with (
-            explain_errors(command, arguments),
-            initialize_config_module("hrda_lit.conf", job_name=command, version_base="1.3"),
-        ):
-            yield
+        with explain_errors(command, words), find_configs(command) as hydra:
+            yield hydra, words
     finally:
         for handler in set(root.handlers) - set(handlers):
             handler.close()
-        root.handlers[:], GlobalHydra.instance().hydra = handlers, hydra
+        root.handlers[:] = handlers
         root.setLevel(level)
 
 

@@ -56,35 +56,23 @@ def init(config: DictConfig) -> "Path":
 
 def _check(proposal: "Proposal", out: "Path") -> "Findings":
     """Check keys and data as a training does before its first step."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-
     from hrda_lit import build
-    from hrda_lit.config.arguments import search_in
+    from hrda_lit.api import compose
     from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.runs.geometry import check_geometry
-    from hrda_lit.schema.check import check_train
 
-    before = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_module("hrda_lit.conf", version_base="1.3"):
-            for kind in proposal.kinds:
-                words = [f"experiment={proposal.name}_{kind}", "run_dir=.", search_in(out)]
-                config = compose("train", words)
-                check_train(config)
-                if kind not in ("daformer", "hrda"):
-                    continue  # the baseline and the oracle have the same networks
-                classes = build.build_dataset(config.source, "source").classes
-                method = build.build_method(config, classes)
-                check_geometry(config, method, classes)
-                if kind == "hrda":
-                    parts = build.build_datamodule(config, method.needs_target).data_splits()
-                    check = DataCheck.of(config)
-                    assert check is not None
-                    findings = check_data(parts, check)
-    finally:
-        GlobalHydra.instance().hydra = before
+    for kind in proposal.kinds:
+        config = compose(f"experiment={proposal.name}_{kind}", config_dir=out)
+        if kind not in ("daformer", "hrda"):
+            continue  # the baseline and the oracle have the same networks
+        classes = build.build_dataset(config.source, "source").classes
+        method = build.build_method(config, classes)
+        check_geometry(config, method, classes)
+        if kind == "hrda":
+            parts = build.build_datamodule(config, method.needs_target).data_splits()
+            check = DataCheck.of(config)
+            assert check is not None
+            findings = check_data(parts, check)
     return findings
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -168,13 +167,10 @@ def _drop_options(config_name: str, overrides: Sequence[str]) -> list[str]:
     named = [text for text in overrides if _ENCODER.fullmatch(text)]
     if not named or any(text.lstrip("+~").startswith(_OPTIONS) for text in overrides):
         return []
-    before = GlobalHydra.instance().hydra
     try:
         config = compose_config(config_name, [text for text in overrides if text not in named])
     except Exception:  # Hydra says the same afterwards, and why
         return []
-    finally:
-        GlobalHydra.instance().hydra = before
     replaced, name = str(OmegaConf.select(config, "network.backbone.name")), named[-1].partition("=")[2]
     kept = {"output_stride"} if _family(name) == _family(replaced) else set()
     options = OmegaConf.select(config, _OPTIONS) or {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_module
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -139,9 +140,22 @@ def _list_keys(config_name: str, overrides: Sequence[str]) -> list[str]:
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose the config of a command line, outside of any run; without its deletions."""
-    GlobalHydra.instance().clear()
-    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+    with find_configs(config_name):
         return compose(config_name, [text for text in overrides if _OVERRIDE.fullmatch(text)])
+
+
+@contextmanager
+def find_configs(config_name: str) -> Iterator[Hydra]:
+    """Let Hydra find the library's configs; afterwards it is as before."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("hrda_lit.conf", job_name=config_name, version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def _names(node: Any, above: str) -> Iterator[str]:
