@@ -218,8 +218,7 @@ def _run(config: DictConfig, mode: str, row: Row, warmup: int, steps: int, tell:
 
 def _built(config: DictConfig, mode: str, folder: str, stopwatch: L.Callback) -> tuple[UDAModule, Method, L.Trainer]:
     config = copy.deepcopy(config)
-    source = build.build_dataset(config.source, "source")
-    method = build.build_method(config, source.classes)
+    method, _ = build.build_task(config)
     with open_dict(config):
         config.network.backbone.weights = None  # after the method, which may ask for them
         config.run_dir, config.callbacks, config.logger = folder, None, None
@@ -228,7 +227,7 @@ def _built(config: DictConfig, mode: str, folder: str, stopwatch: L.Callback) ->
         )
         if "speed" in config:
             config.speed = mode
-    module = build.build_module(config, method, source.classes)
+    module = build.build_module(config, method)
     trainer = build.build_trainer(config)
     trainer.callbacks.insert(0, stopwatch)  # type: ignore[attr-defined]
     return module, method, trainer

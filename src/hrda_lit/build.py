@@ -49,6 +49,13 @@ INSTEAD = {
 }
 
 
+def build_task(config: DictConfig) -> tuple[Method, UDADataModule]:
+    """Build the method, and the data that it learns from; for errors see `build_method` and `build_datamodule`."""
+    source = build_dataset(config.source, "source")
+    method = build_method(config, source.classes)
+    return method, build_datamodule(config, method.needs_target)
+
+
 def build_datamodule(config: DictConfig, needs_target: bool) -> UDADataModule:
     """Build the datasets and the data module; nothing is read yet.
 
@@ -105,7 +112,7 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         ConfigError: if a key does not fit, or the method lacks a teacher to validate, pretrained features or
             things for the feature distance, or a mask token for masked tokens.
     """
-    method: Method = build_with(config.method, "method", {"classes": classes}, "passes")
+    method: Method = build_with(config.method, "method", {"classes": classes}, "passes", "classes")
     if config.validate == "teacher" and not method.needs_teacher:
         raise ConfigError("validate=teacher, but this method trains without a teacher; set validate=student.")
     if method.needs_imagenet and not classes.things:
@@ -161,7 +168,7 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
 
 
 @announce("building the networks")
-def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAModule:
+def build_module(config: DictConfig, method: Method) -> UDAModule:
     """Build the LightningModule with its student; for errors see `build_network`."""
     L.seed_everything(config.seed, verbose=False)
     tune = config.network.backbone.get("tune", "full")
@@ -172,17 +179,15 @@ def build_module(config: DictConfig, method: Method, classes: Classes) -> UDAMod
             tune,
         )
     memory = construct(Memory, "memory", to_plain(config.memory))
-    return wrap_student(build_network(config, classes), config, method, classes, memory)
+    return wrap_student(build_network(config, method.classes), config, method, memory)
 
 
-def wrap_student(
-    student: Segmentor, config: DictConfig, method: Method, classes: Classes, memory: Memory | None = None
-) -> UDAModule:
+def wrap_student(student: Segmentor, config: DictConfig, method: Method, memory: Memory | None = None) -> UDAModule:
     """Build the LightningModule of a given student; see `build_module`."""
     return UDAModule(
         student,
         method,
-        classes,
+        method.classes,
         build_part(config.optim, "optim", "build", "clip", "max_skipped"),
         build_inference(config),
         EMATeacher(config.alpha, config.validate),

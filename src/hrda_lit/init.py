@@ -65,14 +65,12 @@ def _check(proposal: "Proposal", out: "Path") -> "Findings":
         config = compose(f"experiment={proposal.name}_{kind}", config_dir=out)
         if kind not in ("daformer", "hrda"):
             continue  # the baseline and the oracle have the same networks
-        classes = build.build_dataset(config.source, "source").classes
-        method = build.build_method(config, classes)
-        check_geometry(config, method, classes)
+        method, datamodule = build.build_task(config)
+        check_geometry(config, method)
         if kind == "hrda":
-            parts = build.build_datamodule(config, method.needs_target).data_splits()
             check = DataCheck.of(config)
             assert check is not None
-            findings = check_data(parts, check)
+            findings = check_data(datamodule.data_splits(), check)
     return findings
 
 

@@ -37,9 +37,7 @@ def inspect(config: DictConfig) -> bool:
 
     sheet = Path(config.get("sheet", "contact_sheet.png"))  # a tree of train.yaml has none
     suffix_of(sheet)
-    source = build.build_dataset(config.source, "source")
-    method = build.build_method(config, source.classes)
-    datamodule = build.build_datamodule(config, method.needs_target)
+    method, datamodule = build.build_task(config)
     check = DataCheck.of(config)
     if check is None:
         raise ValueError("data_check is null, which checks nothing; remove data_check=null.")
@@ -47,7 +45,7 @@ def inspect(config: DictConfig) -> bool:
         instantiate(config.prepare_data)
     findings = check_data(datamodule.data_splits(), check)
     try:
-        check_geometry(config, method, source.classes)
+        check_geometry(config, method)
     except ValueError as error:
         findings.refusals.append(str(error))
     return _show(findings, config, Path(config.run_dir) / sheet)

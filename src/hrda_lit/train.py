@@ -62,13 +62,11 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.system.process import at_full_speed
 
     _quieten()
-    source = build.build_dataset(config.source, "source")
-    method = build.build_method(config, source.classes)
-    datamodule = build.build_datamodule(config, method.needs_target)
+    method, datamodule = build.build_task(config)
     if not config.prepare_data:
         for split in datamodule.data_splits():
             split.dataset.require_root()  # at once, where the geometry of a large network takes seconds
-    check_geometry(config, method, source.classes)
+    check_geometry(config, method)
     start = find_start(config)
     score = find_final_score(start, config)
     if score is not None:
@@ -80,7 +78,7 @@ def _train(config: DictConfig) -> float:
     require_good_data(datamodule.data_splits(), DataCheck.of(config))
     datamodule.prepare_data()
     datamodule.setup("fit")
-    module = build.build_module(config, method, source.classes)
+    module = build.build_module(config, method)
     check_names(trainer, module)
     _open_folder(config, trainer.loggers, start)  # from here on, files are written
     with at_full_speed(trainer.strategy.root_device):

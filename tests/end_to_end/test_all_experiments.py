@@ -106,12 +106,10 @@ def small(config: DictConfig, demo: DictConfig) -> DictConfig:
 
 
 def fit(config: DictConfig) -> L.Trainer:
-    source = build.build_dataset(config.source, "source")
-    method = build.build_method(config, source.classes)
-    datamodule = build.build_datamodule(config, method.needs_target)
+    method, datamodule = build.build_task(config)
     datamodule.setup("fit")
     trainer = build.build_trainer(config)
-    trainer.fit(build.build_module(config, method, source.classes), datamodule)
+    trainer.fit(build.build_module(config, method), datamodule)
     return trainer
 
 
@@ -122,9 +120,7 @@ def test_an_experiment_composes_fits_and_trains(
     config = composed(f"experiment={name}").copy()
     assert config.name == name
     check_train(config)
-    source = build.build_dataset(config.source, "source")
-    method = build.build_method(config, source.classes)
-    build.build_datamodule(config, method.needs_target)
+    method, _ = build.build_task(config)
     if (key := structure(config)) not in trained:
         trained.add(key)
         trainer = fit(small(config, demo))
@@ -136,7 +132,7 @@ def test_an_experiment_composes_fits_and_trains(
         fitted.add(sizes)
         # A shallow encoder of the same strides has the same geometry.
         config.network.backbone = small(config, demo).network.backbone
-        check_geometry(config, method, source.classes)
+        check_geometry(config, method)
 
 
 def test_structures_tell_experiments_apart(composed: Callable[..., DictConfig]) -> None:

@@ -78,13 +78,12 @@ def test_pictures_show_what_the_network_made(tmp_path: Path, demo_root: Path) ->
     from hrda_lit.pictures.layers import paint
 
     config = smoke(tmp_path, demo_root, "hrda_demo")
-    datamodule = build.build_datamodule(config, needs_target=True)
+    method, datamodule = build.build_task(config)
     datamodule.setup("validate")
-    classes = datamodule.source.classes
-    module = build.build_module(config, build.build_method(config, classes), classes).eval()
+    module = build.build_module(config, method).eval()
     item = ready(datamodule._val_images[0])  # type: ignore[index]
     scene = validation_scene(module, item["image"][None], item["label"][None])
-    [pictures] = paint({"image": scene}, classes)
+    [pictures] = paint({"image": scene}, method.classes)
     assert list(pictures) == [
         "image",
         "label",

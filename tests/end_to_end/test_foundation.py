@@ -116,6 +116,6 @@ def test_random_weights_that_stay_are_warned_of(
 ) -> None:
     config = compose(tmp_path, demo_root, "experiment=foundation/source_only_dinov2_base", "debug=smoke_vit")
     config.network.backbone.tune = tune
-    module = build_module(config, build_method(config, CITYSCAPES), CITYSCAPES)
+    module = build_module(config, build_method(config, CITYSCAPES))
     assert ("network.backbone.weights is null" in caplog.text) == (tune != "full")
     assert module.student.backbone.tune == tune

@@ -38,9 +38,8 @@ def one_image(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def gradients_of_one_process(data: Path, run: Path) -> dict[str, torch.Tensor]:
     """Average what each rank's batch and draws give in a process of its own."""
     config = smoke(run, data, "hrda_demo")
-    source = build.build_dataset(config.source, "source")
-    module = build.build_module(config, build.build_method(config, source.classes), source.classes)
-    datamodule = build.build_datamodule(config, needs_target=True)
+    method, datamodule = build.build_task(config)
+    module = build.build_module(config, method)
     datamodule.setup("fit")
     draws = {"source": datamodule._source_draws, "target": datamodule._target_draws}
     networks = Networks(module.student.train(), module.teacher)

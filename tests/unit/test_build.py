@@ -39,4 +39,4 @@ def test_an_optimiser_of_a_discriminator_is_none_of_a_student(tmp_path: Path) ->
     config = compose(tmp_path, tmp_path)
     config.optim = {"_target_": "hrda_lit.optim.AdamPoly"}
     with pytest.raises(ConfigError, match=r"optim\._target_=hrda_lit\.optim\.AdamPoly: expected a class that has clip"):
-        wrap_student(None, config, Supervised(CITYSCAPES), CITYSCAPES)  # type: ignore[arg-type]
+        wrap_student(None, config, Supervised(CITYSCAPES))  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ def test_the_example_of_ones_own_data_makes_a_network(mine: dict[str, Path], mor
         [config] = composed(Printed("own_data.md", "hrda_lit.train", (*words, *more)), mine)
         check_train(config)
         classes = build_dataset(config.source, "source").classes
-        check_geometry(config, build_method(config, classes), classes)
+        check_geometry(config, build_method(config, classes))
         with torch.device("meta"):
             network: Any = build_network(config, classes)
         assert network.num_classes == 5

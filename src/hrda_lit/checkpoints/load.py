@@ -160,7 +160,7 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: s
     with name_in_errors(path):
         if config.method.get("lambda_fd"):
             config.method.lambda_fd = 0
-        module = wrap_student(student, config, build_method(config, classes), classes)
+        module = wrap_student(student, config, build_method(config, classes))
         module.config = content[CONFIG_KEY]
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])

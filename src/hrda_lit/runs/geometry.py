@@ -32,19 +32,19 @@ FILLED = {
 }  # in place  # fmt: skip
 
 
-def check_geometry(config: DictConfig, method: Method, classes: Classes) -> None:
+def check_geometry(config: DictConfig, method: Method) -> None:
     """Refuse sizes that the first step or the first validation would stumble over."""
     with announce("checking sizes"), ShapesAlone():  # type: ignore[no-untyped-call]
         try:
-            _check(config, method, classes)
+            _check(config, method)
         except ValueError as error:
-            near = _nearest_crop(config, method, classes)
+            near = _nearest_crop(config, method)
             if not near:
                 raise
             raise type(error)(f"{str(error).rstrip('.')}; the nearest crop that fits is {near}.") from error
 
 
-def _nearest_crop(config: DictConfig, method: Method, classes: Classes) -> str:
+def _nearest_crop(config: DictConfig, method: Method) -> str:
     """Return key and value of the nearest crop that fits instead of a refused one; "" if none does."""
     name = "sync_crop" if config.data.get("sync_crop") else "crop"
     for multiple in MULTIPLES:
@@ -52,15 +52,15 @@ def _nearest_crop(config: DictConfig, method: Method, classes: Classes) -> str:
         changed = OmegaConf.merge(config, {"data": {name: crop}})
         assert isinstance(changed, DictConfig)
         with suppress(ValueError):
-            _check(changed, method, classes)
+            _check(changed, method)
             return f"data.{name}=[{crop[0]},{crop[1]}]"
     return ""
 
 
-def _check(config: DictConfig, method: Method, classes: Classes) -> None:
+def _check(config: DictConfig, method: Method) -> None:
     size, shape = crop_size(config), (int(config.loading.batch_size), 3)
     method.check_crop(training_crop(config))
-    network = without_memory(config, classes)
+    network = without_memory(config, method.classes)
     network.check_crop(size)
     inference = build_inference(config)
     inference.check(network)

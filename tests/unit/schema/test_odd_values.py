@@ -74,10 +74,8 @@ def go_through(command: str, config: DictConfig) -> None:
         check_predict(config)
     else:
         check_train(config)
-        source = build.build_dataset(config.source, "source")
-        method = build.build_method(config, source.classes)
-        build.build_datamodule(config, method.needs_target)
-        check_geometry(config, method, source.classes)
+        method, _ = build.build_task(config)
+        check_geometry(config, method)
         DataCheck.of(config)
         build.build_trainer(config)
 
