@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.commands import command
-from hrda_lit.schema.check import check_evaluate
+from hrda_lit.schema.check import check_tree
+from hrda_lit.schema.trees import EvaluateKeys
 
 if TYPE_CHECKING:
     from hrda_lit.checkpoints.load import Trained
@@ -24,7 +25,7 @@ def evaluate(config: DictConfig) -> float:
     """
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("there is nothing to evaluate; give checkpoint=latest, or a file.")
-    check_evaluate(config)
+    check_tree(config, EvaluateKeys)
     if (Path(config.run_dir) / "checkpoints").is_dir():
         raise ValueError(
             f"{config.run_dir} is the folder of a training, whose metrics would be replaced; choose another "

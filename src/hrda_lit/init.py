@@ -33,10 +33,11 @@ def init(config: DictConfig) -> "Path":
 
     from hrda_lit.proposal.propose import propose
     from hrda_lit.proposal.write import write
-    from hrda_lit.schema.check import check_init
+    from hrda_lit.schema.check import check_tree
+    from hrda_lit.schema.trees import InitKeys
     from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
 
-    check_init(config)
+    check_tree(config, InitKeys)
     keys: dict[str, Any] = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     out = Path(keys["out"]).expanduser().absolute()
     if out.exists():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from hrda_lit.runs.commands import command
-from hrda_lit.schema.check import check_predict
+from hrda_lit.schema.check import check_tree
+from hrda_lit.schema.trees import PredictKeys
 
 if TYPE_CHECKING:
     from hrda_lit.predicting.run import Tally
@@ -19,7 +20,7 @@ def predict(config: DictConfig) -> "Tally":
         ValueError: if a key or value does not fit, or a file is broken.
         FileNotFoundError: if the checkpoint or the input is missing.
     """
-    check_predict(config)
+    check_tree(config, PredictKeys)
     # Imported here, so that --help and what is refused above need not wait for torch.
     from hrda_lit.predicting.run import run
 

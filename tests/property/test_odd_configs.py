@@ -8,6 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import DictConfig
+
+from hrda_lit.schema.check import check_tree
+from hrda_lit.schema.trees import InitKeys, PredictKeys
 
 pytestmark = pytest.mark.slow
 
@@ -129,12 +133,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     modules = {name: importlib.import_module(f"hrda_lit.{name}") for name in ("train", "predict", "init")}
-    check = importlib.import_module("hrda_lit.schema.check")
     monkeypatch.setattr(modules["train"], "_train", lambda config: 0.5)
-    monkeypatch.setattr(modules["init"], "init", check.check_init)
-    monkeypatch.setattr(
-        modules["predict"], "predict", lambda config: check.check_predict(config) or SimpleNamespace(failed=0)
-    )
+    monkeypatch.setattr(modules["init"], "init", lambda config: check_tree(config, InitKeys))
+
+    def predict(config: DictConfig) -> SimpleNamespace:
+        check_tree(config, PredictKeys)
+        return SimpleNamespace(failed=0)
+
+    monkeypatch.setattr(modules["predict"], "predict", predict)
 
     def run(command: str, words: list[str]) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", [f"hrda-{command}", "--config-dir", str(tmp_path / "own"), *words])

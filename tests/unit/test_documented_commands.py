@@ -18,7 +18,8 @@ from hrda_lit import api
 from hrda_lit.build import build_dataset, build_method, build_network
 from hrda_lit.config.arguments import rewrite_overrides
 from hrda_lit.runs.geometry import check_geometry
-from hrda_lit.schema.check import check_evaluate, check_init, check_predict, check_train
+from hrda_lit.schema.check import check_train, check_tree
+from hrda_lit.schema.trees import EvaluateKeys, InitKeys, PredictKeys
 from tests.documented import Printed, commands, jobs, write_yaml
 from tests.scripts import parsed
 from tests.street import draw_street
@@ -27,9 +28,9 @@ COMMANDS = commands()
 CHECKS: dict[str, Callable[[DictConfig], None]] = {
     "hrda_lit.train": check_train,
     "hrda_lit.inspect": check_train,
-    "hrda_lit.evaluate": check_evaluate,
-    "hrda_lit.predict": check_predict,
-    "hrda_lit.init": check_init,
+    "hrda_lit.evaluate": lambda config: check_tree(config, EvaluateKeys),
+    "hrda_lit.predict": lambda config: check_tree(config, PredictKeys),
+    "hrda_lit.init": lambda config: check_tree(config, InitKeys),
 }
 
 

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from hrda_lit.config.values import check
-from hrda_lit.schema.check import check_evaluate, check_predict, check_train
+from hrda_lit.schema.check import check_train, check_tree
 from hrda_lit.schema.trainer import check_trainer
 from hrda_lit.schema.trees import EvaluateKeys, PredictKeys, TrainKeys
 
@@ -226,6 +226,6 @@ def test_the_other_commands_check_too() -> None:
         evaluate = compose("evaluate", ["checkpoint=x", "run_dir=run", "workers=-1"])
         predict = compose("predict", ["save=3"])
     with pytest.raises(ValueError, match=re.escape("workers=-1: expected a whole number in [0, 1024]")):
-        check_evaluate(evaluate)
+        check_tree(evaluate, EvaluateKeys)
     with pytest.raises(ValueError, match="save=3: expected"):
-        check_predict(predict)
+        check_tree(predict, PredictKeys)

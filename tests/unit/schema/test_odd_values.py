@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from hrda_lit import build
 from hrda_lit.inspecting.data_check import DataCheck
 from hrda_lit.runs.geometry import check_geometry
-from hrda_lit.schema.check import check_evaluate, check_predict, check_train
+from hrda_lit.schema.check import check_train, check_tree
+from hrda_lit.schema.trees import EvaluateKeys, PredictKeys
 from hrda_lit.system.errors import format_error
 
 pytestmark = pytest.mark.slow
@@ -66,12 +67,12 @@ def put(config: Any, path: tuple[Any, ...], value: Any) -> DictConfig:
 def go_through(command: str, config: DictConfig) -> None:
     """Do what a command does before it reads data or a checkpoint."""
     if command == "evaluate":
-        check_evaluate(config)
+        check_tree(config, EvaluateKeys)
         DataCheck.of(config)
         for key, node in config.datasets.items():
             build.build_dataset(node, key)
     elif command == "predict":
-        check_predict(config)
+        check_tree(config, PredictKeys)
     else:
         check_train(config)
         method, _ = build.build_task(config)
