@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.runs.claim import claim_run, is_first_process, resume_mode
+from hrda_lit.runs.claim import is_first_process, release_all, resume_mode, take
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
@@ -40,7 +40,8 @@ def train(config: DictConfig) -> float:
         FileNotFoundError: if data, weights or the checkpoint are missing.
     """
     check_train(config)
-    with _finish_wandb(), signals.watch.handle_signals(), claim_run(Path(config.run_dir), resume_mode(config.resume)):
+    with _finish_wandb(), signals.watch.handle_signals(), release_all():
+        take(Path(config.run_dir), resume_mode(config.resume))
         try:
             return _train(config)
         except Exception as error:

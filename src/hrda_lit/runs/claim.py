@@ -43,23 +43,14 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
-@contextmanager
-def claim_run(folder: Path, resume: str) -> Iterator[None]:
-    """Make and claim the folder of a run until the block or the process ends.
+def take(folder: Path, resume: str) -> None:
+    """Make and claim the folder of a run, which its first process alone does.
 
     Raises:
         ValueError: if another process trains there, or another run has left results there.
     """
-    if is_first_process() and not holds_claim(folder):
-        take(folder, resume)
-    try:
-        yield
-    finally:
-        release(folder)
-
-
-def take(folder: Path, resume: str) -> None:
-    """Claim a folder for a run, see `claim_run`; `release` releases it."""
+    if not is_first_process():
+        return
     if not claim(folder):
         raise ValueError(f"{folder} is where another process is training now; wait for it, or choose another folder.")
     if holds_run(folder) and not _resumes(folder, resume):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from hrda_lit.runs.claim import claim, claim_new, claim_run, holds_claim, is_timed, release, resume_mode
+from hrda_lit.runs.claim import claim, claim_new, holds_claim, is_timed, release, release_all, resume_mode, take
 
 ASK = "import sys; from pathlib import Path; from hrda_lit.runs.claim import *; print({}(Path(sys.argv[1])))"
 
@@ -41,12 +41,14 @@ def test_another_run_is_not_written_over(left: str, tmp_path: Path) -> None:
     path = tmp_path / left
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(ValueError, match="holds another run; add resume=auto"), claim_run(tmp_path, "never"):
-        pass
-    with pytest.raises(ValueError, match="holds another run"), claim_run(tmp_path, "/else/where/last.ckpt"):
-        pass
+    with pytest.raises(ValueError, match="holds another run; add resume=auto"):
+        take(tmp_path, "never")
+    with pytest.raises(ValueError, match="holds another run"):
+        take(tmp_path, "/else/where/last.ckpt")
+    assert not holds_claim(tmp_path)
     for resume in ("auto", str(tmp_path / "checkpoints" / "last.ckpt")):
-        with claim_run(tmp_path, resume):
+        with release_all():
+            take(tmp_path, resume)
             assert holds_claim(tmp_path)
         assert not holds_claim(tmp_path)
 
@@ -54,15 +56,15 @@ def test_another_run_is_not_written_over(left: str, tmp_path: Path) -> None:
 def test_the_folder_one_stands_in_is_no_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "metrics.csv").touch()
-    with pytest.raises(ValueError, match="holds another run"), claim_run(Path("."), "never"):
-        pass
+    with pytest.raises(ValueError, match="holds another run"):
+        take(Path("."), "never")
 
 
 def test_only_the_first_process_of_a_run_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "metrics.csv").touch()
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with claim_run(tmp_path, "never"):
-        assert not holds_claim(tmp_path)
+    take(tmp_path, "never")
+    assert not holds_claim(tmp_path)
 
 
 def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
