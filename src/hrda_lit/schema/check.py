@@ -1,6 +1,8 @@
 """Check a composed tree before anything is read: unknown and missing keys, types, ranges."""
 
+import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -8,8 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config import messages
 from hrda_lit.config.values import check, check_names
-from hrda_lit.schema.trainer import check_trainer
-from hrda_lit.schema.trees import TrainKeys
+from hrda_lit.schema.trees import TrainerKeys, TrainKeys
 from hrda_lit.system.paths import require_below
 
 # Groups of which something must be chosen, and keys that only a choice sets.
@@ -17,6 +18,32 @@ NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
 DATASETS = {"source", "target", "val", "dataset", "like"}  # their keys are asked for when they are read
 GLOBAL = {"experiment", "setting", "debug", "local"}  # groups whose choices set keys of the root
 CHOSEN = {"_target_", "root", "images", "sets"}
+
+# Keys of Lightning that do not apply to several backward passes per step and to draws without epochs: values that
+# are allowed all the same, and what to set instead.
+INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
+    "accumulate_grad_batches": ((1,), "a step has several backward passes already; set loading.accumulate"),
+    "gradient_clip_val": ((None,), "gradients are clipped once per step; set optim.clip"),
+    "gradient_clip_algorithm": ((None, "norm"), "optim.clip clips by norm"),
+    "max_epochs": ((None, -1), "draws with replacement have no epochs; set trainer.max_steps"),
+    "min_epochs": ((None,), "draws with replacement have no epochs; set trainer.max_steps"),
+    "check_val_every_n_epoch": ((None,), "draws with replacement have no epochs; set trainer.val_check_interval"),
+    "limit_train_batches": ((None, 1.0), "draws with replacement have no end; set trainer.max_steps"),
+    "overfit_batches": ((0, 0.0), "every step draws its own crops; train on a dataset of few files"),
+    "reload_dataloaders_every_n_epochs": ((0,), "draws with replacement have no epochs; remove it"),
+    "use_distributed_sampler": ((False,), "draws are a function of step and rank already; leave it at false"),
+    "barebones": ((False,), "it would turn off all records; scripts/benchmarks measure speed"),
+    "enable_checkpointing": ((False,), "callbacks.checkpoint saves; leave it at false"),
+    # Others pickle the run, fork it away from its records, or shard weights that the teacher reads whole.
+    "strategy": (
+        ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+        "several devices train by trainer.strategy=ddp",
+    ),
+    "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
+    "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard, wandb, mlflow or trackio"),
+}
+# Of torchrun, Slurm, LSF and Open MPI: by these Lightning finds the other machines.
+CLUSTERS = {"MASTER_ADDR", "SLURM_NTASKS", "LSB_DJOB_RANKFILE", "OMPI_COMM_WORLD_SIZE"}
 
 
 def check_train(config: DictConfig) -> None:
@@ -41,6 +68,32 @@ def _is_chosen(config: DictConfig, name: str) -> bool:
         return node is not None
     segmentor = node.get("segmentor", {})
     return bool(CHOSEN & node.keys()) or not isinstance(segmentor, Mapping) or "_target_" in segmentor
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse values of Lightning's keys that have no effect or do harm here, and absent devices."""
+    for name, hint in get_type_hints(TrainerKeys, include_extras=True).items():
+        if name in trainer:
+            check(trainer[name], hint, f"trainer.{name}")
+    for name, (harmless, instead) in INSTEAD.items():
+        if name in trainer and trainer[name] not in harmless:
+            raise ValueError(messages.not_allowed(f"trainer.{name}", trainer[name], instead))
+    nodes = trainer.get("num_nodes", 1)
+    if nodes > 1 and not CLUSTERS & os.environ.keys():
+        instead = "this process knows no other machine; start it by Slurm or torchrun, or set MASTER_ADDR and NODE_RANK"
+        raise ValueError(messages.not_allowed("trainer.num_nodes", nodes, instead))
+    accelerator = trainer.get("accelerator", "auto")
+    if accelerator not in ("auto", "cpu") and not _is_present(accelerator):
+        instead = "this machine has no such device; set it to auto"
+        raise ValueError(messages.not_allowed("trainer.accelerator", accelerator, instead))
+
+
+def _is_present(accelerator: str) -> bool:
+    import torch  # here, so that a wrong value need not wait for it
+
+    if accelerator == "tpu":
+        return find_spec("torch_xla") is not None
+    return torch.backends.mps.is_available() if accelerator == "mps" else torch.cuda.is_available()
 
 
 def check_tree(config: DictConfig, tree: Any) -> None:

@@ -1,4 +1,4 @@
-"""The keys of train.yaml, evaluate.yaml and predict.yaml that no constructor knows, each with its type."""
+"""The keys of each command's tree that no constructor knows, or knows too widely, each with its type."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -7,9 +7,12 @@ from hrda_lit.config.ranges import (
     Bits,
     Count,
     KeysOf,
+    Length,
     NotNegative,
+    Number,
     OpenPart,
     Part,
+    Range,
     Ratio,
     Seed,
     Share,
@@ -61,6 +64,25 @@ class SplitKeys(TypedDict, total=False):
     source: str
     target: str
     val: str
+
+
+class TrainerKeys(TypedDict, total=False):
+    """conf/trainer, the keys for which Lightning's own annotations are wider than what fits here."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: Count | Literal[-1, "auto"] | Annotated[Sequence[Number], Length(least=1)]
+    num_nodes: Count
+    # Not 16-true nor bf16-true: small steps, and those of the teacher, vanish in weights of so few digits. Not 64-true:
+    # images are normalised to float32 on the device, after Lightning has cast the batch.
+    precision: Literal[16, 32, "16", "32", "bf16", "16-mixed", "bf16-mixed", "32-true"]
+    max_steps: Count
+    val_check_interval: Count
+    log_every_n_steps: Count
+    num_sanity_val_steps: Annotated[int, Range(-1, 2**31 - 1)]
+    limit_val_batches: Number | Share  # a number of batches, or a share of them
+    fast_dev_run: bool | Number
+    min_steps: Number | None
+    max_time: str | Mapping[Literal["weeks", "days", "hours", "minutes", "seconds"], Number] | None
 
 
 class TrainKeys(TypedDict):

@@ -11,8 +11,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from hrda_lit.config.values import check
-from hrda_lit.schema.check import check_train, check_tree
-from hrda_lit.schema.trainer import check_trainer
+from hrda_lit.schema.check import check_train, check_trainer, check_tree
 from hrda_lit.schema.trees import EvaluateKeys, PredictKeys, TrainKeys
 
 pytestmark = pytest.mark.slow
