@@ -37,6 +37,16 @@ def to_plain(node: DictConfig | ListConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a config by their keys as on the command line, e.g. "optim.lr"."""
+    if not isinstance(node, Mapping) or not node:
+        return {prefix: list(node) if isinstance(node, tuple) else node}
+    values: dict[str, Any] = {}
+    for name, inner in node.items():
+        values |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+    return values
+
+
 def build_part(
     node: DictConfig,
     where: str,

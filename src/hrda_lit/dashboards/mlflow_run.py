@@ -12,9 +12,9 @@ from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from hrda_lit.config.nodes import flatten
 from hrda_lit.dashboards.dashboard import Dashboard, Lines, connecting
 from hrda_lit.dashboards.run_name import name_run
-from hrda_lit.runs.differences import flatten
 from hrda_lit.system.table import as_csv
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports what it is used for

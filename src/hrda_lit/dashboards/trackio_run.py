@@ -10,9 +10,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 
+from hrda_lit.config.nodes import flatten
 from hrda_lit.dashboards.dashboard import Dashboard, Lines, connecting
 from hrda_lit.dashboards.run_name import name_run
-from hrda_lit.runs.differences import flatten
 
 with connecting("trackio"):
     import trackio

@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,18 +12,26 @@ from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.checkpoints.load import read_checkpoint
 from hrda_lit.checkpoints.locate import locate
+from hrda_lit.config.nodes import flatten
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.runs.claim import AUTO, NEVER, resume_mode
-from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
 from hrda_lit.runs.loggers import STATES
 from hrda_lit.runs.state import PARTS, check_state, unfit
 from hrda_lit.system.files import link_atomically, read_json
 from hrda_lit.system.progress import announce
+from hrda_lit.system.text import shorten
 from hrda_lit.system.torch_files import require_finite_weights
 
 log = logging.getLogger(__name__)
 
 UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+# What these say is built into the weights and the moments of the optimiser.
+FIXED = ("network", "s_T")
+FREE = {"network.segmentor.lambda_d", "network.backbone.weights"}
+# Places, not what is computed.
+PLACES = {"run_dir", "resume", "prepare_data", "data_root", "cache_dir", "kind"}
+_ABSENT = "(none)"
+MOST = 5  # changes that an error lists
 
 
 class Start(NamedTuple):
@@ -67,6 +76,55 @@ def _compare(start: Start, config: DictConfig) -> None:
     log.info("resumed from %s after step %d%s", start.path, start.step, but)
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compare two configs, apart from places: by dotted key, the value before and now."""
+    old, new = _without_places(before), _without_places(now)
+    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**new, **old}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def refuse_fixed(changed: Mapping[str, tuple[Any, Any]], path: object) -> None:
+    """Refuse changes, as `differences` finds them, that the state of a run does not allow."""
+    fixed = [key for key in changed if _is_fixed(key)]
+    if fixed:
+        first = format_changes({key: changed[key] for key in fixed[:MOST]})
+        more = f" and {len(fixed) - MOST} more" if len(fixed) > MOST else ""
+        raise ValueError(
+            f"{path} cannot be resumed with {first}{more}, because its weights were made for the former; keep that, "
+            "or start a new run."
+        )
+
+
+def format_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """Write changes as a part of a sentence, e.g. "optim.lr 0.1 -> 0.2"."""
+    return ", ".join(f"{key} {shorten(old)} -> {shorten(new)}" for key, (old, new) in changed.items())
+
+
+def _is_fixed(key: str) -> bool:
+    root, _, rest = key.partition(".")
+    if key in FREE:
+        return False
+    # Also of one of several datasets, e.g. source.sets.game.classes.names.
+    classes = root in ("source", "target", "val") and {"classes", "things", "palette"} & {*rest.split(".")}
+    return root in FIXED or bool(classes) or (root == "method" and ("_target_" in rest or rest == "masked"))
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a config without the keys that are places, and with their names where others begin with them."""
+    places = [(str(config[name]), f"<{name}>") for name in ("run_dir", "cache_dir", "data_root") if config.get(name)]
+    places.sort(key=lambda place: len(place[0]), reverse=True)  # the data may lie in the cache
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replace(item) for item in value]
+        for place, name in places if isinstance(value, str) else ():
+            if value == place or value.startswith(f"{place}/"):
+                return name + value.removeprefix(place)
+        return value
+
+    return {key: replace(value) for key, value in flatten(config).items() if key.partition(".")[0] not in PLACES}
+
+
 def _newest(folder: Path) -> Start | None:
     """Return the newest whole checkpoint of a folder; skip damaged ones, with a warning."""
     found = [path for path in folder.glob("*.ckpt") if path.is_file()]
@@ -108,7 +166,7 @@ def read(path: Path) -> Start:
 
 
 def take_over(start: Start | None, run_dir: Path) -> None:
-    """Copy metrics.csv and checkpoints of the resumed run into a new folder; remove unfinished files."""
+    """Copy metrics.csv and checkpoints of the resumed run into a new folder."""
     if start is not None and start.path.parent.parent.resolve() != run_dir.resolve():
         curve, best = start.path.parent.parent / "metrics.csv", start.path.parent / "best.ckpt"
         if curve.is_file():
@@ -117,8 +175,6 @@ def take_over(start: Start | None, run_dir: Path) -> None:
         link_atomically(start.path, run_dir / "checkpoints" / "last.ckpt")
         if best.is_file():
             link_atomically(best, run_dir / "checkpoints" / "best.ckpt")
-    for part in run_dir.rglob(".*.part"):
-        part.unlink(missing_ok=True)
 
 
 def find_final_score(start: Start | None, config: DictConfig) -> float | None:

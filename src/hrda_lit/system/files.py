@@ -73,7 +73,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def link_atomically(source: Path, path: Path) -> None:
     """Let `path` name the content of `source` too, by a link where the file system has links."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{scratch_prefix()}link.part")
     try:
         part.unlink(missing_ok=True)
         os.link(source, part)

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from wandb.errors import CommError
 
+from hrda_lit.config.nodes import flatten
 from hrda_lit.config.values import check
 from hrda_lit.dashboards.dashboard import Dashboard
 from hrda_lit.dashboards.mlflow_run import MlflowRun
 from hrda_lit.dashboards.run_name import name_run
 from hrda_lit.dashboards.wandb_run import WandbRun
-from hrda_lit.runs.differences import flatten
 from hrda_lit.runs.loggers import Resumable, resume_loggers, resume_states
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hrda_lit.runs.differences import differences, format_changes, refuse_fixed
+from hrda_lit.runs.resume import differences, format_changes, refuse_fixed
 
 CONFIG = {
     "run_dir": "/a/run",
