@@ -16,12 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from hrda_lit.build import build_dataset, build_method
+from hrda_lit.build import build_bare_network, build_dataset, build_method, crop_size
 from hrda_lit.methods.base import Method, Networks
 from hrda_lit.networks.segmentor import Segmentor
 from hrda_lit.ops.logits import rows_at_once
 from hrda_lit.ops.rng import generator
-from hrda_lit.runs.geometry import crop_size, without_memory
 from hrda_lit.training.options import Memory
 
 MOMENTS = 2  # of AdamW, for each parameter
@@ -49,7 +48,7 @@ def measure(config: DictConfig, tell: Tell) -> Iterator[Row]:
     for name, memory in OPTIONS.items():
         tell(f"{name}: running a step without numbers")
         start, counts = time.perf_counter(), Counts()
-        student, method = without_memory(config, classes), build_method(config, classes)
+        student, method = build_bare_network(config, classes), build_method(config, classes)
         needed = estimate(student, method, memory, setting, counts)
         row = Row(name, {"rung": name, "crop": config.data.crop[0], "batch": config.loading.batch_size})
         row.flops = config.loading.accumulate * counts.flops

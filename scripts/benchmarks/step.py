@@ -19,7 +19,6 @@ from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
 from hrda_lit.module import UDAModule
 from hrda_lit.ops.rng import generator
-from hrda_lit.runs.geometry import crop_size
 from hrda_lit.system.process import at_full_speed
 
 MODES = ("eager", "compiled", "graphs")
@@ -178,7 +177,7 @@ class Parts:
 def measure(config: DictConfig, modes: Sequence[str], warmup: int, steps: int, tell: Tell) -> Iterator[Row]:
     """Measure training steps, a row per mode of `MODES`, with a note in place of numbers where one cannot be had."""
     for mode in modes:
-        size, batch = crop_size(config), config.loading.batch_size * config.loading.accumulate
+        size, batch = build.crop_size(config), config.loading.batch_size * config.loading.accumulate
         settings = {"mode": mode, "crop": size[0], "batch": config.loading.batch_size}
         row = Row(f"{mode}, crop {size[0]} x {size[1]}, batch {config.loading.batch_size}", settings, samples=batch)
         if (note := _unavailable(config, mode)) is None:
@@ -205,7 +204,7 @@ def _run(config: DictConfig, mode: str, row: Row, warmup: int, steps: int, tell:
     stopwatch = Stopwatch(warmup, steps, row, tell)
     with tempfile.TemporaryDirectory() as folder:
         module, method, trainer = _built(config, mode, folder, stopwatch)
-        crops = RandomCrops(crop_size(config), row.samples, module.classes, method.needs_target, stopwatch.total)
+        crops = RandomCrops(build.crop_size(config), row.samples, module.classes, method.needs_target, stopwatch.total)
         try:
             with at_full_speed(trainer.strategy.root_device):
                 trainer.fit(module, crops)

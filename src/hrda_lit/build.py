@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import get_class
-from lightning.pytorch import callbacks as lightning_callbacks
+from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.config.messages import missing_key, not_allowed
+from hrda_lit.config.messages import missing_key
 from hrda_lit.config.nodes import (
     ConfigError,
     build_part,
@@ -39,14 +40,6 @@ from hrda_lit.training.ema_teacher import EMATeacher
 from hrda_lit.training.options import Memory, StepOptions
 
 log = logging.getLogger(__name__)
-
-# Callbacks of Lightning that need automatic optimisation or epochs, and what to use instead.
-INSTEAD = {
-    lightning_callbacks.GradientAccumulationScheduler: "set loading.accumulate",
-    lightning_callbacks.StochasticWeightAveraging: "validate=teacher scores averaged weights",
-    lightning_callbacks.BatchSizeFinder: "set loading.batch_size",
-    lightning_callbacks.LearningRateFinder: "set optim.lr",
-}
 
 
 def build_task(config: DictConfig) -> tuple[Method, UDADataModule]:
@@ -95,11 +88,7 @@ def build_dataset(config: DictConfig | None, role: str) -> Images:
 
 
 def build_validation(config: DictConfig) -> Images:
-    """Build the dataset that a run was validated on.
-
-    Raises:
-        ConfigError: if it was validated on none, or a key does not fit.
-    """
+    """Build the dataset that a run was validated on; ConfigError if it was on none, or a key does not fit."""
     if config.val is None:
         raise ConfigError(f"{config.name} was trained without a validation set; choose a checkpoint that has one.")
     return build_dataset(config.val, "val")
@@ -167,6 +156,14 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     return build_with(keys.segmentor, "network.segmentor", parts)
 
 
+def build_bare_network(config: DictConfig, classes: Classes) -> Segmentor:
+    """Build the student without weights and numbers, on the meta device; for errors see `build_network`."""
+    dry = config.copy()
+    dry.network.backbone.weights = None
+    with torch.device("meta"):
+        return build_network(dry, classes)
+
+
 @announce("building the networks")
 def build_module(config: DictConfig, method: Method) -> UDAModule:
     """Build the LightningModule with its student; for errors see `build_network`."""
@@ -214,8 +211,7 @@ def build_inference(config: DictConfig) -> Inference:
     inference = build_part(keys, "inference", partial=None)
     if isinstance(inference, Inference):
         return inference
-    window = low_resolution_size(training_crop(config), config.network.downscale)
-    slide: Inference = construct(partial(windowed, inference), "inference", {"window": window})
+    slide: Inference = construct(partial(windowed, inference), "inference", {"window": crop_size(config)})
     require_attributes(slide, keys, "inference", ["scales"])
     return slide
 
@@ -229,10 +225,7 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     callbacks, loggers = _build_parts(config, "callbacks"), _build_parts(config, "logger")
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Lightning would add a bar of its own where callbacks.progress is null.
-    given["enable_progress_bar"] = any(isinstance(callback, lightning_callbacks.ProgressBar) for callback in callbacks)
-    for callback in callbacks:
-        if type(callback) in INSTEAD:
-            raise ConfigError(not_allowed("callbacks", type(callback).__name__, INSTEAD[type(callback)]))
+    given["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in callbacks)
     if config.trainer.get("deterministic"):
         given["benchmark"] = False  # cuDNN's search for the fastest kernels is not deterministic
     trainer: L.Trainer = build_part(config.trainer, "trainer", "fit", given=given)
@@ -250,3 +243,8 @@ def training_crop(config: DictConfig) -> tuple[int, int]:
     """Return (height, width) in high-resolution pixels of the crops that the network is trained on."""
     height, width = config.data.get("sync_crop") or config.data.crop
     return height, width
+
+
+def crop_size(config: DictConfig) -> tuple[int, int]:
+    """Return (height, width) of these crops as the network gets them."""
+    return low_resolution_size(training_crop(config), config.network.downscale)

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_inference, build_method, build_network, wrap_student
+from hrda_lit.build import build_bare_network, build_dataset, build_inference, build_method, build_network, wrap_student
 from hrda_lit.checkpoints.hub import read_folder
 from hrda_lit.checkpoints.locate import locate
 from hrda_lit.checkpoints.trusted import plain_tree, require_buildable, require_keys, trusted_part
@@ -138,8 +138,7 @@ def _check_size(state: Mapping[str, Tensor], config: DictConfig, classes: Classe
 
     Without the encoder's pretrained weights, they are not `complete`.
     """
-    with torch.device("meta"):
-        bare = build_network(config, classes)
+    bare = build_bare_network(config, classes)
     referenced = [] if complete else [f"backbone.{name}" for name in list_pretrained(bare.backbone)]
     own = {name: value for name, value in bare.state_dict().items() if name not in referenced}
     check_keys(own, state, f"{path} does not fit its own config")

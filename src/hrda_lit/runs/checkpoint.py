@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
@@ -15,15 +15,13 @@ from hrda_lit.config.messages import nearest
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
 from hrda_lit.inference.iou import logged_means
+from hrda_lit.module import UDAModule
 from hrda_lit.ops.finite import all_finite
 from hrda_lit.runs.loggers import STATES, resume_states
 from hrda_lit.runs.state import SCORES
 from hrda_lit.system.files import link_atomically
 from hrda_lit.system.signals import Stopped, watch
 from hrda_lit.training.skipped_steps import skipped_last_step
-
-if TYPE_CHECKING:
-    from hrda_lit.module import UDAModule
 
 
 @check_arguments
@@ -117,7 +115,7 @@ class Checkpoint(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse weights that are not finite; put the last scores and the loggers' places beside them."""
         refuse_non_finite(checkpoint["state_dict"], trainer.global_step, self.folder)
-        module = cast("UDAModule", pl_module)
+        module = cast(UDAModule, pl_module)
         checkpoint[SCORES] = {"scored": module.scored, "counts": module.counts}
         checkpoint[STATES] = resume_states(trainer.loggers)
 
@@ -172,7 +170,7 @@ class Checkpoint(L.Callback):
         raise Stopped(watch.received or signal.SIGTERM, reached)
 
 
-def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
+def check_names(trainer: L.Trainer, module: UDAModule) -> None:
     """Reject a misspelt number that a callback watches by its `best` or `monitor`, before the run begins."""
     known = {name.casefold(): name for name in sorted(logged_names(module))}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -187,7 +185,7 @@ def check_names(trainer: L.Trainer, module: "UDAModule") -> None:
                 )
 
 
-def logged_names(module: "UDAModule") -> set[str]:
+def logged_names(module: UDAModule) -> set[str]:
     """Return the names that the library logs in a run; callbacks and methods of someone else may log more."""
     classes = module.classes.names
     names = {"train/pseudo/q", "train/grad_norm", "train/skipped", "train/teacher_distance"}
@@ -198,7 +196,7 @@ def logged_names(module: "UDAModule") -> set[str]:
 
 def _reached(trainer: L.Trainer) -> tuple[int, int | None]:
     # A step is saved before it is scored and once more afterwards.
-    return trainer.global_step, cast("UDAModule", trainer.lightning_module).scored
+    return trainer.global_step, cast(UDAModule, trainer.lightning_module).scored
 
 
 def refuse_non_finite(state: dict[str, Tensor], step: int, folder: Path) -> None:

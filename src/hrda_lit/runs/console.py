@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
@@ -17,11 +17,9 @@ from torch import Tensor
 
 from hrda_lit.config.ranges import Count, Positive
 from hrda_lit.config.values import check_arguments
+from hrda_lit.module import UDAModule
 from hrda_lit.system.progress import logs_above
 from hrda_lit.system.text import is_terminal
-
-if TYPE_CHECKING:
-    from hrda_lit.module import UDAModule
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class ConsoleLog(L.Callback):
         self._first = self._last = trainer.global_step
         self._begun = self._since = time.perf_counter()
         if trainer.is_global_zero:
-            for line in describe_run(trainer, cast("UDAModule", pl_module)):
+            for line in describe_run(trainer, cast(UDAModule, pl_module)):
                 log.info("%s", line)
 
     def on_train_batch_end(
@@ -140,7 +138,7 @@ class Progress(RichProgressBar):
             super()._update_metrics(trainer, pl_module)
 
 
-def describe_run(trainer: L.Trainer, module: "UDAModule") -> list[str]:
+def describe_run(trainer: L.Trainer, module: UDAModule) -> list[str]:
     """Return what a run is made of: data, classes, network, crops, device, folder."""
     data, config = cast(Any, trainer).datamodule, module.config
     sets = []
@@ -158,7 +156,7 @@ def describe_run(trainer: L.Trainer, module: "UDAModule") -> list[str]:
     ]
 
 
-def _count_parameters(module: "UDAModule") -> str:
+def _count_parameters(module: UDAModule) -> str:
     parameters = list(module.student.parameters())
     every = sum(one.numel() for one in parameters) / 1e6
     trained = sum(one.numel() for one in parameters if one.requires_grad) / 1e6

@@ -9,14 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrda_lit.build import build_inference, build_network, training_crop
+from hrda_lit.build import build_bare_network, build_inference, crop_size, training_crop
 from hrda_lit.config.nodes import ConfigError
-from hrda_lit.data.classes import Classes
 from hrda_lit.methods.base import Method
 from hrda_lit.methods.labelling import batch_statistics_mode
-from hrda_lit.networks.segmentor import Segmentor, TrainingOutput
+from hrda_lit.networks.segmentor import TrainingOutput
 from hrda_lit.ops.logits import tiles
-from hrda_lit.ops.resize import low_resolution_size
 from hrda_lit.system.progress import announce
 from hrda_lit.system.text import reason_of
 
@@ -60,7 +58,7 @@ def _nearest_crop(config: DictConfig, method: Method) -> str:
 def _check(config: DictConfig, method: Method) -> None:
     size, shape = crop_size(config), (int(config.loading.batch_size), 3)
     method.check_crop(training_crop(config))
-    network = without_memory(config, method.classes)
+    network = build_bare_network(config, method.classes)
     network.check_crop(size)
     inference = build_inference(config)
     inference.check(network)
@@ -76,19 +74,6 @@ def _check(config: DictConfig, method: Method) -> None:
     if seen != size or not method.needs_teacher:  # else the teacher has shown it
         window = torch.zeros(1, 3, *seen, device="meta")
         _try("a validation", seen, config, lambda: network.eval().predict(window))
-
-
-def crop_size(config: DictConfig) -> Size:
-    """Return (height, width) of the training crops as the network gets them."""
-    return low_resolution_size(training_crop(config), config.network.downscale)
-
-
-def without_memory(config: DictConfig, classes: Classes) -> Segmentor:
-    """Build the student without weights and numbers, on the meta device."""
-    dry = OmegaConf.merge(config, {"network": {"backbone": {"weights": None}}})
-    assert isinstance(dry, DictConfig)
-    with torch.device("meta"):
-        return build_network(dry, classes)
 
 
 @torch.no_grad()

@@ -6,17 +6,15 @@ Counters, learning rates and schedules follow from the step and today's config.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import lightning as L
 
 from hrda_lit.inference.iou import class_iou
+from hrda_lit.module import UDAModule
 from hrda_lit.runs.resume import Start
 from hrda_lit.runs.state import SCORES, check_callbacks, check_optimizer, check_scores, check_weights, unfit
 from hrda_lit.system.errors import USER_ERRORS, format_error, name_in_errors
-
-if TYPE_CHECKING:
-    from hrda_lit.module import UDAModule
 
 
 @contextmanager
@@ -42,7 +40,7 @@ class _Restore(L.Callback):
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         assert self.start is not None
         try:
-            adapt(checkpoint, trainer, cast("UDAModule", pl_module))
+            adapt(checkpoint, trainer, cast(UDAModule, pl_module))
         except ValueError as error:
             raise unfit(self.start.path, str(error)) from error
 
@@ -50,7 +48,7 @@ class _Restore(L.Callback):
         self.begun = True
 
 
-def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: "UDAModule") -> None:
+def adapt(checkpoint: dict[str, Any], trainer: L.Trainer, module: UDAModule) -> None:
     """Change the content of a checkpoint before Lightning restores it, and give the module its last scores."""
     step, interval = checkpoint["global_step"], trainer.val_check_interval
     optimizer, scheduler = module.build_optimizer(trainer.max_steps)

@@ -42,6 +42,13 @@ INSTEAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "callbacks": ((None,), "callbacks are a group of their own; use callbacks.<name>"),
     "logger": ((None,), "loggers are a group of their own; use logger=csv, tensorboard, wandb, mlflow or trackio"),
 }
+# Callbacks of Lightning that need automatic optimisation or epochs.
+CALLBACKS = {
+    "GradientAccumulationScheduler": "set loading.accumulate",
+    "StochasticWeightAveraging": "validate=teacher scores averaged weights",
+    "BatchSizeFinder": "set loading.batch_size",
+    "LearningRateFinder": "set optim.lr",
+}
 # Of torchrun, Slurm, LSF and Open MPI: by these Lightning finds the other machines.
 CLUSTERS = {"MASTER_ADDR", "SLURM_NTASKS", "LSB_DJOB_RANKFILE", "OMPI_COMM_WORLD_SIZE"}
 
@@ -59,6 +66,10 @@ def check_train(config: DictConfig) -> None:
         check_trainer(trainer)
     check_tree(config, TrainKeys)
     require_below(config.name, "name")  # of the run's folder
+    for part in (config.get("callbacks") or {}).values():
+        package, _, name = str(part and part.get("_target_")).rpartition(".")
+        if name in CALLBACKS and package.startswith("lightning."):
+            raise ValueError(messages.not_allowed("callbacks", name, CALLBACKS[name]))
 
 
 def _is_chosen(config: DictConfig, name: str) -> bool:
