@@ -1,19 +1,24 @@
 """Propose experiments for two folders: `python -m hrda_lit.init source=day target=dusk out=mine`."""
 
+import shlex
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.commands import command
+from hrda_lit.schema.check import check_tree
+from hrda_lit.schema.trees import InitKeys
+from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
+from hrda_lit.system.text import PlainConsole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hrda_lit.inspecting.data_check import Findings
     from hrda_lit.proposal.write import Proposal
 
 
-def init(config: DictConfig) -> "Path":
+def init(config: DictConfig) -> Path:
     """Measure the data, choose, write YAML files, and check that training can start with them.
 
     Args:
@@ -27,17 +32,11 @@ def init(config: DictConfig) -> "Path":
         FileExistsError: if the folder exists already.
         FileNotFoundError: if images are missing.
     """
+    check_tree(config, InitKeys)
     # Imported here, so that --help need not wait for torch.
-    import tempfile
-    from pathlib import Path
-
     from hrda_lit.proposal.propose import propose
     from hrda_lit.proposal.write import write
-    from hrda_lit.schema.check import check_tree
-    from hrda_lit.schema.trees import InitKeys
-    from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
 
-    check_tree(config, InitKeys)
     keys: dict[str, Any] = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     out = Path(keys["out"]).expanduser().absolute()
     if out.exists():
@@ -55,7 +54,7 @@ def init(config: DictConfig) -> "Path":
     return out
 
 
-def _check(proposal: "Proposal", out: "Path") -> "Findings":
+def _check(proposal: "Proposal", out: Path) -> "Findings":
     """Check keys and data as a training does before its first step."""
     from hrda_lit import build
     from hrda_lit.api import compose
@@ -75,11 +74,7 @@ def _check(proposal: "Proposal", out: "Path") -> "Findings":
     return findings
 
 
-def _show(proposal: "Proposal", findings: "Findings", out: "Path") -> None:
-    import shlex
-
-    from hrda_lit.system.text import PlainConsole
-
+def _show(proposal: "Proposal", findings: "Findings", out: Path) -> None:
     console = PlainConsole(soft_wrap=True)
     for line in proposal.summary():
         console.print(line)
