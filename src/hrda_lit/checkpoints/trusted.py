@@ -9,6 +9,7 @@ from typing import Any
 from hrda_lit.system.text import shorten
 
 DEEPEST, MOST = 32, 100_000  # a stored config has 7 levels and some hundred values
+PLAIN = (dict, list, str, bool, int, float, type(None))
 REMEDY = "take a checkpoint from a source you trust."
 Place = tuple[str, ...]
 TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
@@ -80,26 +81,17 @@ def plain_tree(config: object, origin: str) -> dict[str, Any]:
     """
     if type(config) is not dict:
         raise ValueError(f"the config in {origin} is a {type(config).__name__}, need a mapping; {REMEDY}")
-    left = MOST  # lists that hold themselves, or that double at each level, run out of values
-
-    def copy_value(value: object, place: Place) -> Any:
-        nonlocal left
-        left -= 1
-        if left < 0 or len(place) > DEEPEST:
+    for count, (place, node) in enumerate(_nodes(config, ())):
+        # Lists that hold themselves, or that double at each level, run out of levels or values.
+        if count >= MOST or len(place) > DEEPEST:
             raise _fault_at(place, f"more than {MOST} values or {DEEPEST} levels", origin)
         # Of these very types, since a class derived from them may carry more than what it shows.
-        if type(value) is dict:
-            for key in value:
-                if type(key) not in (str, int):
-                    raise _fault_at(place, f"a key that is a {type(key).__name__}", origin)
-            return {key: copy_value(item, (*place, str(key))) for key, item in value.items()}
-        if type(value) is list:
-            return [copy_value(item, (*place, str(index))) for index, item in enumerate(value)]
-        if value is not None and type(value) not in (bool, int, float, str):
-            raise _fault_at(place, f"a {type(value).__name__}, which a config cannot hold", origin)
-        return value
-
-    return copy_value(config, ())
+        if type(node) not in PLAIN:
+            raise _fault_at(place, f"a {type(node).__name__}, which a config cannot hold", origin)
+        for key in node if isinstance(node, dict) else ():
+            if type(key) not in (str, int):
+                raise _fault_at(place, f"a key that is a {type(key).__name__}", origin)
+    return copy.deepcopy(config)
 
 
 def trusted_part(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,8 +116,7 @@ def require_buildable(tree: dict[str, Any], origin: str) -> None:
     for place, node in _nodes(tree, ()):
         if isinstance(node, dict):
             _check_orders(node, place, origin)
-            _check_texts(node, place, origin)
-        _check_texts([node], place, origin)
+        _check_texts(node if isinstance(node, dict) else [node], place, origin)
 
 
 def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
@@ -136,7 +127,8 @@ def _check_orders(node: dict[str, Any], place: Place, origin: str) -> None:
     if not isinstance(name, str) or not isinstance(partial, bool):
         what = f"the _target_ {shorten(repr(name))} with the _partial_ {shorten(repr(partial))}"
         raise _fault_at(place, what, origin)
-    if "_target_" in node and name not in _trusted() and not _belongs(name, place):
+    own = [text.strip() for text in os.environ.get(TRUST, "").split(",")]
+    if "_target_" in node and (not name or name not in own) and not _belongs(name, place):
         raise ValueError(
             f"the config in {origin} would build {shorten(repr(name))} as {'.'.join(place) or 'its root'}, which is no "
             f"part of this library that belongs there; {REMEDY[:-1]}, or allow your own code by {TRUST}=<its name>."
@@ -152,10 +144,6 @@ def _check_texts(values: Iterable[Any], place: Place, origin: str) -> None:
             raise _fault_at(place, what, origin)
         if _CONTROL.search(text):
             raise _fault_at(place, f"control characters in {shorten(repr(text))}", origin)
-
-
-def _trusted() -> set[str]:
-    return {name.strip() for name in os.environ.get(TRUST, "").split(",")} - {""}
 
 
 def require_keys(tree: dict[str, Any], needed: Mapping[str, tuple[type, ...]], origin: str) -> None:
