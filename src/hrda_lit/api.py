@@ -51,11 +51,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> Run:
     """
     from hrda_lit.train import train as command
 
-    def task(config: "DictConfig") -> Run:
-        miou = command(config)
-        return _read(Path(config.run_dir), str(Path(config.run_dir) / "checkpoints" / "last.ckpt"), miou)
-
-    return _run("train", overrides, config_dir, task)
+    return _run("train", overrides, config_dir, lambda config: _read(config, command(config)))
 
 
 def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
@@ -66,11 +62,7 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Run:
     """
     from hrda_lit.evaluate import evaluate as command
 
-    def task(config: "DictConfig") -> Run:
-        miou = command(config)
-        return _read(Path(config.run_dir), str(config.checkpoint), miou)
-
-    return _run("evaluate", overrides, config_dir, task)
+    return _run("evaluate", overrides, config_dir, lambda config: _read(config, command(config)))
 
 
 def predict(*overrides: str, config_dir: str | Path | None = None) -> "Tally":
@@ -154,7 +146,9 @@ def _start_hydra(
         root.setLevel(level)
 
 
-def _read(folder: Path, checkpoint: str, miou: float) -> Run:
+def _read(config: "DictConfig", miou: float) -> Run:
+    folder = Path(config.run_dir)
+    checkpoint = config.get("checkpoint") or folder / "checkpoints" / "last.ckpt"
     metrics = json.loads((folder / "metrics.json").read_text())
     iou = {name: float("nan") if value is None else value for name, value in metrics.get("val/iou", {}).items()}
-    return Run(folder, checkpoint, miou, iou, metrics)
+    return Run(folder, str(checkpoint), miou, iou, metrics)
