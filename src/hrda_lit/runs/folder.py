@@ -113,11 +113,10 @@ def _read(path: Path) -> Any:
     return _comparable(stored) if isinstance(stored, DictConfig) else None
 
 
-def _comparable(config: DictConfig) -> dict[str, Any]:
+def _comparable(config: DictConfig) -> Any:
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    loading = _without(plain.get("loading") or {}, "num_workers", "val_workers", "cache")
-    return {**_without(plain, "hydra", "resume", "run_dir"), "loading": loading}
-
-
-def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in keys}
+    for key in ("hydra", "resume", "run_dir"):
+        plain.pop(key, None)
+    for key in ("num_workers", "val_workers", "cache"):
+        (plain.get("loading") or {}).pop(key, None)
+    return plain

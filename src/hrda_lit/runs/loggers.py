@@ -100,14 +100,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     # What follows a damaged line that is longer than any field is skipped too.
     with path.open(newline="", errors="replace") as file, suppress(csv.Error):
         for row in csv.DictReader(line.replace("\0", "") for line in file):
-            if _is_whole(row):
+            if None not in row and None not in row.values() and str(row.get("step")).isdecimal():
                 rows.append(row)
     return rows
 
 
 def _lines(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> bytes:
     return as_csv([row.get(name, "") for name in columns] for row in rows)
-
-
-def _is_whole(row: Mapping[Any, Any]) -> bool:
-    return None not in row and None not in row.values() and str(row.get("step")).isdecimal()
