@@ -143,7 +143,8 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
     keys = config.network
     backbone = build_part(keys.backbone, "network.backbone", "channels", "strides")
     shapes = {"in_channels": backbone.channels, "num_classes": len(classes)}
-    parts: dict[str, Any] = {"head": build_with(keys.head, "network.head", shapes)}
+    head = build_with(keys.head, "network.head", shapes)
+    parts: dict[str, Any] = {"backbone": backbone, "head": head, "num_classes": len(classes)}
     if "attention" in keys:
         attention = keys.attention
         if isinstance(attention, DictConfig):
@@ -152,7 +153,6 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         detail = to_plain(keys.detail)
         detail["size"] = detail["size"] or low_resolution_size(training_crop(config), config.s_T)
         parts["detail"] = construct(DetailCrop, "network.detail", detail)
-    parts |= {"backbone": backbone, "num_classes": len(classes)}
     return build_with(keys.segmentor, "network.segmentor", parts)
 
 
@@ -211,17 +211,13 @@ def build_inference(config: DictConfig) -> Inference:
     inference = build_part(keys, "inference", partial=None)
     if isinstance(inference, Inference):
         return inference
-    slide: Inference = construct(partial(windowed, inference), "inference", {"window": crop_size(config)})
-    require_attributes(slide, keys, "inference", ["scales"])
+    made = construct(partial(windowed, inference), "inference", {"window": crop_size(config)})
+    slide: Inference = require_attributes(made, keys, "inference", ["scales"])
     return slide
 
 
 def build_trainer(config: DictConfig) -> L.Trainer:
-    """Build the Trainer with its callbacks and loggers.
-
-    Raises:
-        ConfigError: if a key does not fit.
-    """
+    """Build the Trainer with its callbacks and loggers; ConfigError if a key does not fit."""
     callbacks, loggers = _build_parts(config, "callbacks"), _build_parts(config, "logger")
     given: dict[str, Any] = {"callbacks": callbacks, "logger": loggers or False, "plugins": [WholeFiles()]}
     # Lightning would add a bar of its own where callbacks.progress is null.
