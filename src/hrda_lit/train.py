@@ -13,12 +13,12 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hrda_lit.runs.claim import is_first_process, release_all, resume_mode, take
+from hrda_lit.runs.claim import release_all, resume_mode, take
 from hrda_lit.runs.commands import command
 from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
 from hrda_lit.system.errors import can_be_mended, explain_lost_process, format_error
-from hrda_lit.system.files import read_json, write_atomically, write_json
+from hrda_lit.system.files import is_first_process, read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger

@@ -10,12 +10,11 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.checkpoints.locate import locate_here
-from hrda_lit.system.files import SCRATCH, remove_stale
+from hrda_lit.system.files import SCRATCH, is_first_process, remove_stale
 
 NEVER, AUTO = "never", "auto"
 _LOCK = ".lock"
 _RESULTS = ("checkpoints/*.ckpt", "metrics.csv", "metrics.json")
-_RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 
 
 class _Claim(NamedTuple):
@@ -36,11 +35,6 @@ def resume_mode(given: object) -> str:
 def holds_run(folder: Path) -> bool:
     """Return whether a run has left results in a folder."""
     return any(next(folder.glob(pattern), None) for pattern in _RESULTS)
-
-
-def is_first_process() -> bool:
-    """Return whether this is the one of a run's processes that writes."""
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def take(folder: Path, resume: str) -> None:

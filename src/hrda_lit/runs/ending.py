@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
-from hrda_lit.runs.claim import is_first_process
+from hrda_lit.system.files import is_first_process
 from hrda_lit.system.signals import REQUEUE, Stopped
 from hrda_lit.system.table import show
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hrda_lit.runs import claim
 from hrda_lit.runs.claim import AUTO
-from hrda_lit.system.files import write_atomically
+from hrda_lit.system.files import is_first_process, write_atomically
 from hrda_lit.system.paths import require_below
 
 _INHERITED = "HRDA_LIT_RUN_DIR"  # what the first process of a run passes on to those that it starts
@@ -31,7 +31,7 @@ class RunFolder(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Set hydra.run.dir, and leave Hydra's records and log to `open_run`."""
-        if not claim.is_first_process():
+        if not is_first_process():
             chosen = Path(os.environ.get(_INHERITED, config.hydra.run.dir))
         else:
             chosen = choose(config)
@@ -47,7 +47,7 @@ class RunFolder(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep what is logged before the run begins."""
-        if config.hydra.mode != RunMode.MULTIRUN and claim.is_first_process():
+        if config.hydra.mode != RunMode.MULTIRUN and is_first_process():
             logging.getLogger().addHandler(logging.handlers.MemoryHandler(_MOST_LINES, flushLevel=sys.maxsize))
 
 
@@ -56,7 +56,7 @@ def open_run(config: DictConfig) -> None:
 
     Does nothing in a job of a sweep, where Hydra has done so, and in processes but the first.
     """
-    if not HydraConfig.initialized() or not claim.is_first_process():
+    if not HydraConfig.initialized() or not is_first_process():
         return
     this = HydraConfig.get()
     root = logging.getLogger()

@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 SCRATCH = ".*.part"  # a glob of what is not finished, or never will be
 _OWNER = re.compile(r"\.(?P<host>.*)-(?P<process>\d+)-\w+\.part")
 _DAY = 86400.0  # seconds
+_RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+
+
+def is_first_process() -> bool:
+    """Return whether this is the one of a run's processes that writes and reports."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ a second, and its progress every half a minute. Only the first process of a dist
 """
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hrda_lit.system.files import is_first_process
 from hrda_lit.system.text import PlainConsole, is_terminal, printable
 
 Item = TypeVar("Item")
@@ -84,7 +84,7 @@ def announce(text: str) -> Iterator[Report]:
 def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iterator[Progress | None]:
     """Draw in a terminal or a notebook; yield None where there is none, or something is drawn already."""
     console = PlainConsole(stderr=True)
-    if _shown or not _first() or not (console.is_interactive or console.is_jupyter):
+    if _shown or not is_first_process() or not (console.is_interactive or console.is_jupyter):
         yield None
         return
     # What goes into a pipe or a file must not be drawn above the bar instead.
@@ -126,9 +126,5 @@ def _count_plainly(items: Iterable[Item], text: str, total: int | None) -> Itera
 
 
 def _say(line: str) -> None:
-    if _first() and not _shown:
+    if is_first_process() and not _shown:
         print(line, file=sys.stderr, flush=True)
-
-
-def _first() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"
