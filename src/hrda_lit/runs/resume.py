@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hrda_lit.checkpoints.load import read_checkpoint
 from hrda_lit.checkpoints.locate import locate
-from hrda_lit.config.nodes import flatten
+from hrda_lit.config.nodes import flatten, to_plain
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.runs.claim import AUTO, NEVER, resume_mode
 from hrda_lit.runs.loggers import STATES
@@ -69,8 +69,7 @@ def _compare(start: Start, config: DictConfig) -> None:
             f"{start.path} has done {start.step} steps, and trainer.max_steps is {steps}; raise it, or "
             "resume from an earlier checkpoint."
         )
-    now: Any = OmegaConf.to_container(config, resolve=True)
-    changed = differences(start.config, now)
+    changed = differences(start.config, to_plain(config))
     refuse_fixed(changed, start.path)
     but = f", now with {format_changes(changed)}" if changed else ""
     log.info("resumed from %s after step %d%s", start.path, start.step, but)
