@@ -1,9 +1,8 @@
 """Read the list of classes that an annotation tool wrote beside its labels."""
 
-import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,19 @@ from typing import Any, NamedTuple
 from hrda_lit.data.classes import Colour
 
 _IGNORED = {"__ignore__", "_ignore_", "ignore", "void", "unlabeled", "unlabelled"}
+_NUMBERED = r"(?P<id>\d+)[\s,:;]+(?P<name>.+)"
+# The lines of lists that tools write; of any other list a line is a name, perhaps behind its id.
+_LINES = {
+    "labelmap.txt": r"(?P<name>[^:]*):(?P<colour>[\d, ]+)(:.*)?",  # CVAT: name:r,g,b:parts:actions
+    "label_colors.txt": r"(?P<colour>\d+\s+\d+\s+\d+)\s+(?P<name>.+)",  # CamVid and CVAT: r g b name
+    "_classes.csv": r'(?P<id>\d+)\s*,\s*"?(?P<name>[^"]+)"?',  # Roboflow: Pixel Value, Class
+}
+# Lines that name no class. labelme's export writes `__ignore__` as 255 and the next name as 0.
+_NO_CLASS = {"_classes.csv": r"\D.*", "class_names.txt": "__ignore__"}
+FILES = (
+    *_LINES, "class_names.txt", "classes.txt", "labels.txt", "names.txt", "obj.names", "classes.json",
+    "config_v1.2.json", "config_v2.0.json",
+)  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -23,31 +35,18 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassList:
-    """Names of classes."""
+    """Classes in the order of a list."""
 
     origin: str  # name of the list, for messages
-    classes: list[Entry]  # in the order of the list
+    names: list[str]
+    ids: list[int]
+    colours: list[Colour]  # of each class that has one
     ignored: list[Entry]  # named void, ignore or unlabeled: their pixels do not count
-
-    @property
-    def names(self) -> list[str]:
-        """Return the name of each class."""
-        return [entry.name for entry in self.classes]
-
-    @property
-    def ids(self) -> list[int]:
-        """Return the id of each class."""
-        return [entry.id for entry in self.classes]
-
-    @property
-    def colours(self) -> list[Colour]:
-        """Return the colour of each class that has one."""
-        return [entry.colour for entry in self.classes if entry.colour is not None]
 
     @property
     def is_plain(self) -> bool:
         """Return whether ids count from 0 in the order of the names."""
-        return self.ids == list(range(len(self.classes)))
+        return self.ids == list(range(len(self.ids)))
 
 
 def _make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
@@ -56,46 +55,34 @@ def _make_list(origin: str, entries: Iterable[Entry]) -> ClassList:
     classes = [entry for entry in named if entry.name.lower() not in _IGNORED]
     if not classes:
         raise ValueError("it names no class")
-    return ClassList(origin, classes, [entry for entry in named if entry not in classes])
+    return ClassList(
+        origin,
+        [entry.name for entry in classes],
+        [entry.id for entry in classes],
+        [entry.colour for entry in classes if entry.colour is not None],
+        [entry for entry in named if entry not in classes],
+    )
 
 
-def _number(names: Iterable[str]) -> list[Entry]:
-    """Number names from 0."""
-    return [Entry(name, index) for index, name in enumerate(names)]
+def _read_lines(path: Path) -> list[Entry]:
+    """Read a class a line; ids count from 0 where lines have none."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    no_class = rf"(#.*)?|{_NO_CLASS.get(path.name, '')}"
+    lines = [line for line in lines if not re.fullmatch(no_class, line)]
+    all_numbered = all(re.fullmatch(_NUMBERED, line) for line in lines)
+    pattern = _LINES.get(path.name, _NUMBERED if all_numbered else "(?P<name>.+)")
+    entries = []
+    for index, line in enumerate(lines):
+        found = re.fullmatch(pattern, line)
+        if found is None:
+            raise ValueError(f"'{line}' in it does not look like a class")
+        fields = found.groupdict()
+        colour = _colour(re.findall(r"\d+", fields["colour"])) if "colour" in fields else None
+        entries.append(Entry(fields["name"], int(fields.get("id", index)), colour))
+    return entries
 
 
-def _cvat(path: Path) -> list[Entry]:
-    """labelmap.txt of CVAT: `name:r,g,b:parts:actions`."""
-    rows = [line.split(":") for line in _lines(path)]
-    return [Entry(row[0], index, _colour(row[1].split(","))) for index, row in enumerate(rows)]
-
-
-def _camvid(path: Path) -> list[Entry]:
-    """label_colors.txt of CamVid and CVAT: `r g b name`."""
-    rows = [line.split(None, 3) for line in _lines(path)]
-    return [Entry(row[3], index, _colour(row[:3])) for index, row in enumerate(rows)]
-
-
-def _roboflow(path: Path) -> list[Entry]:
-    """_classes.csv of Roboflow: `Pixel Value, Class`."""
-    rows = [row for row in csv.reader(_lines(path)) if row and row[0].strip().isdigit()]
-    return [Entry(row[1], int(row[0])) for row in rows]
-
-
-def _labelme(path: Path) -> list[Entry]:
-    """class_names.txt of labelme's export: `__ignore__` is written as 255 and the next name as 0."""
-    return _number(name for name in _lines(path) if name != "__ignore__")
-
-
-def _names(path: Path) -> list[Entry]:
-    """A name a line, perhaps behind its id."""
-    lines = _lines(path)
-    matches = [re.fullmatch(r"(\d+)[\s,:;]+(.+)", line) for line in lines]
-    rows = [match for match in matches if match is not None]
-    return [Entry(row[2], int(row[1])) for row in rows] if len(rows) == len(lines) else _number(lines)
-
-
-def _json(path: Path) -> list[Entry]:
+def _read_json(path: Path) -> list[Entry]:
     """Names, records, ids to names or names to ids, perhaps under `names`, `classes` or `labels`."""
     content = json.loads(path.read_bytes())
     for key in ("names", "classes", "labels"):
@@ -114,21 +101,6 @@ def _record(one: Any, index: int) -> Entry:
     return Entry(one["name"], int(one.get("id", index)), _colour(one["color"]) if "color" in one else None)
 
 
-READERS: dict[str, Callable[[Path], list[Entry]]] = {
-    "labelmap.txt": _cvat,
-    "label_colors.txt": _camvid,
-    "_classes.csv": _roboflow,
-    "class_names.txt": _labelme,
-    "classes.txt": _names,
-    "labels.txt": _names,
-    "names.txt": _names,
-    "obj.names": _names,
-    "classes.json": _json,
-    "config_v1.2.json": _json,
-    "config_v2.0.json": _json,
-}
-
-
 def find_class_list(root: Path) -> ClassList | None:
     """Read the list of classes in a folder, in one of its folders, or beside it; None without a list.
 
@@ -137,17 +109,15 @@ def find_class_list(root: Path) -> ClassList | None:
     """
     root = root.absolute()
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir()), root.parent):
-        for name in READERS:
+        for name in FILES:
             if (folder / name).is_file():
                 return _read_list(folder / name)
     return None
 
 
 def _read_list(path: Path) -> ClassList:
-    """Read a list of classes; a file that `READERS` lacks has a name a line, or is JSON."""
-    read = READERS.get(path.name) or (_json if path.suffix == ".json" else _names)
     try:
-        return _make_list(path.name, read(path))
+        return _make_list(path.name, _read_json(path) if path.suffix == ".json" else _read_lines(path))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a list of classes ({error}); correct it.") from error
 
@@ -164,7 +134,7 @@ def parse_classes(classes: Any) -> ClassList:
             raise ValueError(f"classes={classes}: expected cityscapes, a file, a list or a mapping.")
         return _read_list(path)
     if not isinstance(classes, Mapping):
-        return _make_list("classes", _number(map(str, classes)))
+        return _make_list("classes", [Entry(str(name), index) for index, name in enumerate(classes)])
     entries = []
     for index, (name, value) in enumerate(classes.items()):
         if isinstance(value, int):
@@ -174,11 +144,6 @@ def parse_classes(classes: Any) -> ClassList:
         else:
             raise ValueError(f"classes has {name}: {value}; give an id or a colour [red, green, blue].")
     return _make_list("classes", entries)
-
-
-def _lines(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _colour(parts: Iterable[str]) -> Colour:

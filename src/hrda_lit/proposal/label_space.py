@@ -131,7 +131,7 @@ def _require_sharp(values: LabelValues, known: ClassList | None, role: str) -> N
 
 
 def _is_mask(known: ClassList | None, inside: int) -> bool:
-    return known is None or (known.is_plain and len(known.classes) < (3 if inside == IGNORE else 2))
+    return known is None or (known.is_plain and len(known.names) < (3 if inside == IGNORE else 2))
 
 
 def _mask(known: ClassList | None, inside: int) -> LabelSpace:
@@ -141,7 +141,7 @@ def _mask(known: ClassList | None, inside: int) -> LabelSpace:
 
 
 def _numbered(values: LabelValues, known: ClassList, role: str) -> LabelSpace:
-    if len(known.classes) < 2:
+    if len(known.names) < 2:
         raise ValueError(f"{role}: {known.origin} names {known.names[0]} alone; name two classes or more.")
     ignored = {IGNORE, *(entry.id for entry in known.ignored)}
     strange = sorted(set(values.ids) - set(known.ids) - ignored)
@@ -162,11 +162,11 @@ def _distinct_colours(values: LabelValues, known: ClassList) -> list[Colour] | N
     colours = known.colours
     if not colours and max(known.ids) < len(values.palette):
         colours = [values.palette[raw] for raw in known.ids]
-    return colours if len(set(colours)) == len(known.classes) else None
+    return colours if len(set(colours)) == len(known.names) else None
 
 
 def _coloured(values: LabelValues, known: ClassList | None, role: str) -> LabelSpace:
-    if known is None or len(known.colours) < len(known.classes):
+    if known is None or len(known.colours) < len(known.names):
         shown = ", ".join(str(list(colour)) for colour, _ in values.colours.most_common(5))
         raise ValueError(
             f"{role}: labels hold {len(values.colours)} colours ({shown}, ...), which no file names; give "
