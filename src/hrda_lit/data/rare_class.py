@@ -28,14 +28,12 @@ def class_counts(dataset: FolderDataset, samples: list[Sample], cache_dir: Path)
     """
     files = [sample.label for sample in samples if sample.label is not None]
     found = dataset.labels.count_files(files, cache_dir, f"counting classes of {dataset.name}")
-    table = dataset.labels.table.tolist()
     counts = torch.zeros(len(files), 256, dtype=torch.int64)
     for row, path in zip(counts, files, strict=True):
         ids = found[path]
         if isinstance(ids, str):
             raise ValueError(ids)  # noqa: TRY004
-        for raw, number in ids.items():
-            row[table[raw]] += number
+        row += dataset.labels.train_counts(ids)
     return counts[:, : len(dataset.classes)]
 
 

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Int64
 from PIL import ImageFile
 from torch import Tensor
@@ -69,10 +68,7 @@ class Survey:
     @property
     def pixels(self) -> Int64[Tensor, "256"]:
         """Return the pixels of each train id."""
-        counts, table = torch.zeros(256, dtype=torch.int64), self.split.dataset.labels.table.tolist()
-        for raw, number in self.raw.items():
-            counts[table[raw]] += number
-        return counts
+        return self.split.dataset.labels.train_counts(self.raw)
 
     @property
     def present(self) -> list[str]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hrda_lit.data.classes import CITYSCAPES, ID_MAPS, Colour
 from hrda_lit.data.images import open_picture
 from hrda_lit.data.label_files import read_label, read_label_colours
+from hrda_lit.data.labels import count_colours, count_ids
 from hrda_lit.proposal.class_lists import ClassList, parse_classes
 from hrda_lit.proposal.measure import read_some
 
@@ -64,23 +63,15 @@ def read_values(labels: Sequence[Path]) -> LabelValues:
 
 
 def _read(path: Path) -> LabelValues:
-    if path.suffix.lower() == ".npy":
-        return LabelValues(_count(read_label(path).numpy()))
-    mode, palette = open_picture(path, lambda file: (file.mode, file.getpalette() or []))
+    mode, palette = "", list[int]()
+    if path.suffix.lower() != ".npy":
+        mode, palette = open_picture(path, lambda file: (file.mode, file.getpalette() or []))
     if mode in ("RGB", "RGBA"):
         pixels = read_label_colours(path)
         if bool((pixels != pixels[..., :1]).any()):
-            codes = _count(pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1))
-            colours = {(code >> 16, code >> 8 & 255, code & 255): n for code, n in codes.items()}
-            return LabelValues(colours=Counter(colours))
+            return LabelValues(colours=count_colours(pixels))
     entries = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
-    return LabelValues(_count(read_label(path).numpy()), palette=entries)
-
-
-def _count(values: np.ndarray) -> Counter[int]:
-    counts = np.bincount(values.ravel())
-    there = np.flatnonzero(counts)
-    return Counter(dict(zip(there.tolist(), counts[there].tolist(), strict=True)))
+    return LabelValues(count_ids(read_label(path)), palette=entries)
 
 
 def label_space(values: LabelValues, known: ClassList | None, role: str, end: str, classes: Any) -> LabelSpace:

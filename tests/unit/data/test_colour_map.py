@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrda_lit.data.classes import classes_from
-from hrda_lit.data.colour_map import ColourMap
+from hrda_lit.data.labels import ColourMap
 
 CLASSES = classes_from({"names": ["road", "car"]})
 

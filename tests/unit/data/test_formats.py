@@ -15,11 +15,11 @@ from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from hrda_lit.data.classes import classes_from
-from hrda_lit.data.colour_map import ColourMap
 from hrda_lit.data.file_tree import FileTree, walk
 from hrda_lit.data.folder import FolderDataset
 from hrda_lit.data.images import read_image, read_pixels, read_size
 from hrda_lit.data.label_files import read_label
+from hrda_lit.data.labels import ColourMap
 from hrda_lit.data.transforms import half_crop
 from hrda_lit.inspecting.survey import read_header
 
