@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from hrda_lit.system.paths import require_below
+from hrda_lit.system.text import reason_of
 
 KINDS = (".zip", ".tar")  # members are found at once; compressed tars are read from their start
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".zip.001")
@@ -138,17 +139,6 @@ def _check_zip(opened: zipfile.ZipFile, file: IO[bytes]) -> None:
         file.seek(start)
         if b"PK\3\4" in file.read(max(0, stop - start)):
             raise ValueError("it holds files that its directory does not list")
-    if len(opened.infolist()) != _count_entries(file, opened.start_dir):
-        raise ValueError("its directory is cut")
-
-
-def _count_entries(file: IO[bytes], start: int) -> int:
-    """Count the entries of the central directory in the file, whatever its end says."""
-    file.seek(start)
-    rest, count, at = file.read(), 0, 0
-    while rest[at : at + 4] == b"PK\1\2":
-        count, at = count + 1, at + 46 + sum(struct.unpack_from("<3H", rest, at + 28))
-    return count
 
 
 def _follow(name: str, files: dict[str, Member], links: dict[str, str]) -> dict[str, Member]:
@@ -169,5 +159,5 @@ def _link_target(name: str, target: str) -> str:
 
 
 def _damaged(where: str, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return ValueError(f"{where} cannot be read ({reason}); copy the archive again, or unpack it and move it away.")
+    remedy = "copy the archive again, or unpack it and move it away"
+    return ValueError(f"{where} cannot be read ({reason_of(error)}); {remedy}.")
