@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
+from torchvision.transforms.v2.functional import to_pil_image
 
 from hrda_lit.dashboards.dashboard import Dashboard, Example, Lines, connecting
 from hrda_lit.dashboards.run_name import name_run
 from hrda_lit.data.classes import Classes
-from hrda_lit.pictures.layers import Scene, pil
+from hrda_lit.pictures.layers import Scene
 
 with connecting("wandb"):
     import wandb
@@ -69,7 +70,7 @@ class WandbRun(Dashboard, WandbLogger):
             for name, scene in example.scenes.items():
                 images[f"{stage}/pictures/{name}"].append(_image(scene, classes))
                 for extra, picture in scene.extras.items():
-                    images[f"{stage}/pictures/{extra}"].append(wandb.Image(pil(picture)))
+                    images[f"{stage}/pictures/{extra}"].append(wandb.Image(to_pil_image(picture)))
         self.experiment.log({**images, _STEP: step})
 
     def show_table(self, name: str, lines: Lines, step: int) -> None:
@@ -93,4 +94,4 @@ def _image(scene: Scene, classes: Classes) -> wandb.Image:
         data = {"position": position, "domain": "pixel", "class_id": 0, "box_caption": key}
         boxes[key] = {"box_data": [data], "class_labels": {0: key}}
     # Lightning's log_image would drop masks given inside a wandb.Image.
-    return wandb.Image(pil(scene.image), caption=scene.caption or None, masks=masks, boxes=boxes)
+    return wandb.Image(to_pil_image(scene.image), caption=scene.caption or None, masks=masks, boxes=boxes)

@@ -7,10 +7,11 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from hrda_lit.data.folder import Sample, spread
 from hrda_lit.inspecting.survey import Survey
-from hrda_lit.pictures.layers import Picture, colourise, picture, pil
+from hrda_lit.pictures.layers import Picture, colourise
 from hrda_lit.pictures.sheet import in_rows, legend, sheet
 from hrda_lit.system.progress import track
 from hrda_lit.system.table import Table
@@ -54,16 +55,17 @@ def _draw_pair(
     """Return the cells of an image and of its label, if there is one, by their titles."""
     role = f"{survey.split.role} {number}"
     about = f"{role}, {image.shape[1]} x {image.shape[2]}" + (", no label is looked for" if label is None else "")
-    cells = {f"{sample.image.name}\n{about}": _cell(pil(image), size, Image.Resampling.BOX)}
+    cells = {f"{sample.image.name}\n{about}": _cell(to_pil_image(image), size, Image.Resampling.BOX)}
     if label is not None:
-        painted = pil(colourise(label, survey.split.dataset.classes))
+        painted = to_pil_image(colourise(label, survey.split.dataset.classes))
         title = f"label\n{role}, {label.shape[0]} x {label.shape[1]}"
         cells[title] = _cell(painted, size, Image.Resampling.NEAREST)
     return cells
 
 
 def _cell(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Picture:
-    return picture(ImageOps.pad(image, size, method, color="white"))
+    cell: Tensor = pil_to_tensor(ImageOps.pad(image, size, method, color="white"))
+    return cell
 
 
 def overview(surveys: Sequence[Survey]) -> Table:

@@ -25,7 +25,6 @@ DPI = 120  # of plots; sheets of pictures choose their own, so that no picture i
 READABLE = 48  # classes whose cells hold their numbers
 CELL, SMALL_CELL = 0.42, 0.16  # inches, of a cell with a number and of one without
 LETTER, LINE = 0.085, 0.22  # inches, the width of a letter and the height of a line of a legend
-ABSENT = " (absent)"
 
 # Fonts of scripts that matplotlib's own font lacks, used where they are installed.
 FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "WenQuanYi Zen Hei",
@@ -51,12 +50,15 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
-@plain_text()
-def encode(figure: Figure, suffix: str = ".png") -> bytes:
-    """Encode a figure as one of `SUFFIXES`, .pdf and .svg as vectors; equal figures give equal bytes."""
+def encode(drawn: Figure | Image.Image, suffix: str = ".png") -> bytes:
+    """Encode as one of `SUFFIXES`, figures in .pdf and .svg as vectors; equal figures give equal bytes."""
     buffer, kind = io.BytesIO(), suffix.removeprefix(".")
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    figure.savefig(buffer, format=kind, metadata=undated)
+    if isinstance(drawn, Image.Image):
+        drawn.save(buffer, format=kind)
+    else:
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+        with plain_text():
+            drawn.savefig(buffer, format=kind, metadata=undated)
     return buffer.getvalue()
 
 
@@ -101,11 +103,10 @@ def matrix(counts: Int[Tensor, "C C"], classes: Classes, title: str = "confusion
 
     Rows of classes without a pixel are grey.
     """
-    total = counts.sum(1, keepdim=True)
-    percent = (100 * counts.double() / total).cpu().numpy()  # NaN for classes without a pixel
+    total = counts.sum(1)
+    percent = (100 * counts.double() / total[:, None]).cpu().numpy()  # NaN for classes without a pixel
     predicted = [shorten(printable(name)) for name in classes.names]
-    pixels = zip(predicted, total[:, 0].tolist(), strict=True)
-    names = [name if count else f"{name}{ABSENT}" for name, count in pixels]
+    names = [name if pixels else f"{name} (absent)" for name, pixels in zip(predicted, total.tolist(), strict=True)]
     count, readable = len(classes), len(classes) <= READABLE
     side, words = count * (CELL if readable else SMALL_CELL), LETTER * max(map(len, names))
     size = (max(side + words + 2, 6), max(side + words + 1, 5))

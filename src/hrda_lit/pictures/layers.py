@@ -1,14 +1,12 @@
 """Images and their layers (labels, predictions, attention, errors) as pictures."""
 
-import io
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image, ImageDraw
 from torch import Tensor
+from torchvision.utils import draw_bounding_boxes
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.ops.boxes import Box
@@ -75,37 +73,19 @@ def errors(prediction: Int[Tensor, "H W"], label: Int[Tensor, "H W"], ignore: in
 
 def paint(scenes: Mapping[str, Scene], classes: Classes) -> list[dict[str, Picture]]:
     """Paint scenes of one size layer by layer, with titles that explain themselves, for `sheet`."""
-    return [_painted(name, scene, classes) for name, scene in scenes.items()]
+    rows = []
+    for name, scene in scenes.items():
+        title = f"{name}: {scene.caption}" if scene.caption else name
+        row = {f"{title}\nred: the detail crop" if scene.boxes else title: _draw_boxes(scene)}
+        for layer, values in scene.layers.items():
+            row[TITLES.get(layer, layer)] = colourise(values, classes) if values.dim() == 2 else values
+        rows.append(row)
+    return rows
 
 
-def _painted(title: str, scene: Scene, classes: Classes) -> dict[str, Picture]:
-    title = f"{title}: {scene.caption}" if scene.caption else title
-    pictures = {f"{title}\nred: the detail crop" if scene.boxes else title: _framed(scene)}
-    for name, layer in scene.layers.items():
-        pictures[TITLES.get(name, name)] = colourise(layer, classes) if layer.dim() == 2 else layer
-    return pictures
-
-
-def pil(picture: Picture) -> Image.Image:
-    """Convert a picture to a Pillow image."""
-    return Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy())
-
-
-def picture(image: Image.Image) -> Picture:
-    """Convert a Pillow image to a picture."""
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
-
-
-def png(image: Image.Image) -> bytes:
-    """Encode as PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _framed(scene: Scene) -> Picture:
-    image = pil(scene.image)
-    for box in scene.boxes.values():
-        corners = (box.left, box.top, box.right - 1, box.bottom - 1)
-        ImageDraw.Draw(image).rectangle(corners, outline="red", width=3)
-    return picture(image)
+def _draw_boxes(scene: Scene) -> Picture:
+    if not scene.boxes:
+        return scene.image
+    corners = [[box.left, box.top, box.right - 1, box.bottom - 1] for box in scene.boxes.values()]
+    framed: Tensor = draw_bounding_boxes(scene.image, torch.tensor(corners), colors="red", width=3)
+    return framed

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxtyping import Int
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure  # without pyplot: nothing is shown, so Agg draws
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from hrda_lit.data.classes import Classes, Colour
-from hrda_lit.pictures.figures import plain_text
+from hrda_lit.pictures.figures import plain_text, shorten
 from hrda_lit.pictures.layers import Picture
 from hrda_lit.system.text import printable
 
@@ -96,7 +96,6 @@ class _Sheet:
         # A little more, because the canvas cuts what is no whole pixel.
         size = ((self.width + 1e-3) / self.dpi, (self.height + 1e-3) / self.dpi)
         self.figure = Figure(figsize=size, dpi=self.dpi, facecolor="white")
-        FigureCanvasAgg(self.figure)
         if self.title:
             room = self.width - 2 * self.gap
             self._text(self.title, self.gap, round(self.gap * 0.8), room, 1.3, weight="bold")
@@ -150,10 +149,8 @@ class _Sheet:
             column, row = divmod(index, lines)
             x, y = left + column * self.item, top + row * self.line
             edge_x, edge_y, width, height = self._share(y, x, side, round(1.4 * side))
-            patch = Rectangle((edge_x, edge_y), width, height, edgecolor="0.3", linewidth=0.4)
-            red, green, blue = entry.colour
-            patch.set_facecolor((red / 255, green / 255, blue / 255))
-            self.figure.add_artist(patch)
+            colour = [level / 255 for level in entry.colour]
+            self.figure.add_artist(Rectangle((edge_x, edge_y), width, height, ec="0.3", lw=0.4, fc=colour))
             self._text(entry.name, x + words, y, self.item - words, 0.85)
 
     def _text(self, text: str, left: float, top: float, room: float, scale: float, **style: Any) -> None:
@@ -163,8 +160,7 @@ class _Sheet:
         if needed > room:
             scale *= max(MOST_SHRUNK, room / needed)
         while len(text) > 3 and self._measure(text, scale, bold) > room:
-            half = (len(text) - 2) // 2
-            text = f"{text[:half]}…{text[-half:]}"
+            text = shorten(text, len(text) - 2)
         points = self.letters * scale * 72 / self.dpi
         x, y = left / self.width, 1 - top / self.height
         self.figure.text(x, y, text, fontsize=points, va="top", ha="left", parse_math=False, **style)

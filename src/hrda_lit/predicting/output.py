@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from hrda_lit.predicting.result import KINDS, Result, encode_kind
+from hrda_lit.pictures.figures import encode
+from hrda_lit.predicting.result import KINDS, Result
 from hrda_lit.predicting.video import AddFrame, Video, write_video
 from hrda_lit.system.files import SCRATCH, read_record, remove_stale, write_atomically, write_json
 from hrda_lit.system.paths import below
@@ -80,7 +81,7 @@ class PredictionFolder:
             image = KINDS[kind](result, table)
             if kind == "label" and not self.palette:
                 image = Image.fromarray(np.asarray(image))
-            write_atomically(self.path(kind, name), encode_kind(image))
+            write_atomically(self.path(kind, name), encode(image))
 
 
 def is_output(path: Path, base: Path) -> bool:

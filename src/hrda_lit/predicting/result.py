@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from hrda_lit.data.classes import Classes
 from hrda_lit.data.pixels import Pixels
 from hrda_lit.pictures.figures import encode, suffix_of
-from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey, picture, pil, png
+from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import Entry, in_rows, legend, sheet
 from hrda_lit.system.files import write_atomically
 
@@ -58,7 +59,8 @@ class Result:
 
     def colour(self) -> Image.Image:
         """Paint the label in the colours of its classes."""
-        return pil(self._coloured(self.label))
+        image: Image.Image = to_pil_image(self._coloured(self.label))
+        return image
 
     def overlay(self, opacity: float = 0.5, outlines: bool = True) -> Image.Image:
         """Lay the coloured label over the picture, with white lines between the classes if `outlines`."""
@@ -69,7 +71,7 @@ class Result:
 
     def figure(self) -> Figure:
         """Draw the picture, its overlay, the confidence and available views, with titles and a legend."""
-        shown = {self.name or "image": self._pixels(), "prediction": picture(self.overlay())}
+        shown = {self.name or "image": self._pixels(), "prediction": pil_to_tensor(self.overlay())}
         shown[TITLES["confidence"]] = grey(torch.from_numpy(self.confidence))
         labels = [self.label]
         for name in ("context", "detail"):
@@ -100,12 +102,12 @@ class Result:
             raise ValueError(f"this result has no {kind}; ask for it by views=True.")
         if kind != "figure" and suffix != ".png":
             raise ValueError(f"{target}: {kind} is made of pixels; choose .png, or the kind 'figure'.")
-        write_atomically(target, encode_kind(KINDS[kind](self, TRAIN_IDS), suffix))
+        write_atomically(target, encode(KINDS[kind](self, TRAIN_IDS), suffix))
 
     def _repr_png_(self) -> bytes:
         """Draw the picture beside its overlay, for a notebook."""
         step = max(1, round(max(self.image.shape) / _SCREEN))
-        shown = {self.name or "image": self._pixels(), "prediction": picture(self.overlay())}
+        shown = {self.name or "image": self._pixels(), "prediction": pil_to_tensor(self.overlay())}
         small = {name: one[:, ::step, ::step] for name, one in shown.items()}
         return encode(sheet([small], entries=self._legend(self.label)))
 
@@ -127,11 +129,6 @@ def borders(label: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     reach = round(_LINE * max(label.shape) / 2)
     wide = F.max_pool2d(torch.from_numpy(lines)[None].float(), 2 * reach + 1, stride=1, padding=reach)
     return wide[0].bool().numpy()
-
-
-def encode_kind(drawn: Image.Image | Figure, suffix: str = ".png") -> bytes:
-    """Encode a picture that `KINDS` drew."""
-    return encode(drawn, suffix) if isinstance(drawn, Figure) else png(drawn)
 
 
 def _with_palette(label: np.ndarray, classes: Classes, table: Tensor) -> Image.Image:
