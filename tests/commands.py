@@ -92,12 +92,21 @@ def import_everything() -> None:
         if module.name != "hrda_lit.dashboards.trackio_run":  # Trackio chooses its folder when it is imported
             importlib.import_module(module.name)
     importlib.import_module("matplotlib.pyplot")
-    # How fast the machine is must not change what a command says.
-    importlib.import_module("hrda_lit.system.progress").PATIENCE = 3600.0  # type: ignore[attr-defined]
+    importlib.import_module("PIL.Image").init()  # its formats
+    importlib.import_module("tests.shortcuts").take()
+    compose_once()
     for name in FIRST:
         del sys.modules[name]
         delattr(hrda_lit, name.rpartition(".")[2])
     gc.freeze()  # what lies here is looked through by no collection of a forked process
+
+
+def compose_once() -> None:
+    """Let Hydra find its plugins, read what nearly every command reads, and learn its grammar."""
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        compose("train", ["experiment=hrda_demo", "debug=smoke", "run_dir=."])
 
 
 def serve() -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hrda_lit.system import progress
+from tests import shortcuts
 
-progress.PATIENCE = 3600.0  # how fast the machine is must not change what is printed
+shortcuts.take()
 
 
 @pytest.fixture(scope="session")
