@@ -35,6 +35,7 @@ STEPS = (
     "trainer.max_steps=5", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "inference=whole",
     "source.size=[128,256]", "target.size=[128,256]", "val.size=[128,256]", "callbacks.progress=null",
     "callbacks.pictures=null", "callbacks.confusion=null", "resume=auto",
+    "network.backbone.options.channels=[8,8,16,16]", "network.backbone.options.stem_width=8",
 )  # fmt: skip
 MEASURED = {"train/throughput", "train/memory"}  # of the machine, not of the run
 
