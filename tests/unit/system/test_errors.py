@@ -115,13 +115,21 @@ def test_output_that_nobody_reads_ends_silently_as_tools_do(said: str) -> None:
 
 
 SAY = """
-import sys
-assert sys.{} is None
+import gc, os, sys
+assert sys.stdout is sys.stderr is None
 from hrda_lit.runs.console import log_line
 from hrda_lit.system import progress
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
 progress.PATIENCE = 0.0
+gc.freeze()  # else each process that ends looks through all that was imported
+for there in (), ("stdout",), ("stderr",):
+    if not os.fork():
+        break
+else:
+    sys.exit([os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(3)] != [7, 7, 7])
+for stream in there:
+    setattr(sys, stream, open(os.devnull, "w"))
 with exit_on_errors():
     show("a line")
     log_line("a line")
@@ -131,10 +139,9 @@ sys.exit(7)
 """
 
 
-@pytest.mark.parametrize(("closed", "stream"), [(">&-", "stdout"), ("2>&-", "stderr"), (">&- 2>&-", "stdout")])
-def test_a_process_without_output_says_nothing_and_works(closed: str, stream: str) -> None:
-    line = f"{sys.executable} -c {shlex.quote(SAY.format(stream))} {closed}"
-    assert subprocess.run(["bash", "-c", line], check=False).returncode == 7
+def test_processes_without_output_say_nothing_and_work() -> None:
+    line = f"{sys.executable} -c {shlex.quote(SAY)} >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], check=False).returncode == 0
 
 
 def test_a_fault_of_the_library_keeps_its_traceback() -> None:
