@@ -18,7 +18,7 @@ from hrda_lit.build import training_crop
 from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.config.ranges import Sides
 from hrda_lit.config.values import check
-from hrda_lit.inference.traceable import ImageToLogits, LogitsToIds
+from hrda_lit.inference.traceable import ImageToIds, ImageToLogits
 from hrda_lit.inference.windows import Slide, Whole
 from hrda_lit.networks.multires import MultiResSegmentor
 from hrda_lit.ops.normalise import renormalise
@@ -110,9 +110,9 @@ def _load(path: str | Path, model: str | None, whole: bool, output: Path, dynami
 
 
 def _translate(trained: Trained, output: Path, size: Size, dynamic: Sequence[str], ids: bool) -> Result:
-    logits, example = ImageToLogits(trained.network, trained.inference), _example(trained, size, dynamic)
-    graph = (LogitsToIds(logits) if ids else logits).eval()
-    return (_onnx if output.suffix == ".onnx" else _pt2)(graph, example, dynamic, trained)
+    graph = (ImageToIds if ids else ImageToLogits)(trained.network, trained.inference).eval()
+    translate = _onnx if output.suffix == ".onnx" else _pt2
+    return translate(graph, _example(trained, size, dynamic), dynamic, trained)
 
 
 def _example(trained: Trained, size: Size, dynamic: Sequence[str]) -> Tensor:
@@ -134,7 +134,7 @@ def _shapes(size: Size, dynamic: Sequence[str]) -> list[tuple[int, ...]]:
 
 def _onnx(graph: nn.Module, example: Tensor, dynamic: Sequence[str], trained: Trained) -> Result:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notices concern its own passes
-    output = "ids" if isinstance(graph, LogitsToIds) else "logits"
+    output = "ids" if isinstance(graph, ImageToIds) else "logits"
     axes: dict[int, str] = {}
     for key in dynamic:
         axes |= AXES[key]

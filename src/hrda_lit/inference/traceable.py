@@ -40,17 +40,12 @@ class ImageToLogits(nn.Module):
         return self.inference(self.network, renormalise(image))
 
 
-class LogitsToIds(nn.Module):
+class ImageToIds(ImageToLogits):
     """Decide the class of each pixel: a frame of 19 classes shrinks from 76 bytes a pixel to one."""
-
-    def __init__(self, logits: ImageToLogits) -> None:
-        super().__init__()
-        self.logits = logits
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> UInt8[Tensor, "B H W"]:
         """Return train ids of an RGB image in [0, 1]."""
-        ids: Tensor = self.logits(image).argmax(dim=1)
-        return ids.to(torch.uint8)
+        return super().forward(image).argmax(dim=1).to(torch.uint8)
 
 
 class TraceableSlide(Inference):
