@@ -144,12 +144,13 @@ def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, 
     several = any(key.startswith("model.") for key in official)
     prefixes = _PREFIXES if several else {"student": ""}
     networks: dict[str, State] = {name: {} for name in prefixes}
-    unread, left = _pick_unread(official), []
+    wraps = any("decode_head.head." in key for key in official)
+    unread, left = {}, []
     for key, value in official.items():
-        name = _find_network(key, prefixes)
-        if key in unread:
-            continue
-        if name is None or not isinstance(value, Tensor):
+        name = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+        if _UNREAD.match(key) or (wraps and _INHERITED.match(key)):
+            unread[key] = value
+        elif name is None or not isinstance(value, Tensor):
             left.append(key)
         else:
             networks[name][key.removeprefix(prefixes[name])] = value
@@ -160,15 +161,6 @@ def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, 
         )
     networks = {name: state for name, state in networks.items() if state or name == "student"}
     return networks, {"prefixes": {name: prefixes[name] for name in networks}, "unread": unread}
-
-
-def _find_network(key: str, prefixes: Mapping[str, str]) -> str | None:
-    return next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
-
-
-def _pick_unread(official: Mapping[str, Any]) -> dict[str, Any]:
-    wraps = any("decode_head.head." in key for key in official)
-    return {key: value for key, value in official.items() if _UNREAD.match(key) or (wraps and _INHERITED.match(key))}
 
 
 def _expected(config: DictConfig) -> State:

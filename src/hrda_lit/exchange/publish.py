@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import yaml
 from omegaconf import OmegaConf
+from torch.utils import _pytree as pytree
 
 from hrda_lit.checkpoints.hub import CARD, CHECKSUM, CONFIG, MODEL, WEIGHTS, checksum
 from hrda_lit.checkpoints.load import Trained, load_trained, network_state, read_checkpoint
@@ -120,18 +122,14 @@ def _portable_config(trained: Trained) -> dict[str, Any]:
     plain = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
     plain["network"]["backbone"]["weights"] = None
     plain["validate"] = trained.model  # the only one that is there
-    return _relocate(plain, str(plain["data_root"]))
+    return pytree.tree_map_only(str, partial(_relocate, root=str(plain["data_root"])), plain)
 
 
-def _relocate(node: Any, root: str) -> Any:
-    """Replace the folder of all data in paths; of other absolute paths only the last part is kept."""
-    if isinstance(node, dict):
-        return {key: _relocate(value, root) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_relocate(value, root) for value in node]
-    if isinstance(node, str) and (node + "/").startswith(root + "/"):
-        return "data" + node[len(root) :]
-    return f"data/{Path(node).name}" if isinstance(node, str) and Path(node).is_absolute() else node
+def _relocate(value: str, root: str) -> str:
+    """Replace the folder of all data in a path; of other absolute paths only the last part is kept."""
+    if (value + "/").startswith(root + "/"):
+        return "data" + value[len(root) :]
+    return f"data/{Path(value).name}" if Path(value).is_absolute() else value
 
 
 def _read_scores(
