@@ -1,7 +1,7 @@
 """A dilated depthwise convolution, in the form that is fast where it runs."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from hrda_lit.ops.backends import compiled_for_gpu
 
+_Area = tuple[slice, slice]  # rows and columns of a map
 FAST = 6  # dilations up to this one are quick in PyTorch's CPU convolution, forwards
 
 
@@ -64,8 +65,8 @@ class _Shifted(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         total = torch.zeros((), device=x.device)
-        for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
-            total = total + _shift(x, tap.there, tap.here) * _tap_weight(weight, tap)
+        for row, column, here, there in _taps(weight.shape[-2:], x.shape[-2:], dilation):
+            total = total + _shift(x, there, here) * _tap_weight(weight, row, column)
         # Compiled by torch 2.11, a result that is cast to the type it has would have no gradient.
         return total if total.dtype == x.dtype else total.to(x.dtype)
 
@@ -74,20 +75,18 @@ class _Shifted(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         inner = torch.zeros((), device=x.device)
         sums = [torch.zeros(len(weight), device=x.device)] * weight[0].numel()
-        for tap in _taps(weight.shape[-2:], x.shape[-2:], ctx.dilation):
-            shifted = _shift(outer, tap.here, tap.there)
-            inner = inner + shifted * _tap_weight(weight, tap)
-            sums[tap.row * weight.shape[-1] + tap.column] = (shifted * x.float()).sum((0, 2, 3))
+        for row, column, here, there in _taps(weight.shape[-2:], x.shape[-2:], ctx.dilation):
+            shifted = _shift(outer, here, there)
+            inner = inner + shifted * _tap_weight(weight, row, column)
+            sums[row * weight.shape[-1] + column] = (shifted * x.float()).sum((0, 2, 3))
         return inner.to(x.dtype), torch.stack(sums, 1).view_as(weight).to(weight.dtype), None
 
 
-def _tap_weight(weight: Float[Tensor, "C 1 kh kw"], tap: "_Tap") -> Float[Tensor, "1 C 1 1"]:
-    return weight[:, 0, tap.row, tap.column].float().view(1, -1, 1, 1)
+def _tap_weight(weight: Float[Tensor, "C 1 kh kw"], row: int, column: int) -> Float[Tensor, "1 C 1 1"]:
+    return weight[:, 0, row, column].float().view(1, -1, 1, 1)
 
 
-def _shift(
-    x: Float[Tensor, "B C h w"], there: tuple[slice, slice], here: tuple[slice, slice]
-) -> Float[Tensor, "B C h w"]:
+def _shift(x: Float[Tensor, "B C h w"], there: _Area, here: _Area) -> Float[Tensor, "B C h w"]:
     """Move the part `there` of a map to `here`, in float32, with zeros around it."""
     (rows, columns), (height, width) = here, x.shape[-2:]
     padding = (columns.start, width - columns.stop, rows.start, height - rows.stop)
@@ -156,24 +155,15 @@ def _join_phases(phases: Float[Tensor, "N C r c"], every: tuple[int, int]) -> Fl
     return grid.reshape(-1, rows * every[0], columns * every[1], channels).permute(0, 3, 1, 2)
 
 
-class _Tap(NamedTuple):
-    """An entry of the kernel, the part of the output it adds to, and the part of the input it reads."""
-
-    row: int
-    column: int
-    here: tuple[slice, slice]
-    there: tuple[slice, slice]
-
-
-def _taps(kernel: torch.Size, size: torch.Size, dilation: int) -> Iterator[_Tap]:
-    """Yield the taps that read more than zeros."""
+def _taps(kernel: torch.Size, size: torch.Size, dilation: int) -> Iterator[tuple[int, int, _Area, _Area]]:
+    """Yield row and column of taps that read more than zeros, what of the output they add to, and what they read."""
     for row in range(kernel[0]):
         for column in range(kernel[1]):
             down, right = (row - kernel[0] // 2) * dilation, (column - kernel[1] // 2) * dilation
             if abs(down) < size[0] and abs(right) < size[1]:
                 here = _overlap(size[0], -down), _overlap(size[1], -right)
                 there = _overlap(size[0], down), _overlap(size[1], right)
-                yield _Tap(row, column, here, there)
+                yield row, column, here, there
 
 
 def _overlap(extent: int, shift: int) -> slice:
@@ -184,6 +174,6 @@ def _weight_gradient(x: Tensor, outer: Tensor, weight: Tensor, dilation: int) ->
     """Return the gradient of the weight, tap by tap."""
     kind = torch.promote_types(weight.dtype, torch.float32)
     x, outer, gradient = x.to(kind), outer.to(kind), torch.zeros_like(weight, dtype=kind)
-    for tap in _taps(weight.shape[-2:], x.shape[-2:], dilation):
-        gradient[:, 0, tap.row, tap.column] = (outer[(..., *tap.here)] * x[(..., *tap.there)]).sum((0, 2, 3))
+    for row, column, here, there in _taps(weight.shape[-2:], x.shape[-2:], dilation):
+        gradient[:, 0, row, column] = (outer[(..., *here)] * x[(..., *there)]).sum((0, 2, 3))
     return gradient.to(weight.dtype)
