@@ -66,7 +66,7 @@ class Adversarial(Method):
         yield source
         del outputs, source  # their tensors would outlive their backward
         if self.masked is not None:
-            yield self.masked(batch, networks, drawn)
+            yield self.masked(batch, networks, drawn, self.classes)
         yield self._adversarial(predicted, batch["target"]["image"], networks, drawn.student["adversarial"])
 
     def _adversarial(self, source: Tensor, image: Tensor, networks: Networks, drawn: Tensor) -> Pass:

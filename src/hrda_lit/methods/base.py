@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from hrda_lit.ops.weak_jitter import WeakDraws
 from hrda_lit.optim import AdamPoly
 
 if TYPE_CHECKING:
-    from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency, MaskedPass
+    from hrda_lit.methods.masked_consistency import MaskDraws, MaskedConsistency
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -122,17 +123,17 @@ class Method(ABC):
     needs_imagenet: bool = False
     names: tuple[str, ...] = ()
     discriminator_optim: AdamPoly | None = None
-    masked: "MaskedPass | None" = None
+    masked: "MaskedConsistency | None" = None
 
     def discriminator(self) -> nn.Module | None:
         """Build a network that learns against the student; it is stored and resumed like the student."""
         return None
 
-    def add_masked_pass(self, options: "MaskedConsistency | None", tau: float = 0.968) -> None:
-        """End each step with a masked pass, with labels of threshold `tau`; None changes nothing."""
-        if options is None:
+    def add_masked_pass(self, masked: "MaskedConsistency | None", tau: float = 0.968) -> None:
+        """End each step with a masked pass, of threshold `tau` where it sets none; None changes nothing."""
+        if masked is None:
             return
-        self.masked = options.build(self.classes, tau)
+        self.masked = replace(masked, tau=tau if masked.tau is None else masked.tau)
         self.names = (*self.names, "masked")
         self.needs_target = self.needs_target or self.masked.needs_target
         self.needs_teacher = self.needs_teacher or self.masked.needs_teacher
@@ -147,7 +148,7 @@ class Method(ABC):
         """
         masked_last = sorted(self.names, key=lambda name: name == "masked")
         drawn = {name: student.draw((shape[-2], shape[-1]), generator) for name in masked_last}
-        return Draws(drawn, None if self.masked is None else self.masked.options.draw(shape, generator))
+        return Draws(drawn, None if self.masked is None else self.masked.draw(shape, generator))
 
     @abstractmethod
     def passes(self, batch: Batch, networks: Networks, drawn: Any) -> Iterator[Pass]:
@@ -162,7 +163,7 @@ class Method(ABC):
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if high-resolution crops of `size` (height, width) make no sense."""
         if self.masked is not None:
-            self.masked.options.check_crop(size)
+            self.masked.check_crop(size)
 
 
 def cut_into_parts(batch: Batch, count: int) -> Iterator[tuple[Batch, bool]]:

@@ -27,9 +27,9 @@ class MaskDraws(NamedTuple):
 
 
 @check_arguments
-@dataclass(frozen=True)
+@dataclass
 class MaskedConsistency:
-    """Choose which images are masked, how, and with which labels.
+    """The masked pass: which images are masked, how, and with which labels.
 
     official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass,
     because a method does not know of crops; at the default of 1 there is no difference.
@@ -45,6 +45,10 @@ class MaskedConsistency:
             block by the encoder's mask token; blocks no larger than a patch hide tokens independently.
         tau: threshold of their pseudo-labels in [0, 1]; 0 weights all labels equally, None is the method's.
         teacher: whether the teacher labels target images; else the student does, as with a momentum of 0.
+
+    Attributes:
+        needs_target: whether it needs target images.
+        needs_teacher: whether it needs a teacher.
 
     Raises:
         ValueError: if a block is smaller than a downscaled pixel.
@@ -68,10 +72,9 @@ class MaskedConsistency:
                 f"method.masked.block={self.block}: expected at least one pixel after images are shrunk by "
                 f"{self.downscale:g}; raise it."
             )
-
-    def build(self, classes: Classes, tau: float) -> "MaskedPass":
-        """Build the pass of a method with these classes and this confidence threshold."""
-        return MaskedPass(self, classes, tau)
+        self.needs_target = self.images != "source"
+        self.needs_teacher = self.needs_target and self.teacher
+        self._labelling_copy: tuple[Segmentor, Segmentor] | None = None
 
     def check_crop(self, size: tuple[int, int]) -> None:
         """Raise a ValueError if blocks are larger than a high-resolution crop of `size`."""
@@ -114,28 +117,9 @@ class MaskedConsistency:
         masked = image * kept if self.hide == "pixels" else torch.cat([image, 1 - kept], dim=1)
         return Labelled(masked, label, weight)
 
-
-class MaskedPass:
-    """The masked pass of a method, with pseudo-labels of its own where the method has none.
-
-    Attributes:
-        needs_target: whether it needs target images.
-        needs_teacher: whether it needs a teacher.
-        shares_labels: whether it learns from the same pseudo-labels as a method that has some.
-
-    MIC section 3.2.
-    """
-
-    def __init__(self, options: MaskedConsistency, classes: Classes, tau: float) -> None:
-        self.options, self.classes = options, classes
-        self.needs_target = options.images != "source"
-        self.needs_teacher = self.needs_target and options.teacher
-        self._labeller = Labeller(tau if options.tau is None else options.tau)
-        # official: labels are shared where threshold and momentum are those of the method; here: the same.
-        self.shares_labels = options.teacher and self._labeller.tau == tau
-        self._labelling_copy: tuple[Segmentor, Segmentor] | None = None
-
-    def __call__(self, batch: Batch, networks: Networks, drawn: Draws, target: Labelled | None = None) -> Pass:
+    def __call__(
+        self, batch: Batch, networks: Networks, drawn: Draws, classes: Classes, target: Labelled | None = None
+    ) -> Pass:
         """Make the pass "masked"; for arguments see `Method.passes`.
 
         `target` are target crops with the pseudo-labels of the method; None labels them here.
@@ -145,17 +129,18 @@ class MaskedPass:
         source = Labelled(image, label, torch.ones_like(label, dtype=image.dtype))
         if target is None:
             target = self._label_target(batch, networks) if self.needs_target else source
-        masked = self.options.prepare(source, target, drawn.masks)
+        masked = self.prepare(source, target, drawn.masks)
         outputs = networks.student(masked.image, drawn.student["masked"])
-        loss = supervise(outputs, masked.label, self.classes, masked.weight)
+        loss = supervise(outputs, masked.label, classes, masked.weight)
         shown = masked._replace(image=visible(masked.image))
         crops = {"masked": LoggedCrops(*shown, outputs.outputs[-1].box)}
-        return Pass("masked", self.options.weight * loss, {"loss/masked": loss.detach()}, crops)
+        return Pass("masked", self.weight * loss, {"loss/masked": loss.detach()}, crops)
 
     def _label_target(self, batch: Batch, networks: Networks) -> Labelled:
-        teacher = networks.teacher if self.options.teacher else self._copy_of(networks.student)
+        teacher = networks.teacher if self.teacher else self._copy_of(networks.student)
         assert teacher is not None
-        return self._labeller(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
+        assert self.tau is not None  # that of the method, if not its own
+        return Labeller(self.tau)(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
 
     def _copy_of(self, student: Segmentor) -> Segmentor:
         # It shares the student's weights, and labelling changes the copy's buffers and modes instead.

@@ -42,7 +42,7 @@ class MinEnt(Method):
         yield source_pass(batch, networks.student, drawn.source(), self.classes)
         yield self._entropy(batch["target"]["image"], networks.student, drawn.student["entropy"])
         if self.masked is not None:
-            yield self.masked(batch, networks, drawn)
+            yield self.masked(batch, networks, drawn, self.classes)
 
     def _entropy(self, image: Tensor, student: Segmentor, drawn: Tensor) -> Pass:
         logits = predict_low_resolution(student, student(image, drawn), image)

@@ -79,7 +79,7 @@ class SelfTraining(Method):
             student={name: student.draw(size, generator) for name in self.names},
             priorities=draw_priorities(count, generator),
             augmentation=None if self.augmentation is None else self.augmentation.draw(count, generator),
-            masks=None if self.masked is None else self.masked.options.draw(shape, generator),
+            masks=None if self.masked is None else self.masked.draw(shape, generator),
         )
         if self.weak_jitter is None:
             return drawn
@@ -95,7 +95,9 @@ class SelfTraining(Method):
         jittered = target._replace(image=weaken(target.image, drawn.weak_target))
         yield self._mixed(source, jittered, q, networks.student, drawn)
         if self.masked is not None:
-            yield self.masked(batch, networks, drawn, target if self.masked.shares_labels else None)
+            # official: labels are shared where threshold and momentum are those of the method; here: the same.
+            shares = self.masked.teacher and self.masked.tau == self.labeller.tau
+            yield self.masked(batch, networks, drawn, self.classes, target if shares else None)
 
     def _source(self, image: Tensor, label: Tensor, networks: Networks, drawn: Draws) -> Pass:
         outputs = networks.student(image, drawn.source())

@@ -29,7 +29,7 @@ class Supervised(Method):
         """Yield the source pass and, if there is one, the masked pass."""
         yield source_pass(batch, networks.student, drawn.source(), self.classes)
         if self.masked is not None:
-            yield self.masked(batch, networks, drawn)
+            yield self.masked(batch, networks, drawn, self.classes)
 
 
 SOURCE_ONLY, GENERALISATION, ADAPTATION, ORACLE = KINDS = ("source-only", "generalisation", "adaptation", "oracle")
