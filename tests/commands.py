@@ -88,6 +88,7 @@ def import_everything() -> None:
     """Import what the commands import, but leave the commands themselves to be run."""
     import hrda_lit
 
+    gc.disable()  # all of it stays
     for module in pkgutil.walk_packages(hrda_lit.__path__, "hrda_lit."):
         if module.name != "hrda_lit.dashboards.trackio_run":  # Trackio chooses its folder when it is imported
             importlib.import_module(module.name)
@@ -99,6 +100,7 @@ def import_everything() -> None:
         del sys.modules[name]
         delattr(hrda_lit, name.rpartition(".")[2])
     gc.freeze()  # what lies here is looked through by no collection of a forked process
+    gc.enable()
 
 
 def compose_once() -> None:
