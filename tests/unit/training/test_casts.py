@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hrda_lit.networks.encoder_layers import add_low_rank_
+from hrda_lit.networks.encoder_layers import LowRank, add_low_rank_
 from hrda_lit.ops.rng import generator
 from hrda_lit.training.regions import cast_together, list_cast_weights
 from hrda_lit.training.step_runner import cast_once
@@ -94,7 +94,7 @@ class Standardised(nn.Conv2d):
 
 def with_low_rank() -> nn.Module:
     made = nn.Sequential(nn.Linear(4, 4))
-    add_low_rank_(made, 2, 4.0)
+    add_low_rank_(made, LowRank(2, 4.0))
     return made
 
 
