@@ -74,6 +74,7 @@ class MaskedConsistency:
             )
         self.needs_target = self.images != "source"
         self.needs_teacher = self.needs_target and self.teacher
+        self._labeller = None if self.tau is None else Labeller(self.tau)
         self._labelling_copy: tuple[Segmentor, Segmentor] | None = None
 
     def check_crop(self, size: tuple[int, int]) -> None:
@@ -139,8 +140,8 @@ class MaskedConsistency:
     def _label_target(self, batch: Batch, networks: Networks) -> Labelled:
         teacher = networks.teacher if self.teacher else self._copy_of(networks.student)
         assert teacher is not None
-        assert self.tau is not None  # that of the method, if not its own
-        return Labeller(self.tau)(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
+        assert self._labeller is not None  # of the method's threshold, if not of its own
+        return self._labeller(teacher, batch["target"]["image"], batch["target"]["valid"])[0]
 
     def _copy_of(self, student: Segmentor) -> Segmentor:
         # It shares the student's weights, and labelling changes the copy's buffers and modes instead.
