@@ -1,14 +1,12 @@
 """The commands from Python, e.g. `train("experiment=hrda_demo", "lambda_d=0.3")`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
 
     from hrda_lit.predicting.run import Tally
@@ -95,55 +93,23 @@ def init(*overrides: str) -> Path:
 
 def compose(*overrides: str, config_dir: str | Path | None = None) -> "DictConfig":
     """Compose and check the config that `train` would use, e.g. for a checkpoint from elsewhere."""
-    from hydra import compose as hydra_compose
+    from hrda_lit.schema.check import compose_train
 
-    from hrda_lit.schema.check import check_train
-
-    with _start_hydra("train", ["run_dir=.", *overrides], config_dir) as (_, words):
-        config = hydra_compose("train", words)
-    check_train(config)
-    return config
+    return compose_train(overrides, config_dir)
 
 
 def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, task: "Callable[[DictConfig], T]") -> T:
     """Have Hydra compose the config, make the folder and run the task, as it does for a command line."""
+    from hrda_lit.config.arguments import start_hydra
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
 
     try:
-        with _start_hydra(command, overrides, config_dir) as (hydra, words), release_all():
+        with start_hydra(command, overrides, config_dir) as (hydra, words), release_all():
             value: T = hydra.run(command, task, words).return_value
     except signals.Stopped as stopped:
         raise KeyboardInterrupt(f"{stopped}; the same call with resume=auto resumes it") from None
     return value
-
-
-@contextmanager
-def _start_hydra(
-    command: str, overrides: Sequence[str], config_dir: str | Path | None
-) -> "Iterator[tuple[Hydra, list[str]]]":
-    """Yield Hydra and the words that it reads as a command line; its errors are those of one.
-
-    Logging and Hydra are left in the state in which a notebook or another program had them.
-    """
-    import logging
-
-    from hrda_lit.config.arguments import find_config_dir, rewrite_overrides, search_in
-    from hrda_lit.config.explain import explain_errors, find_configs
-
-    folder = find_config_dir(config_dir)
-    search = [] if folder is None else [search_in(folder)]
-    words = [*search, *rewrite_overrides(overrides, command, search)]
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        with explain_errors(command, words), find_configs(command) as hydra:
-            yield hydra, words
-    finally:
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 def _read(config: "DictConfig", miou: float) -> Run:

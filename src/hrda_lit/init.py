@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.commands import command
-from hrda_lit.schema.check import check_tree
+from hrda_lit.schema.check import check_tree, compose_train
 from hrda_lit.schema.trees import InitKeys
 from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
 from hrda_lit.system.text import PlainConsole
@@ -57,12 +57,11 @@ def init(config: DictConfig) -> Path:
 def _check(proposal: "Proposal", out: Path) -> "Findings":
     """Check keys and data as a training does before its first step."""
     from hrda_lit import build
-    from hrda_lit.api import compose
     from hrda_lit.inspecting.data_check import DataCheck, check_data
     from hrda_lit.runs.geometry import check_geometry
 
     for kind in proposal.kinds:
-        config = compose(f"experiment={proposal.name}_{kind}", config_dir=out)
+        config = compose_train([f"experiment={proposal.name}_{kind}"], out)
         if kind not in ("daformer", "hrda"):
             continue  # the baseline and the oracle have the same networks
         method, datamodule = build.build_task(config)

@@ -1,21 +1,24 @@
 """The command line: rewritten for Hydra, and refused in one sentence where Hydra cannot read it."""
 
 import argparse
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from hrda_lit.config import messages
-from hrda_lit.config.explain import compose_config, explain_errors
+from hrda_lit.config.explain import compose_config, explain_errors, find_configs
 from hrda_lit.config.help import show
 from hrda_lit.system.text import LONGEST_REASON, shorten
 
@@ -79,6 +82,29 @@ def _folder_to_complete_from() -> str | None:
         return None
     os.environ["COMP_LINE"] = line.replace(found[0], "", 1)
     return found[2]
+
+
+@contextmanager
+def start_hydra(
+    config_name: str, overrides: Sequence[str], config_dir: str | Path | None
+) -> Iterator[tuple[Hydra, list[str]]]:
+    """Yield Hydra and the words that it reads as a command line; its errors are those of one.
+
+    Logging and Hydra are left in the state in which a notebook or another program had them.
+    """
+    folder = find_config_dir(config_dir)
+    search = [] if folder is None else [search_in(folder)]
+    words = [*search, *rewrite_overrides(overrides, config_name, search)]
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with explain_errors(config_name, words), find_configs(config_name) as hydra:
+            yield hydra, words
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def find_config_dir(given: str | Path | None = None) -> Path | None:

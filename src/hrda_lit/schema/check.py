@@ -1,14 +1,17 @@
 """Check a composed tree before anything is read: unknown and missing keys, types, ranges."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, get_type_hints
 
+from hydra import compose
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config import messages
+from hrda_lit.config.arguments import start_hydra
 from hrda_lit.config.values import check, check_names
 from hrda_lit.schema.trees import TrainerKeys, TrainKeys
 from hrda_lit.system.paths import require_below
@@ -51,6 +54,14 @@ CALLBACKS = {
 }
 # Of torchrun, Slurm, LSF and Open MPI: by these Lightning finds the other machines.
 CLUSTERS = {"MASTER_ADDR", "SLURM_NTASKS", "LSB_DJOB_RANKFILE", "OMPI_COMM_WORLD_SIZE"}
+
+
+def compose_train(overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
+    """Compose the config that `hrda_lit.train` would use, and check it."""
+    with start_hydra("train", ["run_dir=.", *overrides], config_dir) as (_, words):
+        config = compose("train", words)
+    check_train(config)
+    return config
 
 
 def check_train(config: DictConfig) -> None:
