@@ -101,7 +101,9 @@ def build_method(config: DictConfig, classes: Classes) -> Method:
         ConfigError: if a key does not fit, or the method lacks a teacher to validate, pretrained features or
             things for the feature distance, or a mask token for masked tokens.
     """
-    method: Method = build_with(config.method, "method", {"classes": classes}, "passes", "classes")
+    method: Method = build_with(config.method, "method", {"classes": classes}, "passes")
+    if not hasattr(method, "classes"):
+        method.classes = classes  # of someone else's method, which need not keep them
     if config.validate == "teacher" and not method.needs_teacher:
         raise ConfigError("validate=teacher, but this method trains without a teacher; set validate=student.")
     if method.needs_imagenet and not classes.things:

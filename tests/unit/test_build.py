@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrda_lit.build import build_trainer, wrap_student
+from hrda_lit.build import build_method, build_trainer, wrap_student
 from hrda_lit.config.nodes import ConfigError
-from hrda_lit.data.classes import CITYSCAPES
+from hrda_lit.data.classes import CITYSCAPES, Classes
 from hrda_lit.methods.supervised import Supervised
 from tests.end_to_end.compose import compose
 
@@ -40,3 +40,17 @@ def test_an_optimiser_of_a_discriminator_is_none_of_a_student(tmp_path: Path) ->
     config.optim = {"_target_": "hrda_lit.optim.AdamPoly"}
     with pytest.raises(ConfigError, match=r"optim\._target_=hrda_lit\.optim\.AdamPoly: expected a class that has clip"):
         wrap_student(None, config, Supervised(CITYSCAPES))  # type: ignore[arg-type]
+
+
+class Forgetful(Supervised):
+    """Someone else's method, which keeps no classes."""
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__(classes)
+        del self.classes
+
+
+def test_a_method_need_not_keep_the_classes(tmp_path: Path) -> None:
+    config = compose(tmp_path, tmp_path, "validate=student", "lambda_fd=0")
+    config.method = {"_target_": f"{__name__}.Forgetful", "_partial_": True}
+    assert build_method(config, CITYSCAPES).classes is CITYSCAPES
