@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,3 +25,17 @@ def test_ranks_share_the_draws(steps: int, size: int, world: int) -> None:
 
 def test_length_counts_from_the_run_s_beginning() -> None:
     assert len(StepBatches(7, 10, 2)) == 10
+
+
+OPEN = """
+from hrda_lit.data.loaders import QuietLoader, worker_options
+loader = QuietLoader(list(range(9)), batch_size=1, persistent_workers=True, **worker_options(1))
+batches = iter(loader)
+next(batches)
+cycle = [batches]
+cycle.append(cycle)
+"""
+
+
+def test_a_process_ends_with_a_loader_that_is_open() -> None:
+    assert subprocess.run([sys.executable, "-c", OPEN], timeout=120, check=False).returncode == 0
