@@ -1,11 +1,9 @@
 """Loaders: which draws make up the batch of a step, and the processes that load them."""
 
-import atexit
 import multiprocessing
 import os
 from collections.abc import Iterator
 from typing import Any, Literal
-from weakref import WeakSet
 
 from torch.utils.data import DataLoader, Sampler
 
@@ -34,16 +32,6 @@ class StepBatches(Sampler[list[int]]):
         return self.last_step
 
 
-_open = WeakSet[Any]()
-
-
-@atexit.register
-def _end_processes() -> None:
-    """End the processes of loaders that are still open: the signal by which Python would end them is ignored."""
-    for batches in list(_open):
-        batches._shutdown_workers()
-
-
 class QuietLoader(DataLoader[Any]):
     """Load in processes that no signal to the group of this one reaches; Lightning resumes it without a state."""
 
@@ -51,8 +39,8 @@ class QuietLoader(DataLoader[Any]):
         """Start the processes, or those that persist anew."""
         with block_signals():
             batches = super().__iter__()
-        if self.num_workers:
-            _open.add(batches)
+        for worker in getattr(batches, "_workers", ()):
+            worker._popen.terminate = worker._popen.kill  # as Python and torch end what hangs; SIGTERM is ignored
         return batches
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,14 +29,22 @@ def test_length_counts_from_the_run_s_beginning() -> None:
 
 
 OPEN = """
+import gc
 from hrda_lit.data.loaders import QuietLoader, worker_options
-loader = QuietLoader(list(range(9)), batch_size=1, persistent_workers=True, **worker_options(1))
-batches = iter(loader)
-next(batches)
-cycle = [batches]
-cycle.append(cycle)
+gc.disable()
+def open_loader():
+    loader = QuietLoader(list(range(9)), batch_size=1, persistent_workers=True, **worker_options(1))
+    batches = iter(loader)
+    next(batches)
+    cycle = [batches]
+    cycle.append(cycle)
+open_loader()
+{}
 """
 
 
-def test_a_process_ends_with_a_loader_that_is_open() -> None:
-    assert subprocess.run([sys.executable, "-c", OPEN], timeout=120, check=False).returncode == 0
+@pytest.mark.parametrize("end", ["", "gc.collect()"])
+def test_a_process_ends_with_a_loader_that_is_open_or_was_collected(end: str) -> None:
+    code = OPEN.format(end)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
