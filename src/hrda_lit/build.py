@@ -214,8 +214,7 @@ def build_inference(config: DictConfig) -> Inference:
     if isinstance(inference, Inference):
         return inference
     made = construct(partial(windowed, inference), "inference", {"window": crop_size(config)})
-    slide: Inference = require_attributes(made, keys, "inference", ["scales"])
-    return slide
+    return require_attributes(made, keys, "inference", ["scales"])
 
 
 def build_trainer(config: DictConfig) -> L.Trainer:

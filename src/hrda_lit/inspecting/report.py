@@ -64,8 +64,7 @@ def _draw_pair(
 
 
 def _cell(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Picture:
-    cell: Tensor = pil_to_tensor(ImageOps.pad(image, size, method, color="white"))
-    return cell
+    return pil_to_tensor(ImageOps.pad(image, size, method, color="white"))
 
 
 def overview(surveys: Sequence[Survey]) -> Table:

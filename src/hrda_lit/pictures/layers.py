@@ -87,5 +87,4 @@ def _draw_boxes(scene: Scene) -> Picture:
     if not scene.boxes:
         return scene.image
     corners = [[box.left, box.top, box.right - 1, box.bottom - 1] for box in scene.boxes.values()]
-    framed: Tensor = draw_bounding_boxes(scene.image, torch.tensor(corners), colors="red", width=3)
-    return framed
+    return draw_bounding_boxes(scene.image, torch.tensor(corners), colors="red", width=3)

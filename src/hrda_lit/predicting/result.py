@@ -59,8 +59,7 @@ class Result:
 
     def colour(self) -> Image.Image:
         """Paint the label in the colours of its classes."""
-        image: Image.Image = to_pil_image(self._coloured(self.label))
-        return image
+        return to_pil_image(self._coloured(self.label))
 
     def overlay(self, opacity: float = 0.5, outlines: bool = True) -> Image.Image:
         """Lay the coloured label over the picture, with white lines between the classes if `outlines`."""
