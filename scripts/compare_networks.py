@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hrda_lit.build import build_validation
 from hrda_lit.data.folder import Sample
-from hrda_lit.data.mixed import Images, MixedDatasets
+from hrda_lit.data.mixed import Images
 from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.pictures.layers import TITLES, Picture, colourise, grey
 from hrda_lit.pictures.sheet import legend, sheet
@@ -78,8 +78,7 @@ def _row(dataset: Images, sample: Sample, networks: dict[str, Predictor]) -> tup
     row: dict[str, Picture] = {sample.image.name: image}
     attention: dict[str, Picture] = {}
     for title, network in networks.items():
-        if isinstance(dataset, MixedDatasets):
-            network.box = dataset.of(sample).size
+        network.box = dataset.of(sample).size
         result = network(image.permute(1, 2, 0).contiguous().numpy(), views=network.has_views)
         labels[title] = torch.from_numpy(result.label)
         if network.has_views:

@@ -63,6 +63,7 @@ def confusions(predictor: Predictor, tau: float) -> tuple[Int[Tensor, "C C"], In
     for sample in track(dataset.files(config.splits.val, labelled=True), f"predicting {dataset.name}"):
         image, label = dataset.read(sample)
         assert label is not None, "validation samples are labelled"
+        predictor.box = dataset.of(sample).size
         result = predictor(image.permute(1, 2, 0).contiguous().numpy())
         prediction, sure = torch.from_numpy(result.label).long(), torch.from_numpy(result.confidence) >= tau
         everything.update(prediction, label.long())

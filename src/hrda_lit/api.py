@@ -103,7 +103,9 @@ def _run(command: str, overrides: Sequence[str], config_dir: str | Path | None, 
     from hrda_lit.config.arguments import start_hydra
     from hrda_lit.runs.claim import release_all
     from hrda_lit.system import signals
+    from hrda_lit.system.text import quieten_libraries
 
+    quieten_libraries()
     try:
         with start_hydra(command, overrides, config_dir) as (hydra, words), release_all():
             value: T = hydra.run(command, task, words).return_value

@@ -62,7 +62,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.resume import find_final_score, find_start
     from hrda_lit.system.process import at_full_speed
 
-    _quieten()
+    _filter_warnings()
     method, datamodule = build.build_task(config)
     if not config.prepare_data:
         for split in datamodule.data_splits():
@@ -105,10 +105,7 @@ def _open_folder(config: DictConfig, loggers: "list[Logger]", start: "Start | No
         resume_loggers(loggers, start.step, start.loggers)
 
 
-def _quieten() -> None:
-    # Hydra's root logger would print each of Lightning's notices a second time.
-    for name in ("lightning.pytorch", "lightning.fabric", "huggingface_hub", "matplotlib"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _filter_warnings() -> None:
     for message in (
         ".*no pre-optimization state was saved.*",  # the state after the step is what a resumed run needs
         ".*LeafSpec.*",  # Lightning's own

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from hrda_lit.config.arguments import run_hydra
 from hrda_lit.runs.claim import release_all
 from hrda_lit.system.errors import exit_on_errors
+from hrda_lit.system.text import quieten_libraries
 
 
 def command(
@@ -38,6 +39,7 @@ def command(
         @wraps(task)
         def main() -> None:
             logging.raiseExceptions = False  # a line for a closed pipe or a full disk would print a traceback each
+            quieten_libraries()
             with exit_on_errors(remedy), release_all():
                 run_hydra(composed, name)
 

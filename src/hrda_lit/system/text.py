@@ -54,6 +54,12 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
+def quieten_libraries() -> None:
+    """Let libraries log nothing below a warning; Hydra's root logger would print it, some of it a second time."""
+    for name in ("lightning.pytorch", "lightning.fabric", "huggingface_hub", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 class PrintableFormatter(logging.Formatter):
     """A formatter whose messages are `printable`; a traceback keeps its lines."""
 

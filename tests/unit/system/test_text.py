@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from hrda_lit.system.errors import format_error
-from hrda_lit.system.text import PlainConsole, PrintableFormatter, printable
+from hrda_lit.system.text import PlainConsole, PrintableFormatter, printable, quieten_libraries
 
 HOSTILE = [
     "[/x]",
@@ -54,3 +54,12 @@ def test_an_error_and_a_line_of_the_log_are_one_line(text: str) -> None:
     assert format_error(ValueError(text)).isprintable()
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, "passed over: %s", (text,), None)
     assert PrintableFormatter("%(message)s").format(record) == f"passed over: {printable(text)}"
+
+
+def test_of_libraries_only_warnings_are_printed(caplog: pytest.LogCaptureFixture) -> None:
+    quieten_libraries()
+    with caplog.at_level(logging.INFO):
+        for name in ("matplotlib.font_manager", "lightning.pytorch.utilities.rank_zero", "hrda_lit.train"):
+            logging.getLogger(name).info("a notice of %s", name)
+            logging.getLogger(name).warning("a warning")
+    assert caplog.messages == ["a warning", "a warning", "a notice of hrda_lit.train", "a warning"]
