@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
@@ -70,7 +71,8 @@ def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
 
 def relative(path: Path) -> Path:
     """Return a path as seen from the folder that the command was started in, if it lies below."""
-    here = Path.cwd()
+    # Not that of the process, which is the run's own with hydra.job.chdir=true.
+    here = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
     return path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path
 
 

@@ -26,6 +26,8 @@ class SweepTable(Callback):
         timed = claim.is_timed(config.hydra.sweep)
         folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
         folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
+        if config.hydra.job.chdir:
+            folder = folder.absolute()
         write_json(folder / "command.json", command)
         if folder != given:
             with read_write(config.hydra), open_dict(config.hydra):

@@ -4,10 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from hrda_lit.runs.ending import end_stopped, next_commands, resume_command, show_ending
+from hrda_lit.runs.ending import end_stopped, next_commands, relative, resume_command, show_ending
 from hrda_lit.system.signals import Stopped
 from tests.scripts import parsed
 
@@ -21,6 +22,17 @@ def test_the_command_can_be_pasted(name: str) -> None:
     place, resume = OverridesParser.create().parse_overrides(words[5:])
     assert (place.key_or_group, place.value()) == ("hydra.run.dir", str(folder))
     assert (resume.key_or_group, resume.value()) == ("resume", "auto")
+
+
+def test_places_are_seen_from_where_the_command_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative(tmp_path / "run" / "last.ckpt") == Path("run/last.ckpt")
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir("run")  # as hydra.job.chdir=true does
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"runtime": {"cwd": str(tmp_path)}}))
+    assert relative(tmp_path / "run" / "last.ckpt") == Path("run/last.ckpt")
+    assert relative(Path("/elsewhere")) == Path("/elsewhere")
 
 
 def test_a_sweep_goes_on_by_its_folder() -> None:

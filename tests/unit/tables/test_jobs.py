@@ -5,8 +5,11 @@ import math
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from hrda_lit.runs.claim import release_all
 from hrda_lit.tables import sweeps as module
+from hrda_lit.tables.hydra_callbacks import SweepTable
 from hrda_lit.tables.records import RunRecord, parse, swept_keys
 from hrda_lit.tables.sweeps import begin_job, fail_job, read_jobs
 
@@ -83,3 +86,15 @@ def test_a_result_that_was_cut_counts_as_none(name: str, cut: str, tmp_path: Pat
     begin_job(tmp_path, 3, ["lambda_d=0.1"])
     (tmp_path / name).write_text(cut)
     assert read(tmp_path).state == "unfinished"
+
+
+@pytest.mark.parametrize("chdir", [False, True])
+def test_jobs_that_run_elsewhere_know_the_folder_of_their_sweep(
+    chdir: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = {"sweep": {"dir": "sweep"}, "job": {"chdir": chdir}, "overrides": {"task": ["seed=0"], "hydra": []}}
+    config = OmegaConf.create({"hydra": keys})
+    with release_all():
+        SweepTable().on_multirun_start(config)
+    assert config.hydra.sweep.dir == (str(tmp_path / "sweep") if chdir else "sweep")
