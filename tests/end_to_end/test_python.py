@@ -102,7 +102,7 @@ def test_resuming_from_python(notebook: dict[str, Any]) -> None:
         ("lambda_e=1", "unknown key lambda_e; did you mean lambda_d"),
         ("name=../x", "name is '../x', which leaves its folder"),
         ("tau=2", "tau=2: expected"),
-        ("name=a=b", "cannot be read; put a value"),
+        ("name=[a", "cannot be read; close its brackets"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(

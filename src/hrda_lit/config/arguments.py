@@ -25,6 +25,8 @@ from hrda_lit.system.text import LONGEST_REASON, shorten
 CONFIG_DIR = "HRDA_LIT_CONFIG_DIR"  # the folder of one's own YAML files, where --config-dir names none
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # makes Hydra raise its errors instead of printing them
 _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
+# A text or path with accents, brackets or =, which can only be meant as it is.
+_TEXT = re.compile(r"[^\[({\"'\\$,}][^\"'\\$,{}]*")
 _DICT = re.compile(r"(?P<key>\w+(\.\w+)*)=(?P<value>\{.*\})", re.DOTALL)
 # Commands that predict as training did, unless a key changes that.
 _AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
@@ -133,7 +135,8 @@ def search_in(folder: Path) -> str:
 def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequence[str] = ()) -> list[str]:
     """Rewrite what Hydra cannot do on a command line, and refuse what it cannot read.
 
-    Hydra takes `group=null` in files alone, merges `key={}`, which changes nothing, and refuses `key={new: 1}`.
+    Hydra takes `group=null` in files alone, merges `key={}`, which changes nothing, refuses `key={new: 1}`, and reads
+    no text with accents, brackets or `=` that has no quotes.
 
     Args:
         overrides: words of the command line, without options.
@@ -152,8 +155,10 @@ def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequen
             key, equals, value = override.partition("=")
             escaped = value.strip("\"'").replace('"', r"\"")
             quoted = f'{key}="{escaped}"'
-            helps = equals and _is_readable(parser, quoted)
-            raise ValueError(messages.unreadable(override, quoted if helps else None))
+            helps = bool(equals) and _is_readable(parser, quoted)
+            if not helps or not _TEXT.fullmatch(value):
+                raise ValueError(messages.unreadable(override, quoted if helps else None))
+            override = quoted
         rewritten += _rewrite(override, config_name)
     return rewritten + _drop_options(config_name, [*search, *rewritten])
 

@@ -113,8 +113,7 @@ def unreadable(override: str, quoted: str | None) -> str:
     if quoted is None:
         remedy = "write key=value, with a dotted key of letters and digits"
     else:
-        signs = "a value with brackets, accents, = or other signs"
-        remedy = f"put {signs} into quotes within quotes: '{shorten(quoted)}'"
+        remedy = f"close its brackets, or put the value into quotes within quotes: '{shorten(quoted)}'"
     return f"{shorten(override)} cannot be read; {remedy}."
 
 

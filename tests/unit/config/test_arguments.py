@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hrda_lit import api
 from hrda_lit.config.arguments import rewrite_overrides, run_hydra
@@ -97,20 +98,26 @@ def test_options_that_do_not_fit_are_one_sentence(
     assert (out, err.count("\n")) == ("", 1)
 
 
-@pytest.mark.parametrize("value", ["é.png", "a [1].png", "step=1.ckpt", "a:b[.png"])
+@pytest.mark.parametrize("value", ["é.png", "a [1].png", "step=1.ckpt", "a:b[.png", "사진 (1)/a.png", "~/å"])
+def test_a_text_needs_no_quotes(value: str) -> None:
+    [word] = rewrite_overrides([f"input={value}"], "predict")
+    assert OverridesParser.create().parse_override(word).value() == value
+
+
+@pytest.mark.parametrize("value", ["[1, 2", "{a: é", "(é", "é,a.png", "${é", "a'é"])
 def test_what_needs_quotes_is_said_and_then_works(value: str) -> None:
-    with pytest.raises(ValueError, match="cannot be read; put a value") as caught:
+    with pytest.raises(ValueError, match="cannot be read; close its brackets, or put the value into quotes") as caught:
         rewrite_overrides([f"input={value}"], "predict")
     assert f"'input=\"{value}\"'" in str(caught.value)
     assert rewrite_overrides([f'input="{value}"'], "predict") == [f'input="{value}"']
 
 
 def test_a_command_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["command", "input=é"])
+    monkeypatch.setattr(sys, "argv", ["command", "input=[é"])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
-    assert capsys.readouterr().err.startswith("error: input=é cannot be read")
+    assert capsys.readouterr().err.startswith("error: input=[é cannot be read")
 
 
 @pytest.fixture
