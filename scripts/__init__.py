@@ -1,1 +1,1 @@
-"""Commands beside the four of the package: `python -m hrda_lit.scripts.results_table` where it is installed."""
+"""Commands in addition to those of the package: `python -m hrda_lit.scripts.results_table` where it is installed."""

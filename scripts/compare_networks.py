@@ -1,4 +1,4 @@
-"""Put what several networks see in the same validation images side by side, with labels and scale attention.
+"""Show predictions of several networks for the same validation images, with labels and scale attention.
 
     python scripts/compare_networks.py compare.png source-only=a/last.ckpt HRDA=b/last.ckpt --images 0 50 100
     python scripts/compare_networks.py compare.pdf source-only=a/last.ckpt HRDA=b/last.ckpt     # for a paper; or .svg

@@ -3,7 +3,7 @@
     python scripts/pseudo_labels.py last.ckpt                               # the teacher's, above the run's own tau
     python scripts/pseudo_labels.py last.ckpt --model student --tau 0.9
 
-The network predicts the validation images of its run, whose labels tell what is right. The student learns from all
+The network predicts the validation images of its run, whose labels say what is right. The student learns from all
 pixels with the weight q, so a class that is seldom confident, or confident and wrong, says where adaptation stalls.
 """
 

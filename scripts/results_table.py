@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a README, with all classes")
-    parser.add_argument("--targets", action="store_true", help="evaluations alone, by kind and target set")
+    parser.add_argument("--targets", action="store_true", help="only evaluations, by kind and target set")
     arguments = parser.parse_args()
     with announce("looking for runs"):
         results = Results.below(arguments.folders)

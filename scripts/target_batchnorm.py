@@ -1,9 +1,9 @@
-"""Take a trained network's BatchNorm statistics anew, from unlabelled target crops; no weight changes.
+"""Recompute a trained network's BatchNorm statistics on unlabelled target crops; no weight changes.
 
     python scripts/target_batchnorm.py last.ckpt adapted.ckpt
     python -m hrda_lit.evaluate checkpoint=adapted.ckpt
 
-It tells how much of an adaptation these statistics alone are worth: apply it to a source-only run. Crops are drawn as
+It shows how much of an adaptation comes from these statistics: apply it to a source-only run. Crops are drawn as
 in training, from the target of the run's config. Li et al., Revisiting Batch Normalization For Practical Domain
 Adaptation, 2016.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     """Read the command line, adapt, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="of hrda_lit.train")
-    parser.add_argument("output", type=Path, help="the checkpoint to write; it holds the adapted network alone")
+    parser.add_argument("output", type=Path, help="the checkpoint to write; it holds only the adapted network")
     parser.add_argument("--model", choices=("student", "teacher"), help="(default: the one that training validated)")
     parser.add_argument("--batches", type=int, default=100, help="of the run's batch size (default: %(default)s)")
     arguments = parser.parse_args()

@@ -226,7 +226,7 @@ def build_trainer(config: DictConfig) -> L.Trainer:
     if config.trainer.get("deterministic"):
         given["benchmark"] = False  # cuDNN's search for the fastest kernels is not deterministic
     trainer: L.Trainer = build_part(config.trainer, "trainer", "fit", given=given)
-    # Lightning's handlers stop and save amid a step; system/signals.py handles the signals instead.
+    # Lightning's handlers stop and save in the middle of a step; system/signals.py handles the signals instead.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 

@@ -47,7 +47,7 @@ class UDAModule(L.LightningModule):
         inference: how whole images are predicted.
         ema: moves the teacher.
         options: how a step is executed; None for the defaults.
-        config: plain containers, stored in every checkpoint so that it can be used alone.
+        config: plain containers, stored in every checkpoint so that it needs no other file.
 
     Attributes:
         teacher: moving average of the student, or None.
@@ -91,14 +91,14 @@ class UDAModule(L.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]
         cls, checkpoint_path: str | Path, map_location: str | torch.device | None = None, **kwargs: Any
     ) -> "UDAModule":
-        """Load the module from a checkpoint alone, see `hrda_lit.load_module`; no code of the file runs."""
+        """Load the module from nothing but a checkpoint, see `hrda_lit.load_module`; no code of the file runs."""
         import hrda_lit  # not at the top: it is built above this file
 
         return hrda_lit.load_module(checkpoint_path, map_location or "cpu", **kwargs)
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Add the callback that skips bad steps and, with a teacher, the one that updates it."""
-        self.bad_steps = BadSteps(self.optim.max_skipped)  # counts anew in each fit
+        self.bad_steps = BadSteps(self.optim.max_skipped)  # counts from zero in each fit
         return [self.bad_steps] if self.teacher is None else [self.bad_steps, self.ema]
 
     def configure_optimizers(self) -> Any:

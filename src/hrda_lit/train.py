@@ -85,7 +85,7 @@ def _train(config: DictConfig) -> float:
     with at_full_speed(trainer.strategy.root_device):
         with explain_lost_process(), restore(trainer, start):
             trainer.fit(module, datamodule, ckpt_path=start and start.path, weights_only=True)
-        if config.val is not None and module.scored != trainer.global_step:  # stopped amid its last validation before
+        if config.val is not None and module.scored != trainer.global_step:  # stopped during its last validation before
             trainer.validate(module, datamodule, verbose=False)
     return _report(module, config)
 

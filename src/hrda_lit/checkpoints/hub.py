@@ -13,7 +13,7 @@ from hrda_lit.networks.weights import read_plain
 from hrda_lit.system.torch_files import require_tensors
 
 CONFIG, WEIGHTS, CARD = HUB_FILES
-CHECKSUM, MODEL = "sha256", "model"  # of config.yaml, beside the config itself
+CHECKSUM, MODEL = "sha256", "model"  # of config.yaml, next to the config itself
 
 
 def read_folder(folder: Path) -> dict[str, Any]:

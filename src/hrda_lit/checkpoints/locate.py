@@ -23,7 +23,7 @@ def locate(given: str | Path) -> Path:
             weights; or `hf://user/name`, with `@revision` for one of its versions.
 
     Returns:
-        A path, which exists for `latest` and `hf://` alone.
+        A path, which is sure to exist for `latest` and `hf://` only.
 
     Raises:
         FileNotFoundError: if no run has left a checkpoint.

@@ -12,7 +12,7 @@ DEEPEST, MOST = 32, 100_000  # a stored config has 7 levels and some hundred val
 PLAIN = (dict, list, str, bool, int, float, type(None))
 REMEDY = "take a checkpoint from a source you trust."
 Place = tuple[str, ...]
-TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows beside those below
+TRUST = "HRDA_LIT_TRUST"  # names, separated by commas, that a user allows in addition to those below
 
 _ONE_SET = {"hrda_lit.data.folder.FolderDataset"}
 _DATA = _ONE_SET | {"hrda_lit.data.mixed.MixedDatasets"}
@@ -59,7 +59,7 @@ DECIDES = (
     "name", "kind", "validate", "seed", "lambda_d", "tau", "s_T", "alpha", "lambda_fd", "network", "method", "optim",
     "inference", "source", "target", "val", "splits", "data", "data_root", "loading.batch_size", "loading.accumulate",
 )  # fmt: skip
-# What training alone builds, always from its own command line, may name any class of these two packages.
+# What only training builds, always from its own command line, may name any class of these two packages.
 TRAINING = ("prepare_data", "trainer", "callbacks", "logger")
 _TRAINING_PACKAGES = ("hrda_lit.", "lightning.")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

@@ -37,7 +37,7 @@ def hints_of(made: Any) -> Mapping[str, Any]:
     constructor = inspect.isclass(made) and not typing.is_typeddict(made)
     try:
         return typing.get_type_hints(made.__init__ if constructor else made, include_extras=True)
-    except (NameError, TypeError):  # names that are imported for type checkers alone
+    except (NameError, TypeError):  # names that are imported for type checkers only
         return {}
 
 

@@ -51,7 +51,7 @@ def run_hydra(command: Callable[[], Any], config_name: str) -> None:
         return
     folder = find_config_dir(args.config_dir or (args.shell_completion and _folder_to_complete_from()))
     search = [] if folder is None else [search_in(folder)]
-    # Hydra's parser takes no options amid overrides.
+    # Hydra's parser takes no options between overrides.
     options = [word for word in sys.argv[1:] if word not in args.overrides]
     if folder is not None and args.config_dir is None:
         options += ["--config-dir", str(folder)]
@@ -135,7 +135,7 @@ def search_in(folder: Path) -> str:
 def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequence[str] = ()) -> list[str]:
     """Rewrite what Hydra cannot do on a command line, and refuse what it cannot read.
 
-    Hydra takes `group=null` in files alone, merges `key={}`, which changes nothing, refuses `key={new: 1}`, and reads
+    Hydra takes `group=null` only in files, merges `key={}`, which changes nothing, refuses `key={new: 1}`, and reads
     no text with accents, brackets or `=` that has no quotes.
 
     Args:

@@ -150,7 +150,7 @@ def _check_items(value: Mapping[Any, Any], hints: Sequence[Any], key: str) -> No
 def _check_part(value: Mapping[Any, Any], hint: Any, key: str) -> None:
     base, notes = split_notes(hint)
     allowed = RESERVED
-    if _is_own(base):  # the library builds it in one way alone
+    if _is_own(base):  # the library builds it in one way only
         allowed = {"_target_", "_partial_"} if base is OpenPart else {"_target_"}
     _refuse_reserved(value.keys() - allowed, key)
     check(value["_target_"], str, _join(key, "_target_"))

@@ -114,6 +114,6 @@ class Arrays:
         return torch.from_numpy(pixels) if fits else None
 
     def save(self, path: Path, array: UInt8[Tensor, "H W *C"]) -> None:
-        """Keep an array; a disk without room costs the cache alone."""
+        """Keep an array; on a full disk, nothing but the cache is lost."""
         with self._writing.writing(), replacing(path) as file:
             np.save(file, np.ascontiguousarray(array.numpy()))

@@ -42,7 +42,7 @@ class Distortion:
         chances = torch.tensor([self.probability] * 4 + [0.5])
         brighter, contrasted, saturated, turned, first = (torch.rand(5, generator=generator) < chances).tolist()
         brightness, contrast, saturation = (2 * torch.rand(3, generator=generator) - 1).tolist()
-        # official: the largest shift is drawn to the left alone.
+        # official: the largest shift is only drawn to the left.
         hue = int(torch.randint(-self.hue, max(self.hue, 1 - self.hue), (), generator=generator))
         if brighter:
             image = _bytes(image + self.brightness * brightness)

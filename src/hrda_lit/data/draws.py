@@ -1,4 +1,4 @@
-"""Training crops and validation images; a crop is a function of (seed, domain, draw index) alone.
+"""Training crops and validation images; a crop is a function of (seed, domain, draw index).
 
 Items are uint8 (a quarter of float32); `ready` normalises them on the device.
 """

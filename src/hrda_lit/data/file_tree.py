@@ -63,7 +63,7 @@ class FileTree:
 
     def search(self, pattern: str) -> list[Path]:
         """Find files as `search` does, in archives only where none is on disk; a ValueError if damaged."""
-        # Archives beside what was unpacked from them are not opened.
+        # Archives next to what was unpacked from them are not opened.
         found = search(self.root, pattern)
         if found:
             return found

@@ -40,7 +40,7 @@ class FolderDataset:
     Args:
         name: name in messages.
         root: folder with the files or with archives (.zip, .tar) of them, or one archive; `~` is the home.
-        images: glob relative to root, with `{split}` where paths tell the split, e.g.
+        images: glob relative to root, with `{split}` where paths name the split, e.g.
             "leftImg8bit/{split}/*/*_leftImg8bit.png"; one that ends in `*` takes all image suffixes.
         label_rule: replacements that turn the path of an image (relative, with `/`) into that of its label,
             applied in order, e.g. {"images/": "labels/", ".jpg": ".png"}; `.*` stands for any suffix.

@@ -90,7 +90,7 @@ class Layout:
         help: one sentence on how to get the data, for the error when they are missing.
 
     Raises:
-        ValueError: if a value does not fit, or both a channel and colours tell the class.
+        ValueError: if a value does not fit, or both a channel and colours give the class.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from hrda_lit.system.signals import block_signals, ignore_signals
 
 
 class StepBatches(Sampler[list[int]]):
-    """Yield the draw indices of each step's batch, a function of (step, rank) alone.
+    """Yield the draw indices of each step's batch, a function of (step, rank).
 
     A run that is resumed at step k gets the batches that an uninterrupted run gets from step k on. `last_step`
     is exclusive; `batch_size` counts the samples per rank; `world` is the number of processes.
@@ -36,7 +36,7 @@ class QuietLoader(DataLoader[Any]):
     """Load in processes that no signal to the group of this one reaches; Lightning resumes it without a state."""
 
     def __iter__(self) -> Any:
-        """Start the processes, or those that persist anew."""
+        """Start the processes, or restart those that persist."""
         with block_signals():
             batches = super().__iter__()
         for worker in getattr(batches, "_workers", ()):

@@ -158,7 +158,7 @@ def draw_person(painter: Painter, at: Place) -> None:
 
 
 def draw_bicycle(painter: Painter, at: Place, ridden: bool) -> None:
-    """Draw a bicycle, seen from anywhere between behind and beside, with or without its rider.
+    """Draw a bicycle, seen from behind, from the side or in between, with or without its rider.
 
     As in Cityscapes the wheels are filled in the label.
     """

@@ -17,7 +17,7 @@ class Profile:
     """Describe the cross-section of a street in metres."""
 
     road: float  # half width of the road
-    verge: tuple[float, float]  # width of the terrain beside the road, left and right; 0 for none
+    verge: tuple[float, float]  # width of the terrain along the road, left and right; 0 for none
     walk: tuple[float, float]  # width of the sidewalk, left and right
     lanes: float  # width of a lane
 

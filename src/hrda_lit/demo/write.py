@@ -41,7 +41,7 @@ def render_demo(
 ) -> None:
     """Render a game-like source and a camera-like target with labels, and optionally a second source.
 
-    A finished folder with the same parameters is kept. A scene depends on the seed and its index alone,
+    A finished folder with the same parameters is kept. A scene depends on the seed and its index only,
     not on the number of scenes. The folder appears once it is complete.
 
     Args:

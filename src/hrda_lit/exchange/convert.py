@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_network, stored_values
+from hrda_lit.build import build_bare_network, build_dataset, stored_values
 from hrda_lit.checkpoints.load import network_state, read_checkpoint, stored_config
 from hrda_lit.module import CONFIG_KEY
 from hrda_lit.networks.backbone import Backbone
@@ -96,7 +96,7 @@ def _kept(content: Mapping[str, Any], config: DictConfig, source: str | Path) ->
     """Return what `checkpoint_to_ours` kept for the way back, after a check of its types."""
     kept = content.get(OFFICIAL_KEY)
     if not kept:
-        # What mmsegmentation shows beside predictions.
+        # What mmsegmentation shows with predictions.
         classes = build_dataset(config.source, "source").classes
         meta = {"CLASSES": list(classes.names), "PALETTE": [list(colour) for colour in classes.colours]}
         return {"prefixes": _PREFIXES, "unread": {}, "around": {"meta": meta}}
@@ -165,11 +165,7 @@ def _sort_official(official: Mapping[str, Any], origin: str) -> tuple[dict[str, 
 
 def _expected(config: DictConfig) -> State:
     """Return the official names and shapes of the network, without its memory."""
-    dry = config.copy()
-    dry.network.backbone.weights = None
-    classes = build_dataset(dry.source, "source").classes
-    with torch.device("meta"):
-        network = build_network(dry, classes)
+    network = build_bare_network(config, build_dataset(config.source, "source").classes)
     return to_official(network.state_dict(), multires="attention" in config.network)
 
 

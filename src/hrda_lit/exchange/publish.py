@@ -58,7 +58,7 @@ import hrda_lit
 hrda_lit.Predictor("this_folder")("street.png").overlay()
 ```
 
-No code of this repository is run: the weights are safetensors, and the config may name the package's own parts alone.
+No code of this repository is run: the weights are safetensors, and the config may name only the package's own parts.
 
 ## Sources and licence
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.torch
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from hrda_lit.build import build_dataset, build_network, stored_values
+from hrda_lit.build import build_bare_network, build_dataset, stored_values
 from hrda_lit.checkpoints.load import Trained, load_trained
 from hrda_lit.config.ranges import Length, Width
 from hrda_lit.config.values import check
@@ -63,7 +62,7 @@ def checkpoint_to_transformers(checkpoint: str | Path, folder: str | Path, model
     if not isinstance(network, SingleScaleSegmentor) or not isinstance(network.head, SegFormerHead):
         raise ValueError(  # noqa: TRY004 - it is a file that is wrong
             f"{checkpoint} is a {type(network).__name__} with a {type(network.heads()[0]).__name__}, and transformers "
-            "has a SingleScaleSegmentor with a SegFormerHead alone; train with network=daformer network/head=segformer."
+            "has only a SingleScaleSegmentor with a SegFormerHead; train with network=daformer network/head=segformer."
         )
     with name_in_errors(checkpoint):
         state = to_transformers(network.state_dict())
@@ -93,8 +92,7 @@ def transformers_to_checkpoint(source: str | Path, target: str | Path, config: D
         classes = build_dataset(config.source, "source").classes
         weights = find_weights(folder)
         state = from_transformers(read_state_dict(weights))
-        with torch.device("meta"):
-            expected = build_network(config, classes).state_dict()
+        expected = build_bare_network(config, classes).state_dict()
         check_keys(expected, state, f"{weights} does not fit experiment {config.name} with {len(classes)} classes")
     ours = {f"student.{key}": state[key] for key in expected if key in state}
     content = {"state_dict": ours, CONFIG_KEY: stored_values(config)}

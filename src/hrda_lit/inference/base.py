@@ -51,7 +51,7 @@ class Inference(ABC):
             image: normalised image, fitted into the box of its dataset.
             original: same image resized from its file; an inference with `scales` predicts this one instead,
                 at the size of the label.
-            every: whether to return all views, or the fused one alone.
+            every: whether to return all views, or only the fused one.
         """
 
     def strips(

@@ -32,7 +32,7 @@ def mean_ious(iou: Float[Tensor, " C"], names: Sequence[str]) -> dict[str, float
     """Average over all classes that occur and, of Cityscapes, over the 16 and 13 reported on SYNTHIA.
 
     Returns:
-        Fractions by "mIoU", "mIoU 16" and "mIoU 13"; "mIoU" alone for other classes.
+        Fractions by "mIoU", "mIoU 16" and "mIoU 13"; only "mIoU" for other classes.
 
     HRDA section 4.1, SYNTHIA.
     """

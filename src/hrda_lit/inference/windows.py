@@ -58,7 +58,7 @@ class Slide(Inference):
         window: (height, width) in pixels; a config may leave it open, see `windowed`.
         stride: (vertical, horizontal) step in pixels; None for half a window, or a whole one without overlap.
         batch: number of windows, >= 1, whose pixels go through the network at once; None for what free memory
-            of a GPU allows. It changes results by rounding alone.
+            of a GPU allows. It changes results only by rounding.
         overlap: whether windows, and details in them, overlap; False is faster and worse.
         bf16: whether the network computes under autocast to bfloat16.
         blend: "average" of overlapping windows and details, as in the papers, which shows their borders; or

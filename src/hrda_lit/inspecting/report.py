@@ -21,7 +21,7 @@ _COLUMNS = 4  # two pairs of image and label in a row
 
 
 def contact_sheet(surveys: Sequence[Survey], count: int) -> tuple[Figure | None, list[str]]:
-    """Show `count` images of each split, spread evenly over it, beside their labels; all of one label space.
+    """Show `count` images of each split, spread evenly over it, with their labels; all of one label space.
 
     Returns:
         The sheet, None where no image can be shown, and what kept images out of it, in sentences.

@@ -155,7 +155,7 @@ def _read_ends(path: Path, content: bytes | None) -> tuple[bytes, bytes]:
 
 
 def _ends_whole(tail: bytes, kind: str | None) -> bool:
-    """Return whether the end of a file is there; False where only decoding tells."""
+    """Return whether the end of a file is there; False where only decoding shows it."""
     if kind == "PNG":
         # Pillow forgives a missing end.
         if _PNG_END not in tail:

@@ -79,7 +79,7 @@ class Adversarial(Method):
             + mean_square(networks.discriminator(target.detach()), TARGET)
         ) / 2
         logs = {"loss/adversarial": student.detach(), "loss/discriminator": discriminator.detach()}
-        # One backward for both: each of the two losses reaches the weights of one network alone.
+        # One backward for both: each of the two losses reaches the weights of one network only.
         return Pass("adversarial", student + discriminator, logs, {})
 
 

@@ -38,7 +38,7 @@ class FeatureDistance:
     ) -> Float[Tensor, ""]:
         """Return the distance between the student's features in `supervised` and those of the frozen encoder.
 
-        HRDA measures it on the context crop alone (docs/official.md 10), and on both crops where the detail crop
+        HRDA measures it on the context crop only (docs/official.md 10), and on both crops where the detail crop
         is the whole crop (docs/official.md 25).
         """
         distance = self._between(networks, supervised.features, networks.student.context(image), label)

@@ -31,7 +31,7 @@ class MaskDraws(NamedTuple):
 class MaskedConsistency:
     """The masked pass: which images are masked, how, and with which labels.
 
-    official: a weight other than 1 scales the fused loss alone (docs/official.md 19); here: the whole pass,
+    official: a weight other than 1 scales only the fused loss (docs/official.md 19); here: the whole pass,
     because a method does not know of crops; at the default of 1 there is no difference.
 
     Args:

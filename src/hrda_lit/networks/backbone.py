@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         pretrained: whether weights were loaded.
 
     Raises:
-        ValueError: if timm does not know the model, it is no pyramid, the weights do not fit, or it has
+        ValueError: if timm does not know the model, it is not a pyramid, the weights do not fit, or it has
             nothing that LoRA acts on.
         FileNotFoundError: if there are no weights at the path.
 

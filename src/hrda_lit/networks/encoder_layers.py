@@ -19,7 +19,7 @@ COLOURS = 3  # channels of an image without its mask
 class DropPath(nn.Module):
     """Drop a residual branch for some samples of a batch, and scale the others up.
 
-    timm's probability is a number of each block, for which compilers compile each block anew; here it is a
+    timm's probability is a number of each block, so that compilers compile every block separately; here it is a
     buffer, which no checkpoint stores.
 
     Args:

@@ -143,7 +143,7 @@ def to_official(state: Mapping[str, Tensor], multires: bool) -> State:
     """Rename a `MultiResSegmentor` (`multires`) or `SingleScaleSegmentor` to the official names.
 
     Raises:
-        ValueError: if the encoder is no MiT.
+        ValueError: if the encoder is not a MiT.
     """
     encoder, heads = _split(state, _ENCODER)
     renamed = {"backbone." + key: value for key, value in mit_to_official(encoder).items()}
@@ -162,7 +162,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> State:
     """Rename a segmentor to the names of `transformers`; the inverse of `from_transformers`.
 
     Raises:
-        ValueError: if the encoder is no MiT.
+        ValueError: if the encoder is not a MiT.
     """
     encoder, others = _split(state, _ENCODER)
     apart: State = {}

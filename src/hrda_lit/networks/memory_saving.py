@@ -16,7 +16,7 @@ class Recomputed(nn.Module):
     """Recompute activations in the backward pass: the mixin of `recompute`."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute as the module does; keep `args` alone for the backward pass."""
+        """Compute as the module does; keep only `args` for the backward pass."""
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         # Dropout and drop path draw the same again: the states of the generators are put back.

@@ -77,7 +77,7 @@ def read_plain(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is truncated, needs code to load, or is no dictionary.
+        ValueError: if it is truncated, needs code to load, or is not a dictionary.
     """
     path = Path(path).expanduser()
     if not path.is_file():

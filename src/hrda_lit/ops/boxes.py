@@ -188,7 +188,7 @@ class DeviceBox(NamedTuple):
         """Return the same rectangle in cells of `factor` pixels, of which the offset is a multiple.
 
         Raises:
-            ValueError: if the sides are no multiples of it.
+            ValueError: if the sides are not multiples of it.
         """
         return DeviceBox((self.offset / factor).round().long(), whole(self.size).divided(factor).size)
 

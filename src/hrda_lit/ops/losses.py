@@ -32,7 +32,7 @@ def pixel_weighted_cross_entropy(
         ignore: id of unknown pixels.
 
     Raises:
-        ValueError: if `rows_at_once` is set and the label's height is no multiple of the logits'.
+        ValueError: if `rows_at_once` is set and the label's height is not a multiple of the logits'.
 
     User's document, "Loss", L_ce.
     """

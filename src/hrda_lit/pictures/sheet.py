@@ -93,7 +93,7 @@ class _Sheet:
         place = self._place_legend(self.height)
         if self.entries:
             self.height = max(self.height, place[0] + place[2] * self.line + self.gap)
-        # A little more, because the canvas cuts what is no whole pixel.
+        # A little more, because the canvas cuts off fractions of a pixel.
         size = ((self.width + 1e-3) / self.dpi, (self.height + 1e-3) / self.dpi)
         self.figure = Figure(figsize=size, dpi=self.dpi, facecolor="white")
         if self.title:

@@ -29,7 +29,7 @@ _SCREEN = 640  # pixels: wider pictures are shown smaller in a notebook
 class Result:
     """The prediction of a picture; everything has the picture's own size.
 
-    A notebook shows it as the picture beside its overlay, with a legend.
+    A notebook shows the picture and its overlay side by side, with a legend.
 
     Attributes:
         image: RGB in [0, 255].
@@ -104,7 +104,7 @@ class Result:
         write_atomically(target, encode(KINDS[kind](self, TRAIN_IDS), suffix))
 
     def _repr_png_(self) -> bytes:
-        """Draw the picture beside its overlay, for a notebook."""
+        """Draw the picture and its overlay side by side, for a notebook."""
         step = max(1, round(max(self.image.shape) / _SCREEN))
         shown = {self.name or "image": self._pixels(), "prediction": pil_to_tensor(self.overlay())}
         small = {name: one[:, ::step, ::step] for name, one in shown.items()}

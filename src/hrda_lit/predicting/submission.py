@@ -122,7 +122,7 @@ def pack(labels: Mapping[str, Path], target: Path, rules: Rules) -> str:
 
 def _find_faults(content: bytes, rules: Rules) -> list[str]:
     try:
-        # Decoding alone forgives a missing end; verifying reads every checksum.
+        # Decoding forgives a missing end; verifying reads every checksum.
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             mode, values = image.mode, np.array(image)

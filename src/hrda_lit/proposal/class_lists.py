@@ -1,4 +1,4 @@
-"""Read the list of classes that an annotation tool wrote beside its labels."""
+"""Read the list of classes that an annotation tool wrote with its labels."""
 
 import json
 import re

@@ -169,7 +169,7 @@ def _area(ring: Ring) -> float:
 
 
 class _Images:
-    """Find the image that annotations name: beside them, below the root, or the only one of that name."""
+    """Find the image that annotations name: next to them, below the root, or the only one of that name."""
 
     def __init__(self, root: Path, images: Sequence[str]) -> None:
         self.root, self.images = root, set(images)

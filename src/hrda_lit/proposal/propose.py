@@ -112,7 +112,7 @@ def _domain(keys: Mapping[str, Any], role: str, source: Domain | None = None) ->
 
 
 def _labels_beside(root: Path) -> str:
-    """Name a folder of labels beside one that holds images alone, as a part of a sentence."""
+    """Name a folder of labels next to one that holds only images, as a part of a sentence."""
     parent = root.absolute().parent
     found = [path.name for path in sorted(parent.iterdir()) if LABEL_FOLDER.fullmatch(path.name)]
     return f"; {found[0]} lies beside it: give the folder of both, {parent}" if found else ""

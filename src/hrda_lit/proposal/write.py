@@ -1,4 +1,4 @@
-"""Write the YAML files of a proposal, with the reason of each number beside it."""
+"""Write the YAML files of a proposal, with the reason for each number."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Domain:
     space: LabelSpace  # meaning of its labels
     lists: Mapping[str, Sequence[str]]  # images of each split that is used
     why: str  # reason for the lists
-    known: ClassList | None  # classes listed beside the labels
+    known: ClassList | None  # classes listed with the labels
     polygons: Polygons | None  # annotations that are drawn into labels; None where labels are images
     size: Choice = UNCHANGED  # box into which images are fitted
     margins: Choice | None = None  # borders without trusted pseudo-labels

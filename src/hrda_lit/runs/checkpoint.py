@@ -36,7 +36,7 @@ class Checkpoint(L.Callback):
         every: steps from one checkpoint to the next, >= 1.
         best: the logged number that chooses best.ckpt, e.g. "val/miou"; None for no best.ckpt.
         mode: whether the "max" or the "min" of it is best.
-        every_minutes: also save when so many minutes have passed since the last one; None for steps alone.
+        every_minutes: also save when so many minutes have passed since the last one; None for steps only.
 
     Attributes:
         best_value: best value of that number so far, or None.
@@ -113,7 +113,7 @@ class Checkpoint(L.Callback):
         watch.can_wait = False
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that are not finite; put the last scores and the loggers' places beside them."""
+        """Refuse weights that are not finite; add the last scores and the loggers' places."""
         refuse_non_finite(checkpoint["state_dict"], trainer.global_step, self.folder)
         module = cast(UDAModule, pl_module)
         checkpoint[SCORES] = {"scored": module.scored, "counts": module.counts}

@@ -38,7 +38,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def take(folder: Path, resume: str) -> None:
-    """Make and claim the folder of a run, which its first process alone does.
+    """Make and claim the folder of a run; only its first process does.
 
     Raises:
         ValueError: if another process trains there, or another run has left results there.

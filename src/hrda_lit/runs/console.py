@@ -117,7 +117,7 @@ class Progress(RichProgressBar):
         super().teardown(trainer, pl_module, stage)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Remove the bar, so that the error stands alone."""
+        """Remove the bar, so that nothing but the error is left."""
         self._redirected.close()
         super().on_exception(trainer, pl_module, exception)
 

@@ -84,7 +84,7 @@ def choose(config: DictConfig) -> Path:
     given = Path(config.hydra.run.dir)
     resume = claim.resume_mode(config.get("resume"))
     if not claim.is_timed(config.hydra.run):
-        # The results of a command that never resumes are written anew.
+        # The results of a command that never resumes are replaced.
         claim.take(given, resume if "resume" in config else AUTO)
         return given
     if resume == AUTO:

@@ -1,4 +1,4 @@
-"""Check the training state in a checkpoint: alone, and against the run that resumes from it.
+"""Check the training state in a checkpoint: by itself, and against the run that resumes from it.
 
 Every error names the entry, what came and what is needed; what a run can know again is not looked at.
 """
@@ -35,7 +35,7 @@ _COUNTED = ("fit_loop", "epoch_loop.manual_optimization.optim_step_progress", "t
 
 
 def check_state(content: Mapping[str, Any]) -> None:
-    """Check the entries of a checkpoint as far as they can be judged alone."""
+    """Check the entries of a checkpoint as far as that needs nothing else."""
     for key, kind in PARTS.items():
         require(type(content[key]) is kind, key, content[key], f"a {kind.__name__}")
     step, counted = content["global_step"], content["loops"]
@@ -67,7 +67,7 @@ def check_weights(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Non
 
 
 def check_optimizer(states: list[Any], optimizer: Optimizer, module: L.LightningModule, step: int) -> None:
-    """Compare the state of an optimiser with a new one; moments that are missing start anew, which is logged."""
+    """Compare the state of an optimiser with a new one; moments that are missing start from zero, which is logged."""
     single = len(states) == 1 and isinstance(states[0], dict)
     require(single, "optimizer_states", states, "the state of one optimiser")
     moments, groups = states[0].get("state"), optimizer.state_dict()["param_groups"]
@@ -114,7 +114,7 @@ def _check_moments(state: Any, place: str, weight: Tensor, adam: bool, step: int
 
 
 def check_callbacks(states: Mapping[str, Any], callbacks: Iterable[L.Callback], step: int) -> None:
-    """Compare the states of callbacks with new ones; one that is missing starts anew, which is logged."""
+    """Compare the states of callbacks with new ones; one that is missing starts from its beginning, which is logged."""
     for callback in callbacks:
         fresh, key = callback.state_dict(), callback.state_key
         if fresh and key not in states:

@@ -65,7 +65,7 @@ def _explain_unwritten(path: Path) -> Iterator[None]:
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a file by one call; OSError with the path if the disk is full, also amid the line."""
+    """Add a line to a file by one call; OSError with the path if the disk is full, also in the middle of the line."""
     with _explain_unwritten(path), path.open("ab", buffering=0) as file:
         if file.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -24,7 +24,7 @@ def require_below(name: object, what: str) -> None:
         what: name of it in the error.
 
     Raises:
-        ValueError: if it is no text, empty, too long, absolute, or has `..`, a drive or control characters.
+        ValueError: if it is not text, empty, too long, absolute, or has `..`, a drive or control characters.
     """
     fault = _fault(name)
     if fault:

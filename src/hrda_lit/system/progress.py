@@ -101,7 +101,7 @@ def _drawn(columns: tuple[ProgressColumn, ...], *before: ProgressColumn) -> Iter
 
 @contextmanager
 def logs_above() -> Iterator[None]:
-    """Write log lines above what is drawn, not amid it."""
+    """Write log lines above what is drawn, not into it."""
     proxies = {id(one.rich_proxied_file): one for one in (sys.stdout, sys.stderr) if isinstance(one, FileProxy)}
     moved = []
     for handler in logging.getLogger().handlers:

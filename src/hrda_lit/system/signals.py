@@ -13,7 +13,7 @@ REQUEUE = getattr(signal, "SIGUSR1", None)
 
 
 class Stopped(BaseException):
-    """A signal ended the run at what it had `reached`; no Exception, since it is no failure."""
+    """A signal ended the run at what it had `reached`; not an Exception, since it is not a failure."""
 
     def __init__(self, signum: int, reached: str = "") -> None:
         super().__init__(signum, reached)

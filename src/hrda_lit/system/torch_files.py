@@ -28,7 +28,7 @@ _PICKLE = b"\x80"  # of torch before 1.6
 def name_file_in_errors(path: str | Path) -> Iterator[None]:
     """Turn any error of reading a file into a ValueError, one sentence that names the file."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch guesses about what is no pickle
+        with warnings.catch_warnings(action="ignore"):  # torch guesses about files that are not pickles
             yield
     # Odd bytes lead readers into errors of any kind.
     except Exception as error:

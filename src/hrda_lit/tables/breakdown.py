@@ -49,7 +49,7 @@ def border_distance(label: Int[Tensor, "H W"], ignore: int, limit: int) -> Int[T
         limit: in pixels, >= 1; farther pixels get limit + 1.
 
     Returns:
-        1 for pixels beside another class; undefined for ignored pixels.
+        1 for pixels next to another class; undefined for ignored pixels.
     """
     known = label != ignore
     # Largest id around each pixel, and the negative of the smallest; ignored pixels lose against every id.

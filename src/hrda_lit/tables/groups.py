@@ -127,7 +127,7 @@ def signed(difference: float) -> str:
 
 
 def override(key: str, value: str) -> str:
-    """Write a key as on the command line, shortened; an experiment is its name alone."""
+    """Write a key as on the command line, shortened; of an experiment only its name."""
     if value == DELETED:
         return f"~{key}"
     return short(value) if key == "experiment" else f"{key}={short(value)}"

@@ -32,7 +32,7 @@ class SweepTable(Callback):
         if folder != given:
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir = str(folder)
-                # Each job composes its config anew, from these.
+                # Each job composes its own config from these.
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote(str(folder))}")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -74,7 +74,7 @@ def _claim(folder: Path, command: list[str]) -> Path:
 
 
 def _same(given: Path, command: list[str]) -> Path | None:
-    """Claim the newest sweep of the same command beside a folder; None without one that is not running."""
+    """Claim the newest sweep of the same command next to a folder; None if there is none, or all are running."""
     found = [path for path in given.parent.glob("*/command.json") if read_json(path) == command]
     found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return next((path.parent for path in found if claim.claim(path.parent)), None)

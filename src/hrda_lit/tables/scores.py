@@ -36,7 +36,7 @@ _ROWS = {
 }
 
 LONGEST = 12  # rows of classes that fit on a screen; more stand in several columns
-MOST_COLUMNS = 4  # that fit on a screen beside each other
+MOST_COLUMNS = 4  # that fit on a screen side by side
 
 
 def iou_measures(iou: Float[Tensor, " C"], classes: Classes) -> dict[str, dict[str, float]]:

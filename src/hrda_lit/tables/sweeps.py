@@ -29,7 +29,7 @@ def begin_job(folder: Path, number: int, overrides: Sequence[str]) -> bool:
     """
     now, there = parse(overrides), (folder / "job.json").exists()
     before = read_job(folder)
-    # A damaged record is written anew: command.json of the sweep says that its jobs are the same.
+    # A damaged record is replaced: command.json of the sweep says that its jobs are the same.
     again = there and (before is None or before.overrides == now)
     (folder / "failure.json").unlink(missing_ok=True)
     if not again:
@@ -95,7 +95,7 @@ def _job(folder: Path, content: Mapping[str, Any]) -> RunRecord:
 
 
 def write(folder: Path) -> Sweep:
-    """Read all jobs anew and rewrite the table and the picture; without any job, nothing is written."""
+    """Read all jobs again and rewrite the table and the picture; without any job, nothing is written."""
     # Here, because matplotlib takes a second that the jobs of a sweep need not wait for.
     from hrda_lit.pictures.figures import encode
     from hrda_lit.tables.plots import draw_sweep

@@ -1,4 +1,4 @@
-"""Write checkpoints beside the old one, then rename."""
+"""Write checkpoints next to the old one, then rename."""
 
 from pathlib import Path
 from typing import Any

@@ -36,7 +36,7 @@ class Pair(Optimizer):
         """Take over the states of both.
 
         Raises:
-            ValueError: if they are of other groups, e.g. of one optimiser alone.
+            ValueError: if they are of other groups, e.g. of a single optimiser.
         """
         groups, split = state_dict["param_groups"], len(self.both[0].param_groups)
         for one, own in zip(self.both, (groups[:split], groups[split:]), strict=True):

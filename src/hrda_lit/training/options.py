@@ -26,7 +26,7 @@ Format = Literal["full", "bfloat16"]
 @check_arguments
 @dataclass(frozen=True)
 class Memory:
-    """Choose how a training step saves memory. The first four change numbers by rounding alone.
+    """Choose how a training step saves memory. The first four change numbers only by rounding.
 
     Args:
         encoder: whether to keep activations of the encoder's blocks or recompute them in the backward pass.

@@ -14,7 +14,7 @@ from hrda_lit.training.regions import Regions
 
 # Relative, between compiled and plain steps: operators are fused, and labels near the threshold may change.
 COMPILED_TOLERANCE = 0.1
-# Yields the passes of a batch, each once its backward is done; a function of tensors and networks alone.
+# Yields the passes of a batch, each once its backward is done; a function of nothing but tensors and networks.
 Passes = Callable[[Batch, Any], Iterator[Pass]]
 
 
