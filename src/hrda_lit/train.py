@@ -19,6 +19,7 @@ from hrda_lit.schema.check import check_train
 from hrda_lit.system import signals
 from hrda_lit.system.errors import can_be_mended, explain_lost_process, format_error
 from hrda_lit.system.files import is_first_process, read_json, write_atomically, write_json
+from hrda_lit.system.text import quieten_libraries
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -62,6 +63,7 @@ def _train(config: DictConfig) -> float:
     from hrda_lit.runs.resume import find_final_score, find_start
     from hrda_lit.system.process import at_full_speed
 
+    quieten_libraries()  # once more: Lightning sets its own level when it is imported
     _filter_warnings()
     method, datamodule = build.build_task(config)
     if not config.prepare_data:

@@ -40,6 +40,7 @@ def test_a_failed_job_fails_the_command_alone(launcher: str, tmp_path: Path, dem
     assert done.returncode == 1, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: failed 1 of 2 jobs (0) for the reasons above;")
     assert "job 0 (lambda_d=2) failed: lambda_d=2: expected" in done.stdout
+    assert "GPU available" not in done.stdout + done.stderr, "notices of Lightning"
     rows = rows_of(folder)
     assert [(row["job"], row["state"]) for row in rows] == [("1", "done"), ("0", "failed")]
     result = json.loads((folder / "1" / "metrics.json").read_text())
