@@ -39,7 +39,7 @@ STORED: dict[str, tuple[type, ...]] = {
     "tau": (int, float),
     "s_T": (int, float),
     "splits": (dict,),
-    "splits.val": (str, NoneType),
+    "splits.val": (str,),
     "source": (dict,),
     "val": (dict, NoneType),
     "inference": (dict,),

@@ -58,7 +58,7 @@ class SkipKeys(TypedDict):
     skip_broken: bool
 
 
-class SplitKeys(TypedDict, total=False):
+class SplitKeys(TypedDict):
     """Split of each dataset."""
 
     source: str

@@ -180,6 +180,7 @@ def test_nonsense_is_refused_in_one_sentence_that_names_the_key(tree: str) -> No
         ("~optim", "missing choice optim; choose one, or remove optim=null."),
         ("~network.head", "missing key network.head; set network.head=... ."),
         ("~source.root", "missing key source.root;"),
+        ("~splits.val", "missing key splits.val; set splits.val=... ."),
         ("optim._target_=nowhere.Thing", "optim._target_=nowhere.Thing: expected the dotted name of a class that"),
         ("method.masked={block: 8}", "method.masked={'block': 8}: expected a group of keys with a _target_ or null;"),
         ("cache_dir=${nowhere}", "cache_dir cannot be resolved: Interpolation key 'nowhere' not found"),
