@@ -152,6 +152,8 @@ def build_network(config: DictConfig, classes: Classes) -> Segmentor:
         if isinstance(attention, DictConfig):
             attention = build_with(attention, "network.attention", shapes)
         parts["fusion"] = MultiResFusion(attention)
+        if "detail" not in keys:
+            raise ConfigError(missing_key("network.detail"))
         detail = to_plain(keys.detail)
         detail["size"] = detail["size"] or low_resolution_size(training_crop(config), config.s_T)
         parts["detail"] = construct(DetailCrop, "network.detail", detail)

@@ -114,6 +114,7 @@ def _filter_warnings() -> None:
         r".*before `optimizer.step\(\)`.*",  # a step that the loss scale skips uses up its learning rate, as any other
         ".*across ranks is zero.*",  # no validation set, which was asked for
         ".*smaller than the logging interval.*",  # a short trial of a long run's config
+        ".*in eval mode at the start of training.*",  # a frozen encoder
         ".*sync_dist=True.*",  # the confusion matrix is summed over all devices before anything is logged
     ):
         warnings.filterwarnings("ignore", message)

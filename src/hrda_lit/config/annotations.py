@@ -67,7 +67,7 @@ def keys_of_group(group: KeysOf) -> Keys:
         hints.update(keys.hints)
         names.update(keys.names or ())
         required.update(keys.required)
-    return Keys(hints, None if group.others else frozenset(names), frozenset(required))
+    return Keys(hints, None if group.others else frozenset(names), frozenset(names if group.whole else required))
 
 
 def split_notes(hint: Any) -> tuple[Any, tuple[Any, ...]]:

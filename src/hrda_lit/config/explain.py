@@ -14,7 +14,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config import messages
 from hrda_lit.system.text import shorten
@@ -78,8 +78,6 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
         broken = _explain_file(error)
     if broken is not None:
         return broken
-    if isinstance(error, ConfigAttributeError | ConfigKeyError):  # of a command that reads a deleted key
-        return messages.missing_key(str(error.full_key))
     choice = re.search(r"Could not find '(.+)/([^/']+)'", reason)
     if isinstance(error, MissingConfigException) and choice:
         return messages.unknown_choice(choice[1], choice[2], re.findall(r"^\t(\S+)$", reason, re.MULTILINE))

@@ -49,10 +49,11 @@ class KeysOf:
     Args:
         classes: dataclasses or TypedDicts, or their dotted names, which are imported when a group is checked.
         others: allow other keys too.
+        whole: require all keys, also those that have a default.
     """
 
-    def __init__(self, *classes: Any, others: bool = False) -> None:
-        self.classes, self.others = classes, others
+    def __init__(self, *classes: Any, others: bool = False, whole: bool = False) -> None:
+        self.classes, self.others, self.whole = classes, others, whole
 
 
 class Without:

@@ -70,7 +70,7 @@ def check_train(config: DictConfig) -> None:
         if not _is_chosen(config, name):
             raise ValueError(f"missing choice {name}; choose one, or remove {name}=null.")
     for name in ("target", "val"):
-        if not _is_chosen(config, name):
+        if name in config and not _is_chosen(config, name):
             config[name] = None
     trainer = _plain(config, "trainer")
     if isinstance(trainer, Mapping):
@@ -94,6 +94,7 @@ def _is_chosen(config: DictConfig, name: str) -> bool:
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
     """Refuse values of Lightning's keys that have no effect or do harm here, and absent devices."""
+    check_names(trainer, None, ["max_steps"], "trainer")
     for name, hint in get_type_hints(TrainerKeys, include_extras=True).items():
         if name in trainer:
             check(trainer[name], hint, f"trainer.{name}")

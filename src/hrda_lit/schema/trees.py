@@ -31,7 +31,7 @@ DETAIL = "hrda_lit.networks.detail_crop.DetailCrop"
 Group = Mapping[str, Any]
 Parts = Mapping[str, Part | None]
 ChangedInference = Annotated[OpenPart, KeysOf(others=True)]  # changes of that of training, or another one
-DataCheck = Annotated[Group, KeysOf(DATA_CHECK), Without("skip_broken", "cache_dir", "crop")]
+DataCheck = Annotated[Group, KeysOf(DATA_CHECK, whole=True), Without("skip_broken", "cache_dir", "crop")]
 
 
 class DetailKeys(TypedDict):
@@ -44,7 +44,7 @@ class NetworkKeys(TypedDict):
     """conf/network."""
 
     downscale: Ratio
-    detail: NotRequired[Annotated[Group, KeysOf(DETAIL, DetailKeys)]]
+    detail: NotRequired[Annotated[Group, KeysOf(DETAIL, DetailKeys, whole=True)]]
     width: NotRequired[Width]
     backbone: Part
     head: Annotated[OpenPart, Without("in_channels", "num_classes")]
@@ -102,11 +102,11 @@ class TrainKeys(TypedDict):
     speed: Speed
     validate: Literal["student", "teacher"]
     splits: Annotated[Group, KeysOf(SplitKeys)]
-    data: Annotated[Group, KeysOf(PIPELINE, SkipKeys), Without("downscale")]
-    loading: Annotated[Group, KeysOf(LOADING), Without("seed", "cache_dir")]
+    data: Annotated[Group, KeysOf(PIPELINE, SkipKeys, whole=True), Without("downscale")]
+    loading: Annotated[Group, KeysOf(LOADING, whole=True), Without("seed", "cache_dir")]
     network: Annotated[Group, KeysOf(NetworkKeys)]
     optim: Part
-    memory: Annotated[Group, KeysOf(MEMORY)]
+    memory: Annotated[Group, KeysOf(MEMORY, whole=True)]
     source: Part
     target: Part | None
     val: Part | None

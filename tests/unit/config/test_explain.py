@@ -48,9 +48,7 @@ def _log_as_before() -> Iterator[None]:
         (["-m", "hydra.launcher=null", "seed=0,1"], "hydra.launcher=null: Hydra launcher is not configured"),
         (["+hydra.callbacks.mine={_target_: builtins.dict}"], "+hydra.callbacks.mine={_target_: builtins.dict}: "),
         (["x" * 3000 + "=null"], "[Errno 36] File name too long"),
-        (["data={}"], "missing key data.skip_broken; set data.skip_broken=... ."),
-        (["experiment=hrda_demo", "~target"], "missing key target; set target=... ."),
-        (["experiment=hrda_demo", "debug=smoke", "~data.crop"], "missing key data.crop; set data.crop=... ."),
+        (["data={}"], "missing key data.cat_max_ratio; set data.cat_max_ratio=... ."),
         (["name=${nowhere}"], "Interpolation key 'nowhere' not found full_key: name"),
     ],
 )
