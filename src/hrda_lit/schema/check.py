@@ -1,5 +1,6 @@
 """Check a composed tree before anything is read: unknown and missing keys, types, ranges."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra import compose
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from hrda_lit.config import messages
@@ -15,6 +16,8 @@ from hrda_lit.config.arguments import start_hydra
 from hrda_lit.config.values import check, check_names
 from hrda_lit.schema.trees import TrainerKeys, TrainKeys
 from hrda_lit.system.paths import require_below
+
+log = logging.getLogger(__name__)
 
 # Groups of which something must be chosen, and keys that only a choice sets.
 NEEDED = ("source", "network", "method", "optim", "inference", "trainer")
@@ -72,6 +75,7 @@ def check_train(config: DictConfig) -> None:
     for name in ("target", "val"):
         if name in config and not _is_chosen(config, name):
             config[name] = None
+    _drop_detail(config)
     trainer = _plain(config, "trainer")
     if isinstance(trainer, Mapping):
         check_trainer(trainer)
@@ -90,6 +94,18 @@ def _is_chosen(config: DictConfig, name: str) -> bool:
         return node is not None
     segmentor = node.get("segmentor", {})
     return bool(CHOSEN & node.keys()) or not isinstance(segmentor, Mapping) or "_target_" in segmentor
+
+
+def _drop_detail(config: DictConfig) -> None:
+    """Remove what an experiment has set of scale attention and detail crop, if the chosen network has none."""
+    network = _plain(config, "network")
+    attention = network.get("attention", {}) if isinstance(network, Mapping) else None
+    if not isinstance(attention, Mapping) or "_target_" in attention:
+        return
+    with open_dict(config.network):
+        for name in ("attention", "detail"):
+            if config.network.pop(name, None) is not None:
+                log.warning("network.%s has no effect, since the chosen network sees images at one scale", name)
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:

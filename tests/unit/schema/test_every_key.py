@@ -226,6 +226,19 @@ def test_what_makes_sense_is_taken(override: str) -> None:
     check_train(config)
 
 
+@pytest.mark.parametrize("experiment", ["hrda_demo", "crop_size/context_512_detail_256"])
+def test_a_network_of_one_scale_goes_without_the_attention_of_an_experiment(
+    experiment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with initialize_config_module("hrda_lit.conf", version_base="1.3"):
+        config = compose("train", [f"experiment={experiment}", "network=daformer", "run_dir=run"])
+    set_before = {"attention", "detail"} & config.network.keys()
+    check_train(config)
+    assert set_before
+    assert not set_before & config.network.keys()
+    assert {text.split()[0] for text in caplog.messages} == {f"network.{name}" for name in set_before}
+
+
 def test_the_other_commands_check_too() -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         evaluate = compose("evaluate", ["checkpoint=x", "run_dir=run", "workers=-1"])
