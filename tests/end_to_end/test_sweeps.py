@@ -61,7 +61,7 @@ def test_a_stopped_sweep_goes_on(tmp_path: Path, demo_root: Path) -> None:
     curve = (folder / "1" / "metrics.csv").read_text()
     before = changed_at(folder / "0")
 
-    again = sweep(folder, demo_root, *asked)
+    again = sweep(folder, demo_root, *asked, "resume=auto")
     assert again.returncode == 0, again.stderr
     assert "job 0 finished earlier" in again.stdout
     assert "job 1 is resumed" in again.stdout

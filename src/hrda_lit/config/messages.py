@@ -13,17 +13,30 @@ SYNONYMS = {
     "accumulate_grad_batches": "loading.accumulate",
     "max_epochs": "trainer.max_steps",
     "epochs": "trainer.max_steps",
+    "max_iters": "trainer.max_steps",
+    "gpus": "trainer.devices",
+    "wandb": "logger=wandb",
+    "pretrained": "network.backbone.weights",
+    "dataset": "dataset@source, dataset@target or dataset@val",
+}
+# Keys of parts that are chosen by name, and by what.
+CHOICES = {key: f"dataset@{key}" for key in ("source", "target", "val", "like")} | {
+    "network.backbone": "network.backbone.name",
+    "network.head": "network/head",
+    "network.attention": "network/attention",
 }
 
 
 def wrong_value(key: str, value: object, expected: str) -> str:
     """Say what a key holds and what it needs."""
     key = shorten(key)
-    remedy = f"correct {key}"
+    remedy = f"correct {key}."
     if "text" in expected and isinstance(value, bool | int | float):
         why = ", since YAML reads no, off, on and yes as booleans" if isinstance(value, bool) else ""
-        remedy = f"put it into quotes{why}"
-    return f"{key}={show(value)}: expected {shorten(expected, LONGEST_REASON)}; {remedy}."
+        remedy = f"put it into quotes{why}."
+    elif key in CHOICES and isinstance(value, str):
+        remedy = f"did you mean {CHOICES[key]}={shorten(value)}?"
+    return f"{key}={show(value)}: expected {shorten(expected, LONGEST_REASON)}; {remedy}"
 
 
 def wrong_name(key: str, name: object, expected: str) -> str:

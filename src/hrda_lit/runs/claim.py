@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,10 +26,15 @@ _claims: dict[Path, _Claim] = {}
 
 
 def resume_mode(given: object) -> str:
-    """Turn "never" (or nothing) into "auto" for a job that Slurm has put into its queue again."""
-    resume = NEVER if given is None else str(given)
+    """Return "never", "auto" or a checkpoint: true is "auto", as is nothing in a job that Slurm has queued again."""
+    resume = str({None: NEVER, False: NEVER, True: AUTO}.get(given, given))
     again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
     return AUTO if resume == NEVER and again else resume
+
+
+def without_resume(overrides: Iterable[str]) -> list[str]:
+    """Return the words of a command line by which a sweep or a job is recognised when it is resumed."""
+    return [word for word in overrides if not word.startswith("resume=")]
 
 
 def holds_run(folder: Path) -> bool:

@@ -98,7 +98,7 @@ class TrainKeys(TypedDict):
     data_root: str
     cache_dir: str
     run_dir: str
-    resume: str
+    resume: bool | str
     speed: Speed
     validate: Literal["student", "teacher"]
     splits: Annotated[Group, KeysOf(SplitKeys)]

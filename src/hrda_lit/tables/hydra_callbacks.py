@@ -22,9 +22,10 @@ class SweepTable(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
-        given, command = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
-        timed = claim.is_timed(config.hydra.sweep)
-        folder = _same(given, command) if timed and config.get("resume") == claim.AUTO else None
+        given, timed = Path(config.hydra.sweep.dir), claim.is_timed(config.hydra.sweep)
+        command = claim.without_resume(config.hydra.overrides.task)
+        resumes = timed and claim.resume_mode(config.get("resume")) == claim.AUTO
+        folder = _same(given, command) if resumes else None
         folder = folder or (claim.claim_new(given) if timed else _claim(given, command))
         if config.hydra.job.chdir:
             folder = folder.absolute()

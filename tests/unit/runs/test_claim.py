@@ -68,7 +68,8 @@ def test_only_the_first_process_of_a_run_claims(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resume_mode("never") == resume_mode(None) == "never"
+    assert resume_mode("never") == resume_mode(None) == resume_mode(False) == "never"
+    assert resume_mode(True) == "auto"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert [resume_mode(resume) for resume in ("never", "auto", "a.ckpt")] == ["auto", "auto", "a.ckpt"]
 
