@@ -28,8 +28,15 @@ _NULL = re.compile(r"(?P<choice>(?P<group>[\w/]+)(@[\w.]+)?)=null")
 # A text or path with accents, brackets or =, which can only be meant as it is.
 _TEXT = re.compile(r"[^\[({\"'\\$,}][^\"'\\$,{}]*")
 _DICT = re.compile(r"(?P<key>\w+(\.\w+)*)=(?P<value>\{.*\})", re.DOTALL)
-# Commands that predict as training did, unless a key changes that.
-_AS_TRAINED, _CHANGE = {"evaluate", "predict"}, re.compile(r"inference\.\w.*=.*", re.DOTALL)
+# Keys that may be new, of what takes more than its YAML file shows: inference as in training, and other libraries.
+_CHANGED_INFERENCE = re.compile(r"inference\.\w.*=.*", re.DOTALL)
+_OF_LIBRARIES = re.compile(r"(trainer|logger|network\.backbone\.options)\.\w.*=.*", re.DOTALL)
+_OPEN = {
+    "evaluate": _CHANGED_INFERENCE,
+    "predict": _CHANGED_INFERENCE,
+    "train": _OF_LIBRARIES,
+    "inspect": _OF_LIBRARIES,
+}
 _ENCODER = re.compile(r"network\.backbone\.name=[\w.-]+")
 _OPTIONS = "network.backbone.options"
 
@@ -171,7 +178,7 @@ def _rewrite(argument: str, config_name: str) -> Iterator[str]:
         if not mapping["value"].strip("{} "):
             yield f"~{mapping['key']}"
         yield f"++{argument}"
-    elif config_name in _AS_TRAINED and _CHANGE.fullmatch(argument):
+    elif config_name in _OPEN and _OPEN[config_name].fullmatch(argument):
         yield f"++{argument}"
     else:
         yield argument

@@ -13,6 +13,11 @@ from hrda_lit.system.signals import Stopped
 from tests.scripts import parsed
 
 
+@pytest.fixture(autouse=True)
+def _outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: False)
+
+
 @pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b", "a\\b", "a\\", "1", "null"])
 def test_the_command_can_be_pasted(name: str) -> None:
     folder = Path("/tmp") / name
