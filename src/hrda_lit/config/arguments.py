@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.config import messages
 from hrda_lit.config.explain import compose_config, explain_errors, find_configs
@@ -37,7 +38,8 @@ _OPEN = {
     "train": _OF_LIBRARIES,
     "inspect": _OF_LIBRARIES,
 }
-_ENCODER = re.compile(r"network\.backbone\.name=[\w.-]+")
+_NEW = object()
+_ENCODER = re.compile(r"network\.backbone\.name=[\w.,-]+")
 _OPTIONS = "network.backbone.options"
 
 
@@ -166,19 +168,17 @@ def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequen
             if not helps or not _TEXT.fullmatch(value):
                 raise ValueError(messages.unreadable(override, quoted if helps else None))
             override = quoted
-        rewritten += _rewrite(override, config_name)
-    return rewritten + _drop_options(config_name, [*search, *rewritten])
+        rewritten += _rewrite(override)
+    return _fit_keys(config_name, rewritten, search)
 
 
-def _rewrite(argument: str, config_name: str) -> Iterator[str]:
+def _rewrite(argument: str) -> Iterator[str]:
     null, mapping = _NULL.fullmatch(argument), _DICT.fullmatch(argument)
     if null and _is_group(null["group"]):
         yield f"{null['choice']}=[]"
     elif mapping and not _is_group(mapping["key"]):
         if not mapping["value"].strip("{} "):
             yield f"~{mapping['key']}"
-        yield f"++{argument}"
-    elif config_name in _OPEN and _OPEN[config_name].fullmatch(argument):
         yield f"++{argument}"
     else:
         yield argument
@@ -196,21 +196,44 @@ def _is_readable(parser: OverridesParser, override: str) -> bool:
     return True
 
 
-def _drop_options(config_name: str, overrides: Sequence[str]) -> list[str]:
+def _fit_keys(config_name: str, overrides: list[str], search: Sequence[str]) -> list[str]:
+    """Add the keys that are new where new ones may be, and drop the options of a replaced encoder."""
+    opened = [text for text in overrides if config_name in _OPEN and _OPEN[config_name].fullmatch(text)]
+    named = [text for text in overrides if _ENCODER.fullmatch(text)]
+    if not opened and not named:
+        return overrides
+    try:
+        config = _compose(config_name, [*search, *(text for text in overrides if text not in [*opened, *named])])
+    except Exception:  # Hydra says the same afterwards, and why
+        return [f"++{text}" if text in opened else text for text in overrides]
+    new = [text for text in opened if OmegaConf.select(config, text.partition("=")[0], default=_NEW) is _NEW]
+    fitted = [f"++{text}" if text in new else text for text in overrides]
+    return [*fitted, *_drop_options(config, named, fitted)]
+
+
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose the config of a command line; of a sweep, that of its first job."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return compose_config(config_name, [_first(override) for override in parsed if not override.is_interval_sweep()])
+
+
+def _first(override: Override) -> str:
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+
+
+def _drop_options(config: DictConfig, named: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """Return overrides that remove the options of the encoder that another one replaces.
 
     Drop rates stay, and within a family of encoders the output stride: `resnet101c` for `resnet50c`.
     Where the command line sets options itself, all stay.
     """
-    named = [text for text in overrides if _ENCODER.fullmatch(text)]
     if not named or any(text.lstrip("+~").startswith(_OPTIONS) for text in overrides):
         return []
-    try:
-        config = compose_config(config_name, [text for text in overrides if text not in named])
-    except Exception:  # Hydra says the same afterwards, and why
-        return []
-    replaced, name = str(OmegaConf.select(config, "network.backbone.name")), named[-1].partition("=")[2]
-    kept = {"output_stride"} if _family(name) == _family(replaced) else set()
+    replaced = str(OmegaConf.select(config, "network.backbone.name"))
+    families = {_family(name) for name in named[-1].partition("=")[2].split(",")}
+    kept = {"output_stride"} if families == {_family(replaced)} else set()
     options = OmegaConf.select(config, _OPTIONS) or {}
     return [f"~{_OPTIONS}.{key}" for key in options if not key.endswith("_rate") and key not in kept]
 

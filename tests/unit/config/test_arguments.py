@@ -24,6 +24,7 @@ from hrda_lit.train import main
         ("trainer.strategy=ddp", "++trainer.strategy=ddp"),
         ("logger.wandb.entity=me", "++logger.wandb.entity=me"),
         ("network.backbone.options.output_stride=8", "++network.backbone.options.output_stride=8"),
+        ("trainer.max_steps=4,8", "trainer.max_steps=4,8"),
         ("optim.lr=1", "optim.lr=1"),
         ("input=my photos/a.png", "input=my photos/a.png"),
         ('input="a [1]/é=1.png"', 'input="a [1]/é=1.png"'),
@@ -31,6 +32,12 @@ from hrda_lit.train import main
 )
 def test_what_hydra_reads(given: str, read: str) -> None:
     assert rewrite_overrides([given], "train") == [read]
+
+
+@pytest.mark.parametrize("swept", ["seed=0,1", "s_T=choice(1,2)", "tau=interval(0.9,1)", "network=hrda,daformer"])
+def test_new_keys_are_told_from_known_ones_in_a_sweep(swept: str) -> None:
+    given = [swept, "trainer.max_steps=4", "trainer.strategy=ddp"]
+    assert rewrite_overrides(given, "train") == [*given[:2], "++trainer.strategy=ddp"]
 
 
 def test_an_empty_dictionary_empties() -> None:

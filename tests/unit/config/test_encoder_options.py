@@ -38,6 +38,14 @@ def test_what_stays(arguments: list[str], kept: set[str]) -> None:
     assert set(options_of(*arguments)) == kept
 
 
+@pytest.mark.parametrize(
+    "swept", [["network.backbone.name=mit_b0", "seed=0,1"], ["network.backbone.name=mit_b0,mit_b1"]]
+)
+def test_what_stays_in_a_sweep(swept: list[str]) -> None:
+    words = rewrite_overrides(["experiment=hrda_demo", *swept], "train")
+    assert words[-2:] == ["~network.backbone.options.channels", "~network.backbone.options.stem_width"]
+
+
 def test_the_state_of_hydra_stays(tmp_path: Path) -> None:
     with initialize_config_module("hrda_lit.conf", version_base="1.3"):
         before = GlobalHydra.instance().hydra
@@ -45,7 +53,7 @@ def test_the_state_of_hydra_stays(tmp_path: Path) -> None:
         assert GlobalHydra.instance().hydra is before
 
 
-@pytest.mark.parametrize("arguments", [["experiment=nowhere"], ["nokey=1"], ["network.backbone.name=a,b"]])
+@pytest.mark.parametrize("arguments", [["experiment=nowhere"], ["nokey=1"]])
 def test_what_hydra_refuses_is_left_to_hydra(arguments: list[str]) -> None:
     given = ["network.backbone.name=mit_b0", *arguments]
     assert rewrite_overrides(given, "train")[: len(given)] == given
