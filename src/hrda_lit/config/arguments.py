@@ -157,9 +157,15 @@ def rewrite_overrides(overrides: Sequence[str], config_name: str, search: Sequen
 
     Raises:
         ValueError: if Hydra cannot read a word.
+        TypeError: if a word is not a text.
     """
     parser, rewritten = OverridesParser.create(), list[str]()
     for override in overrides:
+        if not isinstance(override, str):
+            got = type(override).__name__
+            raise TypeError(
+                f'got a {got}, need texts like "experiment=hrda_demo", one for each key; pass a list as *list.'
+            )
         if not _is_readable(parser, override):
             key, equals, value = override.partition("=")
             escaped = value.strip("\"'").replace('"', r"\"")

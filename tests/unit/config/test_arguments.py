@@ -34,6 +34,12 @@ def test_what_hydra_reads(given: str, read: str) -> None:
     assert rewrite_overrides([given], "train") == [read]
 
 
+@pytest.mark.parametrize("given", [["experiment=hrda_demo"], {"experiment": "hrda_demo"}, None, 3])
+def test_a_list_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match="need texts like"):
+        rewrite_overrides([given], "train")
+
+
 @pytest.mark.parametrize("swept", ["seed=0,1", "s_T=choice(1,2)", "tau=interval(0.9,1)", "network=hrda,daformer"])
 def test_new_keys_are_told_from_known_ones_in_a_sweep(swept: str) -> None:
     given = [swept, "trainer.max_steps=4", "trainer.strategy=ddp"]
