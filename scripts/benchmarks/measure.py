@@ -59,8 +59,8 @@ class Row:
 
     @property
     def rate(self) -> float | None:
-        """Return images a second."""
-        return self.samples / median(self.seconds) if self.seconds else None
+        """Return images a second, over all repetitions: several loader processes deliver in bursts."""
+        return self.samples * len(self.seconds) / sum(self.seconds) if self.seconds else None
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -149,8 +150,8 @@ def _lines(rows: Sequence[Row], axis: str) -> dict[str, list[tuple[float, float,
     lines: dict[str, list[tuple[float, float, float, float]]] = {}
     for row in rows:
         others = ", ".join(f"{key} {value}" for key, value in row.settings.items() if key != axis)
-        middle, low, high = (value / row.samples for value in spread(row.seconds))
-        lines.setdefault(others, []).append((row.settings[axis], middle, low, high))
+        _, low, high = (value / row.samples for value in spread(row.seconds))
+        lines.setdefault(others, []).append((row.settings[axis], mean(row.seconds) / row.samples, low, high))
     return lines
 
 

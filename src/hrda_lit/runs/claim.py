@@ -27,7 +27,7 @@ _claims: dict[Path, _Claim] = {}
 
 def resume_mode(given: object) -> str:
     """Return "never", "auto" or a checkpoint: true is "auto", as is nothing in a job that Slurm has queued again."""
-    resume = str({None: NEVER, False: NEVER, True: AUTO}.get(given, given))
+    resume = {"None": NEVER, "False": NEVER, "True": AUTO}.get(str(given), str(given))
     again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
     return AUTO if resume == NEVER and again else resume
 

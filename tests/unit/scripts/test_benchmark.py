@@ -156,6 +156,13 @@ def test_cost_is_drawn_over_what_differs() -> None:
         draw([report("eager", [1.0], crop=128)])
 
 
+def test_the_rate_counts_the_waits_between_bursts() -> None:
+    rows = [Row("1", {"workers": 1}, [2.0]), Row("2", {"workers": 2}, [0.1, 0.1, 0.1, 1.7], samples=2)]
+    assert rows[1].rate == pytest.approx(4)
+    [axes] = draw([Report("data", rows, "a device")]).axes
+    assert list(axes.lines[0].get_ydata()) == [pytest.approx(2.0), pytest.approx(0.25)]
+
+
 def test_the_spread_leaves_out_a_tenth_on_both_sides() -> None:
     assert spread([float(n) for n in range(11)]) == (5, 1, 9)
     assert spread([2.0]) == (2, 2, 2)
