@@ -61,7 +61,7 @@ def test_the_tutorial(street: Path) -> None:
 def test_what_init_prints_runs_and_every_number_has_its_reason(street: Path) -> None:
     done = commands.run("hrda_lit.init", "source=day", "target=dusk", "out=mine", cwd=street)
     assert done.returncode == 0, done.stderr
-    printed = re.findall(r"^  python -m hrda_lit\.(\w+) (experiment=\S+) (--config-dir \S+)$", done.stdout, re.M)
+    printed = re.findall(r"^  \S*python\S* -m hrda_lit\.(\w+) (experiment=\S+) (--config-dir \S+)$", done.stdout, re.M)
     assert [(name, experiment) for name, experiment, _ in printed] == [
         ("inspect", "experiment=dusk_hrda"),
         ("train", "experiment=dusk_source_only"),
@@ -85,7 +85,7 @@ def test_what_init_prints_runs_from_elsewhere_with_spaces_and_without_scores(tmp
     (tmp_path / "other place").mkdir()
     done = commands.run("hrda_lit.init", "source=my data/day", "target=my data/dusk", "out=my data/mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    printed = [shlex.split(line)[2:] for line in done.stdout.splitlines() if line.startswith("  python -m ")]
+    printed = [shlex.split(line)[2:] for line in done.stdout.splitlines() if re.match(r"  \S*python\S* -m ", line)]
     kinds = [word for words in printed for word in words if word.startswith("experiment=")]
     assert kinds == [f"experiment=dusk_{kind}" for kind in ("hrda", "source_only", "daformer", "hrda")]
     for module, *words in printed:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,15 +59,21 @@ def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
     """Yield commands to try with a trained network; without an image, the user fills in a folder."""
     checkpoint = folder / "checkpoints" / "last.ckpt"
     given = f"checkpoint={quote(str(checkpoint))}"
-    yield shlex.join(["python", "-m", "hrda_lit.evaluate", given])
+    yield shlex.join([python(), "-m", "hrda_lit.evaluate", given])
     picture = "input=photos" if image is None else f"input={quote(str(relative(image)))}"
     output = f"output={quote(str(folder / 'predictions'))}"
-    yield shlex.join(["python", "-m", "hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]"])
-    compare = ["python", "-m", "hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}"]
+    yield shlex.join([python(), "-m", "hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]"])
+    compare = [python(), "-m", "hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}"]
     yield shlex.join(compare)
     if (folder / "metrics.csv").exists():
-        curves = ["python", "-m", "hrda_lit.scripts.plot_curves", str(folder / "curves.pdf"), str(folder)]
+        curves = [python(), "-m", "hrda_lit.scripts.plot_curves", str(folder / "curves.pdf"), str(folder)]
         yield shlex.join([*curves, "--numbers", "val/miou"])
+
+
+def python() -> str:
+    """Return the word by which a shell starts the Python that runs here: its path, where `python` is another one."""
+    found, own = shutil.which("python"), Path(sys.executable)
+    return "python" if found and Path(found).absolute().parent == own.parent else str(relative(own))
 
 
 def relative(path: Path) -> Path:
@@ -82,7 +89,7 @@ def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: b
     kept = [argument for argument in arguments if argument.split("=")[0].lstrip("+") not in (key, "resume")]
     place = quote(str(folder))  # for Hydra, and below for the shell
     given = [f"{key}={place}"] if sweep else [f"{key}={place}", "resume=auto"]
-    return shlex.join(["python", "-m", module, *kept, *given])
+    return shlex.join([python(), "-m", module, *kept, *given])
 
 
 def quote(text: str) -> str:

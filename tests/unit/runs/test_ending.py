@@ -1,6 +1,7 @@
 """How a run ends: places that are there, commands that can be run, and Slurm's queue."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from hrda_lit.runs.ending import end_stopped, next_commands, relative, resume_command, show_ending
+from hrda_lit.runs.ending import end_stopped, next_commands, python, relative, resume_command, show_ending
 from hrda_lit.system.signals import Stopped
 from tests.scripts import parsed
 
@@ -16,6 +17,7 @@ from tests.scripts import parsed
 @pytest.fixture(autouse=True)
 def _outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HydraConfig, "initialized", lambda: False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
 
 
 @pytest.mark.parametrize("name", ["run", "a run", "a=b", "it's", "[x]", "ü", "a,b", "a\\b", "a\\", "1", "null"])
@@ -27,6 +29,19 @@ def test_the_command_can_be_pasted(name: str) -> None:
     place, resume = OverridesParser.create().parse_overrides(words[5:])
     assert (place.key_or_group, place.value()) == ("hydra.run.dir", str(folder))
     assert (resume.key_or_group, resume.value()) == ("resume", "auto")
+
+
+def test_the_python_of_a_command_is_the_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert python() == "python", "in its environment"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert python() == sys.executable, "there is no other"
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    assert python() == sys.executable, "another one comes first"
+    monkeypatch.chdir(Path(sys.executable).parent.parent)
+    assert python() == f"bin/{Path(sys.executable).name}"
 
 
 def test_places_are_seen_from_where_the_command_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
