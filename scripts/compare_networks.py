@@ -23,6 +23,7 @@ from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.system.errors import exit_on_errors, format_error
 from hrda_lit.system.progress import track
+from hrda_lit.tables.records import count
 
 
 @exit_on_errors()
@@ -44,7 +45,8 @@ def main() -> None:
         write_figure(arguments.output, compare(checkpoints, arguments.images))
     except (ValueError, OSError) as error:
         parser.error(format_error(error))
-    print(f"{arguments.output} shows {len(arguments.images)} images and {len(arguments.networks)} networks")
+    images, networks = count(len(arguments.images), "image"), count(len(arguments.networks), "network")
+    print(f"{arguments.output} shows {images} and {networks}")
 
 
 def compare(checkpoints: dict[str, str], images: list[int]) -> Figure:
