@@ -23,7 +23,7 @@ from hrda_lit.pictures.sheet import legend, sheet
 from hrda_lit.predicting.predictor import Predictor
 from hrda_lit.system.errors import exit_on_errors, format_error
 from hrda_lit.system.progress import track
-from hrda_lit.tables.records import count
+from hrda_lit.system.text import count
 
 
 @exit_on_errors()

@@ -14,9 +14,9 @@ from hrda_lit.pictures.figures import suffix_of, write_figure
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.progress import announce, track
 from hrda_lit.system.table import show
-from hrda_lit.system.text import PlainConsole, printable
+from hrda_lit.system.text import PlainConsole, count, printable
 from hrda_lit.tables.plots import draw_curves
-from hrda_lit.tables.records import Results, count
+from hrda_lit.tables.records import Results
 from hrda_lit.tables.results import gather_curves, trainings
 
 

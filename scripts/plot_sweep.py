@@ -11,9 +11,9 @@ from pathlib import Path
 from hrda_lit.pictures.figures import write_figure
 from hrda_lit.system.errors import exit_on_errors
 from hrda_lit.system.table import show
+from hrda_lit.system.text import count
 from hrda_lit.tables.groups import group_by_seed
 from hrda_lit.tables.plots import draw_sweep
-from hrda_lit.tables.records import count
 from hrda_lit.tables.sweeps import read_jobs
 
 

@@ -8,6 +8,7 @@ from hrda_lit.data.folder import Sample
 from hrda_lit.data.images import SUFFIXES, describe_dark
 from hrda_lit.data.transforms import fitted_size, half_crop
 from hrda_lit.inspecting.survey import Survey
+from hrda_lit.system.text import count
 
 FEW = 10  # images, below which a dataset is probably not meant as it is
 PADDED = 0.1  # share of a crop that is worth a warning
@@ -118,7 +119,7 @@ def _few_files(survey: Survey) -> Iterator[str]:
     if survey.excluded:
         yield f"{len(survey.excluded)} images of {survey.split} are excluded, the first is {survey.excluded[0]}."
     if 0 < len(survey.samples) < FEW:
-        yield f"{survey.split} has {len(survey.samples)} images only."
+        yield f"{survey.split} has {count(len(survey.samples), 'image')} only."
 
 
 def _unused_files(survey: Survey) -> Iterator[str]:

@@ -15,6 +15,7 @@ from hrda_lit.data.pixels import Pixels
 from hrda_lit.predicting.output import is_output
 from hrda_lit.predicting.video import VIDEO_SUFFIXES, Video, open_video, read_frames
 from hrda_lit.system.paths import require_below
+from hrda_lit.system.text import count
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def _report(others: Sequence[Path], suffixed: Sequence[str], base: Path) -> None
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         log.warning("skipped files that are not images: %s, e.g. %s", counts, others[0].relative_to(base))
     if suffixed:
-        log.warning("outputs of %d images of equal stems keep the suffix, e.g. %s.png", len(suffixed), suffixed[0])
+        log.warning(
+            "outputs of %s of equal stems keep the suffix, e.g. %s.png", count(len(suffixed), "image"), suffixed[0]
+        )
 
 
 def image_inputs(names: Mapping[Path, str], base: Path, read: Callable[[Path], Pixels] = read_pixels) -> Inputs:

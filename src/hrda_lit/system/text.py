@@ -24,6 +24,11 @@ def shorten(text: object, length: int = LONGEST) -> str:
     return line if len(line) <= length else f"{line[:length]} ..."
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun, e.g. "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def reason_of(error: BaseException) -> str:
     """Return what an error of another library says as a part of a sentence."""
     return shorten(str(error).strip().rstrip("."), LONGEST_REASON) or type(error).__name__

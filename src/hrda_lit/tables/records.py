@@ -16,7 +16,7 @@ from hrda_lit.data.mixed import dataset_name
 from hrda_lit.methods.supervised import KINDS
 from hrda_lit.system.errors import format_error
 from hrda_lit.system.files import read_record
-from hrda_lit.system.text import reason_of
+from hrda_lit.system.text import count, reason_of
 
 SEED = "seed"
 DELETED = "~"
@@ -178,11 +178,6 @@ class Results:
                 places = ", ".join(map(str, folders))
                 notes.append(f"{count(len(folders), 'run')} {verb} {state}: {places}")
         return notes
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number with its noun, e.g. "2 runs"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def use_record(path: Path, use: Callable[[dict[str, Any]], T], damaged: list[str]) -> T | None:
