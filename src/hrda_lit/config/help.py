@@ -133,10 +133,11 @@ def _leaves(node: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _print(console: PlainConsole, first: str, last: str, rows: list[Any]) -> None:
-    table = Table(Column(first, no_wrap=True), "default", last, box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = (Column(first, no_wrap=True), Column("default", overflow="fold"), Column(last, overflow="fold"))
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console.print("", table, "", sep="\n")
 
 
 def _load(tree: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def test_groups_are_those_of_the_defaults_list(conf: Callable[[str, str], None])
 def test_every_command_has_a_page(command: str) -> None:
     page.show(command, PlainConsole(file=(out := io.StringIO()), width=80))
     assert f"python -m hrda_lit.{command}" in out.getvalue()
+    assert "…" not in out.getvalue(), "a name or default is cut off"
     assert ("method" in out.getvalue()) == (command in ("train", "inspect"))
 
 
