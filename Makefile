@@ -16,7 +16,7 @@ check: setup
 	$(BIN)/mypy
 
 test-fast: setup ## the tests that neither train nor draw: a minute
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not thorough" -n 2 --dist worksteal
 
 test-all: setup
 	$(BIN)/python -m pytest -m "not thorough" -n 2 --dist worksteal
@@ -28,7 +28,7 @@ test-floors: ## the fast tests with the oldest versions that pyproject.toml decl
 	$(PYTHON) -m venv --clear .venv-floors
 	.venv-floors/bin/python -m pip install --quiet uv
 	.venv-floors/bin/python -m uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --editable '.[dev]'
-	.venv-floors/bin/python -m pytest -m "not slow"
+	.venv-floors/bin/python -m pytest -m "not slow and not thorough"
 
 docs: .venv/documenting ## the pages of docs/ as a site in build/site; a broken link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
