@@ -1,6 +1,5 @@
 """Propose experiments for two folders: `python -m hrda_lit.init source=day target=dusk out=mine`."""
 
-import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from hrda_lit.runs.commands import command
-from hrda_lit.runs.ending import python
+from hrda_lit.runs.ending import command_line
 from hrda_lit.schema.check import check_tree, compose_train
 from hrda_lit.schema.trees import InitKeys
 from hrda_lit.system.files import SCRATCH, remove_stale, scratch_prefix
@@ -88,7 +87,7 @@ def _show(proposal: "Proposal", findings: "Findings", out: Path) -> None:
         if "val" in proposal.target.lists:
             commands.append(["scripts.results_table", *(f"outputs/{name}" for name in experiments)])
     for module, *words in commands:
-        console.print(f"  {shlex.join([python(), '-m', f'hrda_lit.{module}', *words])}")
+        console.print(f"  {command_line(f'hrda_lit.{module}', *words)}")
 
 
 @command("init")

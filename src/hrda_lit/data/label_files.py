@@ -91,7 +91,7 @@ def _refuse_lossy(file: ImageFile.ImageFile, content: bytes) -> None:
 
 
 def _one_channel(file: ImageFile.ImageFile, deep: np.ndarray | None) -> np.ndarray | None:
-    """Return one channel: the one with alpha, the indices of a palette or one of three equal channels."""
+    """Return one channel: the grey one next to alpha, the indices of a palette or one of three equal channels."""
     if deep is None and file.mode not in _MODES:
         return None
     values = turn_upright(np.asarray(file), file) if deep is None else deep

@@ -32,9 +32,9 @@ def resume_mode(given: object) -> str:
     return AUTO if resume == NEVER and again else resume
 
 
-def without_resume(overrides: Iterable[str]) -> list[str]:
-    """Return the words of a command line by which a sweep or a job is recognised when it is resumed."""
-    return [word for word in overrides if not word.startswith("resume=")]
+def without(words: Iterable[str], *keys: str) -> list[str]:
+    """Return the words of a command line that set none of some keys, with or without `+` before them."""
+    return [word for word in words if word.partition("=")[0].lstrip("+") not in keys]
 
 
 def holds_run(folder: Path) -> bool:

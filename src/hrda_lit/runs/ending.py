@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
+from hrda_lit.runs import claim
 from hrda_lit.system.files import is_first_process
 from hrda_lit.system.signals import REQUEUE, Stopped
 from hrda_lit.system.table import show
@@ -59,21 +60,21 @@ def next_commands(folder: Path, image: Path | None) -> Iterator[str]:
     """Yield commands to try with a trained network; without an image, the user fills in a folder."""
     checkpoint = folder / "checkpoints" / "last.ckpt"
     given = f"checkpoint={quote(str(checkpoint))}"
-    yield shlex.join([python(), "-m", "hrda_lit.evaluate", given])
+    yield command_line("hrda_lit.evaluate", given)
     picture = "input=photos" if image is None else f"input={quote(str(relative(image)))}"
     output = f"output={quote(str(folder / 'predictions'))}"
-    yield shlex.join([python(), "-m", "hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]"])
-    compare = [python(), "-m", "hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}"]
-    yield shlex.join(compare)
+    yield command_line("hrda_lit.predict", given, picture, output, "save=[label,overlay,figure]")
+    yield command_line("hrda_lit.scripts.compare_networks", str(folder / "compare.pdf"), f"this={checkpoint}")
     if (folder / "metrics.csv").exists():
-        curves = [python(), "-m", "hrda_lit.scripts.plot_curves", str(folder / "curves.pdf"), str(folder)]
-        yield shlex.join([*curves, "--numbers", "val/miou"])
+        curves = str(folder / "curves.pdf")
+        yield command_line("hrda_lit.scripts.plot_curves", curves, str(folder), "--numbers", "val/miou")
 
 
-def python() -> str:
-    """Return the word by which a shell starts the Python that runs here: its path, where `python` is another one."""
+def command_line(module: str, *words: str) -> str:
+    """Write the shell command that runs a module with the Python that runs now."""
     found, own = shutil.which("python"), Path(sys.executable)
-    return "python" if found and Path(found).absolute().parent == own.parent else str(relative(own))
+    in_path = found is not None and Path(found).absolute().parent == own.parent
+    return shlex.join(["python" if in_path else str(relative(own)), "-m", module, *words])
 
 
 def relative(path: Path) -> Path:
@@ -86,10 +87,9 @@ def relative(path: Path) -> Path:
 def resume_command(module: str, arguments: Sequence[str], folder: Path, sweep: bool) -> str:
     """Write the shell command that resumes a run or sweep: its module, arguments and folder."""
     key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    kept = [argument for argument in arguments if argument.split("=")[0].lstrip("+") not in (key, "resume")]
     place = quote(str(folder))  # for Hydra, and below for the shell
     given = [f"{key}={place}"] if sweep else [f"{key}={place}", "resume=auto"]
-    return shlex.join([python(), "-m", module, *kept, *given])
+    return command_line(module, *claim.without(arguments, key, "resume"), *given)
 
 
 def quote(text: str) -> str:

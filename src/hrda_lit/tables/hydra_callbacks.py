@@ -23,7 +23,7 @@ class SweepTable(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose and claim a folder; refuse one that holds another sweep, whose jobs would be overwritten."""
         given, timed = Path(config.hydra.sweep.dir), claim.is_timed(config.hydra.sweep)
-        command = claim.without_resume(config.hydra.overrides.task)
+        command = claim.without(config.hydra.overrides.task, "resume")
         resumes = timed and claim.resume_mode(config.get("resume")) == claim.AUTO
         folder = _same(given, command) if resumes else None
         folder = folder or (claim.claim_new(given) if timed else _claim(given, command))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from hrda_lit.runs.claim import without_resume
+from hrda_lit.runs.claim import without
 from hrda_lit.system.files import write_atomically, write_json
 from hrda_lit.system.table import Table, as_csv, as_text
 from hrda_lit.tables import groups as by_seed
@@ -28,7 +28,7 @@ def begin_job(folder: Path, number: int, overrides: Sequence[str]) -> bool:
     Returns:
         Whether an earlier start of the sweep began this same job in this folder.
     """
-    now, there = parse(without_resume(overrides)), (folder / "job.json").exists()
+    now, there = parse(without(overrides, "resume")), (folder / "job.json").exists()
     before = read_job(folder)
     # A damaged record is replaced: command.json of the sweep says that its jobs are the same.
     again = there and (before is None or before.overrides == now)

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from hrda_lit.runs.claim import claim, claim_new, holds_claim, is_timed, release, release_all, resume_mode, take
+from hrda_lit.runs.claim import (
+    claim,
+    claim_new,
+    holds_claim,
+    is_timed,
+    release,
+    release_all,
+    resume_mode,
+    take,
+    without,
+)
 
 ASK = "import sys; from pathlib import Path; from hrda_lit.runs.claim import *; print({}(Path(sys.argv[1])))"
 
@@ -65,6 +75,12 @@ def test_only_the_first_process_of_a_run_claims(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("LOCAL_RANK", "1")
     take(tmp_path, "never")
     assert not holds_claim(tmp_path)
+
+
+def test_a_command_is_the_same_however_it_resumes() -> None:
+    words = ["-m", "seed=0,1", "resume=auto", "++resume=true", "resumed=1", "hydra.run.dir=a"]
+    assert without(words, "resume") == ["-m", "seed=0,1", "resumed=1", "hydra.run.dir=a"]
+    assert without(words, "resume", "hydra.run.dir") == ["-m", "seed=0,1", "resumed=1"]
 
 
 def test_a_job_that_slurm_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from hrda_lit.runs.ending import end_stopped, next_commands, python, relative, resume_command, show_ending
+from hrda_lit.runs.ending import command_line, end_stopped, next_commands, relative, resume_command, show_ending
 from hrda_lit.system.signals import Stopped
 from tests.scripts import parsed
 
@@ -32,6 +32,9 @@ def test_the_command_can_be_pasted(name: str) -> None:
 
 
 def test_the_python_of_a_command_is_the_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def python() -> str:
+        return shlex.split(command_line("hrda_lit.train"))[0]
+
     assert python() == "python", "in its environment"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
